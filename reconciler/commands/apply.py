@@ -33,6 +33,7 @@ from reconciler.operations.apply_plan import (
     Ending,
     Prepared,
     carry_out,
+    keep_observed,
     prepare_apply,
     put_in_force,
 )
@@ -100,6 +101,7 @@ def apply_command(
             if prepared.is_as_declared:
                 put_in_force(at, asked, prepared)
             else:
+                keep_observed(at, prepared)
                 click.echo("Nothing was sent.")
             raise click.exceptions.Exit(_EXIT_CODES[prepared.ending])
         if not yes:

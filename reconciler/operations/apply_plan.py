@@ -190,7 +190,15 @@ def put_in_force(at: Workspace, asked: CommandLimits, prepared: Prepared) -> Non
     with at.changing(create=True) as store, suppress(InstanceHeld), store.instance("apply") as epoch:
         judge = PolicyState(store, asked, now).standing
         context = Context(now=now, random=runtime.random, by=operator("apply"), epoch=epoch, standing=judge)
-        _engine(at, store, context, prepared.prospect)
+        engine = _engine(at, store, context, prepared.prospect)
+        with suppress(StoreError):
+            engine.flush()
+
+
+def keep_observed(at: Workspace, prepared: Prepared) -> None:
+    """Keep what was observed for `get`, `explain-guard` and the like, though all that was to be done is held."""
+    with suppress(StoreError), at.changing() as store:
+        store.put_observations(prepared.prospect.observations)
 
 
 def _engine(at: Workspace, store: Store, context: Context, prospect: Prospect) -> Engine:

@@ -152,7 +152,7 @@ def test_built_in_guards_are_listed_and_explained_like_declared_ones(lab: Lab) -
 
     lab.run("apply", "--yes", "--max-disrupted", "0")  # Nothing goes, and all are observed.
     found = lab.run("explain-guard", "guard/disruption-budget", "--max-disrupted", "1", "-o", "json")
-    assert found.code == 3, (found.out, lab.run("get", "machines").out)
+    assert found.code == 3, found
     (spec,) = found.json["specs"]
     assert spec["built_in"] is True
     assert spec["budgets"][0]["allowed"] == 1
@@ -160,6 +160,13 @@ def test_built_in_guards_are_listed_and_explained_like_declared_ones(lab: Lab) -
     racks = lab.run("explain-guard", "guard/racks", *NO_LIMIT).out
     assert "guards 4 declared resources" in racks
     assert "0 down of 2 guarded machines of rack a; the limit is 1" in racks
+
+
+def test_what_apply_observed_is_shown_though_all_was_held(lab: Lab) -> None:
+    lab.commit("Off", FREEZE)
+    assert lab.run("apply", "--yes").code == 3
+    machines = lab.run("get", "machines", "-o", "json").json["items"]
+    assert [one["status"]["observed"]["power"] for one in machines] == ["On"] * 4
 
 
 def test_a_guard_cannot_have_the_name_of_a_built_in_one(lab: Lab) -> None:
