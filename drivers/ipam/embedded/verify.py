@@ -276,7 +276,10 @@ def _container(one: Stored, children: Sequence[_Span]) -> Iterator[str]:
     bits = BITS[one.family]
     odd = [(length, lo) for length, lo in one.blocks if not 0 <= length <= bits or lo % (1 << bits - length)]
     for length, lo in sorted(odd)[:MAX_NAMED]:
-        yield f"the free block {_text(one, lo)}/{length} of {one.name} does not begin where a block of this length can; {REBUILD}"
+        yield (
+            f"the free block {_text(one, lo)}/{length} of {one.name} does not begin where a block of this length can; "
+            f"{REBUILD}"
+        )
     sound = [block for block in one.blocks if block not in odd]
     free = sorted((lo, lo + (1 << bits - length) - 1, "free") for length, lo in sound)
     parts = joined((lo, hi) for lo, hi, _ in free)
