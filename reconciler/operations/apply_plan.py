@@ -196,8 +196,9 @@ def put_in_force(at: Workspace, asked: CommandLimits, prepared: Prepared) -> Non
 
 
 def keep_observed(at: Workspace, prepared: Prepared) -> None:
-    """Keep what was observed for `get`, `explain-guard` and the like, though all that was to be done is held."""
-    with suppress(StoreError), at.changing() as store:
+    """Keep what was observed for `get`, `explain-guard` and the like, though all that was to be done is held. Left out
+    while another process is at work on the store, which has seen newer."""
+    with suppress(StoreError), at.changing() as store, store.instance("apply"):
         store.put_observations(prepared.prospect.observations)
 
 

@@ -18,74 +18,76 @@ from reconciler.planning.guards.guard_limits import FEW, GuardLimits
 
 def standard_guards(limits: GuardLimits) -> tuple[Guard, ...]:
     """The guards that are always there."""
+    return tuple(partial(guard, limits) for guard in (_empty, _removed, _unreachable, _released, _given_back))
 
-    def empty(changes: Iterable[Change], world: GuardWorld) -> Holds:
-        fleet = world.survey
-        nothing, no_machines = not fleet.resources and fleet.remembered, not fleet.machines and fleet.declared_before
-        if limits.allow_empty or not (nothing or no_machines):
-            return {}
-        if nothing:
-            reason = (
-                f"the desired state is empty, but {count(fleet.remembered, 'resource was', 'resources were')} "
-                f"declared before"
-            )
-        else:
-            reason = (
-                f"the desired state declares no machines, but "
-                f"{count(fleet.declared_before, 'machine was', 'machines were')} declared before"
-            )
-        return _hold_all(changes, "empty-desired-state", reason, "--allow-empty")
 
-    def removed(changes: Iterable[Change], world: GuardWorld) -> Holds:
-        fleet = world.survey
-        if fleet.lost <= limits.max_removed.of(fleet.declared_before) or not fleet.machines:
-            return {}
+def _empty(limits: GuardLimits, changes: Iterable[Change], world: GuardWorld) -> Holds:
+    fleet = world.survey
+    nothing, no_machines = not fleet.resources and fleet.remembered, not fleet.machines and fleet.declared_before
+    if limits.allow_empty or not (nothing or no_machines):
+        return {}
+    if nothing:
         reason = (
-            f"{_share(fleet.lost, fleet.declared_before)} machines were removed from git at once; the limit is "
-            f"{limits.max_removed}"
+            f"the desired state is empty, but {count(fleet.remembered, 'resource was', 'resources were')} "
+            f"declared before"
         )
-        return _hold_all(changes, "mass-removal", reason, f"--max-removed {fleet.lost}")
-
-    def unreachable(changes: Iterable[Change], world: GuardWorld) -> Holds:
-        fleet = world.survey
-        if fleet.unreachable <= limits.max_unreachable.of(fleet.observed):
-            return {}
+    else:
         reason = (
-            f"{_share(fleet.unreachable, fleet.observed)} BMCs cannot be read; the limit is {limits.max_unreachable}"
+            f"the desired state declares no machines, but "
+            f"{count(fleet.declared_before, 'machine was', 'machines were')} declared before"
         )
-        hurting = (change for change in changes if change.disruption is not Disruption.NONE)
-        return _hold_all(hurting, "unreachable-fleet", reason, f"--max-unreachable {fleet.unreachable}")
+    return _hold_all(changes, "empty-desired-state", reason, "--allow-empty")
 
-    def released(changes: Iterable[Change], world: GuardWorld) -> Holds:
-        fleet = world.survey
-        allowed = int(limits.max_released.of(fleet.held))
-        if limits.max_released.percent:
-            allowed = max(FEW, allowed)
-        if fleet.releasing <= allowed:
-            return {}
-        reason = (
-            f"{_share(fleet.releasing, fleet.held)} addresses, numbers and networks would be released, because "
-            f"no document declares them any more; the limit is {allowed} ({limits.max_released})"
-        )
-        giving = (change for change in changes if change.source is None and change.disruption is Disruption.DESTRUCTIVE)
-        return _hold_all(giving, "mass-release", reason, f"--max-released {fleet.releasing}")
 
-    def given_back(changes: Iterable[Change], world: GuardWorld) -> Holds:
-        fleet = world.survey
-        allowed = int(limits.max_released.of(fleet.claimed))
-        if limits.max_released.percent:
-            allowed = max(1, allowed)
-        if fleet.returning <= allowed:
-            return {}
-        reason = (
-            f"{_share(fleet.returning, fleet.claimed)} claimed machines would be released and wiped, or are "
-            f"being wiped already; "
-            f"the limit is {allowed} ({limits.max_released})"
-        )
-        giving = (change for change in changes if any(action.gives_back for action in change.actions))
-        return _hold_all(giving, "mass-unclaim", reason, f"--max-released {fleet.returning}")
+def _removed(limits: GuardLimits, changes: Iterable[Change], world: GuardWorld) -> Holds:
+    fleet = world.survey
+    if fleet.lost <= limits.max_removed.of(fleet.declared_before) or not fleet.machines:
+        return {}
+    reason = (
+        f"{_share(fleet.lost, fleet.declared_before)} machines were removed from git at once; the limit is "
+        f"{limits.max_removed}"
+    )
+    return _hold_all(changes, "mass-removal", reason, f"--max-removed {fleet.lost}")
 
-    return (empty, removed, unreachable, released, given_back)
+
+def _unreachable(limits: GuardLimits, changes: Iterable[Change], world: GuardWorld) -> Holds:
+    fleet = world.survey
+    if fleet.unreachable <= limits.max_unreachable.of(fleet.observed):
+        return {}
+    reason = f"{_share(fleet.unreachable, fleet.observed)} BMCs cannot be read; the limit is {limits.max_unreachable}"
+    hurting = (change for change in changes if change.disruption is not Disruption.NONE)
+    return _hold_all(hurting, "unreachable-fleet", reason, f"--max-unreachable {fleet.unreachable}")
+
+
+def _released(limits: GuardLimits, changes: Iterable[Change], world: GuardWorld) -> Holds:
+    fleet = world.survey
+    allowed = int(limits.max_released.of(fleet.held))
+    if limits.max_released.percent:
+        allowed = max(FEW, allowed)
+    if fleet.releasing <= allowed:
+        return {}
+    reason = (
+        f"{_share(fleet.releasing, fleet.held)} addresses, numbers and networks would be released, because "
+        f"no document declares them any more; the limit is {allowed} ({limits.max_released})"
+    )
+    giving = (change for change in changes if change.source is None and change.disruption is Disruption.DESTRUCTIVE)
+    return _hold_all(giving, "mass-release", reason, f"--max-released {fleet.releasing}")
+
+
+def _given_back(limits: GuardLimits, changes: Iterable[Change], world: GuardWorld) -> Holds:
+    fleet = world.survey
+    allowed = int(limits.max_released.of(fleet.claimed))
+    if limits.max_released.percent:
+        allowed = max(1, allowed)
+    if fleet.returning <= allowed:
+        return {}
+    reason = (
+        f"{_share(fleet.returning, fleet.claimed)} claimed machines would be released and wiped, or are "
+        f"being wiped already; "
+        f"the limit is {allowed} ({limits.max_released})"
+    )
+    giving = (change for change in changes if any(action.gives_back for action in change.actions))
+    return _hold_all(giving, "mass-unclaim", reason, f"--max-released {fleet.returning}")
 
 
 def fleet_budget(limits: GuardLimits) -> Budget:
