@@ -11,7 +11,7 @@ from reconciler.model.outcome import Condition, ConditionReason, Status
 from reconciler.model.plans.override import Override
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.builtin_guards import limit_words
-from reconciler.planning.guards.declared_guards import GUARD
+from reconciler.planning.guards.declared.guards_in_force import GUARD
 from reconciler.planning.guards.guard_limits import GuardLimits
 
 BUILT_IN_KEYS = frozenset(ResourceKey(GUARD, name) for name in BUILT_IN_GUARDS)
