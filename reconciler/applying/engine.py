@@ -34,9 +34,9 @@ from reconciler.planning.admission import admit
 from reconciler.planning.affected import affected_keys
 from reconciler.planning.base_guards import guards_of_base, with_base_marks
 from reconciler.planning.carry_over import carried_over, with_changes
-from reconciler.planning.guards.declared.guard_marks import marked
-from reconciler.planning.guards.declared.guards_in_force import loosening_words
 from reconciler.planning.guards.guard import GuardWorld
+from reconciler.planning.guards.guard_marks import marked
+from reconciler.planning.guards.guards_in_force import loosening_words
 from reconciler.planning.restarts import first_of_each, without_cancelled
 
 

@@ -19,8 +19,8 @@ from reconciler.model.plans.pause import PAUSED
 from reconciler.model.plans.plan import Change, HoldKind, Plan, Unknown
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.builtin_guards import fleet_budget
-from reconciler.planning.guards.guard_report import budget_levels, open_windows
 from reconciler.planning.guards.pauses import OBSERVE_ONLY, standing_pauses
+from reconciler.planning.guards.reports.guard_report import budget_levels, open_windows
 from reconciler.planning.override_scope import in_force
 from reconciler.services.metrics import Metrics, WorkCount
 from reconciler.store import Store

@@ -15,8 +15,8 @@ from reconciler.kinds.guard.memory import LOOSENS_AFTER
 from reconciler.model.facts import NO_FACTS, Facts, Guarded, ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.carry_over import with_changes
-from reconciler.planning.guards.declared.guard_marks import after_move, marked
-from reconciler.planning.guards.declared.guards_in_force import GUARD
+from reconciler.planning.guards.guard_marks import after_move, marked
+from reconciler.planning.guards.guards_in_force import GUARD
 
 
 def guards_of_base(base: DesiredState, now: datetime) -> dict[ResourceKey, ResourceFacts]:

@@ -11,8 +11,8 @@ from reconciler.kinds import FLEET, KINDS, RECONCILED
 from reconciler.kinds.claim.renamed_from import carried_renames
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.guards.declared.guard_marks import marked
-from reconciler.planning.guards.declared.guards_in_force import GUARD
+from reconciler.planning.guards.guard_marks import marked
+from reconciler.planning.guards.guards_in_force import GUARD
 
 
 def carried_over(

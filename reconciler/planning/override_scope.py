@@ -11,8 +11,8 @@ from reconciler.kinds.selectors import is_selected
 from reconciler.model.facts import Facts
 from reconciler.model.plans.override import Override
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.guards.declared.guards_in_force import declared_guard_key, is_absolute_guard
 from reconciler.planning.guards.guard import Lifted
+from reconciler.planning.guards.guards_in_force import declared_guard_key, is_absolute_guard
 
 OVERRIDABLE: dict[str, str] = {one.name: one.overridden for one in BUILT_IN_GUARDS.values() if one.overridden}
 """The built-in guards that can be overridden, with what then happens. They are limits and doubts, which a person can

@@ -21,7 +21,7 @@ from reconciler.planning.base_guards import with_base_marks
 from reconciler.planning.guards.builtin_guards import fleet_budget
 from reconciler.planning.guards.fleet_survey import survey
 from reconciler.planning.guards.guard import GuardWorld
-from reconciler.planning.guards.guard_report import guard_verdicts
+from reconciler.planning.guards.reports.guard_report import guard_verdicts
 from reconciler.planning.guards.standing import Standing
 from tests.unit.guard_worlds import OPEN, change_of, fleet, going, guard, holders, key, planned_at, racked
 from tests.unit.planning_worlds import NOW, World, desired, seen, unreachable

@@ -19,7 +19,7 @@ from reconciler.model.outcome import Done
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.pause import ResourcePause
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guards.guard_report import BudgetLevel
+from reconciler.planning.guards.reports.guard_report import BudgetLevel
 from reconciler.services.metrics import Metrics, WorkCount
 from reconciler.views.resource_tally import GAUGES
 

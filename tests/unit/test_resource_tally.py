@@ -15,7 +15,7 @@ from reconciler.placement.capacity import MACHINE_CAPACITY, capacity
 from reconciler.planning.guards.builtin_guards import fleet_budget
 from reconciler.planning.guards.fleet_survey import survey
 from reconciler.planning.guards.guard import GuardWorld
-from reconciler.planning.guards.guard_report import BudgetLevel, budget_levels
+from reconciler.planning.guards.reports.guard_report import BudgetLevel, budget_levels
 from reconciler.planning.guards.standing import Standing
 from reconciler.views.resource_tally import RESOURCE_STATUS, ResourceTally, Series
 from tests.unit.guard_worlds import fleet, guard, key, racked

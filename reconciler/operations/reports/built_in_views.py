@@ -11,8 +11,8 @@ from reconciler.model.outcome import Condition, ConditionReason, Status
 from reconciler.model.plans.override import Override
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.builtin_guards import limit_words
-from reconciler.planning.guards.declared.guards_in_force import GUARD
 from reconciler.planning.guards.guard_limits import GuardLimits
+from reconciler.planning.guards.guards_in_force import GUARD
 
 BUILT_IN_KEYS = frozenset(ResourceKey(GUARD, name) for name in BUILT_IN_GUARDS)
 

@@ -16,11 +16,11 @@ from reconciler.operations.stored_facts import observed_types, standing_of, stat
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.guards.builtin_guards import fleet_budget
-from reconciler.planning.guards.declared.guards_in_force import GUARD
 from reconciler.planning.guards.fleet_survey import survey
 from reconciler.planning.guards.guard import GuardWorld
-from reconciler.planning.guards.guard_report import GuardVerdict, guard_verdicts
-from reconciler.planning.guards.guard_state import GuardState, guard_states
+from reconciler.planning.guards.guards_in_force import GUARD
+from reconciler.planning.guards.reports.guard_report import GuardVerdict, guard_verdicts
+from reconciler.planning.guards.reports.guard_state import GuardState, guard_states
 from reconciler.planning.guards.standing import CommandLimits
 from reconciler.planning.planner import plan
 from reconciler.planning.universe import universe

@@ -14,7 +14,7 @@ from reconciler.operations.operator_name import operator
 from reconciler.operations.stored_facts import derived_labels, facts_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
-from reconciler.planning.guards.declared.guards_in_force import declared_guard_key, is_absolute_guard
+from reconciler.planning.guards.guards_in_force import declared_guard_key, is_absolute_guard
 from reconciler.planning.override_scope import OVERRIDABLE, override_refusal
 from reconciler.planning.universe import universe
 from reconciler.runtime import now

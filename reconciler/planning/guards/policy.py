@@ -9,8 +9,8 @@ from __future__ import annotations
 import msgspec
 
 from reconciler.planning.guards.builtin_guards import disruption_budget, hold_without_boot_service, standard_guards
-from reconciler.planning.guards.declared.declared_budgets import declared_budgets
-from reconciler.planning.guards.declared.declared_guards import hold_declared
+from reconciler.planning.guards.declared_budgets import declared_budgets
+from reconciler.planning.guards.declared_guards import hold_declared
 from reconciler.planning.guards.guard import Guard, GuardWorld
 from reconciler.planning.guards.pauses import hold_paused
 

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from reconciler.model.counting import count
 from reconciler.model.plans.plan import Change
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guards.declared.declared_guards import local_words
-from reconciler.planning.guards.guard_report import BudgetReport, GuardVerdict
-from reconciler.planning.guards.guard_state import GuardState
+from reconciler.planning.guards.declared_guards import local_words
+from reconciler.planning.guards.reports.guard_report import BudgetReport, GuardVerdict
+from reconciler.planning.guards.reports.guard_state import GuardState
 from reconciler.views.render.words import action, clean, moment
 
 

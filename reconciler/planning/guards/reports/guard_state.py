@@ -12,12 +12,12 @@ from reconciler.kinds.guard.windows import WindowState
 from reconciler.model.plans.plan import Change
 from reconciler.planning.guards.budgets import Budget, group_state
 from reconciler.planning.guards.builtin_guards import fleet_budget, limit_words
-from reconciler.planning.guards.declared.declared_budgets import budget_of, group_members
-from reconciler.planning.guards.declared.declared_guards import window_of
-from reconciler.planning.guards.declared.guard_marks import guards_of
-from reconciler.planning.guards.declared.guards_in_force import DECLARED, GuardInForce, guards_in_force
+from reconciler.planning.guards.declared_budgets import budget_of, group_members
+from reconciler.planning.guards.declared_guards import window_of
 from reconciler.planning.guards.guard import GuardWorld
-from reconciler.planning.guards.guard_report import BudgetReport, group_report
+from reconciler.planning.guards.guard_marks import guards_of
+from reconciler.planning.guards.guards_in_force import DECLARED, GuardInForce, guards_in_force
+from reconciler.planning.guards.reports.guard_report import BudgetReport, group_report
 
 
 class GuardState(msgspec.Struct, frozen=True, omit_defaults=True):

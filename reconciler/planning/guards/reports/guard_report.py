@@ -12,11 +12,11 @@ from reconciler.kinds.guard.windows import WindowState
 from reconciler.model.plans.plan import Change, Hold
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.budgets import Budget, GroupState, group_state
-from reconciler.planning.guards.declared.declared_budgets import budget_of, group_members
-from reconciler.planning.guards.declared.declared_guards import guards_of_change, holds_on, window_of
-from reconciler.planning.guards.declared.guard_marks import guards_of
-from reconciler.planning.guards.declared.guards_in_force import DECLARED, GuardInForce, declared_guards
+from reconciler.planning.guards.declared_budgets import budget_of, group_members
+from reconciler.planning.guards.declared_guards import guards_of_change, holds_on, window_of
 from reconciler.planning.guards.guard import GuardWorld
+from reconciler.planning.guards.guard_marks import guards_of
+from reconciler.planning.guards.guards_in_force import DECLARED, GuardInForce, declared_guards
 
 
 class BudgetReport(msgspec.Struct, frozen=True):

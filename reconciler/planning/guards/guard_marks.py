@@ -14,8 +14,8 @@ from reconciler.kinds.guard.memory import LOOSENS_AFTER
 from reconciler.kinds.machine.labels import is_derived
 from reconciler.model.facts import NO_FACTS, Guarded, LeftGroup, ResourceFacts
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
-from reconciler.planning.guards.declared.guards_in_force import GUARD, GuardInForce, declared_guards, guards_in_force
 from reconciler.planning.guards.guard import GuardWorld
+from reconciler.planning.guards.guards_in_force import GUARD, GuardInForce, declared_guards, guards_in_force
 
 
 def guards_of(key: ResourceKey, world: GuardWorld) -> list[GuardInForce]:

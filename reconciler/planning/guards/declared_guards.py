@@ -13,9 +13,9 @@ from reconciler.model.action import Disruption
 from reconciler.model.facts import NO_FACTS
 from reconciler.model.plans.plan import CauseKind, Change, Hold, HoldKind, override_hint
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guards.declared.guard_marks import is_guarded
-from reconciler.planning.guards.declared.guards_in_force import GUARD, GuardInForce, guards_in_force
 from reconciler.planning.guards.guard import GuardWorld
+from reconciler.planning.guards.guard_marks import is_guarded
+from reconciler.planning.guards.guards_in_force import GUARD, GuardInForce, guards_in_force
 
 UNDER_WAY = timedelta(hours=1)
 """For so long after a machine was taken down, what is done to it ends what was begun."""

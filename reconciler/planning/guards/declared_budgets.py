@@ -15,10 +15,10 @@ from reconciler.kinds.guard.spec import Level
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.resource import Resource, ResourceKey
 from reconciler.planning.guards.budgets import Budget, Group, budget_holds
-from reconciler.planning.guards.declared.declared_guards import also_words, judges, or_override
-from reconciler.planning.guards.declared.guard_marks import is_guarded, mark_of
-from reconciler.planning.guards.declared.guards_in_force import GuardInForce, guards_in_force
+from reconciler.planning.guards.declared_guards import also_words, judges, or_override
 from reconciler.planning.guards.guard import Guard, GuardWorld
+from reconciler.planning.guards.guard_marks import is_guarded, mark_of
+from reconciler.planning.guards.guards_in_force import GuardInForce, guards_in_force
 
 
 def declared_budgets(world: GuardWorld) -> tuple[Guard, ...]:
