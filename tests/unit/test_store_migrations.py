@@ -15,12 +15,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import Connection, create_engine, inspect, text
 
 from reconciler.store import InstanceHeld, NoStore, Store, StoreError
 from reconciler.store.sql import tables
 from reconciler.store.sql.database import BUSY_SECONDS, keep_journal, parse_url
-from reconciler.store.sql.migrate import HEAD, SCRIPTS, schema_version
+from reconciler.store.sql.migrate import HEAD, NEW_SQLITE, SCRIPTS, schema_version, upgrade
+from reconciler.store.sql.new_schema import new_schema
 
 
 def test_an_empty_database_gets_today_s_schema(empty_store_url: str) -> None:
@@ -29,6 +30,37 @@ def test_an_empty_database_gets_today_s_schema(empty_store_url: str) -> None:
         assert schema_version(connection) == HEAD
     assert {"event", "facts", "in_flight", "ipam_allocation"} <= set(inspect(store.engine).get_table_names())
     store.close()
+
+
+def test_a_new_sqlite_store_is_made_as_the_migrations_make_it() -> None:
+    assert NEW_SQLITE.read_text("utf-8") == new_schema(), "run: python -m reconciler.store.sql.new_schema"
+    with create_engine("sqlite://").begin() as connection:
+        upgrade(connection)
+        migrated = contents(connection)
+    store = Store.open("sqlite://")
+    with store.engine.connect() as connection:
+        assert contents(connection) == migrated
+    store.close()
+
+
+def contents(connection: Connection) -> dict[str, object]:
+    """What is in an SQLite database: how everything was made, and all rows."""
+    made = connection.exec_driver_sql("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name").all()
+    tables_made = [name for what, name, _, _ in made if what == "table"]
+    rows = {name: connection.exec_driver_sql(f'SELECT * FROM "{name}"').all() for name in tables_made}  # noqa: S608
+    return {"made": made, **rows}
+
+
+def test_a_database_with_tables_of_another_program_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "state.db"
+    other = sqlite3.connect(file)
+    other.execute("CREATE TABLE meta (anything TEXT)")
+    other.close()
+    with pytest.raises(StoreError):
+        Store.open(f"sqlite:///{file}")
+    other = sqlite3.connect(file)
+    assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("meta",)]
+    other.close()
 
 
 def test_opening_again_changes_nothing(empty_store_url: str) -> None:
@@ -183,12 +215,10 @@ def test_the_tables_that_queries_use_are_those_that_the_migrations_make(store: S
     assert [one for one in differences if not any(word in str(one) for word in apart)] == []
 
 
-def test_an_open_with_nothing_to_do_does_not_load_alembic(tmp_path: Path) -> None:
+def test_a_new_sqlite_store_is_opened_without_alembic_and_so_is_one_with_nothing_to_do(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'state.db'}"
-    Store.open(url).close()
-    script = (
-        f"import sys; from reconciler.store import Store; Store.open({url!r}).close(); print('alembic' in sys.modules)"
-    )
+    twice = f"Store.open({url!r}).close(); Store.open({url!r}).close()"
+    script = f"import sys; from reconciler.store import Store; {twice}; print('alembic' in sys.modules)"
     printed = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=_root())
     assert printed.stdout.strip() == "False"
 

@@ -14,6 +14,13 @@ HEAD = "0013"
 
 SCRIPTS = Path(__file__).parents[1] / "migrations"
 
+NEW_SQLITE = SCRIPTS / "schema_sqlite.sql"
+"""What all migrations make of an empty SQLite database, written by `python -m reconciler.store.sql.new_schema`. A plan
+without a store needs such a database. To load Alembic and run every migration takes 0.3 s."""
+
+BETWEEN = ";\n\n"
+"""What stands between two statements of a new schema."""
+
 _MIGRATION_LOCK = 0x67726F756E64_01
 """Advisory lock on PostgreSQL: `ground`, 1."""
 
@@ -30,8 +37,13 @@ def migrate(engine: Engine, writing: Engine) -> None:
     with writing.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-        if schema_version(connection) != HEAD:
-            _upgrade(connection)
+        if schema_version(connection) == HEAD:
+            return
+        if _is_empty(connection):
+            for statement in NEW_SQLITE.read_text("utf-8").split(BETWEEN):
+                connection.exec_driver_sql(statement)
+        else:
+            upgrade(connection)
 
 
 def schema_version(connection: Connection) -> str | None:
@@ -56,7 +68,15 @@ def known_versions() -> set[str]:
     return {script.name[1:5] for script in (SCRIPTS / "versions").glob("v[0-9]*.py")}
 
 
-def _upgrade(connection: Connection) -> None:
+def _is_empty(connection: Connection) -> bool:
+    """Whether it is an SQLite database in which nothing was made yet."""
+    if connection.dialect.name != "sqlite":
+        return False
+    return connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar() == 0
+
+
+def upgrade(connection: Connection) -> None:
+    """Run the migrations that are missing, one after the other."""
     from alembic import command
     from alembic.config import Config
 
