@@ -16,7 +16,7 @@ import click
 from reconciler.commands.crash_report import hide_credentials
 from reconciler.commands.options import SETTINGS_FILE
 from reconciler.commands.settings_files import Settings, read_settings
-from reconciler.kinds.machine.access.credentials import too_broad
+from reconciler.kinds.common.access.credentials import too_broad
 
 _COMMANDS = {
     "init": "reconciler.commands.repository.init:init_command",

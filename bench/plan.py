@@ -35,7 +35,7 @@ def remember(store_file: Path, repository: Path, cache: Path) -> None:
     from reconciler.desired.git.sources.open_source import open_source
     from reconciler.desired.load import load_state
     from reconciler.kinds.common.machine_facts import MachineFacts
-    from reconciler.kinds.machine.access_paths import way_in
+    from reconciler.kinds.machine.machine_access import way_in
     from reconciler.model.observation import Observation
     from reconciler.store import Store
 

@@ -18,7 +18,7 @@ import click
 import msgspec
 
 from reconciler.commands.options import SETTINGS_FILE
-from reconciler.kinds.machine.access.credentials import Grants, grants_from
+from reconciler.kinds.common.access.credentials import Grants, grants_from
 from reconciler.operations.store_location import top_level
 
 FOUND_MAY_SET = frozenset(

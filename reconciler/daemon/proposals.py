@@ -19,7 +19,7 @@ from reconciler.desired.git.plumbing import SourceError
 from reconciler.desired.manifest.manifests import dump_yaml
 from reconciler.kinds import INVENTORIED
 from reconciler.kinds.catalogue.partition import partitions_of
-from reconciler.kinds.machine.spec import Access
+from reconciler.kinds.common.access.access_rules import Access
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import DesiredState
 from reconciler.model.retry import DISCOVERY_LOGIN, PROPOSAL

@@ -12,7 +12,8 @@ from drivers.base import DriverOptions, Rejected
 from drivers.registry import options_of
 from reconciler.desired.manifest.validation import Problem, problems_by_schema
 from reconciler.desired.rules.findings import Finding
-from reconciler.kinds.machine.access.said_options import SaidOptions, said_options
+from reconciler.kinds import KINDS
+from reconciler.kinds.common.access.access_rules import SaidOptions
 from reconciler.model.diagnostic import Severity
 from reconciler.model.resource import Resource
 
@@ -25,7 +26,8 @@ def check_driver_options(
 ) -> Iterator[Finding]:
     """What is wrong with the options of partitions, and of machines with what they inherit. A field that is missing is
     the machine's fault, as a partition need not say all."""
-    for said in said_options(resources):
+    every = (one for kind in KINDS.values() if kind.access for one in kind.access.options(resources))
+    for said in every:
         problems = _problems(said.driver, said.options, options_of)
         yield from _findings(said.resource, [one for one in problems if _is_said_here(one, said)])
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from drivers.base import SystemState
+from drivers.base import SystemState, Unsupported
 from reconciler.kinds.catalogue import aggregate, image, partition, reservation, size
 from reconciler.kinds.catalogue.tenancy import ProjectSpec, TenantSpec
 from reconciler.kinds.claim import spec as claim
 from reconciler.kinds.claim.claim_fact_rules import ClaimFactRules
 from reconciler.kinds.claim.columns import CLAIM_COLUMNS
-from reconciler.kinds.claim.renamed_from import olds_of
+from reconciler.kinds.claim.renamed_from import olds_of, renamed_addresses, renamed_claims
 from reconciler.kinds.claim.rules import ClaimRules, machines_given_up
+from reconciler.kinds.common.access.access_rules import Access
 from reconciler.kinds.common.column import spec_column
 from reconciler.kinds.common.fact_rules import Occasion, Recorded
 from reconciler.kinds.common.kind import BMC, IPAM, Implied, Kind
@@ -36,13 +38,15 @@ from reconciler.kinds.machine.claimed_machines import admit_claimed
 from reconciler.kinds.machine.columns import MACHINE_COLUMNS
 from reconciler.kinds.machine.image_use import admit_images, advise_on_images
 from reconciler.kinds.machine.lifecycle.machine_metrics import MACHINE_PHASES
+from reconciler.kinds.machine.lifecycle.shown_phases import claim_shown, machine_shown
+from reconciler.kinds.machine.machine_access import MACHINE_ACCESS
 from reconciler.kinds.machine.machine_adoption import MACHINE_ADOPTION
 from reconciler.kinds.machine.machine_conditions import machine_conditions
 from reconciler.kinds.machine.rules.machine_fact_rules import MachineFactRules
 from reconciler.kinds.machine.rules.machine_rules import MachineRules
 from reconciler.model.action import Action
 from reconciler.model.facts import NO_FACTS, ResourceFacts
-from reconciler.model.resource import ResourceKey
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
@@ -144,6 +148,7 @@ KINDS: dict[str, Kind] = {
             leaks=leaks,
             fact_rules=AddressFactRules(),
             former_names=olds_of,
+            renamed=renamed_addresses,
             implied=claim.implied_address,
             advise=advise_on_renames,
             turns=ALLOCATION_TURNS,
@@ -184,6 +189,8 @@ KINDS: dict[str, Kind] = {
             joins=True,
             inventoried=True,
             columns=MACHINE_COLUMNS,
+            shown=machine_shown,
+            access=MACHINE_ACCESS,
             conditions=machine_conditions,
             fact_rules=MachineFactRules(),
             paused=machine.is_paused,
@@ -204,6 +211,8 @@ KINDS: dict[str, Kind] = {
             observed_type=claim.ClaimState,
             absent=claim.ClaimState(),
             columns=CLAIM_COLUMNS,
+            shown=claim_shown,
+            renamed=renamed_claims,
             placed=True,
             joins=True,
             fact_rules=ClaimFactRules(),
@@ -233,6 +242,14 @@ INVENTORIED = tuple(name for name, kind in KINDS.items() if kind.inventoried)
 """The kinds whose parts are read and kept."""
 ADOPTED = tuple(name for name, kind in KINDS.items() if kind.adoption is not None)
 """The kinds of which some are only observed, until they are adopted."""
+
+
+def access_to(resource: Resource[Any], desired: DesiredState) -> Access:
+    """How its endpoint is reached. Raises Unsupported for a kind whose endpoints have no driver of the documents."""
+    rules = KINDS[resource.key.kind].access
+    if rules is None:
+        raise Unsupported(f"{resource.key} has no endpoint that a driver reaches")
+    return rules.to(resource.spec, desired)
 
 
 def is_made(key: ResourceKey) -> bool:

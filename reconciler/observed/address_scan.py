@@ -9,7 +9,7 @@ import msgspec
 
 from drivers.base import AuthenticationFailed, BmcFinder, DriverError, Endpoint, FoundBmc, Tls
 from reconciler import runtime
-from reconciler.kinds.machine.spec import Access
+from reconciler.kinds.common.access.access_rules import Access
 from reconciler.observed.connections import Connections
 from reconciler.onboarding.discovery import FoundSystem, machine_key
 from reconciler.onboarding.probe_targets import ProbeTarget

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from drivers.base import Accepted, Bmc, Task
+from reconciler.kinds import access_to
 from reconciler.kinds.machine.lifecycle.virtual_media import media_is_watched
-from reconciler.kinds.machine.spec import way_to
 from reconciler.model.action import (
     Action,
     BmcAction,
@@ -39,7 +39,7 @@ class BmcBackend:
         resource = desired.resources.get(key)
         if resource is None:
             return None
-        return self._connections.bmc(key, way_to(resource.spec, desired)).read(media=media_is_watched(facts))
+        return self._connections.bmc(key, access_to(resource, desired)).read(media=media_is_watched(facts))
 
     def observe_all(
         self, keys: Sequence[ResourceKey], desired: DesiredState, facts: FactsByKey, concurrency: int
@@ -79,4 +79,4 @@ class BmcBackend:
         return self._bmc(key, desired).task(handle)
 
     def _bmc(self, key: ResourceKey, desired: DesiredState) -> Bmc:
-        return self._connections.bmc(key, way_to(desired.resources[key].spec, desired))
+        return self._connections.bmc(key, access_to(desired.resources[key], desired))

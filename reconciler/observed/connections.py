@@ -30,9 +30,9 @@ from drivers.base import (
     with_all,
 )
 from reconciler import runtime
-from reconciler.kinds.common.field_types.bmc_access import CredentialRef
-from reconciler.kinds.machine.access.bmc_networks import connection_refusal, foreseen_connection_refusal
-from reconciler.kinds.machine.access.credentials import (
+from reconciler.kinds.common.access.access_rules import Access
+from reconciler.kinds.common.access.bmc_networks import connection_refusal, foreseen_connection_refusal
+from reconciler.kinds.common.access.credentials import (
     NO_GRANTS,
     WHERE,
     Grants,
@@ -44,7 +44,7 @@ from reconciler.kinds.machine.access.credentials import (
     number_of,
     source,
 )
-from reconciler.kinds.machine.spec import Access
+from reconciler.kinds.common.field_types.bmc_access import CredentialRef
 from reconciler.model.resource import ResourceKey
 from reconciler.observed.backend import Backend
 

@@ -15,10 +15,9 @@ import msgspec
 
 from drivers.base import Inventory
 from reconciler import runtime
-from reconciler.kinds import INVENTORIED
+from reconciler.kinds import INVENTORIED, access_to
 from reconciler.kinds.common.inventory import Kept, MachineInventory, Origin
-from reconciler.kinds.machine.inventory_diff import PartChange, inventory_differences
-from reconciler.kinds.machine.spec import way_to
+from reconciler.kinds.common.inventory_diff import PartChange, inventory_differences
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.observation import ReadError
 from reconciler.model.resource import DesiredState, ResourceKey
@@ -180,7 +179,7 @@ class InventoryReader:
         if desired is None or resource is None:
             return
         try:
-            value = self._connections.bmc(key, way_to(resource.spec, desired)).inventory()
+            value = self._connections.bmc(key, access_to(resource, desired)).inventory()
             # What could be kept and not be read again is not kept.
             msgspec.json.decode(msgspec.json.encode(value), type=Inventory)
         except Exception as error:  # noqa: BLE001  what is wrong with one machine must not stop the others

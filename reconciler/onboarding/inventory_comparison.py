@@ -11,8 +11,8 @@ import msgspec
 from drivers.base import Inventory
 from reconciler.kinds.common.defect import defect
 from reconciler.kinds.common.inventory import Kept, MachineInventory
+from reconciler.kinds.common.inventory_diff import PartChange, between, inventory_differences
 from reconciler.kinds.common.machine_facts import MachineFacts
-from reconciler.kinds.machine.inventory_diff import PartChange, between, inventory_differences
 from reconciler.kinds.machine.labels import inventory_labels, size_by_inventory
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.diagnostic import Diagnostic, Severity

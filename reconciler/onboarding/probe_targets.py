@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from drivers.base import Tls
+from reconciler.kinds.common.access.access_rules import Access
 from reconciler.kinds.common.field_types.bmc_access import same_bmc
-from reconciler.kinds.machine.spec import DEFAULT_DRIVER, Access
+from reconciler.kinds.machine.spec import DEFAULT_DRIVER
 from reconciler.onboarding.discovery import (
     HTTPS,
     MOST_ADDRESSES,

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from drivers.base import IpamSettings
-from reconciler.kinds.machine.access.credentials import NO_GRANTS, Grants
+from reconciler.kinds.common.access.credentials import NO_GRANTS, Grants
 
 
 class Where(msgspec.Struct, frozen=True):

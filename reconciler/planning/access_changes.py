@@ -1,29 +1,29 @@
-"""Where logins go: a machine's way in as it is declared, beside the one that was in force. Pure."""
+"""Where logins go: the access to each endpoint as it is declared, beside the one that was in force. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from reconciler.kinds.common.field_types.bmc_access import system_address
+from reconciler.kinds import KINDS
 from reconciler.kinds.common.machine_facts import all_machine_facts, machine_facts
-from reconciler.kinds.machine.access_paths import access_by_machine
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.plans.access import AccessChange
 from reconciler.model.resource import DesiredState, ResourceKey
 
 
 def access_changes(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFacts]) -> tuple[AccessChange, ...]:
-    """The machines whose way in is not the one in force, in the order of names; those that are new are among them.
+    """The resources whose access is not the one in force, in the order of names; those that are new are among them.
 
     `remembered`: before this state is taken in. A machine at the place of one that is gone is that one.
     """
     machines = all_machine_facts(remembered)
     gone = {facts.place: facts.access for key, facts in machines.items() if key not in desired.resources}
     found = []
-    for key, after in access_by_machine(desired).items():
+    declared = (pair for kind in KINDS.values() if kind.access for pair in kind.access.words(desired).items())
+    for key, after in declared:
         resource = desired.resources[key]
         known = machine_facts(remembered, key)
-        before = known.access if key in remembered else gone.get(system_address(resource.spec.bmc), {})
+        before = known.access if key in remembered else gone.get(KINDS[key.kind].endpoint_of(resource), {})
         if after != before:
             found.append(AccessChange(key, before, after, resource.source))
     return tuple(sorted(found, key=lambda one: one.key))

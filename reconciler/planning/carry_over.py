@@ -8,7 +8,6 @@ from datetime import datetime
 import msgspec
 
 from reconciler.kinds import FLEET, KINDS, RECONCILED
-from reconciler.kinds.claim.renamed_from import carried_renames
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.guard_marks import marked
@@ -25,7 +24,7 @@ def carried_over(
     no one-time order is given again, and nothing that was taken down is forgotten. A machine at another place than
     before has ignored no shutdown there, was not seen off there, and was not started from the network there. A guard
     that is loosened from `now` on keeps its former spec for an hour, and so does what leaves a guard's match."""
-    moved = carried_renames(desired, remembered)
+    moved = {key: facts for kind in KINDS.values() for key, facts in kind.renamed(desired, remembered).items()}
     if moved:
         remembered = with_changes(remembered, moved)
     leaving = {key: facts for key, facts in remembered.items() if key not in desired.resources}

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.kinds import KINDS, nothing_remembered, remembered_of
-from reconciler.kinds.claim.renamed_from import NAME
 from reconciler.kinds.common.field_types.managed_field import Field, drifted
 from reconciler.kinds.common.kind import NO_BACKEND, Kind, KindView, Rules, Steps
+from reconciler.kinds.common.renamed_facts import NAME
 from reconciler.model.action import Action, Forget, InFlight
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.observation import Observation, ObservedState

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.column import NOTHING, Column, label_column
-from reconciler.kinds.machine.labels import AGGREGATE
+from reconciler.kinds.common.inventory import AGGREGATE
 
 
 def columns(kind: str, *, wide: bool, aggregates: Iterable[str] = ()) -> list[Column]:

@@ -18,7 +18,8 @@ import pytest
 from drivers.base import PowerState, Rejected, ResetType, Unsupported
 from drivers.registry import Registry, options_of
 from reconciler.desired.load import load_state
-from reconciler.kinds.machine.spec import Access, access
+from reconciler.kinds.common.access.access_rules import Access
+from reconciler.kinds.machine.spec import access
 from reconciler.model.diagnostic import Severity
 from reconciler.model.resource import ResourceKey
 from reconciler.observed.connections import Connections, Drivers

@@ -55,8 +55,8 @@ from reconciler.kinds.catalogue.aggregate import AggregateItem, Function, item_v
 from reconciler.kinds.catalogue.inventory_path import Malformed, element
 from reconciler.kinds.common.field_types.label_selector import Unmatched, parse_selector
 from reconciler.kinds.common.inventory import as_json
+from reconciler.kinds.common.inventory_diff import inventory_differences
 from reconciler.kinds.common.mac_vendor import mac_vendor
-from reconciler.kinds.machine.inventory_diff import inventory_differences
 from reconciler.model.plans.plan import Plan, PlanScope
 from reconciler.model.resource import Revision
 from reconciler.model.values.address_range import address_range, is_within

@@ -19,7 +19,7 @@ from reconciler.daemon.undeclared_machines import UndeclaredMachines
 from reconciler.desired.git.branches.proposal_branch import ProposalBranch
 from reconciler.desired.git.sources.open_source import open_source
 from reconciler.desired.git.sources.repository import Repository
-from reconciler.kinds.machine.access.credentials import grants_from
+from reconciler.kinds.common.access.credentials import grants_from
 from reconciler.observed.connections import Connections, Drivers
 from tests.loop.world import World, declare, machine
 from tests.unit.desired_worlds import PARTITION, Git

@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.kinds.catalogue.partition import PartitionSpec
 from reconciler.kinds.common.field_types.bmc_access import BmcDefaults, BmcSpec, CredentialRef, TlsSpec
-from reconciler.kinds.machine.access_paths import way_in
+from reconciler.kinds.machine.machine_access import way_in
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.plans.access import AccessChange

@@ -6,8 +6,8 @@ import tomllib
 
 import pytest
 
-from reconciler.kinds.machine.access.bmc_networks import bmc_networks, connection_refusal, foreseen_connection_refusal
-from reconciler.kinds.machine.access.credentials import NO_GRANTS, Grants, grants_from, too_broad
+from reconciler.kinds.common.access.bmc_networks import bmc_networks, connection_refusal, foreseen_connection_refusal
+from reconciler.kinds.common.access.credentials import NO_GRANTS, Grants, grants_from, too_broad
 
 LOGIN = 'credentials.bmc = {env = "BMC", networks = ["10.1.0.0/24"]}\n'
 LABS = 'document_credentials = {env = ["LAB_*"], networks = ["fd00:3::/64"]}\n'

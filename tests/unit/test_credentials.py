@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from drivers.base import Peer
-from reconciler.kinds.common.field_types.bmc_access import CredentialRef
-from reconciler.kinds.machine.access.credentials import (
+from reconciler.kinds.common.access.credentials import (
     NO_GRANTS,
     Grants,
     LoginDestination,
@@ -21,6 +20,7 @@ from reconciler.kinds.machine.access.credentials import (
     source,
     too_broad,
 )
+from reconciler.kinds.common.field_types.bmc_access import CredentialRef
 
 GRANTS = grants_from(
     tomllib.loads("""

@@ -15,7 +15,7 @@ from drivers.base import FoundBmc, Inventory, Nic, SystemState, Tls
 from reconciler.desired.load import load_state
 from reconciler.desired.manifest.manifests import dump_yaml
 from reconciler.kinds.catalogue.partition import PartitionSpec
-from reconciler.kinds.machine.spec import Access
+from reconciler.kinds.common.access.access_rules import Access
 from reconciler.observed.address_scan import paced, trust
 from reconciler.onboarding import discovery
 from reconciler.onboarding.dhcp_leases import Lease, read_leases

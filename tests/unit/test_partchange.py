@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import Disk, Gpu, Inventory, MemoryModule, Neighbour, Nic, Processor, UnreadPart
-from reconciler.kinds.machine.inventory_diff import between, inventory_differences
+from reconciler.kinds.common.inventory_diff import between, inventory_differences
 
 MODULES = (MemoryModule("A1", 32 << 30, "M", "D1"), MemoryModule("A2", 32 << 30, "M", "D2"))
 NICS = (Nic("eth0", "52:54:00:00:00:01"), Nic("eth1", "52:54:00:00:00:02"))

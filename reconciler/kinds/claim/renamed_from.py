@@ -6,7 +6,7 @@ a time (`Transfer`). Until it has, `RenamedFacts.was` tells where it is, whateve
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -22,7 +22,6 @@ from reconciler.kinds.common.renamed_facts import AddressFacts, ClaimFacts, Rena
 from reconciler.model.facts import ResourceFacts, grouped
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
-NAME = "metadata.name"
 _FACTS: Mapping[str, type[RenamedFacts]] = {"MachineClaim": ClaimFacts, "IPAddress": AddressFacts}
 RENAMABLE = tuple(_FACTS)
 """The kinds whose documents can say what they were called before."""
@@ -58,21 +57,35 @@ def pending_renames(desired: DesiredState, remembered: Remembered) -> dict[Resou
     return found
 
 
-def carried_renames(desired: DesiredState, remembered: Remembered) -> dict[ResourceKey, ResourceFacts | None]:
-    """What is remembered differently once all renames that may be have taken place; None: nothing any more."""
-    changed: dict[ResourceKey, ResourceFacts | None] = {}
-    claims = {}
-    for move in pending_renames(desired, remembered).values():
-        if move.why_not is not None:
-            continue
-        facts = remembered.get(move.old, _FACTS[move.old.kind]())
-        changed[move.old] = None
-        changed[move.new] = msgspec.structs.replace(facts, was=(*former(facts), move.old.name), joining=False)
-        if move.old.kind == "MachineClaim":
-            claims[move.old.name] = move.new.name
+def renamed_addresses(desired: DesiredState, remembered: Remembered) -> dict[ResourceKey, ResourceFacts | None]:
+    """What is remembered differently once all renames of addresses that may be have taken place; None: nothing any
+    more. The addresses of a claim go with the claim."""
+    return _moved(_permitted("IPAddress", desired, remembered), remembered)
+
+
+def renamed_claims(desired: DesiredState, remembered: Remembered) -> dict[ResourceKey, ResourceFacts | None]:
+    """The same of claims, with their machines and addresses."""
+    moves = _permitted("MachineClaim", desired, remembered)
+    changed = _moved(moves, remembered)
+    claims = {move.old.name: move.new.name for move in moves}
     if claims:
         for key, facts in remembered.items():
             changed.update(_of_claim(key, facts, claims))
+    return changed
+
+
+def _permitted(kind: str, desired: DesiredState, remembered: Remembered) -> list[Move]:
+    """The renames of this kind against which nothing stands."""
+    moves = pending_renames(desired, remembered).values()
+    return [move for move in moves if move.why_not is None and move.old.kind == kind]
+
+
+def _moved(moves: Iterable[Move], remembered: Remembered) -> dict[ResourceKey, ResourceFacts | None]:
+    changed: dict[ResourceKey, ResourceFacts | None] = {}
+    for move in moves:
+        facts = remembered.get(move.old, _FACTS[move.old.kind]())
+        changed[move.old] = None
+        changed[move.new] = msgspec.structs.replace(facts, was=(*former(facts), move.old.name), joining=False)
     return changed
 
 

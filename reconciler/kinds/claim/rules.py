@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from reconciler.kinds.claim.renamed_from import NAME
 from reconciler.kinds.claim.renames import held_for_rename
 from reconciler.kinds.claim.spec import ClaimedMachine, MachineClaimSpec, lacking, machines_of_claim, surplus, too_many
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView, Steps
-from reconciler.kinds.common.renamed_facts import former
+from reconciler.kinds.common.renamed_facts import NAME, former
 from reconciler.model.action import Action, Claim, Forget, Rename, Unclaim
 from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import Resource, ResourceKey

@@ -259,6 +259,11 @@ def all_holders(remembered: Mapping[ResourceKey, ResourceFacts]) -> dict[str, tu
     return {claim: _in_order(held) for claim, held in grouped(remembered, claim_of_facts).items()}
 
 
+def holders_of(claim: str, remembered: Mapping[ResourceKey, ResourceFacts]) -> tuple[ClaimedMachine, ...]:
+    """The machines of one claim, in order of slot."""
+    return _in_order(grouped(remembered, claim_of_facts).get(claim, {}))
+
+
 def has_machines(claim: ResourceKey, remembered: Mapping[ResourceKey, ResourceFacts]) -> bool:
     """Whether this is a claim, declared or not, that has a machine."""
     return claim.kind == "MachineClaim" and claim.name in grouped(remembered, claim_of_facts)

@@ -27,6 +27,15 @@ class ClaimSlot(msgspec.Struct, frozen=True):
     phase: str
 
 
+class Shown(msgspec.Struct, frozen=True):
+    """What a kind shows of a resource beside columns and conditions, as it follows from what is remembered."""
+
+    phase: str | None = None
+    """How far its life is, where it is managed."""
+    machines: tuple[ClaimSlot, ...] = ()
+    """Those that it has."""
+
+
 class ResourceView(msgspec.Struct, frozen=True):
     """One resource as `get` and `describe` show it: declared, observed, and its conditions in a word and in full.
     `machines`: those of a claim."""

@@ -95,3 +95,15 @@ def as_json(inventory: Inventory) -> dict[str, Any]:
     if not found.get("memory"):
         found.pop("memory", None)
     return found
+
+
+AGGREGATE = "aggregate/"
+"""What the label of a computed number begins with; the number's name follows."""
+
+
+class SizeFound(msgspec.Struct, frozen=True):
+    """The one size that fits, or why none is known. `settled`: more knowledge would not change it."""
+
+    name: str | None
+    why: str
+    settled: bool = True

@@ -9,8 +9,9 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from drivers.base import ErrorReason
+from reconciler.kinds.common.access.access_rules import AccessRules
 from reconciler.kinds.common.adoption import Adoption
-from reconciler.kinds.common.column import Column
+from reconciler.kinds.common.column import Column, Shown
 from reconciler.kinds.common.fact_rules import FactRules
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.field_types.reference_fields import named_resources
@@ -152,6 +153,16 @@ def _no_conditions(_resource: Resource[Any], _facts: ResourceFacts, _seen: Obser
     return ()
 
 
+def _nothing_more(_key: ResourceKey, _desired: DesiredState, _facts: Facts) -> Shown:
+    return Shown()
+
+
+def _nothing_renamed(
+    _desired: DesiredState, _remembered: Mapping[ResourceKey, ResourceFacts]
+) -> Mapping[ResourceKey, ResourceFacts | None]:
+    return {}
+
+
 class Implied(msgspec.Struct, frozen=True):
     """What implies a resource that has no document of its own, as a claim does its addresses."""
 
@@ -197,8 +208,16 @@ class Kind(msgspec.Struct, frozen=True):
     """What excludes others is called in messages."""
     endpoint_field: str = "spec"
     """The field that says the endpoint."""
+    access: AccessRules | None = None
+    """How its endpoints are reached, where a driver is opened for each; None: they are not reached by a driver of
+    the documents."""
     former_names: Callable[[ResourceKey, DesiredState, ResourceFacts], list[ResourceKey]] = _no_former_names
     """The names under which the backend may still hold what is this one's; none that is declared itself."""
+    renamed: Callable[
+        [DesiredState, Mapping[ResourceKey, ResourceFacts]], Mapping[ResourceKey, ResourceFacts | None]
+    ] = _nothing_renamed
+    """What is remembered differently because documents of the kind say what they were called before, of whatever
+    kind; None: nothing any more."""
     implied: Callable[[ResourceKey], Implied | None] = _declared_itself
     """Whose document implies it, by its key; None for one that has a document of its own."""
     turns: TurnOrder | None = None
@@ -222,6 +241,8 @@ class Kind(msgspec.Struct, frozen=True):
     """Its parts are read and kept, and labels follow from them."""
     columns: tuple[Column, ...] = ()
     """What `get` shows beside the name and the status."""
+    shown: Callable[[ResourceKey, DesiredState, Facts], Shown] = _nothing_more
+    """What `get` and `describe` show of it beside that."""
     conditions: Callable[[Resource[Any], ResourceFacts, Observation | None], Iterable[Condition]] = _no_conditions
     """Its own conditions, beside Ready, Reconciling and Stalled."""
     fact_rules: FactRules = FactRules()

@@ -11,6 +11,9 @@ from reconciler.kinds.common.fact_rules import FactRules
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
+NAME = "metadata.name"
+"""The path under which a rename is a change."""
+
 
 class RenamedFacts(ResourceFacts, frozen=True, omit_defaults=True):
     """What is remembered of a resource whose document can say what it was called before."""

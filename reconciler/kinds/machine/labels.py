@@ -5,25 +5,15 @@ in git changes the machines that are of it in the same moment."""
 
 from __future__ import annotations
 
-import msgspec
-
 from drivers.base import Inventory
 from reconciler.kinds.catalogue.aggregate import aggregate_items, aggregates, label_number
 from reconciler.kinds.catalogue.size import SIZE_LABEL
 from reconciler.kinds.catalogue.size_matching import SizeVerdict, explain_size
+from reconciler.kinds.common.inventory import AGGREGATE, SizeFound
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import DesiredState, Resource
 
 SIZE = SIZE_LABEL
-AGGREGATE = "aggregate/"
-
-
-class SizeFound(msgspec.Struct, frozen=True):
-    """The one size that fits, or why none is known. `settled`: more knowledge would not change it."""
-
-    name: str | None
-    why: str
-    settled: bool = True
 
 
 def size_by_inventory(machine: Resource[MachineSpec], inventory: Inventory | None, desired: DesiredState) -> SizeFound:

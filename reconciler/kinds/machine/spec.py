@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -16,7 +16,8 @@ from drivers.base import (
 )
 from reconciler.kinds.catalogue.image import REFERENCE_PATTERN
 from reconciler.kinds.catalogue.partition import StartFrom
-from reconciler.kinds.common.field_types.bmc_access import BmcDefaults, BmcSpec, CredentialRef, same_bmc, system_address
+from reconciler.kinds.common.access.access_rules import Access
+from reconciler.kinds.common.field_types.bmc_access import BmcDefaults, BmcSpec, same_bmc, system_address
 from reconciler.kinds.common.field_types.fields import Mac, PartitionRef, Spec, Taint, Text, reference_field
 from reconciler.kinds.common.kind import RuleFinding
 from reconciler.model.action import PowerOn, SetBoot, SetIndicator
@@ -200,18 +201,6 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
 
 
 DEFAULT_DRIVER = "redfish"
-
-
-class Access(msgspec.Struct, frozen=True):
-    """How a machine's BMC is reached, the partition's defaults taken in."""
-
-    driver: str
-    address: str
-    system_id: str | None
-    tls: Tls
-    credential_ref: CredentialRef | None
-    options: dict[str, Any] = {}
-    timeout: float | None = None
 
 
 def access(spec: MachineSpec, defaults: BmcDefaults | None) -> Access:

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from reconciler.kinds.catalogue.partition import partitions_of
+from reconciler.kinds.common.access.credentials import host_of
 from reconciler.kinds.common.mac_vendor import mac_vendor
-from reconciler.kinds.machine.access.credentials import host_of
 from reconciler.model.counting import count
 from reconciler.model.resource import Resource
 from reconciler.observed.bmc_scan import Manner, UnreadableBmc, probe_addresses, read_found

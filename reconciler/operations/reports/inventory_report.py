@@ -10,9 +10,9 @@ import msgspec
 
 from reconciler.kinds import INVENTORIED
 from reconciler.kinds.catalogue.aggregate import aggregate_items, aggregates
-from reconciler.kinds.common.inventory import MachineInventory, Origin
-from reconciler.kinds.machine.inventory_diff import PartChange
-from reconciler.kinds.machine.labels import SizeFound, size_by_inventory
+from reconciler.kinds.common.inventory import MachineInventory, Origin, SizeFound
+from reconciler.kinds.common.inventory_diff import PartChange
+from reconciler.kinds.machine.labels import size_by_inventory
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import Resource, ResourceKey
 from reconciler.onboarding.inventory_comparison import changes, disagreements, listed_changes

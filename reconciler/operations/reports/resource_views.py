@@ -10,15 +10,13 @@ import msgspec
 
 from reconciler import runtime
 from reconciler.kinds import INVENTORIED, KINDS
-from reconciler.kinds.claim.spec import ClaimedMachine, all_holders
 from reconciler.kinds.common.column import ResourceView
 from reconciler.kinds.common.defect import defect
 from reconciler.kinds.common.inventory import NO_INVENTORY, MachineInventory
-from reconciler.kinds.machine.lifecycle.shown_phases import claim_slots, shown_phase
 from reconciler.kinds.selectors import select
 from reconciler.model.action import InFlight
 from reconciler.model.event import Event
-from reconciler.model.facts import Facts, ResourceFacts
+from reconciler.model.facts import Facts, IndexedFacts, ResourceFacts
 from reconciler.model.observation import INTERNAL, Observation
 from reconciler.model.outcome import Condition, Status
 from reconciler.model.plans.override import Override
@@ -179,6 +177,7 @@ def describe_resources(
 def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], selector: str) -> list[ResourceView]:
     with workspace.store() as store:
         desired, facts = state_and_facts(workspace, store)
+        facts = Facts(IndexedFacts(facts.resources), facts.in_flight)  # A claim finds its machines at once.
         observed = {one.key: one for one in store.observations(observed_types())}
         everything = (*universe(desired, facts), *asked_keys(targets, selector))
         chosen = select(targets, selector, desired, everything, lambda: derived_labels(store, desired))
@@ -192,7 +191,6 @@ def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], s
         facts,
         inventories,
         labels_from_inventories(desired, inventories.items()),
-        all_holders(facts.resources),
         {**{one.key: one for one in planned.changes}, **{one.key: one for one in planned.unknown}},
         planned.overrides,
         standing_pauses(judge.pauses, at),
@@ -222,7 +220,6 @@ class _Fleet(msgspec.Struct, frozen=True):
     facts: Facts
     inventories: Mapping[str, MachineInventory]
     labels: Mapping[ResourceKey, dict[str, str]]
-    holders: Mapping[str, tuple[ClaimedMachine, ...]]
     planned: Mapping[ResourceKey, Change | Unknown]
     overrides: tuple[Override, ...]
     pauses: tuple[ResourcePause, ...]
@@ -248,6 +245,7 @@ class _Fleet(msgspec.Struct, frozen=True):
         if key.kind in INVENTORIED:
             known = self.inventories.get(key.name, NO_INVENTORY)
             states = (*states, *inventory_conditions(resource, known, desired))
+        shown = KINDS[key.kind].shown(key, desired, facts)
         return ResourceView(
             key,
             resource,
@@ -255,8 +253,8 @@ class _Fleet(msgspec.Struct, frozen=True):
             status_word(states),
             states,
             self.labels.get(key, {}),
-            claim_slots(key, self.holders, facts, resource),
-            shown_phase(key, desired, facts),
+            shown.machines,
+            shown.phase,
             tuple(one for one in self.overrides if covers(one, key, desired, facts)),
             change.held_by if isinstance(change, Change) else (),
             self.held_by.get(typed(key), ()),

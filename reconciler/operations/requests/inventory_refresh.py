@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from drivers.base import DriverError, Inventory
+from reconciler.kinds import access_to
 from reconciler.kinds.common.inventory import Origin
 from reconciler.model.resource import DesiredState, Resource
 from reconciler.operations.operation_error import FailureReason, OperationError
@@ -18,10 +19,8 @@ from reconciler.store import Store
 
 def observe_inventory(at: Workspace, store: Store, resource: Resource[Any], desired: DesiredState) -> Inventory:
     """What its BMC says now; nothing of it is kept. Raises OperationError."""
-    from reconciler.kinds.machine.spec import way_to
-
     try:
-        return at.connections(store).bmc(resource.key, way_to(resource.spec, desired)).inventory()
+        return at.connections(store).bmc(resource.key, access_to(resource, desired)).inventory()
     except DriverError as error:
         why = f"{resource.key}: the inventory cannot be read: {error}"
         raise OperationError(why, FailureReason.UNAVAILABLE) from error

@@ -9,12 +9,12 @@ from typing import Any, assert_never
 import msgspec
 
 from drivers.base import About
-from reconciler.kinds.claim.renamed_from import NAME
 from reconciler.kinds.claim.renames import RENAMED, cannot_be, renames
 from reconciler.kinds.claim.spec import ClaimedMachine, OfClaim, display_key, machines_of_claim, of_claim, surplus
 from reconciler.kinds.common.field_types.fields import FAMILIES, DeletionPolicy
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView, Steps
+from reconciler.kinds.common.renamed_facts import NAME
 from reconciler.kinds.ipam.allocation.conflicts import address_holder, conflict_hold, waited_for
 from reconciler.kinds.ipam.allocation.free_addresses import short_of_addresses
 from reconciler.kinds.ipam.allocation.occupancy import leaks

@@ -14,9 +14,9 @@ from reconciler.kinds.common.fact_rules import FactRules, Ignored, Occasion, Rec
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.machine_facts import MachineFacts, machine_s
 from reconciler.kinds.machine import machine_restart
-from reconciler.kinds.machine.access_paths import access_by_machine
 from reconciler.kinds.machine.lifecycle import lifecycle, system_identity, virtual_media
 from reconciler.kinds.machine.lifecycle.machine_reports import apply_report, facts_at_start, is_over
+from reconciler.kinds.machine.machine_access import access_by_machine
 from reconciler.kinds.machine.rules.boot_rules import confirms_order
 from reconciler.kinds.machine.rules.machine_records import record_machine_action
 from reconciler.kinds.machine.rules.machine_rules import ordered_boot

@@ -7,9 +7,8 @@ from datetime import datetime
 from itertools import zip_longest
 
 from drivers.base import Inventory
-from reconciler.kinds.common.inventory import Kept, MachineInventory
+from reconciler.kinds.common.inventory import Kept, MachineInventory, SizeFound
 from reconciler.kinds.common.mac_vendor import mac_vendor
-from reconciler.kinds.machine.labels import SizeFound
 from reconciler.model.counting import count
 from reconciler.onboarding.inventory_comparison import changes, disagreements
 from reconciler.views.columns import short_age

@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 
+from reconciler.kinds.common.access.access_rules import AccessRules
 from reconciler.kinds.common.field_types.bmc_access import BmcSpec
+from reconciler.kinds.machine.said_options import said_options
 from reconciler.kinds.machine.spec import MachineSpec, way_to
 from reconciler.model.plans.plan import digest
 from reconciler.model.resource import DesiredState, ResourceKey
@@ -81,3 +83,6 @@ def _word(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"{value[0] if value else ''} with arguments {digest(value[1:])}"
     return str(value)
+
+
+MACHINE_ACCESS = AccessRules(to=way_to, words=access_by_machine, options=said_options)

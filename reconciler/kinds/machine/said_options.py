@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import msgspec
-
 from reconciler.kinds.catalogue.partition import PartitionSpec
+from reconciler.kinds.common.access.access_rules import SaidOptions
 from reconciler.kinds.machine.spec import DEFAULT_DRIVER, MachineSpec, access
 from reconciler.model.resource import Resource
-
-
-class SaidOptions(msgspec.Struct, frozen=True):
-    """The options that reach one driver by one document."""
-
-    resource: Resource[Any]
-    driver: str
-    options: Mapping[str, Any]
-    own: Mapping[str, Any]
-    """Those that stand in the document itself; what it inherits is wrong where it stands."""
-    whole: bool
-    """Whether these are all that the driver is given, so that one may be missing. A partition need not say all."""
 
 
 def said_options(resources: Sequence[Resource[Any]]) -> Iterator[SaidOptions]:

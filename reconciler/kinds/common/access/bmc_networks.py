@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from reconciler.kinds.machine.access.credentials import WHERE, Grants, bare_address, single_address_network
+from reconciler.kinds.common.access.credentials import WHERE, Grants, bare_address, single_address_network
 from reconciler.model.values.address_range import is_within
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")

@@ -1,0 +1,48 @@
+"""How a kind's endpoint is reached: what the kind says of it, so that whoever connects, or checks, need not know the
+kind. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from drivers.base import Tls
+from reconciler.kinds.common.field_types.bmc_access import CredentialRef
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+
+
+class Access(msgspec.Struct, frozen=True):
+    """How one endpoint is reached, the partition's defaults taken in."""
+
+    driver: str
+    address: str
+    system_id: str | None
+    tls: Tls
+    credential_ref: CredentialRef | None
+    options: dict[str, Any] = {}
+    timeout: float | None = None
+
+
+class SaidOptions(msgspec.Struct, frozen=True):
+    """The options that reach one driver by one document."""
+
+    resource: Resource[Any]
+    driver: str
+    options: Mapping[str, Any]
+    own: Mapping[str, Any]
+    """Those that stand in the document itself; what it inherits is wrong where it stands."""
+    whole: bool
+    """Whether these are all that the driver is given, so that one may be missing. A partition need not say all."""
+
+
+class AccessRules(msgspec.Struct, frozen=True):
+    """How the endpoints of a kind are reached."""
+
+    to: Callable[[Any, DesiredState], Access]
+    """The access to the endpoint that a spec means."""
+    words: Callable[[DesiredState], Mapping[ResourceKey, dict[str, str]]]
+    """The same of every declared resource, in words, by path: what is shown, and remembered as in force."""
+    options: Callable[[Sequence[Resource[Any]]], Iterable[SaidOptions]]
+    """What documents say for the driver alone, to be checked against the driver's own struct."""
