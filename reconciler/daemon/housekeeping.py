@@ -25,7 +25,7 @@ from reconciler.planning.override_scope import in_force
 from reconciler.services.metrics import Metrics, WorkCount
 from reconciler.store import Store
 from reconciler.store.sql.store_errors import StoreError
-from reconciler.views.resource_tally import ResourceTally
+from reconciler.views.resource_tally import ResourceTally, fleet_count, guard_holds
 from reconciler.workqueue.loop import CONFIRM, RESYNC, Loop
 
 FLUSH_SECONDS = 5.0
@@ -98,9 +98,13 @@ class Housekeeper:
         does."""
         world = self._engine.world()
         self._metrics.windows_judged(open_windows(world.desired, world.now))
-        self._metrics.resources_counted(self._tally.count(world, planned))
-        self._metrics.budgets_counted(budget_levels(world, fleet_budget(world.standing.limits)))
-        self._metrics.counted(work_count(planned.changes, planned.unknown, self._engine.in_flight, self._loop.lag()))
+        series = self._tally.count(world, planned)
+        budgets = tuple(budget_levels(world, fleet_budget(world.standing.limits)))
+        work = work_count(planned.changes, planned.unknown, self._engine.in_flight, self._loop.lag())
+        self._metrics.resources_counted(series)
+        self._metrics.budgets_counted(budgets)
+        self._metrics.counted(work)
+        self._standing.count(fleet_count(world.desired, series, work.holds, budgets))
         self._put([one.key for one in planned.changes if one.goes and one.key in self._waiting])
 
     def _put(self, keys: Collection[ResourceKey]) -> None:
@@ -150,16 +154,13 @@ class Housekeeper:
             self._put([one.key for kind in PLACED for one in desired.of_kind(kind)])
 
 
-def work_count(changes: Iterable[Change], unknown: Iterable[Unknown], in_flight: int, lag: float) -> WorkCount:
+def work_count(changes: Collection[Change], unknown: Iterable[Unknown], in_flight: int, lag: float) -> WorkCount:
     """What there is left to do. What is paused, by its document (maintenance, suspend) or by a person, is apart
     from what a guard holds."""
     states = Counter(dict.fromkeys(("waiting", "held", "paused", "failed"), 0))
-    holds = Counter[str]()
-    for change in changes:
-        states[_state(change)] += 1
-        holds.update({hold.by for hold in change.held_by if hold.kind is HoldKind.GUARD})
+    states.update(_state(change) for change in changes)
     unread = Counter((one.key.kind, one.reason) for one in unknown)
-    return WorkCount(states, holds, unread, in_flight, lag)
+    return WorkCount(states, guard_holds(changes), unread, in_flight, lag)
 
 
 def _state(change: Change) -> str:

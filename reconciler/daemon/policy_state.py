@@ -10,6 +10,7 @@ import msgspec
 from reconciler import runtime
 from reconciler.daemon.reconcile_requests import ReconcileRequests
 from reconciler.model.event import Event, EventReason, EventType
+from reconciler.model.plans.fleet_count import FleetCount
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.pause import ResourcePause
 from reconciler.model.plans.restart import RestartRequest, RestartResult
@@ -33,6 +34,7 @@ class PolicyState:
     ) -> None:
         self._store, self._asked, self._now = store, asked, now
         self._daemon, self._epoch, self._seen_at = daemon, 0, None if daemon is None else daemon.since
+        self._told: FleetCount | None = None
         self._overrides: tuple[Override, ...] = store.overrides.all()
         self._pauses: tuple[ResourcePause, ...] = store.pauses.all()
         self._in_force = self._ids_in_force(now())
@@ -51,6 +53,11 @@ class PolicyState:
         now = self._now()
         me = self._daemon and msgspec.structs.replace(self._daemon, seen_at=now)
         return standing_in_force(self._asked, me, self._overrides, now, self._pauses)[0]
+
+    def count(self, fleet: FleetCount) -> None:
+        """The fleet as it is counted now, for those who ask the store."""
+        if self._daemon is not None:
+            self._daemon = msgspec.structs.replace(self._daemon, fleet=fleet)
 
     def begin(self, epoch: int) -> None:
         """Say in the store that this daemon is at work. Raises StoreError."""
@@ -91,9 +98,10 @@ class PolicyState:
                 self.tell(event)
         if self._requests is not None and (keys := self._requests.take(now)):
             self.requested(keys)
-        if self._daemon is not None and self._epoch and self._late(now):
-            self._store.daemon.heartbeat(self._epoch, now)
-            self._seen_at = now
+        me = self._daemon
+        if me is not None and self._epoch and (self._late(now) or me.fleet != self._told):
+            self._store.daemon.heartbeat(me, self._epoch, now)
+            self._seen_at, self._told = now, me.fleet
 
     def _ids_in_force(self, now: datetime) -> set[str]:
         overrides, pauses = in_force(self._overrides, now), standing_pauses(self._pauses, now)

@@ -21,10 +21,10 @@ from reconciler.kinds import KINDS
 from reconciler.kinds.common.kind_metrics import FillLevel, LabelValues
 from reconciler.model.event import Event
 from reconciler.model.outcome import Done, Failed, Outcome
+from reconciler.model.plans.fleet_count import BudgetLevel
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.pause import ResourcePause
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guards.reports.guard_report import BudgetLevel
 from reconciler.planning.override_scope import OVERRIDABLE
 from reconciler.services.gauge_table import GaugeTable
 from reconciler.views.resource_tally import GAUGES

@@ -6,7 +6,7 @@ What was worked out of a resource is kept until something of it is new, as a fle
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -17,11 +17,12 @@ from reconciler.kinds.common.kind_metrics import CountedGauge, LabelValues
 from reconciler.model.action import InFlight
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.observation import ObservedState, ReadError
-from reconciler.model.plans.plan import Change, Plan, Unknown
+from reconciler.model.plans.fleet_count import BudgetLevel, FleetCount
+from reconciler.model.plans.plan import Change, HoldKind, Plan, Unknown
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.placement.capacity import MACHINE_CAPACITY
 from reconciler.planning.guards.guard import GuardWorld
-from reconciler.views.conditions import conditions, status_word
+from reconciler.views.conditions import READY, conditions, status_word
 
 RESOURCE_STATUS = "groundstate_resource_status"
 
@@ -43,6 +44,26 @@ Series = Mapping[str, Mapping[LabelValues, int]]
 
 
 Classes = tuple[tuple[str, LabelValues], ...]
+
+
+def fleet_count(
+    desired: DesiredState, series: Series, holds: Mapping[str, int], budgets: tuple[BudgetLevel, ...]
+) -> FleetCount:
+    """The fleet in numbers. `holds`: by guard; `budgets`: of the whole fleet first, then of each group of each guard.
+
+    A document of a kind that is not reconciled is Ready, as the desired state is valid."""
+    statuses: dict[str, dict[str, int]] = {}
+    for (kind, status), number in sorted(series[RESOURCE_STATUS].items()):
+        statuses.setdefault(kind, {})[status] = number
+    declared = Counter(key.kind for key in desired.resources)
+    by_kind = {kind: statuses.get(kind) or {READY: declared[kind]} for kind in KINDS if kind in {*statuses, *declared}}
+    by_number = dict(sorted(holds.items(), key=lambda item: (-item[1], item[0])))
+    return FleetCount(by_kind, by_number, (*budgets[:1], *(one for one in budgets[1:] if one.used)))
+
+
+def guard_holds(changes: Iterable[Change]) -> Counter[str]:
+    """How many changes each guard holds."""
+    return Counter(by for one in changes for by in {hold.by for hold in one.held_by if hold.kind is HoldKind.GUARD})
 
 
 class _Entry(msgspec.Struct, frozen=True):

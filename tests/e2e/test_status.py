@@ -29,10 +29,13 @@ def test_beside_a_daemon_it_says_what_is_in_force_how_things_are_and_what_is_hel
         assert (found.code, found.json["at_work"], found.json["healthy"]) == (0, True, True)
         assert found.json["revision"]["in_force"] != first
         assert found.json["held"] == {"disruption-budget": 3}
-        assert found.json["budget"] == {"down": 1, "allowed": 1}
+        assert found.json["budgets"] == [{"guard": "disruption-budget", "group": "", "used": 1, "allowed": 1}]
         assert sum(found.json["statuses"]["Machine"].values()) == 4
         desk.commit("A typo", lab=[partition(), machine("m1", "m1:1", power="Onn")])
         running.logged("RevisionRefused")
+        # The daemon's own counts are shown, so status needs no repository.
+        elsewhere = desk.run("status", "--repo", str(desk.folder / "nowhere"), "-o", "json")
+        assert elsewhere.json["held"] == {"disruption-budget": 3}
         broken = desk.run("status")
         assert broken.code == 1
         assert "RevisionRefused" in broken.out
@@ -41,3 +44,14 @@ def test_beside_a_daemon_it_says_what_is_in_force_how_things_are_and_what_is_hel
     ended = desk.run("status", "-o", "json").json
     assert (ended["at_work"], ended["daemon"]["ended"]) == (False, True)
     assert "ended: " in desk.run("status").out
+
+
+def test_without_a_daemon_a_broken_desired_state_hides_nothing_else(desk: Desk) -> None:
+    desk.commit(lab=[partition(), machine("m1", "m1:1")])
+    assert desk.run("apply", "--yes").code == 0
+    desk.commit("A typo", lab=[partition(), machine("m1", "m1:1", power="Onn")])
+    done = desk.run("status")
+    assert done.code == 1
+    assert "the desired state has errors" in done.err
+    assert "In flight:  0" in done.out
+    assert desk.run("status", "-o", "json").json["statuses"] is None

@@ -16,10 +16,10 @@ from reconciler.kinds import KINDS
 from reconciler.kinds.common.kind_metrics import FillLevel
 from reconciler.model.event import Event, EventType
 from reconciler.model.outcome import Done
+from reconciler.model.plans.fleet_count import BudgetLevel
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.pause import ResourcePause
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guards.reports.guard_report import BudgetLevel
 from reconciler.services.metrics import Metrics, WorkCount
 from reconciler.views.resource_tally import GAUGES
 

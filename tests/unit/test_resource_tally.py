@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from drivers.base import PowerState, SystemState
 from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts
+from reconciler.model.plans.fleet_count import BudgetLevel, FleetCount
 from reconciler.placement.capacity import MACHINE_CAPACITY, capacity
 from reconciler.planning.guards.builtin_guards import fleet_budget
 from reconciler.planning.guards.fleet_survey import survey
 from reconciler.planning.guards.guard import GuardWorld
-from reconciler.planning.guards.reports.guard_report import BudgetLevel, budget_levels
+from reconciler.planning.guards.reports.guard_report import budget_levels
 from reconciler.planning.guards.standing import Standing
-from reconciler.views.resource_tally import RESOURCE_STATUS, ResourceTally, Series
+from reconciler.views.resource_tally import RESOURCE_STATUS, ResourceTally, Series, fleet_count, guard_holds
 from tests.unit.guard_worlds import fleet, guard, key, racked
 from tests.unit.planning_worlds import LIMITS, NOW, World, planned, seen, unreachable, worlds
 
@@ -97,3 +98,18 @@ def test_each_group_of_a_budget_shows_how_much_of_it_is_used() -> None:
         BudgetLevel("guard/racks", "r1", 1, 2),
         BudgetLevel("guard/racks", "r2", 0, 2),
     ]
+
+
+def test_a_fleet_in_numbers_leaves_out_what_is_zero_and_counts_documents_that_are_only_declared() -> None:
+    racks = guard("racks", budget={"maxDisrupted": "50%", "per": "rack"}, match={"kinds": ["Machine"]})
+    machines = [racked(f"{rack}-{number}", power="Off") for rack in ("r1", "r2") for number in range(4)]
+    down = MachineFacts(disrupted_at=NOW, taken_down_at=NOW)
+    world = fleet(racks, *machines, facts={key("r1-0"): down})
+    guards = judged(world)
+    budgets = tuple(budget_levels(guards, fleet_budget(LIMITS)))
+    found = fleet_count(world.desired, count(world), guard_holds(planned(world).changes), budgets)
+    assert found.statuses["Guard"] == {"Ready": 1}
+    assert found.statuses["Machine"] == {"Held": 7, "Reconciling": 1}
+    assert list(found.held.items()) == [("guard/racks", 4), ("disruption-budget", 3)]
+    assert [(one.guard, one.group) for one in found.budgets] == [("disruption-budget", ""), ("guard/racks", "r1")]
+    assert msgspec.json.decode(msgspec.json.encode(found), type=FleetCount) == found

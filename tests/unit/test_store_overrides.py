@@ -95,7 +95,7 @@ class TestTheDaemon:
     def test_what_it_says_is_read_back(self, store: Store) -> None:
         with store.instance("run") as epoch:
             store.daemon.put(DAEMON, epoch, AT)
-            store.daemon.heartbeat(epoch, AT + HOUR)
+            store.daemon.heartbeat(DAEMON, epoch, AT + HOUR)
         found = store.daemon.get()
         assert found == msgspec.structs.replace(DAEMON, seen_at=AT + HOUR)
         assert found is not None
@@ -117,4 +117,4 @@ class TestTheDaemon:
         assert found is not None
         assert not found.at_work(AT)
         with pytest.raises(Fenced):
-            store.daemon.heartbeat(epoch, AT)
+            store.daemon.heartbeat(DAEMON, epoch, AT)

@@ -12,9 +12,14 @@ import msgspec
 from reconciler.commands.options import guard_options_of, output_option, policy_options, where_from, where_options
 from reconciler.commands.printing import dump
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, on_terminal, say_notes
-from reconciler.model.counting import count_are
 from reconciler.operations.reports.fleet_status import FleetStatus, fleet_status
-from reconciler.views.render.tables.status_lines import daemon_line, held_lines, revision_lines, status_lines
+from reconciler.views.render.tables.status_lines import (
+    budget_lines,
+    daemon_line,
+    held_lines,
+    revision_lines,
+    status_lines,
+)
 from reconciler.views.render.words import ansi, unpainted
 
 
@@ -25,8 +30,8 @@ from reconciler.views.render.words import ansi, unpainted
 def status_command(output: str, **values: Any) -> None:
     """Show whether a daemon is at work, which revision is in force, and how many resources have which status.
 
-    It also shows what guards hold, the pauses and overrides in force, and what is left of the disruption budget. No BMC
-    is contacted.
+    It also shows what guards hold, the pauses and overrides in force, and what is left of the disruption budgets. No
+    BMC is contacted. A running daemon counts the resources every few seconds, and this command reads these counts.
 
     Exit codes: 0 a daemon is at work and the newest revision is in force, 1 otherwise.
 
@@ -42,24 +47,31 @@ def status_command(output: str, **values: Any) -> None:
     if output == "text":
         click.echo("\n".join(_lines(found)), color=on_terminal(sys.stdout))
     else:
-        form = msgspec.to_builtins(found) | {"healthy": found.healthy}
-        form.pop("notes")
-        for pause in form["pauses"]:
-            pause.pop("known", None)
-        click.echo(dump(form, output))
+        click.echo(dump(_form(found), output))
     raise click.exceptions.Exit(0 if found.healthy else EXIT_ERROR)
 
 
 def _lines(found: FleetStatus) -> Iterator[str]:
     paint = ansi if on_terminal(sys.stdout) else unpainted
-    revision = found.revision
+    revision, fleet = found.revision, found.fleet
     yield daemon_line(found.daemon, found.at_work, found.at, paint)
     yield from revision_lines(revision.in_force, revision.ref, revision.since, revision.broken, found.at, paint)
-    yield "Resources:"
-    yield from status_lines(found.statuses, paint)
-    yield from held_lines(found.held, found.overrides, found.pauses)
-    budget = found.budget
-    left = max(0, budget.allowed - budget.down)
-    limit = f"the limit is {budget.allowed}; {left} more may be taken down"
-    yield f"Budget:     {count_are(budget.down, 'machine')} down because of groundstate; {limit}"
+    if fleet is not None:
+        yield "Resources:"
+        yield from status_lines(fleet.statuses, paint)
+    yield from held_lines(None if fleet is None else fleet.held, found.overrides, found.pauses)
+    if fleet is not None:
+        yield from budget_lines(fleet.budgets)
     yield f"In flight:  {found.in_flight}"
+
+
+def _form(found: FleetStatus) -> dict[str, Any]:
+    """The status for programs."""
+    form: dict[str, Any] = msgspec.to_builtins(found) | {"healthy": found.healthy}
+    form.pop("notes")
+    if form["daemon"] is not None:
+        form["daemon"].pop("fleet", None)
+    for pause in form["pauses"]:
+        pause.pop("known", None)
+    fleet = form.pop("fleet") or {"statuses": None, "held": None, "budgets": None}
+    return form | fleet

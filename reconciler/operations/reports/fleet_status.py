@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF
 from reconciler.model.event import Event, EventReason
+from reconciler.model.plans.fleet_count import FleetCount
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.pause import ResourcePause
-from reconciler.model.plans.plan import HoldKind
-from reconciler.operations.reports.resource_views import ListRequest, list_resources
+from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.stored_facts import observed_types, standing_of, state_and_facts
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
-from reconciler.planning.guards.budgets import group_state
-from reconciler.planning.guards.builtin_guards import fleet_budget
-from reconciler.planning.guards.fleet_survey import survey
-from reconciler.planning.guards.guard import GuardWorld
 from reconciler.planning.guards.pauses import standing_pauses
 from reconciler.planning.guards.standing import CommandLimits, DaemonReport, Standing
 from reconciler.planning.override_scope import in_force
 from reconciler.runtime import now
-from reconciler.store import Store
+
+if TYPE_CHECKING:
+    from reconciler.store import Store
 
 _REVISIONS = 1000
 """How many of the newest events of the fleet are looked through for the newest about a revision."""
@@ -40,25 +38,16 @@ class RevisionStatus(msgspec.Struct, frozen=True):
     broken: Event | None
 
 
-class BudgetStatus(msgspec.Struct, frozen=True):
-    """How many machines are down because of groundstate, and how many may be."""
-
-    down: int
-    allowed: int
-
-
 class FleetStatus(msgspec.Struct, frozen=True):
-    """`daemon`: the last one that was at work on the store, `at_work`: whether it still is. `statuses`: resources by
-    kind and status. `held`: how many resources each guard keeps back, by a plan of what was seen last. `overrides`
-    and `pauses`: those in force. `in_flight`: actions that were sent and are not confirmed."""
+    """`daemon`: the last one that was at work on the store, `at_work`: whether it still is. `fleet`: as that daemon
+    counted it some seconds ago. Without a daemon, a plan of the latest observations counts it. None where the desired
+    state is broken. `overrides` and `pauses`: those in force. `in_flight`: actions that were sent and are not confirmed."""
 
     at: datetime
     daemon: DaemonReport | None
     at_work: bool
     revision: RevisionStatus
-    statuses: dict[str, dict[str, int]]
-    held: dict[str, int]
-    budget: BudgetStatus
+    fleet: FleetCount | None
     overrides: tuple[Override, ...]
     pauses: tuple[ResourcePause, ...]
     in_flight: int
@@ -71,28 +60,50 @@ class FleetStatus(msgspec.Struct, frozen=True):
 
 
 def fleet_status(where: Where, asked: CommandLimits) -> FleetStatus:
-    """By git and the store alone; no BMC is asked. Raises OperationError."""
-    listing = list_resources(where, asked, ListRequest())
-    statuses: dict[str, Counter[str]] = {}
-    for view in listing.views:
-        statuses.setdefault(view.key.kind, Counter())[view.status] += 1
-    held = Counter(hold.by for view in listing.views for hold in view.holds if hold.kind is HoldKind.GUARD)
+    """By the store, and by git where no daemon is at work; no BMC is asked. Raises OperationError."""
     with Workspace(where) as at, at.store() as store:
         daemon, time = store.daemon.get(), now()
+        at_work = daemon is not None and daemon.at_work(time)
         standing, _ = standing_of(store, asked)
+        fleet = daemon.fleet if daemon is not None and at_work and _meant(where, asked, store) else None
         return FleetStatus(
             time,
             daemon,
-            daemon is not None and daemon.at_work(time),
+            at_work,
             _revision(store),
-            {kind: dict(sorted(counts.items())) for kind, counts in statuses.items()},
-            dict(held.most_common()),
-            _budget(at, store, standing, time),
+            fleet or _counted(at, store, standing, time),
             in_force(standing.overrides, time),
             standing_pauses(standing.pauses, time),
             len(store.in_flight()),
-            tuple(dict.fromkeys((*listing.notes, *at.notes))),
+            at.notes,
         )
+
+
+def _meant(where: Where, asked: CommandLimits, store: Store) -> bool:
+    """Whether what the daemon counts is what was asked for."""
+    return not where.work_tree and not asked.given and where.ref in ("HEAD", store.get_meta(LAST_REF))
+
+
+def _counted(at: Workspace, store: Store, standing: Standing, time: datetime) -> FleetCount | None:
+    from reconciler.planning.guards.builtin_guards import fleet_budget
+    from reconciler.planning.guards.fleet_survey import survey
+    from reconciler.planning.guards.guard import GuardWorld
+    from reconciler.planning.guards.reports.guard_report import budget_levels
+    from reconciler.planning.planner import plan
+    from reconciler.views.resource_tally import ResourceTally, fleet_count, guard_holds
+
+    try:
+        desired, facts = state_and_facts(at, store)
+    except OperationError as error:
+        if error.reason is not FailureReason.INVALID:
+            raise
+        at.note("the desired state has errors, so resources cannot be counted; `groundstate validate` shows the errors")
+        return None
+    observed = {one.key: one for one in store.observations(observed_types())}
+    world = GuardWorld(desired, observed, facts, survey(desired, observed, facts), standing, time)
+    planned = plan(desired, observed, facts, time, standing)
+    budgets = tuple(budget_levels(world, fleet_budget(standing.limits)))
+    return fleet_count(desired, ResourceTally().count(world, planned), guard_holds(planned.changes), budgets)
 
 
 def _revision(store: Store) -> RevisionStatus:
@@ -105,11 +116,3 @@ def _revision(store: Store) -> RevisionStatus:
     return RevisionStatus(
         store.get_meta(LAST_GOOD), store.get_meta(LAST_REF), None if applied is None else applied.at, broken
     )
-
-
-def _budget(at: Workspace, store: Store, standing: Standing, time: datetime) -> BudgetStatus:
-    desired, facts = state_and_facts(at, store)
-    observed = {one.key: one for one in store.observations(observed_types())}
-    world = GuardWorld(desired, observed, facts, survey(desired, observed, facts), standing, time)
-    state = group_state(fleet_budget(standing.limits), "", world)
-    return BudgetStatus(state.counted, state.allowed)

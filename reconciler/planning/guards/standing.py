@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from reconciler.model.diagnostic import Diagnostic, Severity
+from reconciler.model.plans.fleet_count import FleetCount
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.pause import ResourcePause
 from reconciler.planning.guards.guard_limits import GuardLimits
@@ -19,7 +20,8 @@ SILENT = timedelta(minutes=2)
 
 
 class DaemonReport(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What `groundstate run` writes down of itself: the limits it was given, and the address of its boot service."""
+    """What `groundstate run` writes down of itself: the limits it was given, and the address of its boot service.
+    `fleet`: as it counted the fleet last; None until a desired state is in force."""
 
     by: str
     since: datetime
@@ -29,6 +31,7 @@ class DaemonReport(msgspec.Struct, frozen=True, omit_defaults=True):
     ended: bool = False
     observes_only: bool = False
     """It reports drift, and sends nothing (`run --observe`)."""
+    fleet: FleetCount | None = None
 
     def at_work(self, now: datetime) -> bool:
         """Whether it can be taken to run. The clocks of two hosts may differ by seconds."""

@@ -24,17 +24,18 @@ class DaemonTable:
 
     def put(self, daemon: DaemonReport, epoch: int, now: datetime) -> None:
         """It is at work from now on. Raises Fenced when another instance has taken over."""
-        row = {"id": 1, "epoch": epoch, "heard": now, "value": msgspec.json.encode(daemon).decode()}
+        row = {"id": 1, "epoch": epoch, "heard": now, "value": _encoded(daemon)}
         with self._database.write() as connection:
             instance.check_epoch(connection, epoch)
             connection.execute(delete(tables.daemon))
             connection.execute(insert(tables.daemon), row)
 
-    def heartbeat(self, epoch: int, now: datetime) -> None:
+    def heartbeat(self, daemon: DaemonReport, epoch: int, now: datetime) -> None:
         """It is still there. Raises Fenced. Not forced to disk: the next one follows in seconds."""
+        values = {"heard": now, "value": _encoded(daemon)}
         with self._database.write(durable=False) as connection:
             instance.check_epoch(connection, epoch)
-            connection.execute(update(tables.daemon).where(tables.daemon.c.epoch == epoch).values(heard=now))
+            connection.execute(update(tables.daemon).where(tables.daemon.c.epoch == epoch).values(values))
 
     def leave(self, epoch: int) -> None:
         """It has ended."""
@@ -53,3 +54,7 @@ class DaemonTable:
         except msgspec.MsgspecError as error:
             raise StoreError(f"the store's record of the daemon cannot be read: {error}; restart the daemon") from error
         return msgspec.structs.replace(found, seen_at=row.heard, ended=row.epoch != current)
+
+
+def _encoded(daemon: DaemonReport) -> str:
+    return msgspec.json.encode(daemon).decode()

@@ -9,6 +9,7 @@ import msgspec
 
 from reconciler.kinds import FLEET
 from reconciler.kinds.guard.windows import WindowState
+from reconciler.model.plans.fleet_count import BudgetLevel
 from reconciler.model.plans.plan import Change, Hold
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.budgets import Budget, GroupState, group_state
@@ -81,15 +82,6 @@ def group_report(state: GroupState) -> BudgetReport:
     return BudgetReport(
         state.group.words, state.group.size, state.allowed, len(state.down), len(state.unavailable), soonest
     )
-
-
-class BudgetLevel(msgspec.Struct, frozen=True):
-    """How much of one group's budget is used, in machines. `group`: empty where the whole match is one group."""
-
-    guard: str
-    group: str
-    used: int
-    allowed: int
 
 
 def budget_levels(world: GuardWorld, built_in: Budget) -> Iterator[BudgetLevel]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
+from reconciler.model.counting import count_are
 from reconciler.model.event import Event
+from reconciler.model.plans.fleet_count import BudgetLevel
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.pause import ResourcePause
 from reconciler.planning.guards.standing import DaemonReport
 from reconciler.views.columns import short_age
 from reconciler.views.render.words import Paint, clean, override_words, pause_words, unpainted
 
+_GROUPS = 5
+"""How many groups of declared guards are shown."""
 _COLOURS = {"Ready": "green", "Held": "yellow", "Stalled": "red", "Unknown": "magenta", "Reconciling": "cyan"}
 
 
@@ -56,10 +60,27 @@ def status_lines(statuses: Mapping[str, Mapping[str, int]], paint: Paint = unpai
 
 
 def held_lines(
-    held: Mapping[str, int], overrides: tuple[Override, ...], pauses: tuple[ResourcePause, ...] = ()
+    held: Mapping[str, int] | None, overrides: tuple[Override, ...], pauses: tuple[ResourcePause, ...] = ()
 ) -> Iterator[str]:
-    """What guards keep back, which of them are overridden, and what is paused."""
-    words = ", ".join(f"{number:,} by {guard}" for guard, number in held.items())
-    yield f"Held:       {words or 'nothing'}"
+    """What guards keep back (None: that is unknown), which of them are overridden, and what is paused."""
+    if held is not None:
+        words = ", ".join(f"{number:,} by {guard}" for guard, number in held.items())
+        yield f"Held:       {words or 'nothing'}"
     yield from (f"Override:   {clean(override_words(one))}" for one in overrides)
     yield from (f"Paused:     {clean(pause_words(one))}" for one in pauses)
+
+
+def budget_lines(budgets: Sequence[BudgetLevel]) -> Iterator[str]:
+    """What is used of the disruption budgets, that of the whole fleet first."""
+    fleet, *groups = budgets
+    down = f"{count_are(fleet.used, 'machine')} down because of groundstate"
+    yield f"Budget:     {down}; the limit is {fleet.allowed:,}; {_left(fleet):,} more may be taken down"
+    for level in groups[:_GROUPS]:
+        group = " ".join(filter(None, (level.guard, level.group)))
+        yield f"            {clean(group)}: {level.used:,} of {level.allowed:,} used, {_left(level):,} left"
+    if len(groups) > _GROUPS:
+        yield f"            {len(groups) - _GROUPS:,} more; `groundstate status -o json` shows all of them"
+
+
+def _left(level: BudgetLevel) -> int:
+    return max(0, level.allowed - level.used)
