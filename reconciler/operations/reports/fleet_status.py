@@ -41,7 +41,8 @@ class RevisionStatus(msgspec.Struct, frozen=True):
 class FleetStatus(msgspec.Struct, frozen=True):
     """`daemon`: the last one that was at work on the store, `at_work`: whether it still is. `fleet`: as that daemon
     counted it some seconds ago. Without a daemon, a plan of the latest observations counts it. None where the desired
-    state is broken. `overrides` and `pauses`: those in force. `in_flight`: actions that were sent and are not confirmed."""
+    state is broken. `overrides` and `pauses`: those in force. `in_flight`: actions that were sent and are not
+    confirmed."""
 
     at: datetime
     daemon: DaemonReport | None
