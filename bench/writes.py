@@ -35,7 +35,7 @@ from drivers.base import PowerState  # noqa: E402
 from drivers.bmc.fake.fake import FakeFleet  # noqa: E402
 from reconciler.applying.context import Context  # noqa: E402
 from reconciler.applying.engine import Engine  # noqa: E402
-from reconciler.kinds.guard.fleet_share import FleetShare  # noqa: E402
+from reconciler.kinds.common.field_types.fleet_share import FleetShare  # noqa: E402
 from reconciler.model.facts import Facts  # noqa: E402
 from reconciler.model.ledger_write import LedgerWrite  # noqa: E402
 from reconciler.model.resource import Commit, DesiredState, Revision  # noqa: E402

@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from drivers.base import IpamSettings
 from reconciler.commands.completion import complete_ref, complete_selector, complete_target
 from reconciler.kinds.common.access.credentials import NO_GRANTS
-from reconciler.kinds.guard.fleet_share import TENTH, FleetShare
+from reconciler.kinds.common.field_types.fleet_share import TENTH, FleetShare
 from reconciler.operations.store_location import top_level
 from reconciler.operations.where import Where
 from reconciler.planning.guards.guard_limits import GuardLimits

@@ -18,7 +18,6 @@ from reconciler.daemon.follow import Follower
 from reconciler.daemon.housekeeping import Housekeeper
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.proposals import Proposer, Schedule
-from reconciler.daemon.provisioning import DaemonProvisioning, Parts
 from reconciler.daemon.undeclared_machines import UndeclaredMachines
 from reconciler.desired.git.branches.proposal_branch import ProposalBranch
 from reconciler.desired.git.sources.source import DesiredSource
@@ -29,10 +28,12 @@ from reconciler.model.outcome import Outcome
 from reconciler.model.plans.restart import RestartRequest, RestartResult
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.connections import Connections
-from reconciler.observed.inventory_reader import InventoryReader
+from reconciler.observed.inventory_reader import InventoryReader, in_band_keeper
 from reconciler.onboarding.undeclared import UndeclaredMachine
 from reconciler.planning.guards.builtin_guards import hold_until_observed
 from reconciler.planning.guards.pauses import hold_everything
+from reconciler.services.boot.machines.machine_parts import MachineParts
+from reconciler.services.boot.machines.provisioning import MachineProvisioning
 from reconciler.services.log import log_event
 from reconciler.services.metrics import Metrics
 from reconciler.store import Store
@@ -107,8 +108,9 @@ class Daemon:
         )
         self.metrics.broken_when(lambda: self._follower.broken)
         self._undeclared = UndeclaredMachines(store)
-        parts = Parts(store.inventories, self._record_and_report, context.now)
-        self.lives = DaemonProvisioning(
+        keep = in_band_keeper(store.inventories, self._record_and_report, context.now)
+        parts = MachineParts(store.inventories, keep, context.now)
+        self.lives = MachineProvisioning(
             self._engine, self._moved, self._warn, parts, context.now, self._receive_undeclared
         )
         """What the boot service speaks to."""

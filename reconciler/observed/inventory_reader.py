@@ -72,6 +72,18 @@ def keep_inventory(keeps: Keeps, key: ResourceKey, origin: Origin, value: Invent
     return [_event(key, origin, changed, at)] if changed else []
 
 
+def in_band_keeper(
+    keeps: Keeps, report: Callable[[Event], None], now: Callable[[], datetime]
+) -> Callable[[ResourceKey, Inventory], None]:
+    """Keeps what an agent has found, and reports the events. Calls raise StoreError."""
+
+    def keep(key: ResourceKey, value: Inventory) -> None:
+        for event in keep_inventory(keeps, key, Origin.IN_BAND, value, now()):
+            report(event)
+
+    return keep
+
+
 class InventoryReader:
     """Reads machines' inventories from their BMCs. `tell` is given the events, which are in no ledger yet.
 

@@ -19,8 +19,8 @@ from reconciler.applying.engine import Engine
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.desired.git.sources.open_source import open_source
 from reconciler.desired.load import load_state
+from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.common.machine_facts import MachineFacts
-from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.plan import Plan

@@ -19,8 +19,8 @@ from sqlalchemy.exc import OperationalError
 
 from drivers.base import PowerState, ResetType
 from reconciler.applying.state import EngineState
+from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.common.machine_facts import MachineFacts
-from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.action import InFlight, PowerOn
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Facts, ResourceFacts

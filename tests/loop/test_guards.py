@@ -10,7 +10,7 @@ import pytest
 
 from drivers.base import PowerState
 from drivers.bmc.fake.fake_faults import Fault, FaultKind
-from reconciler.kinds.guard.fleet_share import FleetShare
+from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.planning.guards.guard_limits import GuardLimits
 from tests.loop.world import World, declare, machine
 

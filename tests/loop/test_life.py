@@ -14,6 +14,7 @@ from drivers.base import PowerState, SystemState
 from drivers.bmc.fake.fake_faults import Call, Fault, FaultKind
 from reconciler.kinds import record_action
 from reconciler.kinds.common.fact_rules import Occasion
+from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.common.machine_facts import (
     BootRequest,
     FactType,
@@ -22,7 +23,6 @@ from reconciler.kinds.common.machine_facts import (
     Wiped,
     machine_facts,
 )
-from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.kinds.machine.lifecycle.lifecycle import Phase, claim_spec, phase
 from reconciler.kinds.machine.lifecycle.system_identity import another_system
 from reconciler.kinds.machine.spec import LifecycleSpec, MachineSpec

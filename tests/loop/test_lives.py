@@ -9,11 +9,13 @@ from msgspec.structs import replace
 
 from drivers.base import Disk, Inventory, PowerState
 from drivers.bmc.fake.fake_faults import Fault, FaultKind
-from reconciler.daemon.provisioning import DaemonProvisioning, Parts
 from reconciler.kinds.common.inventory import Origin
 from reconciler.kinds.common.machine_facts import BootRequest, LifecycleFacts, MachineFacts
 from reconciler.model.resource import ResourceKey
 from reconciler.model.values.boot_purpose import Purpose
+from reconciler.observed.inventory_reader import in_band_keeper
+from reconciler.services.boot.machines.machine_parts import MachineParts
+from reconciler.services.boot.machines.provisioning import MachineProvisioning
 from reconciler.services.provisioning_port import Install, Wipe
 from tests.loop.world import START, World, declare, machine
 
@@ -34,12 +36,17 @@ def world(tmp_path: Path) -> World:
 
 
 @pytest.fixture
-def parts(world: World) -> Parts:
-    return Parts(world.store.inventories, lambda _event: None, world.now)
+def parts(world: World) -> MachineParts:
+    return parts_of(world)
+
+
+def parts_of(world: World) -> MachineParts:
+    keep = in_band_keeper(world.store.inventories, lambda _event: None, world.now)
+    return MachineParts(world.store.inventories, keep, world.now)
 
 
 @pytest.fixture
-def lives(world: World) -> DaemonProvisioning:
+def lives(world: World) -> MachineProvisioning:
     return lives_of(world)
 
 
@@ -57,7 +64,7 @@ def lives(world: World) -> DaemonProvisioning:
     ],
 )
 def test_a_machine_is_known_by_what_its_bmc_and_its_document_say(
-    lives: DaemonProvisioning, uuid: str, macs: list[str], found: ResourceKey | None
+    lives: MachineProvisioning, uuid: str, macs: list[str], found: ResourceKey | None
 ) -> None:
     assert lives.find(uuid, macs) == found
 
@@ -80,7 +87,7 @@ def test_a_machine_is_known_by_what_its_bmc_and_its_document_say(
     ],
 )
 def test_what_may_be_a_declared_machine_is_not_discovered_and_switched_off(
-    world: World, lives: DaemonProvisioning, uuid: str, macs: list[str], discovered: bool
+    world: World, lives: MachineProvisioning, uuid: str, macs: list[str], discovered: bool
 ) -> None:
     boot = {
         "server": "10.77.0.1",
@@ -95,7 +102,7 @@ def test_what_may_be_a_declared_machine_is_not_discovered_and_switched_off(
 
 
 def test_another_machine_with_the_uuid_of_one_that_is_off_is_discovered(
-    world: World, lives: DaemonProvisioning
+    world: World, lives: MachineProvisioning
 ) -> None:
     networks = [{"cidr": "10.77.0.0/24", "range": "10.77.0.2-10.77.0.9"}]
     boot = {"server": "10.77.0.1", "networks": networks, "discovery": "Allow"}
@@ -103,7 +110,9 @@ def test_another_machine_with_the_uuid_of_one_that_is_off_is_discovered(
     assert lives.discovers("10.77.0.100", UUID, [OTHER])
 
 
-def test_a_mac_that_an_agent_told_is_the_machines_too(world: World, lives: DaemonProvisioning, parts: Parts) -> None:
+def test_a_mac_that_an_agent_told_is_the_machines_too(
+    world: World, lives: MachineProvisioning, parts: MachineParts
+) -> None:
     parts.collected(
         ResourceKey("Machine", "m2"), {"link": [{"ifname": "eth0", "address": OTHER, "link_type": "ether"}]}
     )
@@ -112,7 +121,7 @@ def test_a_mac_that_an_agent_told_is_the_machines_too(world: World, lives: Daemo
 
 
 def test_a_bmc_that_claims_another_machines_uuid_and_mac_stops_no_start_of_it(
-    world: World, lives: DaemonProvisioning, parts: Parts
+    world: World, lives: MachineProvisioning, parts: MachineParts
 ) -> None:
     world.bmc("m2").state = replace(world.bmc("m2").state, uuid=UUID)
     world.run(600)
@@ -138,7 +147,7 @@ def test_a_mac_is_not_enough_while_the_bmc_does_not_answer(world: World, restart
     assert not lives.discovers("10.77.0.100", UUID, ["52:54:00:00:00:ff"])
 
 
-def test_only_addresses_of_the_partitions_boot_networks_are_served(world: World, lives: DaemonProvisioning) -> None:
+def test_only_addresses_of_the_partitions_boot_networks_are_served(world: World, lives: MachineProvisioning) -> None:
     assert not lives.serves(M1, "10.77.0.100")
     networks = [{"cidr": "10.77.0.0/24", "range": "10.77.0.2-10.77.0.9"}]
     boot = {"server": "10.77.0.1", "networks": networks}
@@ -150,7 +159,7 @@ def test_only_addresses_of_the_partitions_boot_networks_are_served(world: World,
         assert not lives.serves(key, "no address")
 
 
-def test_a_wipe_is_proved_for_every_disk_that_was_ever_found(world: World, parts: Parts) -> None:
+def test_a_wipe_is_proved_for_every_disk_that_was_ever_found(world: World, parts: MachineParts) -> None:
     keep = world.store.inventories
     assert parts.unwiped("m1", "") == []
     keep.put("m1", Origin.IN_BAND, Inventory(disks=(Disk("/dev/sda", 1), Disk("/dev/sdb", 1))), START)
@@ -162,7 +171,7 @@ def test_a_wipe_is_proved_for_every_disk_that_was_ever_found(world: World, parts
     assert parts.unwiped("m1", "sda 1 bytes: discard") == []
 
 
-def test_a_wipe_proves_nothing_of_what_a_disk_does_not_show_any_more(world: World, parts: Parts) -> None:
+def test_a_wipe_proves_nothing_of_what_a_disk_does_not_show_any_more(world: World, parts: MachineParts) -> None:
     world.store.inventories.put("m1", Origin.IN_BAND, Inventory(disks=(Disk("/dev/sda", 960, serial="A"),)), START)
     assert parts.unwiped("m1", "sda 960 bytes: overwrite") == []
     assert parts.unwiped("m1", "sda 0 bytes: no medium") == ["sda (serial A)"], "it failed after it was found"
@@ -170,7 +179,7 @@ def test_a_wipe_proves_nothing_of_what_a_disk_does_not_show_any_more(world: Worl
     assert parts.unwiped("m1", "sda left alone: it is reached over a network") == []
 
 
-def test_a_wipe_of_a_disk_is_none_of_another_that_had_its_name(world: World, parts: Parts) -> None:
+def test_a_wipe_of_a_disk_is_none_of_another_that_had_its_name(world: World, parts: MachineParts) -> None:
     keep, first, second = world.store.inventories, ("A", "x", 960), ("B", "x", 960)
     replaced = ("C", "y", 120)
 
@@ -186,7 +195,7 @@ def test_a_wipe_of_a_disk_is_none_of_another_that_had_its_name(world: World, par
     assert parts.unwiped("m1", "sda 960 bytes: overwrite\nsdb 960 bytes: overwrite") == [], "they have changed names"
 
 
-def test_a_disk_whose_serial_another_agent_tells_or_does_not_is_the_same(world: World, parts: Parts) -> None:
+def test_a_disk_whose_serial_another_agent_tells_or_does_not_is_the_same(world: World, parts: MachineParts) -> None:
     keep, proof = world.store.inventories, "sda 960 bytes: overwrite"
     for disk in (Disk("/dev/sda", 960, "x"), Disk("/dev/sda", 960, "x_y", "A"), Disk("/dev/sda", 960)):
         keep.put("m1", Origin.IN_BAND, Inventory(disks=(disk,)), START)
@@ -234,7 +243,6 @@ def test_an_agent_is_told_which_disk_the_documents_want(
     assert (work.disk, work.size) == (disk, size)
 
 
-def lives_of(world: World) -> DaemonProvisioning:
+def lives_of(world: World) -> MachineProvisioning:
     """Of the engine that runs now."""
-    parts = Parts(world.store.inventories, lambda _event: None, world.now)
-    return DaemonProvisioning(world.engine, lambda _keys: None, lambda *_: None, parts, world.now)
+    return MachineProvisioning(world.engine, lambda _keys: None, lambda *_: None, parts_of(world), world.now)

@@ -13,7 +13,7 @@ from sqlalchemy import event
 
 from drivers.base import BootEnabled, BootTarget, IndicatorLED, PowerState, ResetType
 from drivers.bmc.fake.fake_faults import READS, WRITES, Fault, FaultKind
-from reconciler.kinds.guard.fleet_share import FleetShare
+from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.model.outcome import Done, Failed, Waiting
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.plan import UNREPORTED

@@ -14,13 +14,15 @@ from msgspec.structs import replace
 from drivers.base import AuthenticationFailed, Endpoint, FoundBmc, Inventory, ListedSystems, Nic, Tls
 from drivers.bmc.fake.fake import FakeFleet
 from reconciler.daemon.proposals import Proposer, Schedule
-from reconciler.daemon.provisioning import DaemonProvisioning, Parts
 from reconciler.daemon.undeclared_machines import UndeclaredMachines
 from reconciler.desired.git.branches.proposal_branch import ProposalBranch
 from reconciler.desired.git.sources.open_source import open_source
 from reconciler.desired.git.sources.repository import Repository
 from reconciler.kinds.common.access.credentials import grants_from
 from reconciler.observed.connections import Connections, Drivers
+from reconciler.observed.inventory_reader import in_band_keeper
+from reconciler.services.boot.machines.machine_parts import MachineParts
+from reconciler.services.boot.machines.provisioning import MachineProvisioning
 from tests.loop.world import World, declare, machine
 from tests.unit.desired_worlds import PARTITION, Git
 
@@ -90,8 +92,9 @@ class Office:
             self.world.now,
             Schedule(every=HOUR),
         )
-        parts = Parts(self.world.store.inventories, self.world.events.append, self.world.now)
-        self.lives = DaemonProvisioning(
+        keep = in_band_keeper(self.world.store.inventories, self.world.events.append, self.world.now)
+        parts = MachineParts(self.world.store.inventories, keep, self.world.now)
+        self.lives = MachineProvisioning(
             self.world.engine, lambda _: None, lambda *_: None, parts, self.world.now, self.met.add
         )
 

@@ -22,8 +22,8 @@ from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.access.credentials import NO_GRANTS, FromDocuments, Grants
+from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.common.machine_facts import MachineFacts, all_machine_facts, machine_s
-from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.event import Event
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.outcome import Outcome

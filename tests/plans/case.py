@@ -17,9 +17,9 @@ import msgspec
 from reconciler.desired.rules.implied import with_implied
 from reconciler.kinds import KINDS, nothing_remembered
 from reconciler.kinds.claim.spec import ClaimState
+from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.common.machine_facts import LifecycleFacts
-from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.kinds.machine.spec import once_order
 from reconciler.model.action import Action, InFlight
 from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from drivers.base import PowerState, SystemState
+from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.common.machine_facts import MachineFacts
-from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.kinds.guard.spec import GuardSpec
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.facts import Facts, ResourceFacts

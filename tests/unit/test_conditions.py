@@ -20,8 +20,8 @@ from drivers.base import (
     TaskState,
 )
 from reconciler.kinds.catalogue.tenancy import TenantSpec
+from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.common.machine_facts import MachineFacts
-from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.kinds.guard.memory import FormerGuard, GuardFacts
 from reconciler.kinds.ipam.ipaddress import AddressState, IPAddressSpec
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, PrefixSpec

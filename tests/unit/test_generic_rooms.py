@@ -9,8 +9,6 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from reconciler.kinds import KINDS
 
 ROOT = Path(__file__).parents[2] / "reconciler"
@@ -29,15 +27,29 @@ GENERIC = (
     "commands",
 )
 
-SUBJECTS = {
-    "desired/rules/": "rules between documents of these kinds",
-    "planning/guards/": "guards, of which documents of one kind declare some",
-    "observed/ipam_backend.py": "the backend of networks, addresses, pools and numbers",
-    "daemon/provisioning.py": "what the boot service asks of machines",
-    "commands/serving/boot.py": "names of partitions, completed by the shell, for their DHCP server",
-    "commands/reports/ipam.py": "names of networks, completed by the shell, for the tree of the IPAM",
+EVERY = "every wing"
+
+SUBJECTS: dict[str, tuple[tuple[str, ...], str]] = {
+    "desired/rules/": ((EVERY,), "rules between documents of these kinds"),
+    "planning/guards/": (("guard", "claim"), "guards, of which documents declare some, and which machines claims have"),
+    "planning/base_guards.py": (("guard",), "the guards of the state before"),
+    "planning/override_scope.py": (("guard",), "which guards an override lifts"),
+    "observed/bmc_backend.py": (("machine",), "the backend of BMCs"),
+    "observed/ipam_backend.py": (("ipam",), "the backend of networks, addresses, pools and numbers"),
+    "daemon/proposals.py": (("catalogue",), "proposals of the machines that are found in partitions"),
+    "views/render/tables/sizes.py": (("catalogue",), "why a machine has a size, or none"),
+    "operations/onboarding/": (("catalogue",), "machines that are found in partitions"),
+    "operations/reports/built_in_views.py": (("guard",), "the guards that no document declares"),
+    "operations/reports/inventory_report.py": (("catalogue", "machine"), "what is in a machine, and what follows"),
+    "operations/reports/placement_report.py": (("catalogue",), "which machine a claim would get in a partition"),
+    "operations/reports/size_report.py": (("catalogue",), "why a machine has a size, or none"),
+    "operations/requests/restart_machine.py": (("machine",), "a power cycle of a machine"),
+    "operations/serving/": (("catalogue", "machine"), "the boot service of partitions"),
+    "commands/serving/boot.py": ((), "names of partitions, completed by the shell, for their DHCP server"),
+    "commands/reports/ipam.py": ((), "names of networks, completed by the shell, for the tree of the IPAM"),
 }
-"""Modules, and folders, of generic rooms that are about one subject, with the subject."""
+"""Modules, and folders, of generic rooms that are about one subject: the wings that are about it too, and the
+subject."""
 
 TYPES = {kind.spec_type.__name__ for kind in KINDS.values()} | {
     kind.observed_type.__name__ for kind in KINDS.values() if kind.observed_type is not None
@@ -54,31 +66,55 @@ def named(path: Path) -> Iterator[str]:
             yield from (f"{node.lineno}: {alias.name}" for alias in node.names if alias.name in TYPES)
 
 
-def modules() -> dict[str, list[str]]:
-    """What each module of a generic room names."""
-    paths = [path for room in GENERIC for path in sorted((ROOT / room).rglob("*.py"))]
-    return {str(path.relative_to(ROOT)): list(named(path)) for path in paths if "migrations" not in path.parts}
+def wings(path: Path) -> set[str]:
+    """The wings of kinds that a module imports from, wherever in it; what all kinds share is none."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    parts = [name.split(".") for name in found if name.startswith("reconciler.kinds.")]
+    return {one[2] for one in parts if (ROOT / "kinds" / one[2]).is_dir()} - {"common"}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """Every module of a generic room, by its path in it."""
+    for room in GENERIC:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            if "migrations" not in path.parts:
+                yield str(path.relative_to(ROOT)), path
+
+
+def subjects_of(module: str) -> set[str]:
+    return {subject for subject in SUBJECTS if module.startswith(subject)}
 
 
 def test_generic_rooms_name_no_kind() -> None:
-    found = {path: names for path, names in modules().items() if names and not path.startswith(tuple(SUBJECTS))}
+    found = {module: list(named(path)) for module, path in modules() if not subjects_of(module)}
+    assert {module: names for module, names in found.items() if names} == {}
+
+
+def test_generic_rooms_import_from_no_wing_of_a_kind() -> None:
+    """They ask the Kind. What is about one subject imports from the wings of that subject alone."""
+    found = {}
+    for module, path in modules():
+        permitted = {wing for subject in subjects_of(module) for wing in SUBJECTS[subject][0]}
+        strange = set() if EVERY in permitted else wings(path) - permitted
+        if strange:
+            found[module] = strange
     assert found == {}
 
 
-@pytest.mark.parametrize("room", ["model", "applying", "workqueue", "store"])
-def test_what_carries_actions_out_imports_no_wing_of_a_kind(room: str) -> None:
-    """The engine asks the Kind: it calls no function of claims, of machines or of the IPAM."""
-    found = [
-        f"{path.relative_to(ROOT)}: {node.module}"
-        for path in sorted((ROOT / room).rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.ImportFrom)
-        and (node.module or "").startswith("reconciler.kinds.")
-        and not (node.module or "").startswith(("reconciler.kinds.common", "reconciler.kinds.selectors"))
-    ]
-    assert found == []
-
-
 def test_every_exception_is_needed() -> None:
-    naming = [path for path, names in modules().items() if names]
-    assert [subject for subject in SUBJECTS if not any(path.startswith(subject) for path in naming)] == []
+    used: dict[str, set[str]] = {}
+    for module, path in modules():
+        for subject in subjects_of(module):
+            of_kinds = {*wings(path), *named(path)}
+            used[subject] = used.get(subject, set()) | of_kinds | ({EVERY} if of_kinds else set())
+    unneeded = {
+        subject: set(permitted) - used.get(subject, set())
+        for subject, (permitted, _) in SUBJECTS.items()
+        if set(permitted) - used.get(subject, set()) or not used.get(subject)
+    }
+    assert unneeded == {}

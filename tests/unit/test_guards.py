@@ -10,8 +10,8 @@ import pytest
 
 from drivers.base import PowerState, ResetType, SystemState
 from reconciler.kinds.catalogue.tenancy import TenantSpec
+from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.common.machine_facts import MachineFacts
-from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.action import InFlight, PowerOff
 from reconciler.model.facts import Facts
 from reconciler.model.plans.plan import HoldKind, Plan

@@ -13,8 +13,8 @@ from drivers.base import Disk, Inventory, Nic, Processor
 from reconciler.desired.load import load_state
 from reconciler.kinds.catalogue.size import Constraint, ConstraintType, SizeSpec
 from reconciler.kinds.common.field_types.label_selector import Unmatched
-from reconciler.kinds.common.inventory import Kept, MachineInventory, Origin
-from reconciler.kinds.machine.labels import SIZE, effective_labels, size_by_inventory
+from reconciler.kinds.common.inventory import SIZE_LABEL, Kept, MachineInventory, Origin
+from reconciler.kinds.machine.labels import effective_labels, size_by_inventory
 from reconciler.kinds.selectors import select
 from reconciler.model.observation import ReadError
 from reconciler.model.resource import DesiredState, ResourceKey
@@ -66,7 +66,7 @@ def test_exactly_one_size_fits_or_it_is_said_why_none_is_told(
 
 
 def state(cores: tuple[int, int] = (1, 8), **spec: Any) -> DesiredState:
-    labelled = msgspec.structs.replace(machine("m1", **spec), labels={"rack": "r1", SIZE: "forged"})
+    labelled = msgspec.structs.replace(machine("m1", **spec), labels={"rack": "r1", SIZE_LABEL: "forged"})
     return desired(labelled, size("c1", cores))
 
 
@@ -74,7 +74,7 @@ def test_the_labels_of_a_machine_are_its_own_and_those_of_its_inventory() -> Non
     found = effective_labels(state().resources[ResourceKey("Machine", "m1")], SMALL, state())
     assert found == {
         "rack": "r1",
-        SIZE: "c1",
+        SIZE_LABEL: "c1",
         "aggregate/cpus.cores": "8",
         "aggregate/cpus.sockets": "1",
         "aggregate/cpus.threads": "16",
@@ -88,7 +88,7 @@ def test_a_derived_label_cannot_be_declared() -> None:
     assert found == {"rack": "r1"}
 
 
-@pytest.mark.parametrize("label", [SIZE, "aggregate/disks.count"])
+@pytest.mark.parametrize("label", [SIZE_LABEL, "aggregate/disks.count"])
 def test_a_document_that_declares_a_derived_label_is_refused(label: str) -> None:
     text = worlds.machine("m1").replace("  name: m1\n", f"  name: m1\n  labels: {{{label}: x}}\n")
     (found,) = load_state(worlds.MemorySnapshot({"m.yaml": text, "p.yaml": worlds.PARTITION})).diagnostics
@@ -100,11 +100,11 @@ def test_a_document_that_declares_a_derived_label_is_refused(label: str) -> None
 @pytest.mark.parametrize(
     ("selector", "chosen"),
     [
-        (f"{SIZE}=c1", True),
-        (f"{SIZE}=forged", False),
+        (f"{SIZE_LABEL}=c1", True),
+        (f"{SIZE_LABEL}=forged", False),
         ("aggregate/disks.count=1,rack=r1", True),
         ("aggregate/disks.count=2", False),
-        (f"!{SIZE}", False),
+        (f"!{SIZE_LABEL}", False),
     ],
 )
 def test_machines_are_selected_by_what_is_in_them(selector: str, chosen: bool) -> None:
@@ -116,8 +116,8 @@ def test_machines_are_selected_by_what_is_in_them(selector: str, chosen: bool) -
 def test_a_size_that_changes_in_git_changes_the_label() -> None:
     before, after = state(), state(cores=(9, 16))
     inventories = {"m1": known(SMALL)}
-    assert SIZE in labels_from_inventories(before, inventories.items())[ResourceKey("Machine", "m1")]
-    assert SIZE not in labels_from_inventories(after, inventories.items())[ResourceKey("Machine", "m1")]
+    assert SIZE_LABEL in labels_from_inventories(before, inventories.items())[ResourceKey("Machine", "m1")]
+    assert SIZE_LABEL not in labels_from_inventories(after, inventories.items())[ResourceKey("Machine", "m1")]
 
 
 def test_what_the_agent_says_counts_and_the_bmc_where_it_says_nothing() -> None:

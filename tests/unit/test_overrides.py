@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from drivers.base import PowerState, SystemState
+from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS
-from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.plan import Plan

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from drivers.base import PowerState, SystemState
 from reconciler.kinds import RECONCILED
-from reconciler.kinds.guard.fleet_share import FleetShare
+from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.model.action import Disruption
 from reconciler.model.facts import Facts
 from reconciler.model.resource import DesiredState

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import PowerState, SystemState
-from reconciler.kinds.guard.fleet_share import FleetShare
+from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.plans.plan import Plan

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
+from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.common.field_types.label_selector import Unmatched
-from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.kinds.selectors import is_selected
 from reconciler.model.plans.override import Override
 from reconciler.model.resource import DesiredState, ResourceKey, Revision

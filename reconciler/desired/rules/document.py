@@ -10,8 +10,8 @@ from reconciler.kinds import KINDS
 from reconciler.kinds.catalogue.image import ImageSpec
 from reconciler.kinds.catalogue.partition import PartitionSpec
 from reconciler.kinds.common.field_types.bmc_access import BmcDefaults
+from reconciler.kinds.common.inventory import is_derived
 from reconciler.kinds.common.kind import RuleFinding
-from reconciler.kinds.machine.labels import is_derived
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import Resource
 

@@ -11,9 +11,9 @@ import msgspec
 from reconciler.desired.rules.findings import Finding, FindingPath
 from reconciler.kinds import FLEET, RECONCILED
 from reconciler.kinds.common.field_types.label_selector import Requirement, Unmatched, parse_selector
+from reconciler.kinds.common.inventory import is_derived
 from reconciler.kinds.guard.matching import group_of_resource, may_guard
 from reconciler.kinds.guard.spec import DisruptionBudget, GuardMatch, GuardSpec
-from reconciler.kinds.machine.labels import is_derived
 from reconciler.kinds.selectors import few_words
 from reconciler.model.diagnostic import Severity
 from reconciler.model.resource import DesiredState, Resource, ResourceKey

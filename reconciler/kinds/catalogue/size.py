@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from reconciler.kinds.catalogue import globs, image_versions
 from reconciler.kinds.common.field_types.fields import Spec, Text
+from reconciler.kinds.common.inventory import SIZE_LABEL
 from reconciler.kinds.common.kind import RuleFinding
 from reconciler.kinds.common.machine_facts import NO_MACHINE_FACTS, MachineFacts
 from reconciler.model.resource import Resource
@@ -166,10 +167,6 @@ def runs_image(spec: SizeSpec, os: str, version: image_versions.ImageVersion) ->
     """Whether an image of the system in that version runs on the size; what is not constrained does."""
     text = spec.images.get(os)
     return text is None or image_versions.constraint(text).allow(version)
-
-
-SIZE_LABEL = "groundstate/size"
-"""The label that follows from what is in a machine; no document can give it."""
 
 
 def size_of(machine: Resource[Any], facts: MachineFacts = NO_MACHINE_FACTS) -> str | None:

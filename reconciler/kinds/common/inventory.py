@@ -97,6 +97,8 @@ def as_json(inventory: Inventory) -> dict[str, Any]:
     return found
 
 
+SIZE_LABEL = "groundstate/size"
+"""The label that follows from what is in a machine; no document can give it."""
 AGGREGATE = "aggregate/"
 """What the label of a computed number begins with; the number's name follows."""
 
@@ -107,3 +109,8 @@ class SizeFound(msgspec.Struct, frozen=True):
     name: str | None
     why: str
     settled: bool = True
+
+
+def is_derived(label: str) -> bool:
+    """Whether the label is one that follows from the inventory."""
+    return label == SIZE_LABEL or label.startswith(AGGREGATE)

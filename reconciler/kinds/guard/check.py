@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from reconciler.kinds.common.field_types.duration import parse_duration_text
+from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.common.field_types.label_selector import Unmatched, parse_selector
 from reconciler.kinds.common.kind import RuleFinding
 from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS
-from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.kinds.guard.spec import DisruptionBudget, GuardSpec, Windows, WindowTime
 from reconciler.kinds.guard.windows import A_DAY, EARLIEST, LATEST, is_absolute
 from reconciler.model.resource import Resource

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from reconciler.kinds.common.field_types.duration import parse_duration_text
-from reconciler.kinds.guard.fleet_share import FleetShare
+from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.guard.spec import (
     DisruptionBudget,
     GuardCause,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from drivers.base import SystemState
-from reconciler.kinds.catalogue.size import SIZE_LABEL
 from reconciler.kinds.common.column import NOTHING, Column, ResourceView, label_column, observed_column, spec_column
+from reconciler.kinds.common.inventory import SIZE_LABEL
 from reconciler.kinds.common.mac_vendor import mac_vendors
 
 

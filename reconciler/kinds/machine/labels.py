@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from drivers.base import Inventory
 from reconciler.kinds.catalogue.aggregate import aggregate_items, aggregates, label_number
-from reconciler.kinds.catalogue.size import SIZE_LABEL
 from reconciler.kinds.catalogue.size_matching import SizeVerdict, explain_size
-from reconciler.kinds.common.inventory import AGGREGATE, SizeFound
+from reconciler.kinds.common.inventory import AGGREGATE, SIZE_LABEL, SizeFound, is_derived
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import DesiredState, Resource
-
-SIZE = SIZE_LABEL
 
 
 def size_by_inventory(machine: Resource[MachineSpec], inventory: Inventory | None, desired: DesiredState) -> SizeFound:
@@ -56,7 +53,7 @@ def inventory_labels(
     numbers = {name: label_number(value) for name, value in aggregates(inventory, aggregate_items(desired)).items()}
     found = {f"{AGGREGATE}{name}": text for name, text in numbers.items() if text is not None}
     size = size_by_inventory(machine, inventory, desired).name
-    return found if size is None else {SIZE: size, **found}
+    return found if size is None else {SIZE_LABEL: size, **found}
 
 
 def effective_labels(
@@ -65,8 +62,3 @@ def effective_labels(
     """The labels of the document and those that follow from the inventory (`Known.best`), which cannot be declared."""
     declared = {name: text for name, text in machine.labels.items() if not is_derived(name)}
     return declared | inventory_labels(machine, inventory, desired)
-
-
-def is_derived(label: str) -> bool:
-    """Whether the label is one that follows from the inventory."""
-    return label == SIZE or label.startswith(AGGREGATE)

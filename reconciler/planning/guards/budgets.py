@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from reconciler.kinds.guard.fleet_share import FleetShare
+from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.model.action import Disruption
 from reconciler.model.plans.plan import Change, Hold, HoldKind
 from reconciler.model.resource import ResourceKey

@@ -9,7 +9,7 @@ from typing import Any
 
 from reconciler.kinds import FLEET, KINDS
 from reconciler.kinds.common.field_types.duration import parse_duration_text
-from reconciler.kinds.guard.fleet_share import FleetShare
+from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.guard.matching import group_words
 from reconciler.kinds.guard.spec import Level
 from reconciler.model.facts import NO_FACTS, ResourceFacts

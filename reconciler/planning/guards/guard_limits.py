@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import msgspec
 
-from reconciler.kinds.guard.fleet_share import TENTH, FleetShare
+from reconciler.kinds.common.field_types.fleet_share import TENTH, FleetShare
 
 FEW = 5
 """Releases that a share never forbids: a tenth of a handful would stop the first network that a lab gives up."""

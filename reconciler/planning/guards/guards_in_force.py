@@ -13,10 +13,10 @@ import msgspec
 
 from reconciler.kinds import find_kind
 from reconciler.kinds.common.field_types.label_selector import Requirement, parse_selector
+from reconciler.kinds.common.inventory import is_derived
 from reconciler.kinds.guard.memory import GuardFacts, guard_s, remembered_spec
 from reconciler.kinds.guard.spec import DisruptionBudget, GuardSpec, Level
 from reconciler.kinds.guard.windows import EARLIEST
-from reconciler.kinds.machine.labels import is_derived
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.fleet_survey import FleetSurvey

@@ -1,0 +1,1 @@
+"""What the boot service knows and decides of machines: which one asks, and what that one is to do."""

@@ -1,0 +1,194 @@
+"""The machines' lifecycles as the boot service sees them: who asks, what it is to do, and what it reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from ipaddress import ip_address, ip_network
+
+from reconciler.kinds.catalogue.image import ImageSpec
+from reconciler.kinds.catalogue.size import quantity_number
+from reconciler.kinds.claim.spec import MachineClaimSpec, of_claim, slot_addresses
+from reconciler.kinds.common.machine_facts import BootRequest, FactType, MachineFacts
+from reconciler.kinds.ipam.ipaddress import AddressState
+from reconciler.kinds.ipam.network import NetworkSpec, NetworkState
+from reconciler.kinds.machine.lifecycle import cloud_init
+from reconciler.kinds.machine.lifecycle.lifecycle import (
+    AgentTask,
+    BootStage,
+    agent_task,
+    boot_request_still_wanted,
+    claim_spec,
+    stage,
+)
+from reconciler.model.event import EventReason
+from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.onboarding.undeclared import UndeclaredMachine, read_undeclared
+from reconciler.services.boot.machines.machine_finder import Fleet, MachineFinder
+from reconciler.services.boot.machines.machine_parts import MachineParts
+from reconciler.services.boot.rate_limit import EventGate
+from reconciler.services.provisioning_port import Install, PowerOffNow, Wait, Wipe, Work
+
+
+class MachineProvisioning:
+    """Implements Provisioning. `moved` is informed which machine has something new, so that it is observed soon.
+    `on_undeclared` is called with each undeclared machine. It may raise StoreError."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        moved: Callable[[Collection[ResourceKey]], None],
+        tell: Callable[[ResourceKey | None, str, str], None],
+        parts: MachineParts,
+        now: Callable[[], datetime],
+        on_undeclared: Callable[[UndeclaredMachine], None] = lambda _: None,
+    ) -> None:
+        self._fleet, self._moved, self._tell, self._parts, self._now = fleet, moved, tell, parts, now
+        self._finder = MachineFinder(fleet, parts)
+        self._on_undeclared = on_undeclared
+        self._found = EventGate()
+
+    def find(self, uuid: str, macs: Collection[str]) -> ResourceKey | None:
+        """See Provisioning."""
+        return self._finder.find(uuid, macs)
+
+    def resembles(self, macs: Collection[str]) -> ResourceKey | None:
+        """See Provisioning."""
+        return self._finder.resembles(macs)
+
+    def serves(self, key: ResourceKey | None, address: str) -> bool:
+        """See Provisioning."""
+        return self._finder.serves(key, address)
+
+    def discovers(self, address: str, uuid: str, macs: Sequence[str]) -> bool:
+        """See Provisioning."""
+        return self._finder.discovers(address, uuid, macs)
+
+    def unanswered_boot_request(self, key: ResourceKey) -> BootRequest | None:
+        """See Provisioning."""
+        life = self._finder.facts_of(key).lifecycle
+        return life.boot_request if stage(life) is BootStage.ORDERED and self._stands(key) else None
+
+    def boot_request(self, key: ResourceKey) -> BootRequest | None:
+        """See Provisioning."""
+        life = self._finder.facts_of(key).lifecycle
+        return life.boot_request if stage(life) is not BootStage.ORDERED or self._stands(key) else None
+
+    def _stands(self, key: ResourceKey) -> bool:
+        """Whether its order is still meant, by what git says and what was seen last."""
+        desired, facts = self._fleet.desired, self._finder.facts_of(key)
+        machine = desired.resources.get(key) if desired is not None else None
+        if machine is None:
+            return False
+        state = self._finder.seen_of(key)
+        return boot_request_still_wanted(machine.spec, facts, state, claim_spec(facts, desired), self._now())
+
+    def work(self, key: ResourceKey) -> Work:
+        """See Provisioning."""
+        facts, desired = self._finder.facts_of(key), self._fleet.desired
+        if stage(facts.lifecycle) is BootStage.WORKING and not self._stands(key):
+            return Wait(30)
+        claim = claim_spec(facts, desired)
+        match agent_task(facts, claim):
+            case AgentTask.WIPE:
+                return Wipe(self._known(key, facts))
+            case AgentTask.WAIT:
+                return Wait()
+            case AgentTask.INSTALL if claim is not None and desired is not None:
+                return self._install(key, facts, claim, desired)
+            case _:
+                return PowerOffNow()
+
+    def report(self, key: ResourceKey, order: str, fact: FactType, detail: str = "") -> bool:
+        """See Provisioning."""
+        if fact is FactType.SENT_TO_DISK:
+            with suppress(Exception):  # A machine is to find its disk whatever becomes of the store.
+                self._fleet.report(key, None, fact, detail)
+            return True
+        if fact is FactType.WIPED and (left := self._parts.unwiped(key.name, detail)):
+            hint = f"check the disks; if they were removed for good, `groundstate inventory {key.name} --accept`"
+            fact, detail = (
+                FactType.AGENT_FAILED,
+                f"the agent did not prove that these disks were wiped: {', '.join(left)}; {hint}",
+            )
+        taken = self._fleet.report(key, order, fact, detail)
+        self._moved([key])
+        return taken
+
+    def took_inventory(self, key: ResourceKey, collected: Mapping[str, object]) -> None:
+        """See Provisioning."""
+        self._parts.collected(key, collected)
+
+    def found(self, uuid: str | None, macs: Collection[str], collected: Mapping[str, object]) -> None:
+        """See Provisioning."""
+        machine = read_undeclared(uuid, macs, collected, self._now())
+        self._on_undeclared(machine)
+        unreported = self._found.passes(EventReason.MACHINE_FOUND, str(machine), self._now())
+        if unreported is not None:
+            others = f"; {unreported} more reports of this kind were left out" if unreported else ""
+            self._tell(None, EventReason.MACHINE_FOUND, f"an undeclared machine, {machine}{others}")
+
+    def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
+        """See Provisioning."""
+        self._tell(key, reason, message)
+
+    def _install(self, key: ResourceKey, facts: MachineFacts, claim: MachineClaimSpec, desired: DesiredState) -> Work:
+        image = desired.resources.get(ResourceKey("Image", facts.image or ""))
+        machine = desired.resources.get(key)
+        if image is None or machine is None or not isinstance(image.spec, ImageSpec):
+            return Wait(30)  # A commit took it away; the plan says so.
+        life, partition = facts.lifecycle, desired.resources.get(ResourceKey("Partition", machine.spec.partition))
+        host = cloud_init.Host(
+            claim=life.claim or "",
+            machine=key.name,
+            slot=life.slot or 0,
+            instance=life.boot_request.id if life.boot_request is not None else "",
+            macs=tuple(self._finder.ordered_macs(machine)),
+            addresses=tuple(self._addresses(facts, desired)),
+            dns=partition.spec.dns_servers if partition is not None else (),
+            ntp=partition.spec.ntp_servers if partition is not None else (),
+        )
+        root, disk_size, lifecycle = image.spec.root, image.spec.disk_size, machine.spec.lifecycle
+        return Install(
+            image=image.key.name,
+            url=root.url,
+            checksum=root.checksum,
+            seed=cloud_init.build(claim, host),
+            known=self._known(key, facts),
+            disk=(lifecycle.install_on if lifecycle is not None else None) or "auto",
+            size=quantity_number(disk_size) if disk_size is not None else 0,
+        )
+
+    def _known(self, key: ResourceKey, facts: MachineFacts) -> tuple[str, ...]:
+        """The instance-ids of what may be on its disks by what is remembered, and of what a person has named."""
+        machine = self._fleet.desired.resources.get(key) if self._fleet.desired is not None else None
+        lifecycle = machine.spec.lifecycle if machine is not None else None
+        named = (lifecycle.request or "").split() if lifecycle is not None else []
+        return (*(cloud_init.instance_id(key.name, order) for order in facts.lifecycle.installs), *named)
+
+    def _addresses(self, facts: MachineFacts, desired: DesiredState) -> Iterable[cloud_init.SeedAddress]:
+        life, looks = facts.lifecycle, {one.key: one.value for one in self._fleet.observations("IPAddress")}
+        networks = {one.key.name: one.value for one in self._fleet.observations("Network")}
+        for key in slot_addresses(desired, life):
+            held, name = looks.get(key), _network_of(key)
+            network = networks.get(name)
+            if isinstance(held, AddressState) and held.address is not None and isinstance(network, NetworkState):
+                yield _in_seed(name, held.address, network, desired)
+
+
+def _network_of(address: ResourceKey) -> str:
+    meant = of_claim(address)
+    return meant.network if meant is not None else ""
+
+
+def _in_seed(name: str, address: str, network: NetworkState, desired: DesiredState) -> cloud_init.SeedAddress:
+    held = ip_address(address)
+    resource = desired.resources.get(ResourceKey("Network", name))
+    declared = resource.spec.prefixes if resource is not None and isinstance(resource.spec, NetworkSpec) else ()
+    for prefix in network.prefixes or ():
+        within = ip_network(prefix.cidr)
+        if held in within:
+            ways = (one.gateway for one in declared or () if ip_network(one.cidr) == within)
+            return cloud_init.SeedAddress(name, address, within.prefixlen, next(ways, None))
+    return cloud_init.SeedAddress(name, address, held.max_prefixlen)
