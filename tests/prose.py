@@ -81,6 +81,16 @@ def helps(command: click.Command) -> Iterator[str]:
                 yield from helps(inner)
 
 
+def commands(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, by its path (`ipam check`); not the groups."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        if isinstance(inner := group.get_command(context, name), click.Group):
+            yield from commands(inner, f"{path}{name} ")
+        elif inner is not None:
+            yield path + name, inner
+
+
 def descriptions() -> Iterator[str]:
     """The descriptions of the schemas."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from drivers.base import ErrorReason
 from reconciler.model.resource import ResourceKey
@@ -19,9 +20,9 @@ class ReadError(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why a read gave nothing: the DriverError's `reason` (an ErrorReason's value), its text as `message`.
     `retry_after`: seconds, where the driver says how soon it may be asked again."""
 
-    reason: str
-    message: str
-    retry_after: float | None = None
+    reason: Annotated[str, Meta(description="The kind of error, such as Unreachable.")]
+    message: Annotated[str, Meta(description="The error in words.")]
+    retry_after: Annotated[float | None, Meta(description="Seconds until the next request is allowed.")] = None
 
 
 class Observation(msgspec.Struct, frozen=True):

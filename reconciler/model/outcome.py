@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from drivers.base import ErrorReason
 
@@ -122,8 +124,8 @@ class Condition(msgspec.Struct, frozen=True):
     """One observation about a resource: Ready, Reconciling, Stalled (kstatus), or a kind's own. `reason`: a
     ConditionReason, or that of an error or a failure."""
 
-    type: str
-    status: Status
-    reason: str
-    message: str
-    since: datetime | None = None
+    type: Annotated[str, Meta(description="The condition, such as Ready.")]
+    status: Annotated[Status, Meta(description="Whether the condition holds.")]
+    reason: Annotated[str, Meta(description="Why, in one word; docs/reference/conditions.md lists the reasons.")]
+    message: Annotated[str, Meta(description="What happened, why, and how to proceed.")]
+    since: Annotated[datetime | None, Meta(description="Since when the condition has this status.")] = None

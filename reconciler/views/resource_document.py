@@ -5,14 +5,39 @@ The form is Kubernetes': several documents are the items of a `List`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
-from reconciler.kinds.common.column import ResourceView
+from reconciler.kinds.common.column import ClaimSlot, ResourceView
+from reconciler.model.observation import ReadError
+from reconciler.model.outcome import Condition
+from reconciler.model.plans.override import Override
 from reconciler.model.plans.pause import ResourcePause
 from reconciler.model.resource import API_VERSION
+
+
+class ResourceStatus(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """The `status` of a resource; `explain KIND.status` shows the descriptions."""
+
+    status: Annotated[
+        str,
+        Meta(description="The conditions in one word: Ready, Reconciling, Stalled, Unknown, or a kind's own word."),
+    ]
+    conditions: Annotated[tuple[Condition, ...], Meta(description="Each condition, with its reason and message.")]
+    phase: Annotated[str | None, Meta(description="The phase of a managed machine's lifecycle.")] = None
+    observed_at: Annotated[datetime | None, Meta(description="The time of the latest observation.")] = None
+    error: Annotated[ReadError | None, Meta(description="Why the latest observation failed.")] = None
+    observed: Annotated[Any, Meta(description="What the BMC or the IPAM reported at the latest observation.")] = None
+    labels: Annotated[Mapping[str, str], Meta(description="Labels that groundstate derives from the inventory.")] = {}
+    source: Annotated[str | None, Meta(description="The file and line of the document.")] = None
+    overrides: Annotated[tuple[Override, ...], Meta(description="Overrides of guards that cover the resource.")] = ()
+    pauses: Annotated[tuple[dict[str, Any], ...], Meta(description="Pauses that cover the resource.")] = ()
+    holds: Annotated[tuple[str, ...], Meta(description="Of a Guard: the resources whose changes it holds.")] = ()
+    machines: Annotated[tuple[ClaimSlot, ...], Meta(description="Of a MachineClaim: its machines, by slot.")] = ()
 
 
 def resource_document(view: ResourceView) -> dict[str, Any]:
@@ -24,33 +49,25 @@ def resource_document(view: ResourceView) -> dict[str, Any]:
             if value := dict(getattr(view.resource, name)):
                 metadata[name] = value
         found["spec"] = msgspec.to_builtins(view.resource.spec)
-    return found | {"status": _status(view)}
+    return found | {"status": msgspec.to_builtins(_status(view))}
 
 
-def _status(view: ResourceView) -> dict[str, Any]:
-    status: dict[str, Any] = {"status": view.status, "conditions": msgspec.to_builtins(view.conditions)}
-    seen = view.observation
-    if view.phase is not None:
-        status["phase"] = view.phase
-    if seen is not None:
-        status["observedAt"] = msgspec.to_builtins(seen.taken_at)
-        if seen.error is not None:
-            status["error"] = msgspec.to_builtins(seen.error)
-        elif seen.value is not None:
-            status["observed"] = msgspec.to_builtins(seen.value)
-    if view.resource is not None:
-        if view.derived:
-            status["labels"] = dict(view.derived)
-        status["source"] = str(view.resource.source)
-    if view.overrides:
-        status["overrides"] = [msgspec.to_builtins(one) for one in view.overrides]
-    if view.pauses:
-        status["pauses"] = [pause_document(one) for one in view.pauses]
-    if view.held_changes:
-        status["holds"] = [str(key) for key in view.held_changes]
-    if view.machines:
-        status["machines"] = [msgspec.to_builtins(one) for one in view.machines]
-    return status
+def _status(view: ResourceView) -> ResourceStatus:
+    seen, declared = view.observation, view.resource
+    return ResourceStatus(
+        status=view.status,
+        conditions=view.conditions,
+        phase=view.phase,
+        observed_at=seen.taken_at if seen else None,
+        error=seen.error if seen else None,
+        observed=msgspec.to_builtins(seen.value) if seen and seen.error is None else None,
+        labels=dict(view.derived) if declared else {},
+        source=str(declared.source) if declared else None,
+        overrides=view.overrides,
+        pauses=tuple(pause_document(one) for one in view.pauses),
+        holds=tuple(str(key) for key in view.held_changes),
+        machines=view.machines,
+    )
 
 
 def pause_document(pause: ResourcePause) -> dict[str, Any]:

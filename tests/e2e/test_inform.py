@@ -7,9 +7,11 @@ import subprocess
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 
 from reconciler.kinds import KINDS
+from reconciler.views.resource_document import ResourceStatus
 from tests.e2e.desk import Desk, machine, network, partition
 
 BROKEN = """\
@@ -162,12 +164,38 @@ class TestExplaining:
         assert kinds == list(KINDS)
 
     def test_a_field(self, desk: Desk) -> None:
-        told = desk.run("explain", "machine.spec.boot.enabled").out
-        assert "Continuous, Disabled, Once" in told
-        assert "required" in told
+        shown = desk.run("explain", "machine.spec.boot.enabled").out
+        assert "FIELD: spec.boot.enabled <string> -required-" in shown
+        assert "ENUM:\n    Continuous\n    Disabled\n    Once\n" in shown
 
     @pytest.mark.parametrize(
-        ("path", "said"), [("machine.spec.bot", "did you mean boot?"), ("machin", "kinds are Tenant")]
+        ("path", "line"),
+        [
+            ("machine.spec", "  macs\t<[]string>"),
+            ("machine.spec", "  bmc\t<BmcSpec> -required-"),
+            ("machine.metadata", "  labels\t<map[string]string>"),
+            ("machine.power", "FIELD: spec.power <string>"),
+            ("machine.status", "  conditions\t<[]Condition> -required-"),
+            ("machine.status.observed", "  enum: Off, On, Paused, PoweringOff, PoweringOn"),
+            ("ipaddress.status.observed", "  address\t<string>"),
+        ],
+    )
+    def test_the_type_of_a_field(self, desk: Desk, path: str, line: str) -> None:
+        assert line in desk.run("explain", path).out.splitlines()
+
+    def test_a_status_has_what_get_shows(self, desk: Desk) -> None:
+        """Every key of a `status` is explained: the text is made from the type that is printed."""
+        fields = {one.encode_name for one in msgspec.structs.fields(ResourceStatus)}
+        shown = desk.run("explain", "machine.status").out
+        assert {line.split()[0] for line in shown.splitlines() if "\t<" in line} == fields
+
+    @pytest.mark.parametrize(
+        ("path", "said"),
+        [
+            ("machine.spec.bot", "did you mean boot?"),
+            ("machin", "kinds are Tenant"),
+            ("machine.power.x", "has no fields"),
+        ],
     )
     def test_what_there_is_not(self, desk: Desk, path: str, said: str) -> None:
         done = desk.run("explain", path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from inspect import cleandoc
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.prose import (
     DECISIONS,
     PAGES,
     ROOT,
+    commands,
     descriptions,
     docstrings,
     helps,
@@ -65,6 +67,11 @@ def test_no_message_help_text_or_description_holds_a_banned_word() -> None:
 def test_no_sentence_of_a_message_a_help_text_or_a_description_is_too_long() -> None:
     found = {text for text in texts() if too_long(text)}
     assert sorted(found) == []
+
+
+def test_the_help_of_every_command_shows_an_example() -> None:
+    example = re.compile(r"\x08\nExamples:\n  .*groundstate ")
+    assert [name for name, one in commands(main) if not example.search(cleandoc(one.help or ""))] == []
 
 
 def test_no_docstring_of_the_reconciler_holds_a_banned_word() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
 import msgspec
+from msgspec import Meta
 
 
 class PowerState(StrEnum):
@@ -81,32 +83,42 @@ class IndicatorLED(StrEnum):
 class BootOverride(msgspec.Struct, frozen=True):
     """The boot override, one value. `mode` None: the BMC has no mode (read), leave it alone (write)."""
 
-    target: BootTarget | None
-    enabled: BootEnabled | None
-    mode: BootMode | None = None
+    target: Annotated[BootTarget | None, Meta(description="Redfish BootSourceOverrideTarget.")]
+    enabled: Annotated[BootEnabled | None, Meta(description="Redfish BootSourceOverrideEnabled.")]
+    mode: Annotated[BootMode | None, Meta(description="Redfish BootSourceOverrideMode.")] = None
 
 
 class SystemState(msgspec.Struct, frozen=True, omit_defaults=True):
     """One look at one ComputerSystem. Every part is optional: of 50 recorded systems 6 have no Boot, 17 no UUID.
 
-    `allowed_resets`: what the BMC offers, inline or by ActionInfo; None when it does not say. `media`: the URLs of the
-    images in its virtual drives that can be started from. None when that was not asked, or was not to be had.
-    `unreported`: of `boot` and `indicator`, what the BMC has, or may have, and does not say now. None without that is
-    what it does not have."""
+    `allowed_resets` come inline or by ActionInfo. `media` are images from which the system can be started; None also
+    when they were not requested. `unreported` names `boot` or `indicator`. Without its name there, None means that the
+    BMC does not have it.
+    """
 
-    power: PowerState | None = None
-    boot: BootOverride | None = None
-    indicator: IndicatorLED | None = None
-    health: str | None = None
-    uuid: str | None = None
-    serial: str | None = None
-    sku: str | None = None
-    manufacturer: str | None = None
-    model: str | None = None
-    allowed_resets: tuple[ResetType, ...] | None = None
-    allowed_boot_targets: tuple[BootTarget, ...] | None = None
-    media: tuple[str, ...] | None = None
-    unreported: tuple[str, ...] = ()
+    power: Annotated[PowerState | None, Meta(description="Redfish PowerState.")] = None
+    boot: Annotated[BootOverride | None, Meta(description="The boot override.")] = None
+    indicator: Annotated[IndicatorLED | None, Meta(description="The indicator LED.")] = None
+    health: Annotated[str | None, Meta(description="Redfish Status.Health of the system.")] = None
+    uuid: Annotated[str | None, Meta(description="The UUID of the system.")] = None
+    serial: Annotated[str | None, Meta(description="The serial number.")] = None
+    sku: Annotated[str | None, Meta(description="The SKU, on some vendors' BMCs the service tag.")] = None
+    manufacturer: Annotated[str | None, Meta(description="The manufacturer.")] = None
+    model: Annotated[str | None, Meta(description="The model.")] = None
+    allowed_resets: Annotated[
+        tuple[ResetType, ...] | None,
+        Meta(description="ResetType values that the BMC accepts. Left out: not reported."),
+    ] = None
+    allowed_boot_targets: Annotated[
+        tuple[BootTarget, ...] | None,
+        Meta(description="BootSourceOverrideTarget values that the BMC accepts. Left out: not reported."),
+    ] = None
+    media: Annotated[
+        tuple[str, ...] | None, Meta(description="URLs of images in its virtual drives. Left out: unknown.")
+    ] = None
+    unreported: Annotated[
+        tuple[str, ...], Meta(description="Values that the BMC has, or may have, and does not report now.")
+    ] = ()
 
     def holds(self, url: str) -> bool | None:
         """Whether the image is in one of its virtual drives; None: unknown."""

@@ -46,15 +46,17 @@ def validate_command(output: str, **values: Any) -> None:
 @click.command("explain", short_help="Explain a kind or a field of it.")
 @click.argument("path", metavar="[KIND[.field...]]", required=False, shell_complete=complete_kind)
 def explain_command(path: str | None) -> None:
-    """Explain a kind or one of its fields, from the same schemas that validate it.
+    """List the kinds, or describe a kind or one of its fields. The text comes from the schemas that validate documents.
 
     \b
     Examples:
       groundstate explain
       groundstate explain machine
+      groundstate explain machine.spec
       groundstate explain machine.spec.boot.enabled
+      groundstate explain machine.status
     """
-    from reconciler.desired.manifest.explain import explain_field
+    from reconciler.operations.reports.explain_field import explain_field
 
     if path is None:
         width = max(len(name) for name in KINDS)
@@ -88,7 +90,13 @@ def schema_command(kind: str | None) -> None:
 @click.command("version", short_help="Print versions.")
 @output_option("text", "json", "yaml", default="text")
 def version_command(output: str) -> None:
-    """Print the versions of groundstate and of its libraries."""
+    """Print the versions of groundstate and of its libraries.
+
+    \b
+    Examples:
+      groundstate version
+      groundstate version -o json
+    """
     parts = {name: _version(name) for name in ("groundstate", "sushy", "sqlalchemy", "gitpython")}
     parts["python"] = platform.python_version()
     if output != "text":

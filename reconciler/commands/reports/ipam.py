@@ -177,6 +177,11 @@ def check_command(rebuild: bool, **values: Any) -> None:
     """Verify that nothing overlaps, nothing is held twice or outside of its prefix, and nothing free is lost.
 
     Exit codes: 0 sound, 1 something is wrong; each line says what, where, and how to proceed.
+
+    \b
+    Examples:
+      groundstate ipam check
+      groundstate ipam check --rebuild
     """
     with exit_in_words():
         found = check_ipam(where_from(values), rebuild=rebuild)

@@ -33,6 +33,11 @@ def demo_command(keep: bool) -> None:
 
     The demo starts simulated BMCs with Redfish over HTTPS on this host, makes a git repository from the example fleet,
     and leaves nothing behind.
+
+    \b
+    Examples:
+      groundstate demo
+      groundstate demo --keep
     """
     home = Path(tempfile.mkdtemp(prefix="groundstate-demo-"))
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Condition
@@ -22,9 +23,9 @@ NOTHING = "-"
 class ClaimSlot(msgspec.Struct, frozen=True):
     """A machine of a claim: in which slot, and how far it is."""
 
-    slot: int
-    machine: str
-    phase: str
+    slot: Annotated[int, Meta(description="The number of the slot, from 0.")]
+    machine: Annotated[str, Meta(description="The name of the machine.")]
+    phase: Annotated[str, Meta(description="The phase of the machine's lifecycle.")]
 
 
 class Shown(msgspec.Struct, frozen=True):
