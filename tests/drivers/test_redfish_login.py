@@ -138,7 +138,7 @@ def test_a_bmc_that_refuses_every_session_sees_few_logins(bmc: Bmc, server: Redf
     for _ in range(5):
         with pytest.raises(AuthenticationFailed):
             bmc.read()
-    assert server.count("POST", SESSIONS) == 2
+    assert server.count("POST", SESSIONS) == 3
 
 
 def test_a_wrong_password_over_basic_authentication_is_tried_twice_at_most(driver: RedfishDriver, pki: Pki) -> None:
@@ -248,7 +248,8 @@ def test_a_page_to_log_in_that_is_called_a_success_costs_one_look(bmc: Bmc, serv
 
 
 def test_a_session_that_is_refused_for_good_is_not_left_behind(bmc: Bmc, server: RedfishServer) -> None:
-    server.misbehave("GET", SYSTEM, reply(401), times=None)
+    for path in (SYSTEM, f"{ROOT}/Systems"):
+        server.misbehave("GET", path, reply(401), times=None)
     with pytest.raises(AuthenticationFailed):
         bmc.read()
     assert not server.sessions

@@ -35,14 +35,14 @@ from drivers.base import (
     excerpt,
 )
 from drivers.base.support import scheduling
-from drivers.bmc.redfish.redfish_boot import pending_override, send_override, settings_boot
+from drivers.bmc.redfish.redfish_boot import PendingBoot, pending_override, send_override
 from drivers.bmc.redfish.redfish_inventory import read_inventory
 from drivers.bmc.redfish.redfish_led import ChassisLight, led_change, light_of
 from drivers.bmc.redfish.redfish_list import can_go_on, find_system, list_systems
 from drivers.bmc.redfish.redfish_media import Drive, Request, media_of, more_is_wanted, read_drives, to_eject, to_insert
 from drivers.bmc.redfish.redfish_probe import probe
 from drivers.bmc.redfish.redfish_reader import PartUnreadable
-from drivers.bmc.redfish.redfish_system import ParsedSystem, some_of, system_state
+from drivers.bmc.redfish.redfish_system import ParsedSystem, is_system, some_of, system_state
 from drivers.bmc.redfish.redfish_tasks import Writes, accepted, read_task
 from drivers.bmc.redfish.wire.redfish_connector import OneShotConnector
 from drivers.bmc.redfish.wire.redfish_errors import Forbidden, NotFound
@@ -144,13 +144,14 @@ class RedfishSystem:
 
     __slots__ = (
         *("_action", "_asks_left", "_connector", "_id", "_is_pending", "_is_quick", "_last", "_light", "_path"),
-        "_resets",
+        *("_resets", "_settings"),
     )
 
     def __init__(self, connector: OneShotConnector, system_id: str | None) -> None:
         self._connector, self._id = connector, system_id
         self._path: str | None = None
         self._light = ChassisLight(connector)
+        self._settings = PendingBoot(connector)
         self._is_pending: bool | None = None
         self._asks_left = _ASKS
         self._is_quick = False
@@ -294,7 +295,7 @@ class RedfishSystem:
         except DriverError:
             raise
         except _NONSENSE as error:
-            why = excerpt(f"{type(error).__name__}: {error}", 400)
+            why = excerpt(str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}", 400)
             raise Unreachable(f"{self._connector.url}: the answer cannot be understood: {why}") from error
 
     def _look(self) -> ParsedSystem:
@@ -319,6 +320,8 @@ class RedfishSystem:
             # Some show a page to log in, and call it a success.
             self._connector.doubt_session()
             raise
+        if not is_system(document):
+            raise ValueError(f"the answer to GET {path} is no ComputerSystem")
         etag = reply.headers.get("ETag") or document.get("@odata.etag")
         system = ParsedSystem(self._connector, path, document, etag if isinstance(etag, str) else None)
         uri, boot = system.settings_uri, system.boot
@@ -330,12 +333,12 @@ class RedfishSystem:
             is_asked = self._is_pending
             if is_asked is None:  # Another process may have set one.
                 is_asked = shown.get("BootSourceOverrideEnabled") == BootEnabled.DISABLED
-            pending = pending_override(self._connector, uri) if is_asked else None
+            pending = pending_override(self._settings.read(uri)[0]) if is_asked else None
             self._is_pending = pending is not None
             merged = {**shown, **(pending or {})}
         else:
             # Newer BMCs say in the Settings resource what they leave out here (sushy note check-for-boot-attrs).
-            more, is_cut_short = settings_boot(self._connector, uri)
+            more, is_cut_short = self._settings.read(uri)
             merged = {**more, **{name: value for name, value in shown.items() if value is not None or name not in more}}
         if merged == shown and not is_cut_short:
             return system
@@ -353,7 +356,8 @@ class RedfishSystem:
         if action.action_info_uri and self._asks_left > 0:
             self._asks_left -= 1
             try:
-                self._resets = some_of(ResetType, action.get_allowed_values(system))
+                # A list of none that is known is odd; the BMC itself says then what it refuses.
+                self._resets = some_of(ResetType, action.get_allowed_values(system)) or None
                 self._asks_left = 0
             except DriverError as error:
                 if not can_go_on(error):

@@ -8,16 +8,19 @@ from typing import Any
 
 import sushy
 
-from drivers.base import Accepted, BootEnabled, BootOverride, DriverError, Rejected
+from drivers.base import Accepted, BootEnabled, BootOverride, Busy, DriverError, Rejected, Unreachable
+from drivers.base.support import scheduling
+from drivers.bmc.redfish.redfish_list import can_go_on
 from drivers.bmc.redfish.redfish_reader import RedfishDocument
 from drivers.bmc.redfish.redfish_system import ParsedSystem
 from drivers.bmc.redfish.redfish_tasks import Writes
 from drivers.bmc.redfish.wire.redfish_connector import OneShotConnector
-from drivers.bmc.redfish.wire.redfish_errors import BadRequest, Forbidden, NotFound
+from drivers.bmc.redfish.wire.redfish_errors import BadRequest, Broken, ChangedMeanwhile, Forbidden, NotFound
 from drivers.bmc.redfish.wire.redfish_http import Reply
 
-TARGET, ENABLED = "BootSourceOverrideTarget", "BootSourceOverrideEnabled"
-_OVERRIDE = (TARGET, ENABLED, "BootSourceOverrideMode")
+TARGET, ENABLED, MODE = "BootSourceOverrideTarget", "BootSourceOverrideEnabled", "BootSourceOverrideMode"
+_OVERRIDE = (TARGET, ENABLED, MODE)
+_SILENT_SECONDS = 300.0
 _ELSEWHERE = "FutureState"
 """AMI MegaRAC's word for its Settings resource (DMTF/Redfish-Tacklebox#111)."""
 
@@ -66,17 +69,30 @@ def send_override(system: ParsedSystem, connector: OneShotConnector, override: B
             enabled=_sushy(sushy.BootSourceOverrideEnabled, override.enabled),
             mode=_sushy(sushy.BootSourceOverrideMode, override.mode),
         )
-    except Forbidden:
+    except (Forbidden, ChangedMeanwhile):
         raise
-    except Rejected as refused:
-        said = f"{refused} {refused.ids}" if isinstance(refused, BadRequest) else str(refused)
-        if system.settings_uri and writes.path == system.path and (_ELSEWHERE in said or system.settings_uri in said):
-            writes.patch(system.settings_uri, data={"Boot": writes.body}, etag=writes.settings_etag)
-        elif more := _wanted(said, writes.body, system.document["Boot"], override):
-            writes.patch(writes.path, data={"Boot": {**writes.body, **more}}, etag=writes.etag)
-        else:
-            raise
+    except (Rejected, Busy) as refused:
+        _answer(refused, writes, system, override)
     return writes.accepted, writes.path == system.settings_uri
+
+
+def _answer(refused: DriverError, writes: BootWrites, system: ParsedSystem, override: BootOverride) -> None:
+    """Send once more what a refusal asks for. Raises it where it asks for nothing that can be sent."""
+    said, settings = str(refused), system.settings_uri
+    if isinstance(refused, BadRequest):
+        said += f" {refused.ids}"
+    if settings and writes.path == system.path and (_ELSEWHERE in said or settings in said):
+        writes.patch(settings, data={"Boot": writes.body}, etag=writes.settings_etag)
+        return
+    shown = system.document["Boot"]
+    is_silent = isinstance(refused, BadRequest) and refused.is_silent
+    more = _wanted(" ".join(_OVERRIDE) if is_silent else said, writes.body, shown, override)
+    if more:
+        writes.patch(writes.path, data={"Boot": {**writes.body, **more}}, etag=writes.etag)
+        return
+    if MODE in said and MODE not in {**writes.body, **shown}:
+        raise Rejected(f"{refused}. BMC does not report {MODE}, so set spec.boot.mode") from None
+    raise refused
 
 
 def _wanted(said: str, sent: RedfishDocument, shown: RedfishDocument, override: BootOverride) -> RedfishDocument:
@@ -91,24 +107,36 @@ def _wanted(said: str, sent: RedfishDocument, shown: RedfishDocument, override: 
     return {name: shown[name] for name in named if sent.get(name) != shown[name]}
 
 
-def pending_override(connector: OneShotConnector, settings_uri: str) -> RedfishDocument | None:
-    """The override that the Settings resource has for the next boot; None where there is none."""
-    reply = read_or_none(connector, settings_uri)
-    boot = reply.json().get("Boot") if reply is not None else None
-    if not isinstance(boot, dict) or boot.get(ENABLED) not in (BootEnabled.ONCE, BootEnabled.CONTINUOUS):
+def pending_override(boot: RedfishDocument) -> RedfishDocument | None:
+    """The override that the Settings resource has for the next boot; None where there is none. `boot`: of it."""
+    if boot.get(ENABLED) not in (BootEnabled.ONCE, BootEnabled.CONTINUOUS):
         return None
     return {name: boot[name] for name in _OVERRIDE if isinstance(boot.get(name), str)}
 
 
-def settings_boot(connector: OneShotConnector, settings_uri: str) -> tuple[RedfishDocument, bool]:
-    """What the Settings resource says of boot, and whether it could not be read just now."""
-    try:
-        boot = connector.get(settings_uri).json().get("Boot")
-    except NotFound:
-        return {}, False  # AMI's takes PATCH, and GET never works (DMTF/Redfish-Tacklebox#55).
-    except (DriverError, ValueError):
-        return {}, True
-    return (boot if isinstance(boot, dict) else {}), False
+class PendingBoot:
+    """What the Settings resource of one system says of boot. Not for two threads at once."""
+
+    def __init__(self, connector: OneShotConnector) -> None:
+        self._connector = connector
+        self._silent_until = 0.0
+
+    def read(self, settings_uri: str) -> tuple[RedfishDocument, bool]:
+        """Its Boot, and whether it could not be read just now. One that hangs is asked once in five minutes, as nobody
+        else is served by the BMC meanwhile. Raises AuthenticationFailed alone."""
+        if scheduling.monotonic() < self._silent_until:
+            return {}, True
+        try:
+            boot = self._connector.get(settings_uri).json().get("Boot")
+        except NotFound:
+            return {}, False  # AMI's takes PATCH, and GET never works (DMTF/Redfish-Tacklebox#55).
+        except (DriverError, ValueError) as error:
+            if isinstance(error, DriverError) and not can_go_on(error):
+                raise
+            if isinstance(error, Unreachable) and not isinstance(error, Broken):
+                self._silent_until = scheduling.monotonic() + _SILENT_SECONDS
+            return {}, True
+        return (boot if isinstance(boot, dict) else {}), False
 
 
 def _sushy(kind: Any, value: StrEnum | None) -> Any:

@@ -43,14 +43,14 @@ def list_systems(connector: OneShotConnector) -> SystemList:
     listed: list[object] = []
     unread: DriverError | None = None
     page: str | None = connector.systems_uri()
-    read = set[str]()
+    read, count = set[str](), 0
     while page is not None and page not in read:
         if len(read) == _MOST_PAGES:
             unread = Unreachable(f"{connector.url}: the list of systems has more than {_MOST_PAGES} pages")
             break
         read.add(page)
         try:
-            members, page = _page(connector, page)
+            members, page, count = _page(connector, page)
         except (DriverError, ValueError, PartUnreadable) as error:
             if len(read) == 1 or not can_go_on(error):
                 raise
@@ -58,15 +58,19 @@ def list_systems(connector: OneShotConnector) -> SystemList:
             unread = Unreachable(f"{why} (a page of the list of systems)")
             break
         listed += members
+    if unread is None and len(listed) < count:
+        unread = Unreachable(f"{connector.url}: BMC lists {len(listed)} of {count} systems just now")
     return _listed(listed, unread)
 
 
-def _page(connector: OneShotConnector, path: str) -> tuple[list[object], str | None]:
+def _page(connector: OneShotConnector, path: str) -> tuple[list[object], str | None, int]:
+    """The members, where the next page is, and how many members all pages together should have; 0: not said."""
     document = connector.get(path).json()
     members = document.get("Members")
     if not isinstance(members, list):
         raise ValueError("the list of systems has no Members")
-    return members, next_page(document, "Members")
+    count = document.get("Members@odata.count")
+    return members, next_page(document, "Members"), count if isinstance(count, int) else 0
 
 
 def _listed(members: list[object], unread: DriverError | None) -> SystemList:
@@ -100,13 +104,17 @@ def find_system(connector: OneShotConnector, system_id: str | None) -> str:
             unread = unread or error
         except ValueError as error:
             unread = unread or Unreachable(f"{connector.url}: {path} cannot be understood: {error}")
+    if unread is None and not found.paths:
+        unread = Unreachable(f"{connector.url}: BMC lists no system just now; it may still be starting")
     if unread is not None:
         _not_found(connector.url, system_id, unread)
     raise Rejected(f"{connector.url}: BMC has no system {system_id}; set bmc.systemId to one of: {found.names}")
 
 
 def _only(url: str, found: SystemList) -> str:
-    if len(found.paths) + found.odd > 1 or (not found.paths and found.unread is None):
+    if not found.paths and found.unread is None:
+        raise Unreachable(f"{url}: BMC lists no system just now; it may still be starting")
+    if len(found.paths) + found.odd > 1:
         raise Rejected(f"{url}: BMC has not exactly one system; set bmc.systemId to one of: {found.names}")
     if found.unread is not None:
         raise found.unread

@@ -19,6 +19,7 @@ E = TypeVar("E", bound=StrEnum)
 
 RESET = "#ComputerSystem.Reset"
 _TEXTS = ("PowerState", "IndicatorLED", "UUID", "SerialNumber", "SKU", "Manufacturer", "Model")
+_PARTS = frozenset({*_TEXTS, "@odata.id", "Id", "Actions", "Boot", "LocationIndicatorActive", "Status"})
 LONGEST = 253
 """Characters of a name, a model, a serial number."""
 _PLACEHOLDERS = frozenset(
@@ -81,6 +82,14 @@ class ParsedSystem(System):  # type: ignore[misc]  # sushy is untyped
 
 
 _FIELDS = [(name, field) for name in dir(ParsedSystem) if isinstance(field := getattr(ParsedSystem, name), Field)]
+
+
+def is_system(document: dict[str, Any]) -> bool:
+    """Whether it can be a ComputerSystem: it names no other type, and has at least an id, or a part of one."""
+    kind = document.get("@odata.type")
+    if isinstance(kind, str) and kind.startswith("#") and not kind.startswith("#ComputerSystem."):
+        return False
+    return bool(document.keys() & _PARTS)
 
 
 def system_state(system: ParsedSystem, resets: tuple[Reset, ...] | None) -> SystemState:

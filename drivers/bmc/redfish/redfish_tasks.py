@@ -47,7 +47,7 @@ def read_task(connector: OneShotConnector, handle: str) -> Task:
     try:
         reply = connector.get(handle)
     except BadRequest as error:
-        if any(one in handle for one in _RESOURCES):
+        if error.is_silent or any(one in handle for one in _RESOURCES):
             raise
         # A monitor answers as the write itself would have in the end.
         return Task(TaskState.EXCEPTION, messages=(str(error),))

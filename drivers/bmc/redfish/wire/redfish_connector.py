@@ -5,15 +5,12 @@ falls silently back to basic authentication when a BMC is out of sessions."""
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
 from sushy import connector
 
@@ -32,20 +29,29 @@ from drivers.base import (
 from drivers.base.support import scheduling
 from drivers.bmc.redfish.wire.redfish_errors import (
     ChangedMeanwhile,
-    OutOfSessions,
+    Forbidden,
     PasswordChangeRequired,
     error_of_reply,
+    is_bare,
+    names_other_host,
     is_error,
+    is_out_of_sessions,
+    is_session_ended,
+    must_change_password,
     retry_after,
 )
 from drivers.bmc.redfish.wire.redfish_http import REQUEST_SECONDS, PeerChanged, RedfishConnection, Reply
+from drivers.bmc.redfish.wire.redfish_login import basic_header, if_match, inner, link, path_of_reference, session_of
 
 SERVICE_ROOT = "/redfish/v1/"
 _SESSIONS = "/redfish/v1/SessionService/Sessions"
 _SHOWN = 200
 _MOVED = frozenset({301, 302, 307, 308})
 _NO_SESSIONS = frozenset({404, 405, 501})
-_OUT_OF_SESSIONS = frozenset({429, 503})
+_MOST_MOVES = 3
+_MOST_BARRED = 64
+_DELETES = 2
+"""Of one session, whose first may meet an odd 401 too."""
 _FAILED = 500
 """A service of sessions that fails within itself is one that does not work; a gateway's 502 or 504 is about the BMC."""
 
@@ -87,6 +93,9 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         self._refusals = 0
         self._why_refused = ""
         self._doubt: DriverError | None = None
+        self._holds = False
+        self._barred: dict[str, float] = {}
+        """Paths that are refused to a login that holds elsewhere, and until when that is taken for granted."""
         self._not_matched = 0
         self._systems_uri: str | None = None
         self._expands = False
@@ -120,7 +129,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
 
         Some BMCs never match the ETag that they gave: the form that is sent changes with the refusals in a row.
         """
-        match = _if_match(etag, self._not_matched)
+        match = if_match(etag, self._not_matched)
         try:
             reply = self._op("PATCH", path, data=data, headers={**(headers or {}), **match})
         except ChangedMeanwhile:
@@ -133,19 +142,15 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
     def doubt_session(self) -> None:
         """Have the next request log in anew."""
         with self._turn():
-            if self._token is not None:
-                self._leave(self._session_uri)
-                self._log_out()
+            self._leave_session()
 
     def close(self) -> None:
         """Delete the session and close the connection; where the BMC does not answer, the session is left to expire."""
         with self._lock:
             self._closed = True
             try:
-                if self._token is not None and self._session_uri is not None:
-                    self._request("DELETE", self._session_uri)
-            except DriverError:
-                pass
+                if self._token is not None:
+                    self._leave(self._session_uri)
             finally:
                 self._log_out()
                 self._wire.close()
@@ -158,16 +163,63 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             self._is_quick = quick
             reply = self._logged_in(method, path, data, headers)
             for log_in_otherwise in (self._renew, self._without_session):
-                if reply.status_code == 401 and log_in_otherwise():
+                if self._is_login_refused(method, path, reply) and log_in_otherwise():
                     # The BMC did nothing, so that even a write may be sent now.
                     reply = self._request(method, path, data, headers)
-            if reply.status_code == 401:
-                raise self._refused(self._doubt or error_of_reply(method, path, self._url, reply, self._token))
-            if reply.status_code < 400:
-                self._doubt, self._refusals = None, 0
-        if not 200 <= reply.status_code < 300 or (method == "GET" and is_error(reply)):
+            self._judge_login(method, path, reply)
+        if not 200 <= reply.status_code < 300 or is_error(reply, method):
             raise error_of_reply(method, path, self._url, reply, self._token)
         return reply
+
+    def _is_login_refused(self, method: str, path: str, reply: Reply) -> bool:
+        """Whether a new login may help: 401, or its like where a session ran out. sushy renews after a 403 too; here it
+        is one that says no reason, of a GET, and once in a while for each path."""
+        status = reply.status_code
+        if status < 300 or self.credential is None or must_change_password(reply):
+            return False
+        if status == 401 or is_session_ended(reply):
+            return scheduling.monotonic() >= self._barred.get(path, 0.0)
+        if self._token is None or method != "GET" or scheduling.monotonic() < self._barred.get(path, 0.0):
+            return False
+        if status == 403 and is_bare(reply):
+            self._bar(path)
+            return True
+        return status in _MOVED and not self._is_of_redfish(reply)
+
+    def _judge_login(self, method: str, path: str, reply: Reply) -> None:
+        """Remember that the login holds, or raise AuthenticationFailed when it was refused for good. A refusal of one
+        path alone is no refusal of the login."""
+        status = reply.status_code
+        if status < 300 or (status < 400 and self._is_of_redfish(reply)):
+            self._doubt, self._refusals, self._holds = None, 0, True
+            if self._barred:
+                self._barred.pop(path, None)
+            return
+        if status not in (400, 401, 403):
+            return
+        why = error_of_reply(method, path, self._url, reply, self._token)
+        if must_change_password(reply):
+            raise self._refused(why)
+        if status == 401 and self._holds_elsewhere(path):
+            self._bar(path)
+            raise Forbidden(str(why))
+        if status == 401 or self._doubt is not None:
+            raise self._refused(self._doubt or why)
+
+    def _holds_elsewhere(self, path: str) -> bool:
+        if scheduling.monotonic() < self._barred.get(path, 0.0):
+            return True
+        if not self._holds or self._doubt is not None or self._systems_uri in (None, path):
+            return False
+        self._leave_session()
+        self._log_out()
+        self._log_in()
+        return self._request("GET", str(self._systems_uri)).status_code == 200
+
+    def _bar(self, path: str) -> None:
+        if len(self._barred) >= _MOST_BARRED:
+            self._barred.clear()
+        self._barred[path] = scheduling.monotonic() + REFUSED_LOGIN.first
 
     def _logged_in(self, method: str, path: str, data: Any, headers: Any) -> Reply:
         self._log_in()
@@ -202,13 +254,13 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         sent |= headers or {}
         target = self._target(SERVICE_ROOT, path)
         reply = self._send(method, target, sent, body)
-        if reply.status_code in _MOVED:
+        visited = {target}
+        while reply.status_code in _MOVED and len(visited) <= _MOST_MOVES:
             moved = self._target(target, reply.headers.get("Location", ""))
-            # Older Supermicro and Lenovo move a path to the same with a slash (check_redfish#187): nothing was done.
-            slash = moved != target and moved.rstrip("/") == target.rstrip("/") and reply.status_code == 301
-            if reply.status_code not in (307, 308) and method != "GET" and not slash:
-                return reply
+            if moved in visited or not _may_follow(method, reply.status_code, target, moved):
+                break
             target = moved
+            visited.add(target)
             reply = self._send(method, target, sent, body)
         if reply.status_code == 406 and method == "GET":
             # iLO 5 since 2.30 gives some resources only compressed (Redfish-Mockup-Creator#56).
@@ -225,9 +277,13 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
     def _target(self, base: str, reference: str) -> str:
         """The path that a reference means. Its host is dropped, so that a login is never carried elsewhere."""
         try:
-            return _path_of(base, reference)
+            return path_of_reference(base, reference)
         except ValueError:
             raise Unreachable(f"{self._url}: BMC names a URL that is not valid: {excerpt(reference, _SHOWN)}") from None
+
+    def _is_of_redfish(self, moved: Reply) -> bool:
+        """Whether a redirect leads to a resource, and not to a page where a person logs in."""
+        return self._target(SERVICE_ROOT, moved.headers.get("Location", "")).startswith("/redfish")
 
     # -- logging in ----------------------------------------------------------------------------------------------------
 
@@ -238,14 +294,14 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         credential = self.credential(peer)
         note_secrets(credential.password)
         if self._tried != hash(credential):
-            self._refusals = 0
+            self._refusals, self._holds = 0, False
         elif scheduling.monotonic() < self._refused_until:
             raise AuthenticationFailed(self._why_refused, retry_after=CREDENTIAL_CHECK)
         self._tried, self._meant = hash(credential), peer
         self.logins += 1
         uri = self._sessions_uri(credential)
         if uri is None or not self._make_session(uri, credential):
-            self._basic = _basic(credential)
+            self._basic = basic_header(credential)
 
     def _make_session(self, uri: str, credential: Credential) -> bool:
         """False: basic authentication is to be tried, as the service has no sessions, or none that work
@@ -257,32 +313,34 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         if status in _NO_SESSIONS:
             return False
         if status >= 300:
-            said = error_of_reply("POST", uri, self._url, reply, credential.password)
-            if status in _OUT_OF_SESSIONS or isinstance(said, OutOfSessions):
-                words = (
-                    f"BMC gave no session (HTTP {status}); probably too many sessions are open. Open sessions expire"
-                )
-                raise Busy(f"{self._url}: {words}; groundstate tries the login again", retry_after=retry_after(reply))
-            if isinstance(said, PasswordChangeRequired):
-                raise self._refused(said)
-            if not 400 <= status <= _FAILED:
-                raise said
-            self._doubt = said
+            self._doubt = self._no_session(uri, reply, credential)
             return False
-        self._token = reply.headers.get("X-Auth-Token")
-        self._session_uri = reply.headers.get("Location") or _odata_id(reply)
+        self._token, self._session_uri = session_of(reply, uri)
         if self._token is None:
             self._doubt = Unreachable(f"{self._url}: BMC made a session but gave no X-Auth-Token")
-            self._leave(self._session_uri, {"Authorization": _basic(credential)})
+            self._leave(self._session_uri, {"Authorization": basic_header(credential)})
             self._session_uri = None
         return self._token is not None
+
+    def _no_session(self, uri: str, reply: Reply, credential: Credential) -> DriverError:
+        """Why a BMC gave no session, where basic authentication may work. Raises what else it is."""
+        status = reply.status_code
+        said = error_of_reply("POST", uri, self._url, reply, credential.password)
+        if is_out_of_sessions(reply):
+            words = f"BMC gave no session (HTTP {status}); probably too many sessions are open. Open sessions expire"
+            raise Busy(f"{self._url}: {words}; groundstate tries the login again", retry_after=retry_after(reply))
+        if isinstance(said, PasswordChangeRequired):
+            raise self._refused(said)
+        if status > _FAILED or names_other_host(str(reply.headers.get("Location", "")), self._url):
+            raise said
+        return said
 
     def _sessions_uri(self, credential: Credential) -> str | None:
         """Where sessions are made; None: nowhere. They moved with Redfish 1.6 (dell/iDRAC-Redfish-Scripting#169)."""
         root = self._request("GET", SERVICE_ROOT)
         if root.status_code == 401:
             # DSP0266 wants the root open to all, but sushy-emulator wants a login there too.
-            root = self._request("GET", SERVICE_ROOT, None, {"Authorization": _basic(credential)})
+            root = self._request("GET", SERVICE_ROOT, None, {"Authorization": basic_header(credential)})
         if root.status_code == 401:
             raise self._refused(error_of_reply("GET", SERVICE_ROOT, self._url, root, credential.password))
         if root.status_code != 200:
@@ -292,19 +350,24 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         except ValueError as error:
             raise Unreachable(f"{self._url}: the service root cannot be understood: {error}") from None
         self._learn(document)
-        return _link(document, "Links", "Sessions") or (_SESSIONS if "SessionService" in document else None)
+        return link(document, "Links", "Sessions") or (_SESSIONS if "SessionService" in document else None)
 
     def _learn(self, root: Any) -> None:
-        self._systems_uri = _link(root, "Systems")
-        offered = _inner(root, "ProtocolFeaturesSupported", "ExpandQuery")
-        self._expands = all(_inner(offered, name) is True for name in ("NoLinks", "Levels"))
+        self._systems_uri = link(root, "Systems")
+        offered = inner(root, "ProtocolFeaturesSupported", "ExpandQuery")
+        self._expands = all(inner(offered, name) is True for name in ("NoLinks", "Levels"))
 
     def _renew(self) -> bool:
         """After a 401: whether there is a new login to try. Sessions run out; a basic login may have been rotated."""
         had, session, old = self._basic, self._token, self._session_uri
         self._log_out()
         if session is not None:
-            self._log_in()
+            try:
+                self._log_in()
+            except DriverError:
+                # It may be the one too many.
+                self._leave(old, {"X-Auth-Token": session})
+                raise
             # It may be there still: some BMCs answer 401 now and then (dsx-ai-factory/infra-controller#5349).
             self._leave(old)
             return True
@@ -312,9 +375,10 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             return False
         peer = self._wire.peer()
         credential = self.credential(peer)
-        self._tried, self._basic, self._meant = hash(credential), _basic(credential), peer
+        self._tried, self._basic, self._meant = hash(credential), basic_header(credential), peer
         self.logins += 1
-        return self._basic != had
+        # An odd 401 costs one more try of the same login; one that was refused as a session already has had its two.
+        return self._basic != had or self._doubt is None
 
     def _without_session(self) -> bool:
         """After a 401 to a session that was just made: whether basic authentication is to be tried."""
@@ -324,20 +388,27 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         credential = self.credential(peer)
         self._leave(self._session_uri)
         self._log_out()
-        self._basic, self._meant = _basic(credential), peer
+        self._basic, self._meant = basic_header(credential), peer
         return True
+
+    def _leave_session(self) -> None:
+        if self._token is not None:
+            self._leave(self._session_uri)
+            self._log_out()
 
     def _leave(self, session_uri: str | None, headers: dict[str, str] | None = None) -> None:
         """Delete a session that is not to be used any more; where the BMC refuses, the session is left to expire."""
-        if session_uri is not None:
-            with contextlib.suppress(DriverError):
-                self._request("DELETE", session_uri, None, headers)
+        with contextlib.suppress(DriverError):
+            for _ in range(_DELETES if session_uri is not None else 0):
+                reply = self._request("DELETE", str(session_uri), None, headers)
+                if reply.status_code != 401 and reply.status_code < 500:
+                    return
 
     def _refused(self, why: DriverError) -> AuthenticationFailed:
         """The error of a login that the BMC refused, which is not tried again before long. `why`: in its own words."""
-        if self._token is not None:
-            self._leave(self._session_uri)
+        self._leave_session()
         self._log_out()
+        self._holds = False
         if self.credential is None:
             return AuthenticationFailed(f"{self._url}: BMC wants a login; set bmc.credentialRef")
         self._refusals += 1
@@ -361,42 +432,11 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         self._token = self._session_uri = self._basic = self._meant = None
 
 
-def _if_match(etag: str | None, refusals: int) -> dict[str, str]:
-    """As read; then strong and without doubled quotes (community.general#3268); then none (community.general#6434);
-    then any, for those that want one (428: ansible/ansible#56150)."""
-    bare = (etag or "").removeprefix("W/").strip('"')
-    forms = [etag, etag, f'"{bare}"'] if etag and bare and etag.isascii() and etag.isprintable() else []
-    if refusals < len(forms):
-        return {"If-Match": str(forms[refusals])}
-    return {"If-Match": "*"} if (refusals - len(forms)) % 2 else {}
-
-
-@lru_cache(2**12)
-def _path_of(base: str, reference: str) -> str:
-    """Raises ValueError for what is no reference."""
-    parts = urlsplit(urljoin(base, reference))
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-
-
-def _basic(credential: Credential) -> str:
-    pair = f"{credential.username}:{credential.password}".encode()
-    return "Basic " + base64.b64encode(pair).decode("ascii")
-
-
-def _link(document: Any, *names: str) -> str | None:
-    found = _inner(document, *names, "@odata.id")
-    return found if isinstance(found, str) else None
-
-
-def _inner(document: Any, *names: str) -> Any:
-    for name in names:
-        document = document.get(name) if isinstance(document, dict) else None
-    return document
-
-
-def _odata_id(reply: Reply) -> str | None:
-    """OpenBMC names a new session in the body only (openbmc/openbmc#3353)."""
-    try:
-        return _link(reply.json())
-    except ValueError:
-        return None
+def _may_follow(method: str, status: int, target: str, moved: str) -> bool:
+    """307 and 308 repeat what was sent (RFC 9110, 15.4). Older Supermicro and Lenovo move a path to the same with a
+    slash (check_redfish#187): nothing was done then, whatever was sent. A GET goes to another resource, not to a page.
+    """
+    if not moved.startswith("/redfish"):
+        return False
+    slash = moved.rstrip("/") == target.rstrip("/") and status == 301
+    return method == "GET" or status in (307, 308) or slash

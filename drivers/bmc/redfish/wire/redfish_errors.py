@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from drivers.base import AuthenticationFailed, Busy, DriverError, Rejected, Unreachable, Unsupported, excerpt
 from drivers.base.support.known_secrets import MASK
@@ -20,9 +22,15 @@ _CHANGE_PASSWORD = re.compile(r"PasswordChangeRequired")
 _SESSION_LIMIT = re.compile(
     r"SessionLimit|SessionsLimit|MaxSession|MaximumSession|TooManySessions|RAC0218", re.IGNORECASE
 )
+_CREATE_LIMIT = "CreateLimitReachedForResource"
+"""Of any collection; of the one of sessions it means that too many are open."""
+_OUT_OF_SESSIONS = frozenset({429, 503, 507})
+_SESSION_ENDED = re.compile(r"NoValidSession|SessionTerminated|SessionTimeout|SessionTimedOut|SessionExpired")
 _BUSY = frozenset({409, 423, 429, 503})
 """409 too where it says "already on" (iDRAC PSU501): the next look shows whether there is anything left to do."""
 _NO_MATCH = frozenset({412, 428})
+_INFO = "@Message.ExtendedInfo"
+_INFO_BYTES = _INFO.encode()
 _SAID_LIMIT = 400
 _MOST_WAIT = 86400.0
 """Seconds: no BMC keeps us away for longer than a day, whatever it says."""
@@ -33,9 +41,10 @@ class NotFound(Rejected):
 
 
 class BadRequest(Rejected):
-    """400, with what the BMC says to it. `ids`: of its messages, and the properties that they name."""
+    """400. `ids`: of its messages, the properties that they name, and what they advise. `is_silent`: without a word."""
 
     ids = ""
+    is_silent = False
 
 
 class Forbidden(AuthenticationFailed):
@@ -67,8 +76,7 @@ def error_of_reply(method: str, path: str, url: str, reply: Reply, session: str 
     if status < 300:
         text = f"{url}: {method} {path} was answered with HTTP {status} and an error{': ' if said else ''}{said}"
     if 300 <= status < 400:
-        where = _fit(str(reply.headers.get("Location")), session)
-        return Rejected(f"{text}the resource moved to {where}; set bmc.address to where the BMC is")
+        return _moved(text, str(reply.headers.get("Location")), url, session)
     if _CHANGE_PASSWORD.search(ids):
         return PasswordChangeRequired(text)
     if _SESSION_LIMIT.search(ids):
@@ -85,25 +93,79 @@ def error_of_reply(method: str, path: str, url: str, reply: Reply, session: str 
         return NotFound(text)
     if status == 501:
         return Unsupported(text)
+    if status < 300 and method != "GET":
+        return Rejected(text)
     if status >= 500 or status < 300:
         return Broken(text, maybe_sent=method != "GET")
-    if status != 400 or not said:
+    if status != 400:
         return Rejected(text)
     refused = BadRequest(text)
+    refused.is_silent = not said
     refused.ids = ids
     return refused
 
 
-def is_error(reply: Reply) -> bool:
+def _moved(text: str, to: str, url: str, session: str | None) -> DriverError:
+    """`to`: the Location; `url`: where the BMC was asked."""
+    where = _fit(to, session)
+    if names_other_host(to, url):
+        return Rejected(f"{text}the resource moved to {where}; set bmc.address to where the BMC is")
+    return Rejected(
+        f"{text}the resource moved to {where}, where groundstate does not send this request. Check that bmc.address is "
+        "a BMC that speaks Redfish, or update the BMC's firmware"
+    )
+
+
+def names_other_host(to: str, url: str) -> bool:
+    """Whether a Location names another host or port than the BMC's."""
+    try:
+        there, here = urlsplit(to), urlsplit(url)
+        ports = {"https": 443, "http": 80}
+        return bool(there.netloc) and (there.hostname, there.port or ports.get(there.scheme)) != (
+            here.hostname,
+            here.port or ports.get(here.scheme),
+        )
+    except ValueError:
+        return False
+
+
+def is_error(reply: Reply, method: str) -> bool:
     """Whether an answer that is called a success holds an error in place of the resource (ibm-openbmc/bmcweb#246; an
-    Intel S2600BPB). A resource always says where it is."""
-    if b'"error"' not in reply.content:
+    Intel S2600BPB). A resource always says where it is. A write is answered with messages where it succeeded too; only
+    a critical one is an error (openbmc/bmcweb#89)."""
+    if b'"error"' not in reply.content and _INFO_BYTES not in reply.content:
         return False
     try:
         document = reply.json()
     except ValueError:
         return False
-    return isinstance(document.get("error"), dict) and not document.keys() & {"@odata.id", "@odata.type", "Id"}
+    if method != "GET":
+        return "error" in document and any(_severity(entry) == "Critical" for _, entry in _entries(document))
+    says = document.get("error") or document.get(_INFO)
+    return bool(says) and not document.keys() & {"@odata.id", "Id", "Members"}
+
+
+def is_session_ended(reply: Reply) -> bool:
+    """Whether a BMC says that the session is not valid any more, by another status than 401 (HewlettPackard/
+    python-ilorest-library#101)."""
+    return reply.status_code in (400, 403, 440) and bool(_SESSION_ENDED.search(_said(reply, None)[1]))
+
+
+def must_change_password(reply: Reply) -> bool:
+    """Whether a BMC says that nothing is answered before the password is changed (DSP0266)."""
+    return reply.status_code in (400, 401, 403) and bool(_CHANGE_PASSWORD.search(_said(reply, None)[1]))
+
+
+def is_out_of_sessions(reply: Reply) -> bool:
+    """Whether a login was answered with: too many sessions are open. Any other 4xx is a refusal."""
+    ids = _said(reply, None)[1]
+    return reply.status_code in _OUT_OF_SESSIONS or bool(_SESSION_LIMIT.search(ids)) or _CREATE_LIMIT in ids
+
+
+def is_bare(reply: Reply) -> bool:
+    """Whether a refusal says nothing but its status."""
+    said, ids = _said(reply, None)
+    return not said and not ids
 
 
 def retry_after(reply: Reply) -> float | None:
@@ -120,19 +182,45 @@ def retry_after(reply: Reply) -> float | None:
 
 
 def _said(reply: Reply, session: str | None) -> tuple[str, str]:
-    """The messages for people; and the message ids, with the properties that they are about. All may come from a BMC
-    that is broken, or worse. Some leave out the `error` around them, and iLO 4 writes MessageID (DSP0266 8.6)."""
+    """The messages for people; and the message ids, with the properties that they are about and what they advise. All
+    may come from a BMC that is broken, or worse. Some leave out the `error` around them, and iLO 4 writes MessageID
+    (DSP0266 8.6)."""
     try:
         document = reply.json()
     except ValueError:
         return "", ""
+    found = list(_entries(document))
     error: Any = document["error"] if isinstance(document.get("error"), dict) else document
-    listed = error.get("@Message.ExtendedInfo") or error.get("Messages")
-    entries = [one for one in (listed if isinstance(listed, list) else [listed]) if isinstance(one, dict)]
-    messages = [words for words in map(_message, entries) if words] or [str(error.get("message") or "")]
-    named = [str(one) for entry in entries for one in (_id(entry), *_texts(entry.get("RelatedProperties")))]
-    ids = " ".join([str(error.get("code")), *named])
-    return _fit(" ".join(messages), session), ids
+    messages = [words for _, entry in found if (words := _message(entry))] or [_text(error.get("message"))]
+    named = [
+        str(one)
+        for about, entry in found
+        for one in (about, _id(entry) or "", *_texts(entry.get("RelatedProperties")), _text(entry.get("Resolution")))
+    ]
+    ids = " ".join(filter(None, [_text(error.get("code")), *named]))
+    return _fit(" ".join(dict.fromkeys(messages)), session), ids
+
+
+def _entries(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The messages, each with the property that it stands at: of the whole request, and of its properties."""
+    error: Any = document["error"] if isinstance(document.get("error"), dict) else document
+    listed = error.get(_INFO) or error.get("Messages")
+    for one in listed if isinstance(listed, list) else [listed]:
+        if isinstance(one, dict):
+            yield "", one
+    yield from _annotated(document, 3)
+
+
+def _annotated(document: dict[str, Any], depth: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Messages at a property, as `Mode@Message.ExtendedInfo` (DSP0266, "Extended information")."""
+    for name, value in document.items():
+        about, _, rest = name.partition("@")
+        if about and f"@{rest}" == _INFO:
+            yield from (
+                (about, one) for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)
+            )
+        elif isinstance(value, dict) and depth > 0:
+            yield from _annotated(value, depth - 1)
 
 
 def _id(entry: dict[str, Any]) -> object:
@@ -152,6 +240,14 @@ def _message(entry: dict[str, Any]) -> str:
 
 def _texts(value: object) -> list[str]:
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _severity(entry: dict[str, Any]) -> object:
+    return entry.get("MessageSeverity") or entry.get("Severity")
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _fit(said: str, session: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
+import json
 import re
 import select
 import socket
@@ -103,10 +104,22 @@ class Reply:
     def json(self) -> dict[str, Any]:
         """The body's one object, its text cleaned and without a password that it repeats. Raises ValueError for
         anything else (two documents: check_redfish#151)."""
-        document = read_json(self.content, make=_kept)
+        try:
+            document = read_json(self.content.rstrip(b"\0"), make=_kept)
+        except json.JSONDecodeError as error:
+            raise ValueError(_no_json(self.content, error)) from None
         if not isinstance(document, dict):
             raise ValueError("the answer is not a JSON object")
         return document
+
+
+def _no_json(content: bytes, error: json.JSONDecodeError) -> str:
+    start = content.lstrip()[:1]
+    if not start:
+        return "the answer is empty"
+    if start == b"<":
+        return "the answer is a web page, and not JSON"
+    return f"the answer is not JSON: {error}"
 
 
 def _kept(said: str) -> str:

@@ -1,0 +1,280 @@
+"""Odd answers to a login, or in the life of one: what is a refusal, what is not, and that no session is left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from drivers.base import AuthenticationFailed, Bmc, Busy, Rejected, ResetType
+from drivers.base.support import scheduling
+from drivers.bmc.redfish.redfish import RedfishDriver
+from drivers.bmc.redfish.wire.redfish_errors import Forbidden
+from tests.drivers.bmc_servers import (
+    RESET,
+    ROOT,
+    SESSIONS,
+    SYSTEM,
+    Answer,
+    Behaviour,
+    Pki,
+    RedfishServer,
+    Request,
+    endpoint,
+    extended,
+    reply,
+    service,
+    sessionless,
+    system,
+)
+
+SYSTEMS = f"{ROOT}/Systems"
+
+
+def logins(server: RedfishServer) -> int:
+    """Requests that carried the password."""
+    return server.count("POST", SESSIONS) + len([one for one in server.requests if "authorization" in one.headers])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(reply(507, extended("Full", "Base.1.8.GeneralError")), id="507"),
+        pytest.param(reply(400, extended("Full", "Base.1.8.CreateLimitReachedForResource")), id="the Base registry"),
+        pytest.param(reply(503, b"<html>Busy</html>"), id="a web page"),
+    ],
+)
+def test_a_limit_of_any_collection_is_one_of_sessions_at_a_login(
+    bmc: Bmc, server: RedfishServer, answer: Answer
+) -> None:
+    """DSP0266 and the Base registry have no id of sessions for it (compare bb-Ricardo/check_redfish#89)."""
+    server.misbehave("POST", SESSIONS, answer, times=None)
+    with pytest.raises(Busy, match="too many sessions"):
+        bmc.read()
+    assert logins(server) == 1
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_login_that_is_refused_as_a_session_and_by_basic_authentication_is_latched_whatever_the_status(
+    bmc: Bmc, server: RedfishServer, status: int
+) -> None:
+    """DMTF/Redfish-Service-Validator#191 for basic authentication: each look would send the password again."""
+    server.misbehave("POST", SESSIONS, reply(401, extended("Wrong")), times=None)
+    server.misbehave("GET", SYSTEMS, reply(status, extended("Access denied")), times=None)
+    for _ in range(5):
+        with pytest.raises(AuthenticationFailed, match="refused user or password"):
+            bmc.read()
+    assert logins(server) == 2
+
+
+@pytest.mark.parametrize("path", [SYSTEMS, SYSTEM])
+def test_one_odd_401_to_basic_authentication_costs_one_more_request(driver: RedfishDriver, pki: Pki, path: str) -> None:
+    """dsx-ai-factory/infra-controller#5349 on a BMC without sessions."""
+    with RedfishServer(pki.context, sessionless()) as server:
+        server.misbehave("GET", path, reply(401, extended("Invalid username or password")))
+        bmc = driver.open(endpoint(server, pki.tls))
+        assert bmc.read().power == "On"
+        assert server.count("GET", path) == 2
+
+
+def test_an_odd_401_to_a_reset_by_basic_authentication_is_sent_once_more(driver: RedfishDriver, pki: Pki) -> None:
+    """The same: the BMC did nothing."""
+    with RedfishServer(pki.context, sessionless()) as server:
+        server.misbehave("POST", RESET, reply(401))
+        driver.open(endpoint(server, pki.tls)).reset(ResetType.ON)
+        assert server.count("POST", RESET) == 2
+
+
+ENDED = {
+    "403 with its id": reply(403, extended("There is no valid session.", "Base.1.8.NoValidSession")),
+    "400 with its id": reply(400, extended("The session was terminated.", "iLO.2.14.SessionTerminated")),
+    "403 without a word": reply(403),
+    "a page to log in": reply(302, None, "Location: /login.html"),
+}
+
+
+def ended_for(token: str, answer: Answer) -> Behaviour:
+    """Refuses one session, as a BMC does when it has run out."""
+    return lambda request: answer if request.headers.get("x-auth-token") == token else reply(200, system())
+
+
+@pytest.mark.parametrize("how", ENDED)
+def test_a_session_that_ran_out_is_renewed_however_the_bmc_says_it(
+    driver: RedfishDriver, bmc: Bmc, server: RedfishServer, how: str
+) -> None:
+    """HewlettPackard/python-ilorest-library#101; openbmc/openbmc#3452 for the page. sushy renews after 403 too."""
+    bmc.read()
+    server.misbehave("GET", SYSTEM, ended_for("token-1", ENDED[how]), times=None)
+    for _ in range(3):
+        assert bmc.read().power == "On"
+    assert server.count("POST", SESSIONS) == 2
+    driver.close()
+    assert not server.sessions
+
+
+def test_what_a_login_may_not_read_costs_no_login_at_each_look(bmc: Bmc, server: RedfishServer) -> None:
+    server.misbehave("GET", SYSTEM, reply(403), times=None)
+    for _ in range(5):
+        with pytest.raises(Forbidden):
+            bmc.read()
+    assert server.count("POST", SESSIONS) == 2
+
+
+INFO, SETTINGS, CHASSIS = f"{SYSTEM}/ResetActionInfo", f"{SYSTEM}/SD", f"{ROOT}/Chassis/1"
+PARTS: dict[str, dict[str, object]] = {
+    INFO: {"Actions": {"#ComputerSystem.Reset": {"target": RESET, "@Redfish.ActionInfo": INFO}}},
+    SETTINGS: {"@Redfish.Settings": {"SettingsObject": {"@odata.id": SETTINGS}}},
+    CHASSIS: {"IndicatorLED": ..., "Links": {"Chassis": [{"@odata.id": CHASSIS}]}},
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_that_answers_401_for_good_is_unknown_and_the_login_holds(
+    driver: RedfishDriver, pki: Pki, part: str
+) -> None:
+    """dell/iDRAC-Redfish-Scripting#336: 401 for one resource, with a login that reads the others."""
+    with RedfishServer(pki.context, service(**PARTS[part])) as server:
+        server.misbehave("GET", part, reply(401, extended("Unauthorized")), times=None)
+        bmc = driver.open(endpoint(server, pki.tls))
+        for _ in range(4):
+            assert bmc.read().power == "On"
+        bmc.reset(ResetType.ON)
+        assert logins(server) <= 4
+        driver.close()
+        assert not server.sessions
+
+
+def test_what_was_refused_alone_is_tried_with_a_new_login_again_later(
+    bmc: Bmc, server: RedfishServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a session that ran out meanwhile would keep the machine unknown for ever."""
+    at = [0.0]
+    monkeypatch.setattr(scheduling, "monotonic", lambda: at[0])
+    refused = [True]
+    server.misbehave("GET", SYSTEM, lambda _: reply(401) if refused else reply(200, system()), times=None)
+    with pytest.raises(AuthenticationFailed):
+        bmc.read()
+    refused.clear()
+    server.sessions.clear()
+    server.misbehave("GET", SYSTEM, reply(200, system()), times=None)
+    at[0] = 1000.0
+    assert bmc.read().power == "On"
+
+
+def must_change(method: str, path: str, status: int) -> Callable[[RedfishServer], None]:
+    answer = reply(status, extended("The password must be changed.", "Base.1.8.PasswordChangeRequired"))
+    return lambda server: server.misbehave(method, path, answer, times=None)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+@pytest.mark.parametrize(("method", "path"), [("POST", SESSIONS), ("GET", SYSTEMS), ("GET", SYSTEM)])
+def test_a_password_that_must_be_changed_is_one_login_wherever_the_bmc_says_it(
+    driver: RedfishDriver, bmc: Bmc, server: RedfishServer, method: str, path: str, status: int
+) -> None:
+    """dsx-ai-factory/infra-controller#4724: some give the session, and refuse all that is asked with it."""
+    must_change(method, path, status)(server)
+    for _ in range(5):
+        with pytest.raises(AuthenticationFailed, match="wants the password changed") as raised:
+            bmc.read()
+        assert raised.value.retry_after is not None
+    assert logins(server) == 1
+    assert not server.sessions
+
+
+@pytest.mark.parametrize("token", ["", "   "])
+def test_a_session_with_an_empty_token_is_none(bmc: Bmc, server: RedfishServer, token: str) -> None:
+    """canonical/maas#181."""
+    made = reply(201, {"@odata.id": f"{SESSIONS}/9"}, f"X-Auth-Token: {token}", f"Location: {SESSIONS}/9")
+    server.misbehave("POST", SESSIONS, made, times=None)
+    assert bmc.read().power == "On"
+    assert [one.path for one in server.seen("DELETE")] == [f"{SESSIONS}/9"]
+    assert server.count("POST", SESSIONS) == 1
+
+
+@pytest.mark.parametrize(
+    ("document", "location"),
+    [
+        pytest.param({"Id": "7", "Name": "User Session"}, None, id="its id alone"),
+        pytest.param({"Id": 7}, None, id="its id as a number"),
+        pytest.param({"@odata.id": f"{SESSIONS}/7"}, "Location: https://[bad", id="a Location that is no URL"),
+    ],
+)
+def test_a_session_is_given_back_however_the_bmc_names_it(
+    driver: RedfishDriver, pki: Pki, document: object, location: str | None
+) -> None:
+    """DMTF/python-redfish-library#177."""
+    with RedfishServer(pki.context, service(), login=None) as server:
+        headers = ["X-Auth-Token: seven", *([location] if location else [])]
+        server.misbehave("POST", SESSIONS, reply(201, document, *headers), times=None)
+        driver.open(endpoint(server, pki.tls)).read()
+        driver.close()
+        assert [one.path for one in server.seen("DELETE")] == [f"{SESSIONS}/7"]
+
+
+@pytest.mark.parametrize("status", [401, 503])
+def test_an_odd_answer_to_the_end_of_a_session_leaves_no_session(
+    driver: RedfishDriver, bmc: Bmc, server: RedfishServer, status: int
+) -> None:
+    """dsx-ai-factory/infra-controller#5349."""
+    bmc.read()
+    server.misbehave("DELETE", f"{SESSIONS}/token-1", reply(status))
+    driver.close()
+    assert not server.sessions
+
+
+def test_a_session_that_was_refused_oddly_is_given_back_when_there_is_no_other(bmc: Bmc, server: RedfishServer) -> None:
+    """The one that was refused may be the one too many (theforeman/smart-proxy#895)."""
+    bmc.read()
+    server.misbehave("GET", SYSTEM, reply(401))
+    server.misbehave("POST", SESSIONS, reply(503, extended("Too many", "IDRAC.2.8.RAC0218")))
+    with pytest.raises(Busy):
+        bmc.read()
+    assert not server.sessions
+
+
+@pytest.mark.parametrize("status", [301, 302, 303])
+def test_a_login_that_is_sent_to_a_page_is_replaced_by_basic_authentication(
+    bmc: Bmc, server: RedfishServer, status: int
+) -> None:
+    server.misbehave("POST", SESSIONS, reply(status, None, "Location: /login.html"), times=None)
+    assert bmc.read().power == "On"
+    assert server.count("GET", "/login.html") == 0
+
+
+def test_a_resource_that_moved_twice_is_found(bmc: Bmc, server: RedfishServer) -> None:
+    """PegaProx/project-pegaprox#609 (Lenovo x3650 M5), with another hop."""
+    server.misbehave("GET", SYSTEM, reply(301, None, f"Location: {ROOT}/Systems/old"), times=None)
+    server.misbehave("GET", f"{ROOT}/Systems/old", reply(301, None, f"Location: {ROOT}/Systems/old/"), times=None)
+    server.misbehave("GET", f"{ROOT}/Systems/old/", reply(200, system()), times=None)
+    assert bmc.read().power == "On"
+
+
+@pytest.mark.parametrize("to", [f"{SYSTEM}/", "/login.html"])
+def test_a_redirect_that_leads_nowhere_ends_and_gives_no_advice_about_the_host(
+    bmc: Bmc, server: RedfishServer, to: str
+) -> None:
+    server.misbehave("GET", SYSTEM, reply(301, None, f"Location: {to}"), times=None)
+    server.misbehave("GET", f"{SYSTEM}/", reply(301, None, f"Location: {SYSTEM}"), times=None)
+    with pytest.raises(Rejected, match="moved") as raised:
+        bmc.read()
+    assert "set bmc.address" not in str(raised.value)
+    assert len(server.requests) < 20
+
+
+def test_a_redirect_to_another_port_says_what_to_change(bmc: Bmc, server: RedfishServer) -> None:
+    server.misbehave("GET", f"{ROOT}/", reply(301, None, f"Location: https://127.0.0.1:8080{ROOT}/"), times=None)
+    with pytest.raises(Rejected, match=r"moved to https://127\.0\.0\.1:8080.*set bmc\.address"):
+        bmc.read()
+
+
+def test_a_get_that_was_refused_while_a_write_runs_is_no_login(bmc: Bmc, server: RedfishServer) -> None:
+    """A 403 to a write is the BMC's answer to that write alone: it may have been done (F19), and is not sent again."""
+
+    def refuse(request: Request) -> Answer:
+        return reply(403)
+
+    bmc.read()
+    server.misbehave("POST", RESET, refuse, times=None)
+    with pytest.raises(Forbidden):
+        bmc.reset(ResetType.ON)
+    assert server.count("POST", RESET) == 1
