@@ -33,11 +33,11 @@ from drivers.bmc.redfish.wire.redfish_errors import (
     PasswordChangeRequired,
     error_of_reply,
     is_bare,
-    names_other_host,
     is_error,
     is_out_of_sessions,
     is_session_ended,
     must_change_password,
+    names_other_host,
     retry_after,
 )
 from drivers.bmc.redfish.wire.redfish_http import REQUEST_SECONDS, PeerChanged, RedfishConnection, Reply
