@@ -91,10 +91,15 @@ def test_user_data_are_passed_on_as_they_are(data: str) -> None:
     assert "phone_home_token" in files["meta-data"]
 
 
-def test_an_ignition_config_stands_alone_but_for_what_it_is_known_by() -> None:
-    files = build(claim(user_data=IGNITION), HOST)
-    assert files == {"config.ign": IGNITION, "meta-data": build(CLAIM, HOST)["meta-data"].splitlines()[0] + "\n"}
-    assert files["meta-data"].startswith("instance-id: ")
+def test_an_ignition_config_stands_alone_but_for_what_it_is_known_by_and_how_it_phones_home() -> None:
+    """Without the token no unit of the config could report, and the machine would stay in Provisioning for ever."""
+    files = fill_seed(build(claim(user_data=IGNITION), HOST), HOME)
+    assert files.keys() == {"config.ign", "meta-data"}
+    assert files["config.ign"] == IGNITION
+    like_cloud_init = yaml.safe_load(fill_seed(build(CLAIM, HOST), HOME)["meta-data"])
+    said = {name: like_cloud_init[name] for name in like_cloud_init if name.startswith("phone_home_")}
+    assert len(said) == 4
+    assert yaml.safe_load(files["meta-data"]) == {"instance-id": like_cloud_init["instance-id"], **said}
 
 
 def test_without_a_way_to_phone_home_nothing_says_so() -> None:

@@ -65,11 +65,13 @@ class Host(msgspec.Struct, frozen=True):
 
 
 def build(spec: MachineClaimSpec, host: Host, home: PhoneHome | None = MARKS) -> dict[str, str]:
-    """The files, by name. With an Ignition config of the claim no others for the system, as it says everything itself;
-    only what identifies the installation for the agent."""
+    """The files, by name. With an Ignition config of the claim no others for the system, as it says everything itself:
+    only what identifies the installation for the agent, and how a unit of the config can report that the system is up.
+    """
     data = spec.user_data
     if data is not None and is_ignition(data):
-        return {META: f"instance-id: {_json(instance_id(host.machine, host.instance))}", IGNITION: data}
+        instance = f"instance-id: {_json(instance_id(host.machine, host.instance))}"
+        return {META: instance + _phone_home(home), IGNITION: data}
     files = {
         META: _meta(spec, host, home),
         USER: data if data is not None else NO_USER_DATA,
@@ -142,20 +144,24 @@ def _meta(spec: MachineClaimSpec, host: Host, home: PhoneHome | None) -> str:
     }
     if spec.ssh_keys:
         values["public-keys"] = list(spec.ssh_keys)
-    lines = [f"{name}: {_json(value)}" for name, value in values.items()]
-    if home is not None:
-        reported = {
-            "phone_home_url": home.url,
-            "phone_home_token": home.token,
-            "phone_home_pin": home.pin,
-            "phone_home_simple_url": home.simple_url,
-        }
-        # As they are, for a shell script that reads this with sed.
-        lines += [
-            f"{name}: {value}\n" if _PLAIN.fullmatch(value) else f"{name}: {_json(value)}"
-            for name, value in reported.items()
-        ]
-    return "".join(lines)
+    return "".join(f"{name}: {_json(value)}" for name, value in values.items()) + _phone_home(home)
+
+
+def _phone_home(home: PhoneHome | None) -> str:
+    """The lines of the metadata by which a system reports that it is up."""
+    if home is None:
+        return ""
+    reported = {
+        "phone_home_url": home.url,
+        "phone_home_token": home.token,
+        "phone_home_pin": home.pin,
+        "phone_home_simple_url": home.simple_url,
+    }
+    # As they are, for a shell script that reads this with sed.
+    return "".join(
+        f"{name}: {value}\n" if _PLAIN.fullmatch(value) else f"{name}: {_json(value)}"
+        for name, value in reported.items()
+    )
 
 
 def _vendor(host: Host, home: PhoneHome | None) -> dict[str, Any]:
