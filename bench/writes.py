@@ -48,7 +48,7 @@ from tests.databases import NoPostgresql, start_server, stop_server  # noqa: E40
 
 LIMIT = 500.0
 ALL = FleetShare(percent=100)
-STANDING = Standing(GuardLimits(ALL, ALL, ALL, ALL))
+STANDING = Standing(GuardLimits(max_disrupted=ALL, max_removed=ALL, max_unreachable=ALL, max_released=ALL))
 
 
 # -- the stores ----------------------------------------------------------------------------------------------------

@@ -32,10 +32,9 @@ from reconciler.onboarding.inventory_comparison import relabelled
 from reconciler.planning.access_changes import access_changes, access_words
 from reconciler.planning.admission import admit
 from reconciler.planning.affected import affected_keys
-from reconciler.planning.base_guards import guards_of_base, with_base_marks
-from reconciler.planning.carry_over import carried_over, with_changes
+from reconciler.planning.base_guards import carried_from_base, guards_of_base
+from reconciler.planning.carry_over import carried_over
 from reconciler.planning.guards.guard import GuardWorld
-from reconciler.planning.guards.guard_marks import marked
 from reconciler.planning.guards.guards_in_force import loosening_words
 from reconciler.planning.restarts import first_of_each, without_cancelled
 
@@ -100,11 +99,12 @@ class Engine:
         with self._state.changing():
             keys = self.affected(desired)
             now = self._context.now()
-            guards = guards_of_base(base, now) if base is not None and not self._state.facts else {}
-            known = {**guards, **self._state.facts} if guards else self._state.facts
-            carried = {**guards, **carried_over(desired, known, now)}
-            if base is not None and not self._state.facts:
-                carried |= with_base_marks(base, Facts(with_changes(known, carried), {}), now).resources
+            known: Mapping[ResourceKey, ResourceFacts] = self._state.facts
+            carried: Mapping[ResourceKey, ResourceFacts | None]
+            if base is not None and not known:
+                known, carried = guards_of_base(base, now), carried_from_base(base, desired, now)
+            else:
+                carried = carried_over(desired, known, now)
             # From here on nothing depends on what the documents say.
             self._state.desired = desired
             self._planner.survey_again()
@@ -174,18 +174,9 @@ class Engine:
         """Remember what follows from machines' inventories; returns those of which it is new. `only`: the names of the
         machines that the labels are of; None: of all. Raises StoreError."""
         with self._state.changing():
-            changed = self._marked(relabelled(self._state.facts, labels, only))
-            self._state.save(changed)
+            changed = relabelled(self._state.facts, labels, only)
+            self._reconciler.keep(changed)
             return list(changed)
-
-    def _marked(self, changed: Mapping[ResourceKey, ResourceFacts]) -> dict[ResourceKey, ResourceFacts]:
-        """With the guards by the labels that are new: what these take out of a match is guarded for an hour more."""
-        desired, now = self._state.desired, self._context.now()
-        declared = desired.resources if desired is not None else {}
-        return {
-            key: marked(desired, declared[key], facts, now) if desired is not None and key in declared else facts
-            for key, facts in changed.items()
-        }
 
     def take_restarts(self, requests: Iterable[RestartRequest]) -> tuple[list[ResourceKey], list[RestartResult]]:
         """Take up the restarts that were asked for and are new, and drop those that were cancelled. Returns the keys

@@ -53,6 +53,7 @@ from reconciler.model.retry import (
 from reconciler.observed.backends import Backends
 from reconciler.observed.poller import Poller
 from reconciler.planning.carry_over import carried_over
+from reconciler.planning.guards.guard_marks import marks_follow
 
 HeldBy = frozenset[tuple[str, str | None]]
 """What is held, and by what: actions with their fields, and guards with the path that each holds."""
@@ -222,7 +223,9 @@ class Reconciler:
             self._events.record(key, EventReason.DRIFT_DETECTED, drift_message(field), EventType.WARNING)
 
     def keep(self, changed: Mapping[ResourceKey, ResourceFacts | None]) -> None:
-        """Save what was learned, and report what ended with it."""
+        """Save what was learned, with the guards that guard it by that, and report what ended with it."""
+        if self._state.desired is not None:
+            changed = marks_follow(self._state.desired, changed, self._state.facts, self._context.now())
         ended = {
             key: KINDS[key.kind].fact_rules.ended(self._state.of(key), after)
             for key, after in changed.items()

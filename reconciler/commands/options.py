@@ -170,7 +170,13 @@ def guard_options(command: F, *, hidden: bool = False) -> F:
                 "--max-disrupted",
                 type=limit,
                 default=str(TENTH),
-                help=("Maximum number of machines disrupted within an hour."),
+                help="Maximum number of machines of the fleet disrupted within an hour.",
+            ),
+            option(
+                "--max-disrupted-per-rack",
+                type=limit,
+                help="Maximum number of machines of each rack disrupted within an hour. Left out: the share of "
+                f"--max-disrupted, or {TENTH} where that is a number.",
             ),
             option(
                 "--max-removed",
@@ -200,10 +206,15 @@ def guard_options(command: F, *, hidden: bool = False) -> F:
 
 def guard_options_of(values: dict[str, Any]) -> CommandLimits:
     """Take the guard options out of a command's values; which of them stand on the command line counts too."""
-    names = ("max_disrupted", "max_removed", "max_unreachable", "max_released", "allow_empty")
-    limits = GuardLimits(**{name: values.pop(name) for name in names})
+    names = ("max_disrupted", "max_disrupted_per_rack", "max_removed", "max_unreachable", "max_released", "allow_empty")
+    limits = {name: values.pop(name) for name in names}
     source = click.get_current_context().get_parameter_source
-    return CommandLimits(limits, frozenset(name for name in names if source(name) is ParameterSource.COMMANDLINE))
+    given = {name for name in names if source(name) is ParameterSource.COMMANDLINE}
+    if limits["max_disrupted_per_rack"] is None:
+        whole = limits["max_disrupted"]
+        limits["max_disrupted_per_rack"] = whole if whole.percent is not None else TENTH
+        given |= {"max_disrupted_per_rack"} if "max_disrupted" in given and whole.percent is not None else set()
+    return CommandLimits(GuardLimits(**limits), frozenset(given))
 
 
 def where_from(values: dict[str, Any]) -> Where:

@@ -18,7 +18,6 @@ from reconciler.model.outcome import Outcome, Waiting
 from reconciler.model.plans.pause import PAUSED
 from reconciler.model.plans.plan import Change, HoldKind, Plan, Unknown
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guards.builtin_guards import fleet_budget
 from reconciler.planning.guards.pauses import OBSERVE_ONLY, standing_pauses
 from reconciler.planning.guards.reports.guard_report import budget_levels, open_windows
 from reconciler.planning.override_scope import in_force
@@ -99,7 +98,7 @@ class Housekeeper:
         world = self._engine.world()
         self._metrics.windows_judged(open_windows(world.desired, world.now))
         series = self._tally.count(world, planned)
-        budgets = tuple(budget_levels(world, fleet_budget(world.standing.limits)))
+        budgets = tuple(budget_levels(world))
         work = work_count(planned.changes, planned.unknown, self._engine.in_flight, self._loop.lag())
         self._metrics.resources_counted(series)
         self._metrics.budgets_counted(budgets)

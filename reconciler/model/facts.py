@@ -72,6 +72,8 @@ class Guarded(msgspec.Struct, frozen=True, omit_defaults=True):
     """The document took leave of the guard, which guards it until then."""
     left: tuple[LeftGroup, ...] = ()
     """The groups that it was in before, in which the guard's budget counts it too."""
+    joined_at: datetime | None = None
+    """When it came into the group from outside of it. None: with the guard, with its own document, or long ago."""
 
 
 class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -92,6 +94,8 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the last spec said, for when the document is gone."""
     place: str | None = None
     """Which system of which endpoint the last spec meant (`Kind.endpoint`)."""
+    added_at: datetime | None = None
+    """When a state first declared it beside others that were known before; None: it was among the first ones."""
     joining: bool = False
     """It was first declared by a state with which others of its kind are gone, and these are not forgotten yet."""
     labels: dict[str, str] = {}

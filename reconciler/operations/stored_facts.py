@@ -46,13 +46,13 @@ def facts_in_force(desired: DesiredState, facts: Facts, base: DesiredState | Non
 
     `base`: the state that it follows, where nothing is remembered (`Workspace.base`): its guards are in force.
     """
-    from reconciler.planning.base_guards import guards_of_base, with_base_marks
+    from reconciler.planning.base_guards import carried_from_base
     from reconciler.planning.carry_over import carried_over, with_changes
 
     at = now()
-    known = facts.resources if base is None else {**guards_of_base(base, at), **facts.resources}
-    after = Facts(with_changes(known, carried_over(desired, known, at)), facts.in_flight)
-    return after if base is None else with_base_marks(base, after, at)
+    if base is not None and not facts.resources:
+        return Facts(carried_from_base(base, desired, at), facts.in_flight)
+    return Facts(with_changes(facts.resources, carried_over(desired, facts.resources, at)), facts.in_flight)
 
 
 def state_and_facts(at: Workspace, store: Store) -> tuple[DesiredState, Facts]:

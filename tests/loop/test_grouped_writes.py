@@ -26,10 +26,9 @@ from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.ledger_write import AppendEvents, BeginAction, LedgerWrite, PutFacts
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.store import Store, StoreError
 from reconciler.store.sql.group_commit import GroupCommit, PendingWrite
-from tests.loop.world import EVERYTHING, START, World, declare, keys, machine
+from tests.loop.world import ALL, START, World, declare, keys, machine
 
 ONE, TWO, THREE = keys(["m1", "m2", "m3"])
 
@@ -351,7 +350,7 @@ def test_a_kill_in_a_group_leaves_actions_that_are_looked_at_first(tmp_path: Pat
 def test_budgets_are_exact_however_many_begin_at_once(tmp_path: Path) -> None:
     """Sixteen workers on forty machines of which four may be taken down; each record takes its time."""
     names = [f"m{number}" for number in range(40)]
-    limits = GuardLimits(FleetShare(percent=10), EVERYTHING, EVERYTHING, EVERYTHING)
+    limits = msgspec.structs.replace(ALL, max_disrupted=FleetShare(percent=10))
     world = World(tmp_path, limits)
     for name in names:
         world.bmc(name).state = msgspec.structs.replace(world.bmc(name).state, power=PowerState.ON)

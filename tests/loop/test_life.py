@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import convert
 from msgspec.structs import replace
@@ -29,12 +30,11 @@ from reconciler.kinds.machine.spec import LifecycleSpec, MachineSpec
 from reconciler.model.action import AcceptSystem
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
-from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.workqueue.loop import COMMIT
 from tests.loop.metal import Metal, live
 from tests.loop.test_claims import fleet
 from tests.loop.test_moves import moved
-from tests.loop.world import EVERYTHING, START, World, declare, machine
+from tests.loop.world import ALL, START, World, declare, machine
 
 MANAGED = {"lifecycle": {"mode": "Managed"}}
 
@@ -467,7 +467,7 @@ def test_four_machines_at_once_each_get_their_own(world: World) -> None:
 
 
 def test_no_more_are_installed_anew_at_once_than_may_be_disrupted(tmp_path: Path) -> None:
-    limits = GuardLimits(FleetShare(count=1), EVERYTHING, EVERYTHING, EVERYTHING)
+    limits = msgspec.structs.replace(ALL, max_disrupted=FleetShare(count=1))
     world = World(tmp_path, limits, on_after=2.0, off_after=2.0)
     names = ("m1", "m2", "m3")
     metals = claimed(world, *names)

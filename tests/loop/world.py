@@ -42,7 +42,13 @@ ON_LOOPBACK = Grants(
     bmc_networks=("127.0.0.0/8",),
 )
 EVERYTHING = FleetShare(percent=100)
-ALL = GuardLimits(EVERYTHING, EVERYTHING, EVERYTHING, EVERYTHING)
+ALL = GuardLimits(
+    max_disrupted=EVERYTHING,
+    max_disrupted_per_rack=EVERYTHING,
+    max_removed=EVERYTHING,
+    max_unreachable=EVERYTHING,
+    max_released=EVERYTHING,
+)
 
 
 def declare(*documents: tuple[str, str, dict[str, Any]], revision: str = "a" * 40) -> DesiredState:

@@ -23,7 +23,14 @@ from reconciler.planning.planner import plan
 from tests.unit.planning_worlds import NOW, World, desired, resource, seen
 
 ALL = FleetShare(percent=100.0)
-OPEN = GuardLimits(allow_empty=True, max_disrupted=ALL, max_removed=ALL, max_unreachable=ALL, max_released=ALL)
+OPEN = GuardLimits(
+    allow_empty=True,
+    max_disrupted=ALL,
+    max_disrupted_per_rack=ALL,
+    max_removed=ALL,
+    max_unreachable=ALL,
+    max_released=ALL,
+)
 
 
 def guard(name: str, **spec: Any) -> Resource[GuardSpec]:

@@ -17,8 +17,7 @@ from reconciler.model.diagnostic import Severity
 from reconciler.model.facts import Facts
 from reconciler.model.plans.override import Override
 from reconciler.model.resource import Resource, ResourceKey
-from reconciler.planning.base_guards import with_base_marks
-from reconciler.planning.guards.builtin_guards import fleet_budget
+from reconciler.planning.base_guards import carried_from_base
 from reconciler.planning.guards.fleet_survey import survey
 from reconciler.planning.guards.guard import GuardWorld
 from reconciler.planning.guards.reports.guard_report import guard_verdicts
@@ -165,7 +164,10 @@ class TestBudget:
         found = planned_at(fleet(guard("g", budget={"maxDisrupted": 1, "per": "rack"}), *racks))
         assert going(found) == ["r1-1", "r2-1"]
         (hold,) = change_of(found, "r1-2").held_by
-        assert hold.reason == "would take down 3 of 3 guarded machines of rack r1 within an hour; the limit is 1 (1)"
+        assert (
+            hold.reason
+            == "would take down 3 of 3 guarded machines of rack r1 in partition p within an hour; the limit is 1 (1)"
+        )
 
     def test_a_machine_that_is_down_already_uses_its_racks_budget_up(self) -> None:
         facts = {key("r1-9"): MachineFacts(disrupted_at=NOW - timedelta(minutes=5))}
@@ -250,7 +252,7 @@ def test_an_explanation_says_which_of_two_specs_of_a_name_holds() -> None:
     numbers = survey(after.desired, after.observed, after.facts)
     world = GuardWorld(after.desired, after.observed, after.facts, numbers, standing, NOW)
     change = change_of(planned_at(after), "r1-1")
-    found = guard_verdicts(key("r1-1"), change, world, fleet_budget(OPEN))
+    found = guard_verdicts(key("r1-1"), change, world)
     assert [(one.in_force_until is not None, one.holds) for one in found if one.guard == "guard/g"] == [
         (False, False),
         (True, True),
@@ -299,7 +301,8 @@ class TestNoCommitUsesWhatItLoosens:
         base = desired(rule, *self.roles("On", "db", "db"))
         after = fleet(rule, *self.roles("Off", "db", "web"))
         looks = after.observed | {key("r1-9"): unreachable(key("r1-9"))}
-        after = msgspec.structs.replace(after, observed=looks, facts=with_base_marks(base, after.facts, NOW))
+        facts = Facts(carried_from_base(base, after.desired, NOW), {})
+        after = msgspec.structs.replace(after, observed=looks, facts=facts)
         assert going(planned_at(after)) == []
 
 

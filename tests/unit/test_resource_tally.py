@@ -13,7 +13,6 @@ from drivers.base import PowerState, SystemState
 from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts
 from reconciler.model.plans.fleet_count import BudgetLevel, FleetCount
 from reconciler.placement.capacity import MACHINE_CAPACITY, capacity
-from reconciler.planning.guards.builtin_guards import fleet_budget
 from reconciler.planning.guards.fleet_survey import survey
 from reconciler.planning.guards.guard import GuardWorld
 from reconciler.planning.guards.reports.guard_report import budget_levels
@@ -93,10 +92,11 @@ def test_each_group_of_a_budget_shows_how_much_of_it_is_used() -> None:
     machines = [racked(f"{rack}-{number}") for rack in ("r1", "r2") for number in range(4)]
     down = MachineFacts(disrupted_at=NOW, taken_down_at=NOW)
     world = judged(fleet(racks, *machines, facts={key("r1-0"): down}))
-    assert list(budget_levels(world, fleet_budget(LIMITS))) == [
+    assert list(budget_levels(world)) == [
         BudgetLevel("disruption-budget", "", 1, max(1, int(LIMITS.max_disrupted.of(8)))),
-        BudgetLevel("guard/racks", "r1", 1, 2),
-        BudgetLevel("guard/racks", "r2", 0, 2),
+        BudgetLevel("disruption-budget", "p/r1", 1, 1),
+        BudgetLevel("guard/racks", "p/r1", 1, 2),
+        BudgetLevel("guard/racks", "p/r2", 0, 2),
     ]
 
 
@@ -106,10 +106,14 @@ def test_a_fleet_in_numbers_leaves_out_what_is_zero_and_counts_documents_that_ar
     down = MachineFacts(disrupted_at=NOW, taken_down_at=NOW)
     world = fleet(racks, *machines, facts={key("r1-0"): down})
     guards = judged(world)
-    budgets = tuple(budget_levels(guards, fleet_budget(LIMITS)))
+    budgets = tuple(budget_levels(guards))
     found = fleet_count(world.desired, count(world), guard_holds(planned(world).changes), budgets)
     assert found.statuses["Guard"] == {"Ready": 1}
     assert found.statuses["Machine"] == {"Held": 7, "Reconciling": 1}
     assert list(found.held.items()) == [("guard/racks", 4), ("disruption-budget", 3)]
-    assert [(one.guard, one.group) for one in found.budgets] == [("disruption-budget", ""), ("guard/racks", "r1")]
+    assert [(one.guard, one.group) for one in found.budgets] == [
+        ("disruption-budget", ""),
+        ("disruption-budget", "p/r1"),
+        ("guard/racks", "p/r1"),
+    ]
     assert msgspec.json.decode(msgspec.json.encode(found), type=FleetCount) == found

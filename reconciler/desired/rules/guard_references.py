@@ -12,7 +12,7 @@ from reconciler.desired.rules.findings import Finding, FindingPath
 from reconciler.kinds import FLEET, RECONCILED
 from reconciler.kinds.common.field_types.label_selector import Requirement, Unmatched, parse_selector
 from reconciler.kinds.common.inventory import is_derived
-from reconciler.kinds.guard.matching import group_of_resource, may_guard
+from reconciler.kinds.guard.matching import group_of_resource, group_value, may_guard
 from reconciler.kinds.guard.spec import DisruptionBudget, GuardMatch, GuardSpec
 from reconciler.kinds.selectors import few_words
 from reconciler.model.diagnostic import Severity
@@ -94,7 +94,8 @@ def _unmatched(guard: Resource[GuardSpec], resources: Iterable[Resource[Any]]) -
 def _ungrouped(budget: DisruptionBudget, counted: Iterable[Resource[Any]]) -> str | None:
     """What the budget groups by, where no document has it."""
     label = (budget.per or "").removeprefix("label:")
-    if not label or is_derived(label) or any(group_of_resource(budget, one, one.labels) for one in counted):
+    groups = (group_of_resource(budget, one, one.labels) for one in counted)
+    if not label or is_derived(label) or any(map(group_value, groups)):
         return None
     return label
 

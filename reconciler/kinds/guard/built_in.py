@@ -25,8 +25,8 @@ class BuiltInGuard(msgspec.Struct, frozen=True):
     work."""
     instead: str = ""
     """How to proceed where no override lifts it."""
-    limit: str | None = None
-    """The setting that limits it, as `GuardLimits` calls it."""
+    limits: tuple[str, ...] = ()
+    """The settings that limit it, as `GuardLimits` calls them."""
     narrow: bool = False
     """It is overridden for named or selected resources only."""
 
@@ -39,39 +39,39 @@ class BuiltInGuard(msgspec.Struct, frozen=True):
 _EVERY = (
     BuiltInGuard(
         "disruption-budget",
-        "Holds what would take more machines down at once than the limit.",
-        "more machines are taken down at once than the limit",
-        limit="max_disrupted",
+        "Holds what would take more machines of the fleet, or of one rack, down at once than the limit.",
+        "more machines of the fleet, or of one rack, are taken down at once than the limit",
+        limits=("max_disrupted", "max_disrupted_per_rack"),
     ),
     BuiltInGuard(
         "mass-removal",
         "Holds everything while more machines than the limit were removed from git.",
         "more machines are removed from git than the limit",
-        limit="max_removed",
+        limits=("max_removed",),
     ),
     BuiltInGuard(
         "empty-desired-state",
         "Holds everything while nothing, or no machine, is declared any more.",
         "the desired state declares nothing, or no machine",
-        limit="allow_empty",
+        limits=("allow_empty",),
     ),
     BuiltInGuard(
         "unreachable-fleet",
         "Holds disruptive changes while more BMCs than the limit cannot be read.",
         "disruptive changes continue although many BMCs cannot be read",
-        limit="max_unreachable",
+        limits=("max_unreachable",),
     ),
     BuiltInGuard(
         "mass-release",
         "Holds the release of more addresses, numbers and networks than the limit.",
         "more addresses, numbers and networks are released than the limit",
-        limit="max_released",
+        limits=("max_released",),
     ),
     BuiltInGuard(
         "mass-unclaim",
         "Holds the release of more claimed machines than the limit; a released machine is wiped.",
         "more claimed machines are released and wiped than the limit",
-        limit="max_released",
+        limits=("max_released",),
     ),
     BuiltInGuard(
         "first-sight",

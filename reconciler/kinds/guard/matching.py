@@ -10,6 +10,9 @@ from reconciler.kinds.common.field_types.label_selector import Requirement
 from reconciler.kinds.guard.spec import DisruptionBudget, GuardMatch
 from reconciler.model.resource import Resource
 
+RACK = "rack"
+"""What is in a rack fails together: its power, its switch."""
+
 
 def guards_resource(
     match: GuardMatch,
@@ -37,19 +40,34 @@ def may_guard(match: GuardMatch, selector: tuple[Requirement, ...], resource: Re
 
 
 def group_of_resource(budget: DisruptionBudget, resource: Resource[Any], labels: Mapping[str, str]) -> str:
-    """The group in which a budget counts the resource: the value of what `per` names; empty where it has none."""
-    if budget.per is None:
-        return ""
-    if budget.per == "partition":
-        return str(getattr(resource.spec, "partition", None) or "")
-    if budget.per == "rack":
-        return str(getattr(resource.spec, "rack", None) or labels.get("rack", ""))
-    return labels.get(budget.per.removeprefix("label:"), "")
+    """The group in which a budget counts the resource: `rack=fra1/r12`, `label:role=db`; empty without `per`.
+
+    The name begins with what `per` says, so that a group of one spec is never taken for one of another. Racks of one
+    name in two partitions are two groups.
+    """
+    return "" if budget.per is None else f"{budget.per}={_value(budget.per, resource, labels)}"
 
 
-def group_words(budget: DisruptionBudget, group: str) -> str:
-    """What is counted, in a sentence: `machines of rack r12`."""
-    if budget.per is None:
-        return "guarded machines"
-    name = budget.per.removeprefix("label:")
-    return f"guarded machines of {name} {group}" if group else f"guarded machines without {name}"
+def group_value(group: str) -> str:
+    """What the members of a group have in common: `fra1/r12`, `db`; empty where they have none of it."""
+    value = group.partition("=")[2]
+    return "" if group.startswith(f"{RACK}=") and value.endswith("/") else value
+
+
+def group_words(group: str, what: str = "guarded machines") -> str:
+    """What is counted, in a sentence: `guarded machines of rack r12 in partition fra1`."""
+    per, _, value = group.partition("=")
+    name, where = per.removeprefix("label:"), ""
+    if per == RACK:
+        partition, _, value = value.partition("/")
+        where = f" in partition {partition}" if partition else ""
+    if not per:
+        return what
+    return f"{what} of {name} {value}{where}" if value else f"{what} without {name}{where}"
+
+
+def _value(per: str, resource: Resource[Any], labels: Mapping[str, str]) -> str:
+    partition = getattr(resource.spec, "partition", None) or ""
+    if per == RACK:
+        return f"{partition}/{getattr(resource.spec, 'rack', None) or labels.get(RACK, '')}"
+    return partition if per == "partition" else labels.get(per.removeprefix("label:"), "")

@@ -86,7 +86,6 @@ def _meant(where: Where, asked: CommandLimits, store: Store) -> bool:
 
 
 def _counted(at: Workspace, store: Store, standing: Standing, time: datetime) -> FleetCount | None:
-    from reconciler.planning.guards.builtin_guards import fleet_budget
     from reconciler.planning.guards.fleet_survey import survey
     from reconciler.planning.guards.guard import GuardWorld
     from reconciler.planning.guards.reports.guard_report import budget_levels
@@ -103,7 +102,7 @@ def _counted(at: Workspace, store: Store, standing: Standing, time: datetime) ->
     observed = {one.key: one for one in store.observations(observed_types())}
     world = GuardWorld(desired, observed, facts, survey(desired, observed, facts), standing, time)
     planned = plan(desired, observed, facts, time, standing)
-    budgets = tuple(budget_levels(world, fleet_budget(standing.limits)))
+    budgets = tuple(budget_levels(world))
     return fleet_count(desired, ResourceTally().count(world, planned), guard_holds(planned.changes), budgets)
 
 

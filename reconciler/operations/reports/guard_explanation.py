@@ -15,7 +15,6 @@ from reconciler.operations.reports.built_in_views import asked_keys
 from reconciler.operations.stored_facts import observed_types, standing_of, state_and_facts
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
-from reconciler.planning.guards.builtin_guards import fleet_budget
 from reconciler.planning.guards.fleet_survey import survey
 from reconciler.planning.guards.guard import GuardWorld
 from reconciler.planning.guards.guards_in_force import GUARD
@@ -67,5 +66,5 @@ def explain_guard(where: Where, asked: CommandLimits, target: str, at_time: date
         if keys[0].kind == GUARD:
             states = guard_states(keys[0].name, planned.changes, world)
             return GuardExplanation(keys[0], moment, change, (), states, at.notes)
-        verdicts = guard_verdicts(keys[0], change, world, fleet_budget(standing.limits))
+        verdicts = guard_verdicts(keys[0], change, world)
         return GuardExplanation(keys[0], moment, change, verdicts, (), at.notes)

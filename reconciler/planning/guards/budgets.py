@@ -21,24 +21,27 @@ from reconciler.planning.guards.guard import GuardWorld, Holds
 
 class Group(msgspec.Struct, frozen=True):
     """Those that a budget counts together. What they are called in a sentence, how many there are, and which of them
-    are unavailable for another reason than groundstate's."""
+    are unavailable for another reason than groundstate's. `new`: how many of them came within the hour, and make no
+    room yet."""
 
     words: str
     size: int
     unavailable: Collection[ResourceKey] = ()
+    new: int = 0
 
 
 class Budget(msgspec.Struct, frozen=True):
     """How much of each group may be down. `groups_of`: the groups of a machine, each by a name of its own; none where
-    the budget does not judge it. `hint`: how to proceed, given the change and how many would be down. `pacing`: the
-    least time between two that are taken down in a group. `also`: what is added to each reason."""
+    the budget does not judge it. `hint`: how to proceed, given the change, how many of its group would be down, and how
+    many machines would go in all groups. `pacing`: the least time between two that are taken down in a group. `also`:
+    what is added to each reason."""
 
     guard: str
     limit: FleetShare
     within: timedelta
     groups_of: Callable[[ResourceKey, GuardWorld], tuple[str, ...]]
     group: Callable[[str, GuardWorld], Group]
-    hint: Callable[[Change, int], str]
+    hint: Callable[[Change, int, int], str]
     judges: Callable[[Change], bool] = lambda _: True
     min_available: FleetShare | None = None
     pacing: timedelta = timedelta()
@@ -85,28 +88,43 @@ def group_state(budget: Budget, name: str, world: GuardWorld) -> GroupState:
     down = {key: one.since + budget.within for key, one in members.items() if _counts(one, budget.within, world.now)}
     return GroupState(
         group,
-        allowed_down(budget, group.size),
+        allowed_down(budget, group.size - group.new),
         down,
         frozenset(group.unavailable) - down.keys(),
         max((one.since for one in members.values()), default=None),
     )
 
 
+def down_groups(budget: Budget, world: GuardWorld) -> list[str]:
+    """The groups of which a machine is down, in order."""
+    down = (key for key, one in world.survey.disrupted.items() if _counts(one, budget.within, world.now))
+    return sorted({name for key in down for name in budget.groups_of(key, world)})
+
+
+def used_up_holds(budget: Budget, changes: Iterable[Change], world: GuardWorld) -> Holds:
+    """The holds where the whole budget is used up: then that decides, and not a budget of some of the machines."""
+    taking = [change for change in changes if change.goes and takes_down(change)]
+    return budget_holds(budget, taking, world) if taking and not group_state(budget, "", world).room else {}
+
+
 def budget_holds(budget: Budget, changes: Iterable[Change], world: GuardWorld) -> Holds:
     """The holds on those that are too many."""
     wanting: dict[str, list[Change]] = {}
+    going: set[ResourceKey] = set()
     for change in changes:
         if change.goes and takes_down(change) and budget.judges(change):
+            going.add(change.key)
             for name in budget.groups_of(change.key, world):
                 wanting.setdefault(name, []).append(change)
     holds: dict[ResourceKey, tuple[Hold, ...]] = {}
     for name, some in wanting.items():
-        for key, more in _group_holds(budget, some, group_state(budget, name, world), world.now).items():
+        state = group_state(budget, name, world)
+        for key, more in _group_holds(budget, some, state, len(going), world.now).items():
             holds[key] = (*holds.get(key, ()), *more)
     return holds
 
 
-def _group_holds(budget: Budget, wanting: list[Change], state: GroupState, now: datetime) -> Holds:
+def _group_holds(budget: Budget, wanting: list[Change], state: GroupState, going: int, now: datetime) -> Holds:
     already = state.down.keys() | state.unavailable
     fresh = sorted((one for one in wanting if one.key not in already), key=lambda one: one.key)
     room, paced = _room(budget, state, now)
@@ -121,7 +139,7 @@ def _group_holds(budget: Budget, wanting: list[Change], state: GroupState, now: 
     wait = "" if when is None else _wait(when)
     kind = HoldKind.ADVISORY if budget.advisory else HoldKind.GUARD
     return {
-        change.key: (Hold(kind, budget.guard, reason + budget.also, wait + budget.hint(change, all_down)),)
+        change.key: (Hold(kind, budget.guard, reason + budget.also, wait + budget.hint(change, all_down, going)),)
         for change in fresh[room:]
     }
 
@@ -148,13 +166,21 @@ def _counts(one: Disrupted, within: timedelta, now: datetime) -> bool:
 def _reason(budget: Budget, state: GroupState, all_down: int) -> str:
     also = f", {len(state.unavailable)} of them unavailable already" if state.unavailable else ""
     if budget.min_available is not None:
-        limit = f"{state.group.size - state.allowed} must stay available ({budget.min_available})"
+        stay = max(state.group.size - state.group.new - state.allowed, 0)
+        limit = f"{stay} must stay available ({budget.min_available})"
     else:
         limit = f"the limit is {state.allowed} ({budget.limit})"
+    if state.group.new and _follows_size(budget):
+        limit += f"; machines that were added within the hour make no room yet: {state.group.new}"
     return (
         f"would take down {all_down} of {state.group.size} {state.group.words} within {span_words(budget.within)}"
         f"{also}; {limit}"
     )
+
+
+def _follows_size(budget: Budget) -> bool:
+    """Whether more may be down where the group is larger."""
+    return budget.min_available is not None or budget.limit.percent is not None
 
 
 def _paced_words(budget: Budget, state: GroupState) -> str:

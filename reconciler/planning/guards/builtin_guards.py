@@ -7,13 +7,16 @@ from functools import partial
 
 from reconciler.kinds import FLEET
 from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS
+from reconciler.kinds.guard.matching import group_value, group_words
 from reconciler.model.action import Disruption
 from reconciler.model.counting import count
 from reconciler.model.plans.plan import Change, Hold, HoldKind, override_hint
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guards.budgets import Budget, Group, budget_holds
+from reconciler.planning.guards.budgets import Budget, Group, group_state
+from reconciler.planning.guards.declared_budgets import groups_of, members_of, new_machines, new_members
 from reconciler.planning.guards.guard import Guard, GuardWorld, Holds
 from reconciler.planning.guards.guard_limits import FEW, GuardLimits
+from reconciler.planning.guards.guards_in_force import BUDGET, rack_guard
 
 
 def standard_guards(limits: GuardLimits) -> tuple[Guard, ...]:
@@ -90,21 +93,45 @@ def _given_back(limits: GuardLimits, changes: Iterable[Change], world: GuardWorl
     return _hold_all(giving, "mass-unclaim", reason, f"--max-released {fleet.returning}")
 
 
-def fleet_budget(limits: GuardLimits) -> Budget:
-    """How much of the whole fleet may be down at once; the whole fleet is the group of the empty name."""
+def built_in_budgets(world: GuardWorld) -> tuple[Budget, Budget]:
+    """How many machines may be down at once: of each rack, and of the whole fleet."""
+    fleet = fleet_budget(world.standing.limits)
+    return _rack_budget(world, fleet), fleet
+
+
+def _rack_budget(world: GuardWorld, fleet: Budget) -> Budget:
+    """How much of each rack may be down at once; machines without a rack are in none."""
+    guard, limits = rack_guard(world.desired), world.standing.limits
+
+    def group(name: str, world: GuardWorld) -> Group:
+        members, new = members_of(guard, name, world), new_members(guard, name, world)
+        return Group(group_words(name, "machines"), len(members), new=len(new))
+
+    def hint(change: Change, down: int, going: int) -> str:
+        whole = group_state(fleet, "", world)
+        more = f"--max-disrupted {whole.counted + going} " if going > whole.room else ""
+        return _hint(BUDGET, change.key, f"{more}--max-disrupted-per-rack {down}")
+
     return Budget(
-        "disruption-budget",
-        limits.max_disrupted,
+        BUDGET,
+        limits.max_disrupted_per_rack,
         limits.window,
-        groups_of=lambda key, _: ("",) if key.kind in FLEET else (),
-        group=lambda _, world: Group("machines", world.survey.machines),
-        hint=lambda change, down: _hint("disruption-budget", change.key, f"--max-disrupted {down}"),
+        groups_of=lambda key, world: tuple(name for name in groups_of(guard, key, world) if group_value(name)),
+        group=group,
+        hint=hint,
     )
 
 
-def disruption_budget(limits: GuardLimits) -> Guard:
-    """Holds what is beyond the budget of the whole fleet."""
-    return partial(budget_holds, fleet_budget(limits))
+def fleet_budget(limits: GuardLimits) -> Budget:
+    """How much of the whole fleet may be down at once; the whole fleet is the group of the empty name."""
+    return Budget(
+        BUDGET,
+        limits.max_disrupted,
+        limits.window,
+        groups_of=lambda key, _: ("",) if key.kind in FLEET else (),
+        group=lambda _, world: Group("machines", world.survey.machines, new=new_machines(world)),
+        hint=lambda change, down, _: _hint(BUDGET, change.key, f"--max-disrupted {down}"),
+    )
 
 
 def hold_until_observed(limits: GuardLimits) -> Guard:
@@ -145,11 +172,12 @@ def hold_without_boot_service(last: str = "") -> Guard:
 
 
 def limit_words(guard: str, limits: GuardLimits) -> str:
-    """`the limit is 10% (--max-removed)`; empty where it has none."""
-    setting = BUILT_IN_GUARDS[guard].limit
-    if setting is None:
-        return ""
-    option, value = f"--{setting.replace('_', '-')}", getattr(limits, setting)
+    """`the limit is 10% (--max-removed)`, for each limit; empty where it has none."""
+    return ", ".join(_limit_words(setting, getattr(limits, setting)) for setting in BUILT_IN_GUARDS[guard].limits)
+
+
+def _limit_words(setting: str, value: object) -> str:
+    option = f"--{setting.replace('_', '-')}"
     if isinstance(value, bool):
         return f"{option} is {'set' if value else 'not set'}"
     return f"the limit is {value} ({option})"

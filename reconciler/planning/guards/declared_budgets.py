@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from reconciler.kinds import FLEET, KINDS
@@ -14,16 +13,16 @@ from reconciler.kinds.guard.matching import group_words
 from reconciler.kinds.guard.spec import Level
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.resource import Resource, ResourceKey
-from reconciler.planning.guards.budgets import Budget, Group, budget_holds
+from reconciler.planning.guards.budgets import Budget, Group
 from reconciler.planning.guards.declared_guards import also_words, judges, or_override
-from reconciler.planning.guards.guard import Guard, GuardWorld
-from reconciler.planning.guards.guard_marks import is_guarded, mark_of
+from reconciler.planning.guards.guard import GuardWorld
+from reconciler.planning.guards.guard_marks import is_guarded, is_new, mark_of
 from reconciler.planning.guards.guards_in_force import GuardInForce, guards_in_force
 
 
-def declared_budgets(world: GuardWorld) -> tuple[Guard, ...]:
+def declared_budgets(world: GuardWorld) -> tuple[Budget, ...]:
     """The budgets of all guards, in the order of their names."""
-    return tuple(partial(budget_holds, budget_of(one)) for one in guards_in_force(world) if one.spec.budget is not None)
+    return tuple(budget_of(one) for one in guards_in_force(world) if one.spec.budget is not None)
 
 
 def budget_of(guard: GuardInForce) -> Budget:
@@ -41,17 +40,18 @@ def _budget(guard: GuardInForce) -> Budget:
     counts_all = block.count_unavailable or least is not None
 
     def group(name: str, world: GuardWorld) -> Group:
-        members = {*group_members(guard, world).get(name, ()), *_left_members(guard, world).get(name, ())}
-        gone = _unavailable(world).intersection(members) if counts_all else frozenset()
-        return Group(group_words(block, name), len(members), gone)
+        members = members_of(guard, name, world)
+        new = new_members(guard, name, world)
+        gone = _unavailable(world) & members if counts_all else frozenset()
+        return Group(group_words(name), len(members), gone - new if least is not None else gone, len(new))
 
     return Budget(
         guard.name,
         FleetShare.parse(str(block.max_disrupted or 0)),
         parse_duration_text(block.within),
-        groups_of=lambda key, world: _groups_of(guard, key, world),
+        groups_of=lambda key, world: groups_of(guard, key, world),
         group=group,
-        hint=lambda change, _: or_override(guard, change, ""),
+        hint=lambda change, *_: or_override(guard, change, ""),
         judges=lambda change: judges(guard.spec, change),
         also=also_words(guard),
         advisory=guard.spec.level is Level.ADVISORY,
@@ -80,23 +80,54 @@ def group_members(guard: GuardInForce, world: GuardWorld) -> Mapping[str, tuple[
     return kept
 
 
-def _left_members(guard: GuardInForce, world: GuardWorld) -> Mapping[str, list[ResourceKey]]:
-    """The declared machines that left a group of the guard within the hour, by that group."""
+def members_of(guard: GuardInForce, group: str, world: GuardWorld) -> frozenset[ResourceKey]:
+    """The declared machines that the budget counts in the group: those in it, and those that left it within the
+    hour."""
+    left = (key for key, one in _changed_lately(world).items() if group in _left(guard, one, world))
+    return frozenset((*group_members(guard, world).get(group, ()), *left))
+
+
+def new_members(guard: GuardInForce, group: str, world: GuardWorld) -> frozenset[ResourceKey]:
+    """Those of the group that came into it within the hour. A commit must not use the room that it makes itself."""
+    here = group_members(guard, world).get(group, ()) if _changed_lately(world) else ()
+    return frozenset(key for key in here if (one := _changed_lately(world).get(key)) and _came(guard, one, world))
+
+
+def new_machines(world: GuardWorld) -> int:
+    """How many machines came into the fleet within the hour."""
+    return sum(is_new(facts.added_at, world.now) for facts in _changed_lately(world).values())
+
+
+def _came(guard: GuardInForce, facts: ResourceFacts, world: GuardWorld) -> bool:
+    mark = facts.guarded.get(guard.name)
+    return is_new(facts.added_at, world.now) or (mark is not None and is_new(mark.joined_at, world.now))
+
+
+def _left(guard: GuardInForce, facts: ResourceFacts, world: GuardWorld) -> list[str]:
+    mark = facts.guarded.get(guard.name)
+    return [one.group for one in mark.left if world.now < one.until] if mark is not None else []
+
+
+def _changed_lately(world: GuardWorld) -> Mapping[ResourceKey, ResourceFacts]:
+    """The declared machines that are new, or that may have gone from one group to another."""
 
     def build() -> dict[ResourceKey, ResourceFacts]:
-        known = world.facts.resources.items()
-        return {key: one for key, one in known if any(mark.left for mark in one.guarded.values())}
+        return {
+            key: one
+            for key, one in world.facts.resources.items()
+            if key.kind in FLEET and key in world.desired.resources and _has_changed(one, world)
+        }
 
-    found: dict[str, list[ResourceKey]] = {}
-    for key, facts in world.survey.once("moved between groups", build).items():
-        mark = facts.guarded.get(guard.name)
-        for one in mark.left if mark is not None and key in world.desired.resources else ():
-            if world.now < one.until:
-                found.setdefault(one.group, []).append(key)
-    return found
+    return world.survey.once("changed lately", build)
 
 
-def _groups_of(guard: GuardInForce, key: ResourceKey, world: GuardWorld) -> tuple[str, ...]:
+def _has_changed(facts: ResourceFacts, world: GuardWorld) -> bool:
+    return is_new(facts.added_at, world.now) or any(
+        mark.left or mark.joined_at is not None for mark in facts.guarded.values()
+    )
+
+
+def groups_of(guard: GuardInForce, key: ResourceKey, world: GuardWorld) -> tuple[str, ...]:
     """The groups of a machine, by its document and by what it was when it last matched."""
     if key.kind not in FLEET:
         return ()
@@ -105,8 +136,8 @@ def _groups_of(guard: GuardInForce, key: ResourceKey, world: GuardWorld) -> tupl
     before = facts.guarded.get(guard.name)
     if before is None or not is_guarded(guard, key, world):
         return () if now_so is None else (now_so.group,)
-    left = [one.group for one in before.left if world.now < one.until]
-    return tuple(dict.fromkeys([before.group if now_so is None else now_so.group, *left]))
+    here = before.group if now_so is None else now_so.group
+    return tuple(dict.fromkeys([here, *_left(guard, facts, world)]))
 
 
 def _unavailable(world: GuardWorld) -> frozenset[ResourceKey]:

@@ -47,6 +47,8 @@ def nothing_lifted(_guard: str, _key: ResourceKey) -> str | None:
 
 def passing(change: Change, guard: str, override: str) -> Change:
     """The change, which would be held by this guard but for this override."""
+    if (guard, override) in zip(change.passes, change.lifted_by, strict=True):
+        return change  # By another limit of the same guard.
     names = {"passes": (*change.passes, guard), "lifted_by": (*change.lifted_by, override)}
     return msgspec.structs.replace(change, **names)
 

@@ -15,10 +15,11 @@ FEW = 5
 WINDOW = timedelta(hours=1)
 
 
-class GuardLimits(msgspec.Struct, frozen=True):
+class GuardLimits(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of the built-in guards. `window`: how long a power-off counts as disruption under way."""
 
     max_disrupted: FleetShare = TENTH
+    max_disrupted_per_rack: FleetShare = TENTH
     max_removed: FleetShare = TENTH
     max_unreachable: FleetShare = TENTH
     max_released: FleetShare = TENTH

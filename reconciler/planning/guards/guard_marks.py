@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from reconciler.kinds import INVENTORIED
+from reconciler.kinds import FLEET, INVENTORIED
 from reconciler.kinds.common.inventory import is_derived
 from reconciler.kinds.guard.matching import group_of_resource, guards_resource
 from reconciler.kinds.guard.memory import LOOSENS_AFTER
 from reconciler.model.facts import NO_FACTS, Guarded, LeftGroup, ResourceFacts
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.planning.guards.guard import GuardWorld
-from reconciler.planning.guards.guards_in_force import GUARD, GuardInForce, declared_guards, guards_in_force
+from reconciler.planning.guards.guards_in_force import (
+    GUARD,
+    GuardInForce,
+    declared_guards,
+    guards_in_force,
+    rack_guard,
+)
 
 
 def guards_of(key: ResourceKey, world: GuardWorld) -> list[GuardInForce]:
@@ -69,19 +75,27 @@ def labels_of(resource: Resource[Any], facts: ResourceFacts) -> Mapping[str, str
     return {**{name: text for name, text in resource.labels.items() if not is_derived(name)}, **facts.labels}
 
 
-def marked(desired: DesiredState, resource: Resource[Any], facts: ResourceFacts, now: datetime) -> ResourceFacts:
+def marked(
+    desired: DesiredState,
+    resource: Resource[Any],
+    facts: ResourceFacts,
+    now: datetime,
+    new_guards: Collection[str] = (),
+) -> ResourceFacts:
     """The facts with the guards that guard the resource when this state takes force. Those that match, and for an hour
-    those that its document took leave of. The very same object where nothing is new."""
-    guards = declared_guards(desired) if resource.key.kind != GUARD else ()
-    found = {
-        one.name: after_move(mark, facts.guarded.get(one.name), now)
-        for one in guards
-        if (mark := mark_of(one, resource, facts)) is not None
-    }
+    those that its document took leave of. The very same object where nothing is new. `new_guards`: the names of those
+    that this state adds, into whose groups nothing comes from outside."""
+    found: dict[str, Guarded] = {}
+    for one in _marking_guards(desired, resource.key):
+        mark = mark_of(one, resource, facts)
+        if mark is not None:
+            before = facts.guarded.get(one.name)
+            comes = before is None and facts.added_at is None and one.name not in new_guards
+            found[one.name] = _joining(mark, now) if comes else after_move(mark, before, now)
     if found == facts.guarded:
         return facts
     left = {
-        name: mark if mark.until is not None else Guarded(mark.group, now + LOOSENS_AFTER, mark.left)
+        name: mark if mark.until is not None else msgspec.structs.replace(mark, until=now + LOOSENS_AFTER)
         for name, mark in facts.guarded.items()
         if name not in found and (mark.until is None or now < mark.until)
     }
@@ -91,10 +105,50 @@ def marked(desired: DesiredState, resource: Resource[Any], facts: ResourceFacts,
 
 def after_move(mark: Guarded, before: Guarded | None, now: datetime) -> Guarded:
     """The mark, with the groups that the document took leave of: for an hour the budget counts it in them too."""
-    if before is None or (before.group == mark.group and not before.left):
-        return mark
+    if before is None or (before.group == mark.group and before.until is None and not before.left):
+        return mark if before is None or before.joined_at is None else _lately(before, now)
     left = {one.group: one for one in before.left if now < one.until}
-    if before.until is None or now < before.until:
+    stayed = before.until is None or now < before.until
+    if stayed:
         left.setdefault(before.group, LeftGroup(before.group, now + LOOSENS_AFTER))
-    left.pop(mark.group, None)
-    return Guarded(mark.group, left=tuple(left.values()))
+    was_in_it = left.pop(mark.group, None) is not None
+    joined_at = before.joined_at if was_in_it and before.group == mark.group else None if was_in_it else now
+    return Guarded(mark.group, left=tuple(left.values()), joined_at=joined_at)
+
+
+def marks_follow(
+    desired: DesiredState,
+    changed: Mapping[ResourceKey, ResourceFacts | None],
+    before: Mapping[ResourceKey, ResourceFacts],
+    now: datetime,
+) -> dict[ResourceKey, ResourceFacts | None]:
+    """What changed, with the guards by the labels and the projects that are new in it. What these take out of a match
+    is guarded for an hour more."""
+
+    def after(key: ResourceKey, facts: ResourceFacts | None) -> ResourceFacts | None:
+        resource, known = desired.resources.get(key), before.get(key)
+        if facts is None or resource is None or known is None:
+            return facts
+        same = facts.labels == known.labels and _project(facts) == _project(known)
+        return facts if same else marked(desired, resource, facts, now)
+
+    return {key: after(key, facts) for key, facts in changed.items()}
+
+
+def is_new(since: datetime | None, now: datetime) -> bool:
+    """Whether it came so lately that no share counts it: a commit must not use the room that it makes itself."""
+    return since is not None and now - since < LOOSENS_AFTER
+
+
+def _joining(mark: Guarded, now: datetime) -> Guarded:
+    return msgspec.structs.replace(mark, joined_at=now)
+
+
+def _lately(mark: Guarded, now: datetime) -> Guarded:
+    return mark if is_new(mark.joined_at, now) else msgspec.structs.replace(mark, joined_at=None)
+
+
+def _marking_guards(desired: DesiredState, key: ResourceKey) -> tuple[GuardInForce, ...]:
+    if key.kind == GUARD:
+        return ()
+    return (*declared_guards(desired), rack_guard(desired)) if key.kind in FLEET else declared_guards(desired)

@@ -11,11 +11,13 @@ from typing import Any
 
 import msgspec
 
-from reconciler.kinds import find_kind
+from reconciler.kinds import FLEET, find_kind
+from reconciler.kinds.common.field_types.fleet_share import TENTH
 from reconciler.kinds.common.field_types.label_selector import Requirement, parse_selector
 from reconciler.kinds.common.inventory import is_derived
+from reconciler.kinds.guard.matching import RACK
 from reconciler.kinds.guard.memory import GuardFacts, guard_s, remembered_spec
-from reconciler.kinds.guard.spec import DisruptionBudget, GuardSpec, Level
+from reconciler.kinds.guard.spec import DisruptionBudget, GuardMatch, GuardSpec, Level
 from reconciler.kinds.guard.windows import EARLIEST
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
@@ -23,6 +25,9 @@ from reconciler.planning.guards.fleet_survey import FleetSurvey
 from reconciler.planning.guards.guard import GuardWorld
 
 GUARD = "Guard"
+BUDGET = "disruption-budget"
+"""The built-in budget: of the whole fleet, and of each rack."""
+_RACKS = GuardSpec(match=GuardMatch(kinds=FLEET), budget=DisruptionBudget(max_disrupted=str(TENTH), per=RACK))
 DECLARED = f"{GUARD.lower()}/"
 """Of the name by which holds and overrides speak of a declared guard: `guard/db-racks`."""
 
@@ -63,6 +68,12 @@ def _groups_by_derived(budget: DisruptionBudget | None) -> bool:
 def declared_guards(desired: DesiredState) -> tuple[GuardInForce, ...]:
     """Those that documents declare."""
     return desired.derived("guards in force", _build_declared)
+
+
+def rack_guard(desired: DesiredState) -> GuardInForce:
+    """The part of the built-in budget that counts each rack, as a guard that guards every machine. How many may be down
+    in a rack is a limit of the settings, and not in it."""
+    return desired.derived("rack guard", lambda _: GuardInForce(BUDGET, _RACKS, None, (), dynamic=False))
 
 
 def _build_declared(desired: DesiredState) -> tuple[GuardInForce, ...]:

@@ -6,9 +6,12 @@ it, `first-look`: it is how a daemon that has just been started waits until it h
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
-from reconciler.planning.guards.builtin_guards import disruption_budget, hold_without_boot_service, standard_guards
+from reconciler.planning.guards.budgets import budget_holds, used_up_holds
+from reconciler.planning.guards.builtin_guards import built_in_budgets, hold_without_boot_service, standard_guards
 from reconciler.planning.guards.declared_budgets import declared_budgets
 from reconciler.planning.guards.declared_guards import hold_declared
 from reconciler.planning.guards.guard import Guard, GuardWorld
@@ -26,7 +29,9 @@ def policy(world: GuardWorld) -> Policy:
     """What judges changes: by the documents that are desired, and by what the store remembers and what stands in it."""
     standing = world.standing
     served = () if standing.boot_address is not None else (hold_without_boot_service(standing.last_boot),)
+    racks, fleet = built_in_budgets(world)
+    declared = (partial(budget_holds, one) for one in declared_budgets(world))
     return Policy(
         (hold_paused, *served, *standard_guards(standing.limits), hold_declared),
-        (*declared_budgets(world), disruption_budget(standing.limits)),
+        (*declared, partial(used_up_holds, fleet), partial(budget_holds, racks), partial(budget_holds, fleet)),
     )

@@ -8,16 +8,18 @@ from datetime import datetime
 import msgspec
 
 from reconciler.kinds import FLEET
+from reconciler.kinds.guard.matching import group_value
 from reconciler.kinds.guard.windows import WindowState
 from reconciler.model.plans.fleet_count import BudgetLevel
 from reconciler.model.plans.plan import Change, Hold
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.guards.budgets import Budget, GroupState, group_state
+from reconciler.planning.guards.budgets import Budget, GroupState, down_groups, group_state
+from reconciler.planning.guards.builtin_guards import built_in_budgets
 from reconciler.planning.guards.declared_budgets import budget_of, group_members
 from reconciler.planning.guards.declared_guards import guards_of_change, holds_on, window_of
 from reconciler.planning.guards.guard import GuardWorld
 from reconciler.planning.guards.guard_marks import guards_of
-from reconciler.planning.guards.guards_in_force import DECLARED, GuardInForce, declared_guards
+from reconciler.planning.guards.guards_in_force import BUDGET, DECLARED, GuardInForce, declared_guards
 
 
 class BudgetReport(msgspec.Struct, frozen=True):
@@ -46,34 +48,31 @@ class GuardVerdict(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of the former spec of a guard that was loosened or removed."""
     time_zone: str | None = None
     window: WindowState | None = None
-    budget: BudgetReport | None = None
+    budgets: tuple[BudgetReport, ...] = ()
+    """Of each group that counts it."""
     protection: str | None = None
 
 
-def guard_verdicts(
-    key: ResourceKey, change: Change | None, world: GuardWorld, built_in: Budget
-) -> tuple[GuardVerdict, ...]:
+def guard_verdicts(key: ResourceKey, change: Change | None, world: GuardWorld) -> tuple[GuardVerdict, ...]:
     """Every declared guard that guards the resource, the budget of the whole fleet, and whatever else holds the change
     as a guard."""
     mine_too = guards_of_change(change, world) if change is not None else guards_of(key, world)
     declared = [_verdict(one, key, change, world) for one in mine_too]
     holds = [*change.held_by, *change.advice] if change is not None else []
     if key.kind in FLEET:
-        mine = _reasons(holds, built_in.guard)
-        report = budget_report(built_in, key, world)
-        declared.append(GuardVerdict(built_in.guard, "Mandatory", bool(mine), mine, budget=report))
+        mine = _reasons(holds, BUDGET)
+        built_in = built_in_budgets(world)
+        reports = tuple(report for one in built_in for report in budget_reports(one, key, world))
+        declared.append(GuardVerdict(BUDGET, "Mandatory", bool(mine), mine, budgets=reports))
     named = {one.guard for one in declared}
     others = dict.fromkeys(hold.by for hold in holds if hold.kind == "guard" and hold.by not in named)
     return (*declared, *(GuardVerdict(name, "Mandatory", True, _reasons(holds, name)) for name in others))
 
 
-def budget_report(budget: Budget, key: ResourceKey, world: GuardWorld) -> BudgetReport | None:
-    """How much of the resource's group is down; None for what the budget does not count. Of several groups: the one
-    with the least room."""
-    states = [group_state(budget, name, world) for name in budget.groups_of(key, world)]
-    if not states:
-        return None
-    return group_report(min(states, key=lambda one: one.room))
+def budget_reports(budget: Budget, key: ResourceKey, world: GuardWorld) -> tuple[BudgetReport, ...]:
+    """How much of the resource's group is down; none for what the budget does not count. A machine that moved lately
+    is in several groups."""
+    return tuple(group_report(group_state(budget, name, world)) for name in budget.groups_of(key, world))
 
 
 def group_report(state: GroupState) -> BudgetReport:
@@ -84,9 +83,13 @@ def group_report(state: GroupState) -> BudgetReport:
     )
 
 
-def budget_levels(world: GuardWorld, built_in: Budget) -> Iterator[BudgetLevel]:
-    """Of the whole fleet, and of every group of each declared guard that has a budget."""
-    yield _level(built_in, "", world)
+def budget_levels(world: GuardWorld) -> Iterator[BudgetLevel]:
+    """Of the whole fleet, of each rack of which a machine is down, and of every group of each declared guard that has a
+    budget."""
+    racks, whole = built_in_budgets(world)
+    yield _level(whole, "", world)
+    for group in down_groups(racks, world):
+        yield _level(racks, group, world)
     for guard in declared_guards(world.desired):
         if guard.spec.budget is not None:
             for group in sorted(group_members(guard, world)):
@@ -95,7 +98,7 @@ def budget_levels(world: GuardWorld, built_in: Budget) -> Iterator[BudgetLevel]:
 
 def _level(budget: Budget, group: str, world: GuardWorld) -> BudgetLevel:
     state = group_state(budget, group, world)
-    return BudgetLevel(budget.guard, group, state.counted, state.allowed)
+    return BudgetLevel(budget.guard, group_value(group), state.counted, state.allowed)
 
 
 def open_windows(desired: DesiredState, world_now: datetime) -> dict[str, bool]:
@@ -117,7 +120,7 @@ def _verdict(guard: GuardInForce, key: ResourceKey, change: Change | None, world
         guard.until,
         spec.windows.time_zone if spec.windows is not None else None,
         window_of(guard, world.now) if spec.windows is not None else None,
-        budget_report(budget_of(guard), key, world) if spec.budget is not None else None,
+        budget_reports(budget_of(guard), key, world) if spec.budget is not None else (),
         str(spec.protection) if spec.protection is not None else None,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 import msgspec
@@ -10,13 +10,13 @@ import msgspec
 from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS
 from reconciler.kinds.guard.windows import WindowState
 from reconciler.model.plans.plan import Change
-from reconciler.planning.guards.budgets import Budget, group_state
-from reconciler.planning.guards.builtin_guards import fleet_budget, limit_words
+from reconciler.planning.guards.budgets import Budget, down_groups, group_state
+from reconciler.planning.guards.builtin_guards import built_in_budgets, limit_words
 from reconciler.planning.guards.declared_budgets import budget_of, group_members
 from reconciler.planning.guards.declared_guards import window_of
 from reconciler.planning.guards.guard import GuardWorld
 from reconciler.planning.guards.guard_marks import guards_of
-from reconciler.planning.guards.guards_in_force import DECLARED, GuardInForce, guards_in_force
+from reconciler.planning.guards.guards_in_force import BUDGET, DECLARED, GuardInForce, guards_in_force
 from reconciler.planning.guards.reports.guard_report import BudgetReport, group_report
 
 
@@ -51,7 +51,6 @@ def guard_states(name: str, changes: Iterable[Change], world: GuardWorld) -> tup
     if built_in is None:
         found = (one for one in guards_in_force(world) if one.name == f"{DECLARED}{name}")
         return tuple(_declared(one, changes, world) for one in found)
-    budget = fleet_budget(world.standing.limits)
     return (
         GuardState(
             name,
@@ -60,10 +59,17 @@ def guard_states(name: str, changes: Iterable[Change], world: GuardWorld) -> tup
             built_in=True,
             limit=limit_words(name, world.standing.limits) or None,
             instead=built_in.instead or None,
-            budgets=(_budget(budget, "", world),) if budget.guard == name else (),
+            budgets=tuple(_built_in_budgets(world)) if name == BUDGET else (),
             holds=_holds(name, changes),
         ),
     )
+
+
+def _built_in_budgets(world: GuardWorld) -> Iterator[BudgetReport]:
+    """Of the fleet, and of each rack of which a machine is down."""
+    racks, whole = built_in_budgets(world)
+    yield _budget(whole, "", world)
+    yield from (_budget(racks, group, world) for group in down_groups(racks, world))
 
 
 def _declared(guard: GuardInForce, changes: Iterable[Change], world: GuardWorld) -> GuardState:

@@ -62,8 +62,8 @@ def _lines(one: GuardVerdict, at: datetime, change: Change | None) -> Iterator[s
     state = "HOLDS the change" if one.holds else "warns about the change" if one.reasons else passes
     yield f"{one.guard} ({one.level}): {state}"
     yield from _common_lines(one, at)
-    if one.budget is not None:
-        yield f" budget: {_budget(one.budget)}"
+    for budget in one.budgets:
+        yield f" budget: {_budget(budget)}"
     for reason in one.reasons:
         yield f" {reason}"
 
