@@ -45,6 +45,9 @@ class _ChangeSet:
         """Wait until it is on disk, and do what follows. Raises StoreError."""
         if self.pending is not None:
             self.pending.wait()
+            if self.pending.is_decided:
+                # Nothing is taken back any more. The engine knows this until the next change, which may be hours later.
+                self.writes, self.before = [], {}
         for follow in self.then:
             follow()
 

@@ -7,7 +7,6 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -132,11 +131,6 @@ class Connections:
         if not offline:
             self.refuse_outside(way)
 
-    def _connects(self, way: Access, number: str) -> None:
-        why = connection_refusal(self._grants, way.address, number)
-        if why is not None:
-            raise Rejected(why)
-
     def finder(self, driver: str) -> BmcFinder | None:
         """The driver of that name, if it can look for BMCs. Raises Rejected for an unknown one."""
         found = self._drivers.bmc(driver)
@@ -146,14 +140,15 @@ class Connections:
         """The way in the driver's form. Paths from the base, and a credential that is resolved when it is needed, for
         whom it may be sent to. Raises Rejected for a file that documents may not name, and for options that do not
         fit."""
+        ca_file = self._ca_file(way.tls.ca_file)
         return Endpoint(
             driver=way.driver,
             address=way.address,
             system_id=way.system_id,
-            tls=msgspec.structs.replace(way.tls, ca_file=self._ca_file(way.tls.ca_file)),
+            tls=way.tls if ca_file == way.tls.ca_file else msgspec.structs.replace(way.tls, ca_file=ca_file),
             credential=None if way.credential_ref is None else Login(self, way.credential_ref, way.address, way.driver),
             options=read_options(self._drivers.bmc(way.driver), way.driver, way.options),
-            connects=partial(self._connects, way),
+            connects=_Gate(self._grants, way.address),
             timeout=way.timeout,
         )
 
@@ -194,7 +189,21 @@ class Connections:
         return str(path)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Gate:
+    """Whether an address of a document may be connected to, at the number that its name stands for."""
+
+    grants: Grants
+    address: str
+
+    def __call__(self, number: str) -> None:
+        """Raises Rejected."""
+        why = connection_refusal(self.grants, self.address, number)
+        if why is not None:
+            raise Rejected(why)
+
+
+@dataclass(frozen=True, slots=True)
 class Login:
     """A machine's login, asked for when somebody is connected. Two are equal that are the same one: machines that refer
     to one credential share a session of their BMC, and no others do."""

@@ -130,9 +130,9 @@ def test_bytes_that_answer_nothing_are_not_taken_for_the_next_answer(
 def test_a_session_ticket_is_not_taken_for_the_end_of_the_connection(server: RedfishServer, pki: Pki) -> None:
     """TLS 1.3 sends tickets after the handshake, unasked."""
     wire = redfish_http.RedfishConnection(redfish_http.parse_bmc_address(server.address, pki.tls), pki.tls)
-    connection = wire._connect()
+    sock = wire._connect()
     with selectors.DefaultSelector() as tickets:
-        tickets.register(connection.sock, selectors.EVENT_READ)
+        tickets.register(sock, selectors.EVENT_READ)
         assert tickets.select(timeout=10)
     wire.send("POST", RESET, {})
     wire.close()

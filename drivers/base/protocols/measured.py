@@ -30,6 +30,8 @@ class BmcRequest(msgspec.Struct, frozen=True):
 class MeasuredBmc:
     """Implements Bmc. `report` is reported of every request, on the thread that made it."""
 
+    __slots__ = ("_bmc", "_driver", "_report")
+
     def __init__(self, bmc: Bmc, driver: str, report: Callable[[BmcRequest], None]) -> None:
         self._bmc, self._driver, self._report = bmc, driver, report
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -197,7 +198,7 @@ class RedfishSystem:
     def _reset_action(self, system: ParsedSystem) -> tuple[str, tuple[ResetType, ...] | None]:
         if system.reset_action is None:
             raise Unsupported(f"{self._connector.url}: the system {system.path} has no Reset action")
-        return system.reset_action.target_uri, self._allowed_resets(system)
+        return sys.intern(system.reset_action.target_uri), self._allowed_resets(system)
 
     def set_boot(self, override: BootOverride) -> Accepted:
         """A look, and one PATCH, or a second one: see `send_override`. Raises DriverError.
@@ -302,7 +303,8 @@ class RedfishSystem:
         return self._parsed(*self._get())
 
     def _get(self) -> tuple[str, Reply]:
-        path = self._path = self._path or find_system(self._connector, self._id)
+        # Most BMCs of a fleet have the same few paths: one text for all.
+        path = self._path = self._path or sys.intern(find_system(self._connector, self._id))
         begun = scheduling.monotonic()
         try:
             reply: Reply = self._connector.get(path, quick=self._is_quick)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from functools import lru_cache
@@ -102,13 +103,18 @@ def system_state(system: ParsedSystem, resets: tuple[Reset, ...] | None) -> Syst
         health=_health(system.document.get("Status")),
         uuid=firmware_text(system.uuid),
         serial=firmware_text(system.serial_number),
-        sku=firmware_text(system.sku),
-        manufacturer=firmware_text(system.manufacturer),
-        model=firmware_text(system.model),
+        sku=_common(firmware_text(system.sku)),
+        manufacturer=_common(firmware_text(system.manufacturer)),
+        model=_common(firmware_text(system.model)),
         allowed_resets=resets,
         allowed_boot_targets=some_of(BootTarget, system.boot.allowed_values) if system.boot else None,
         unreported=tuple(_unreported(system)),
     )
+
+
+def _common(text: str | None) -> str | None:
+    """One text for all of a fleet that are equal, in memory."""
+    return None if text is None else sys.intern(text)
 
 
 def _unreported(system: ParsedSystem) -> Iterator[str]:
@@ -192,7 +198,7 @@ def _indicator(system: ParsedSystem) -> IndicatorLED | None:
 def _health(status: object) -> str | None:
     if not isinstance(status, dict):
         return None
-    return firmware_text(status.get("HealthRollup")) or firmware_text(status.get("Health"))
+    return _common(firmware_text(status.get("HealthRollup")) or firmware_text(status.get("Health")))
 
 
 def firmware_text(value: object, longest: int = LONGEST) -> str | None:

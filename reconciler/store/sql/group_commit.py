@@ -21,6 +21,10 @@ _OF_THE_STORE = (OperationalError, InterfaceError, PoolTimeout, OSError)
 """Behind an error, these say that the database does not work. No entry would fare better than another."""
 
 
+def _nothing() -> None:
+    pass
+
+
 class PendingWrite:
     """Writes that are on disk together or not at all. Made by `GroupCommit.enqueue`."""
 
@@ -48,10 +52,17 @@ class PendingWrite:
         if not self.is_decided:
             self.error, self.is_decided = copy.copy(error), True
             self._refused()
+            self._let_go()
 
     def confirm(self) -> None:
         """It is on disk, unless it was refused before."""
         self.is_decided = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Of what it held. `refused` leads back to it: what was remembered of a fleet before would stay in memory until
+        garbage is collected, hours later in a daemon at rest."""
+        self.writes, self._refused = (), _nothing
 
     def call(self, *, to_lead: bool) -> None:
         """Let its thread go on."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -353,7 +354,8 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         return link(document, "Links", "Sessions") or (_SESSIONS if "SessionService" in document else None)
 
     def _learn(self, root: Any) -> None:
-        self._systems_uri = link(root, "Systems")
+        systems = link(root, "Systems")
+        self._systems_uri = None if systems is None else sys.intern(systems)
         offered = inner(root, "ProtocolFeaturesSupported", "ExpandQuery")
         self._expands = all(inner(offered, name) is True for name in ("NoLinks", "Levels"))
 

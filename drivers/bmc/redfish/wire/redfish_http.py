@@ -132,7 +132,7 @@ class RedfishConnection:
     `connects`: see Endpoint; each call but `close` raises what it raises.
     """
 
-    __slots__ = ("_connect_seconds", "_connection", "_connects", "_handshake_seconds", "_tls", "address", "seconds")
+    __slots__ = ("_connect_seconds", "_connects", "_handshake_seconds", "_sock", "_tls", "address", "seconds")
 
     def __init__(
         self,
@@ -146,13 +146,14 @@ class RedfishConnection:
         more = seconds if seconds > REQUEST_SECONDS else 0.0
         self._connect_seconds = max(min(CONNECT_SECONDS, seconds), more)
         self._handshake_seconds = max(min(HANDSHAKE_SECONDS, seconds), more)
-        self._connection: http.client.HTTPConnection | None = None
+        # Not an http.client.HTTPSConnection, which is 0.5 KB more for each idle BMC.
+        self._sock: socket.socket | None = None
 
     def peer(self) -> Peer:
         """Who is at the other end; connects if need be. Raises Unreachable."""
         if self._is_out_of_step():
             self.close()
-        return self._peer(self._connection or self._connect())
+        return self._peer(self._sock or self._connect())
 
     def send(
         self,
@@ -174,16 +175,16 @@ class RedfishConnection:
         """
         if self._is_out_of_step():
             self.close()
-        kept = self._connection is not None
-        connection = self._connection or self._connect()
-        if to is not None and self._peer(connection) != to:
+        kept = self._sock is not None
+        sock = self._sock or self._connect()
+        if to is not None and self._peer(sock) != to:
             self.close()
             raise PeerChanged(
                 f"{self.address.url}: nothing was sent: the host name now resolves to another address than "
                 f"when it was checked"
             )
         try:
-            return self._exchange(connection, method, path, headers, body, seconds or self.seconds)
+            return self._exchange(sock, method, path, headers, body, seconds or self.seconds)
         except _FAILED as error:
             self.close()
             if kept and method == "GET" and isinstance(error, _LOST):
@@ -193,13 +194,13 @@ class RedfishConnection:
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            sock.close()
 
-    def _peer(self, connection: http.client.HTTPConnection) -> Peer:
+    def _peer(self, sock: socket.socket) -> Peer:
         try:
-            name = connection.sock.getpeername()
+            name = sock.getpeername()
         except OSError as error:
             self.close()
             raise Unreachable(f"{self.address.url}: {_words(error, self.seconds)}") from None
@@ -207,7 +208,7 @@ class RedfishConnection:
 
     def _exchange(
         self,
-        connection: http.client.HTTPConnection,
+        sock: socket.socket,
         method: str,
         path: str,
         headers: Mapping[str, str],
@@ -215,16 +216,14 @@ class RedfishConnection:
         seconds: float,
     ) -> Reply:
         deadline = scheduling.monotonic() + seconds
-        connection.sock.settimeout(seconds)
-        connection.sock.sendall(request_bytes(method, path, {"Host": self.address.named, **headers}, body))
-        response = ends_at(deadline)(connection.sock, method=method)
+        sock.settimeout(seconds)
+        sock.sendall(request_bytes(method, path, {"Host": self.address.named, **headers}, body))
+        response = ends_at(deadline)(sock, method=method)
         try:
             response.begin()
             content = self._content(response)
         finally:
             response.close()
-            # http.client lets go of it with the next request alone: of 10,000 idle BMCs that is 30 MB.
-            connection._HTTPConnection__response = None  # type: ignore[attr-defined]
         if response.will_close:
             self.close()
         return Reply(response.status, response.headers, content)
@@ -240,23 +239,10 @@ class RedfishConnection:
             response.will_close = True
             return b""
 
-    def _connect(self) -> http.client.HTTPConnection:
+    def _connect(self) -> socket.socket:
         host, port, url = self.address.host, self.address.port, self.address.url
-        seconds = self._connect_seconds
         try:
-            if self.address.scheme == "https":
-                context = context_for(self._tls)
-                connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                    host, port, timeout=seconds, context=context
-                )
-            else:
-                connection = http.client.HTTPConnection(host, port, timeout=seconds)
-            with contextlib.ExitStack() as unless_trusted:
-                unless_trusted.callback(connection.close)
-                connection._create_connection = self._open_socket  # type: ignore[attr-defined]
-                connection.connect()
-                check_pin(connection.sock, self._tls)
-                unless_trusted.pop_all()
+            sock = self._trusted()
         except Unreachable as error:
             raise Unreachable(f"{url}: {error}") from None
         except ssl.SSLCertVerificationError as error:
@@ -265,22 +251,39 @@ class RedfishConnection:
             if is_too_old(error):
                 why = f"{error.reason}. The server may offer only old ciphers or short keys. {OLD_CIPHERS}"  # type: ignore[union-attr]
                 raise Unreachable(f"{url}: no connection: {why}") from None
-            longest = self._handshake_seconds if self.address.scheme == "https" else seconds
+            longest = self._handshake_seconds if self.address.scheme == "https" else self._connect_seconds
             raise Unreachable(f"{url}: no connection: {_words(error, longest)}") from None
-        self._connection = connection
-        return connection
+        self._sock = sock
+        return sock
 
-    def _open_socket(self, to: tuple[str, int], seconds: float, source: Any = None) -> socket.socket:
+    def _trusted(self) -> socket.socket:
+        """A new connection, which holds what `tls` asks for. Raises OSError, UnicodeError, and Unreachable."""
+        context = context_for(self._tls) if self.address.scheme == "https" else None
+        with contextlib.ExitStack() as unless_trusted:
+            plain = self._open_socket()
+            unless_trusted.callback(plain.close)
+            # A request is one piece, which must not wait until the answer to the one before is acknowledged.
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if context is None:
+                unless_trusted.pop_all()
+                return plain
+            sock = context.wrap_socket(plain, server_hostname=self.address.host)
+            unless_trusted.callback(sock.close)
+            check_pin(sock, self._tls)
+            unless_trusted.pop_all()
+            return sock
+
+    def _open_socket(self) -> socket.socket:
         """`socket.create_connection`, to the addresses alone that may be connected to. Raises what `connects` raises
         of the first one where none may, and OSError of the last one that was tried."""
         refused: list[Rejected] = []
         failed: list[OSError] = []
-        for found in socket.getaddrinfo(*to, type=socket.SOCK_STREAM):
+        for found in socket.getaddrinfo(self.address.host, self.address.port, type=socket.SOCK_STREAM):
             number = str(found[4][0])
             try:
                 if self._connects is not None:
                     self._connects(number)
-                opened = socket.create_connection((number, to[1]), seconds, source)
+                opened = socket.create_connection((number, self.address.port), self._connect_seconds)
                 opened.settimeout(self._handshake_seconds)
                 return opened
             except Rejected as error:
@@ -291,9 +294,9 @@ class RedfishConnection:
 
     def _is_out_of_step(self) -> bool:
         """Whether an idle connection was closed, or holds bytes that belong to no request."""
-        if self._connection is None or self._connection.sock is None:
+        sock = self._sock
+        if sock is None:
             return False
-        sock = self._connection.sock
         idle = select.poll()
         idle.register(sock, select.POLLIN)
         if not isinstance(sock, ssl.SSLSocket):
