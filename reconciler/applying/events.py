@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from reconciler.applying.context import Context
 from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS
@@ -11,6 +13,14 @@ from reconciler.model.event import Event, EventType
 from reconciler.model.plans.plan import CauseKind, Change
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.views.render import words
+
+
+class EventCause(msgspec.Struct, frozen=True):
+    """Why something is done: in words, such as `commit 1a2b3c4 (author Ada, not verified)`, and what is the same for
+    all that is done for that: the commit's id, or that it is drift."""
+
+    words: str
+    origin: str
 
 
 class EventRecorder:
@@ -27,8 +37,10 @@ class EventRecorder:
         severity: EventType = EventType.NORMAL,
         action_id: str | None = None,
         of: DesiredState | None = None,
+        about: tuple[str, ...] = (),
     ) -> Event:
-        """An event of now. `action_id`: of the action that it is about; `of`: as in `record_each`."""
+        """An event of now. `action_id`: of the action that it is about; `of`: as in `record_each`; `about`: what
+        repeats of it are equal in."""
         desired = of or self._state.desired
         return Event(
             at=self._context.now(),
@@ -39,13 +51,20 @@ class EventRecorder:
             revision=desired.revision.id if desired else None,
             action_id=action_id,
             by=self._context.by,
+            about=about,
         )
 
     def record(
-        self, key: ResourceKey | None, reason: str, message: str, severity: EventType = EventType.NORMAL
+        self,
+        key: ResourceKey | None,
+        reason: str,
+        message: str,
+        severity: EventType = EventType.NORMAL,
+        *,
+        about: tuple[str, ...] = (),
     ) -> None:
         """Write an event down, and report it once it is on disk. Only in `EngineState.changing()`."""
-        event = self.event(key, reason, message, severity)
+        event = self.event(key, reason, message, severity, about=about)
         self._state.append([event])
         self.report_afterwards(event)
 
@@ -69,20 +88,18 @@ class EventRecorder:
         """Tell listeners, once all that is changed now is on disk."""
         self._state.afterwards(lambda: self._context.report(event))
 
-    def cause(self, change: Change, desired: DesiredState) -> str:
-        """Why a change is made, in words: `commit 1a2b3c4 (author Ada, not verified)`.
-
-        What is done on behalf of another resource is done because of that one's commit."""
+    def cause(self, change: Change, desired: DesiredState) -> EventCause:
+        """Why a change is made. What is done on behalf of another resource is done because of that one's commit."""
         rules = KINDS[change.key.kind].fact_rules
         behalf = rules.on_behalf_of(change.actions[0], self._state.of(change.key))
         if isinstance(behalf, str):
-            return behalf
+            return EventCause(behalf, behalf)
         if change.cause.kind is CauseKind.LEAK:
-            return "a leak"
+            return EventCause("a leak", change.cause.kind)
         if change.cause.kind is CauseKind.DRIFT:
-            return f"drift since {change.cause.since:%Y-%m-%d %H:%M:%S}Z"
+            return EventCause(f"drift since {change.cause.since:%Y-%m-%d %H:%M:%S}Z", change.cause.kind)
         speaks = behalf or change.key
         commit = self._context.commit_of(speaks) if change.source else desired.revision.commit
         if commit is None:
-            return str(desired.revision)
-        return f"commit {commit.short} ({words.author(commit)})"
+            return EventCause(str(desired.revision), desired.revision.id)
+        return EventCause(f"commit {commit.short} ({words.author(commit)})", commit.sha)

@@ -19,6 +19,7 @@ from reconciler.applying.events import EventRecorder
 from reconciler.applying.fleet_plan import FleetPlanner
 from reconciler.applying.settlement import (
     Settled,
+    action_words,
     describe,
     failure_event,
     is_awaited,
@@ -132,7 +133,10 @@ class Reconciler:
             event = failure_event(noted, self._state.of(flight.key), self._context.now())
         elif flight.task is None or flight.task.state is not task.state:
             message = f"{describe(flight)}: the Task of the action reports {task}"
-            event = self._events.event(flight.key, EventReason.ACTION_PROGRESSED, message, action_id=flight.id)
+            about = (*action_words(flight.action), task.state or "")
+            event = self._events.event(
+                flight.key, EventReason.ACTION_PROGRESSED, message, action_id=flight.id, about=about
+            )
         self._note(noted, event)
 
     def _observe(self, key: ResourceKey, desired: DesiredState) -> Observation:
@@ -220,7 +224,8 @@ class Reconciler:
         if learned is not before:
             self.keep({key: learned})
         for field in drifted:
-            self._events.record(key, EventReason.DRIFT_DETECTED, drift_message(field), EventType.WARNING)
+            about = (field.path, digest([field.desired, field.observed]))
+            self._events.record(key, EventReason.DRIFT_DETECTED, drift_message(field), EventType.WARNING, about=about)
 
     def keep(self, changed: Mapping[ResourceKey, ResourceFacts | None]) -> None:
         """Save what was learned, with the guards that guard it by that, and report what ended with it."""
@@ -274,7 +279,9 @@ class Reconciler:
         now = self._context.now()
         if change.held(HoldKind.GUARD) and self._is_news(change, now):
             hints = "; ".join(hold.hint for hold in change.held_by if hold.kind is HoldKind.GUARD)
-            self._events.record(change.key, EventReason.HELD, f"{holds}; to proceed: {hints}", EventType.WARNING)
+            about = tuple(sorted({f"{hold.by} {hold.path or ''}".rstrip() for hold in change.held_by}))
+            message = f"{holds}; to proceed: {hints}"
+            self._events.record(change.key, EventReason.HELD, message, EventType.WARNING, about=about)
         reason = hold_reason(change)
         if reason is OutcomeReason.STALLED:
             return Failed(reason, holds, True, requeue_delay(reason))
@@ -317,11 +324,12 @@ class Reconciler:
             return self._write_down(change, action, desired, seen)
         self.moves(change.key)
         cause = self._events.cause(change, desired)
-        flight = new_flight(self._new_id(), action, desired, self._context.now(), self._context.by, cause)
+        flight = new_flight(self._new_id(), action, desired, self._context.now(), self._context.by, cause.words)
         lifted = f"; the change passes guard {change.lifted}" if change.passes else ""
         lifted += "".join(f"; {hold.by} advises against it: {hold.reason}" for hold in change.advice)
-        message = f"{describe(flight)}, because of {cause}{lifted}"
-        event = self._events.event(change.key, EventReason.ACTION_SENT, message, action_id=flight.id)
+        message = f"{describe(flight)}, because of {cause.words}{lifted}"
+        about = (*action_words(action), cause.origin)
+        event = self._events.event(change.key, EventReason.ACTION_SENT, message, action_id=flight.id, about=about)
         wanted = next((one.desired for one in change.differences if one.path == action.served_path), action.name)
         before = self._state.of(change.key)
         self._down_before[flight.id] = (before.disrupted_at, before.taken_down_at)
@@ -331,7 +339,7 @@ class Reconciler:
         return flight
 
     def _write_down(self, change: Change, action: RecordAction, desired: DesiredState, seen: Observation) -> Outcome:
-        now, why = self._context.now(), self._events.cause(change, desired)
+        now, why = self._context.now(), self._events.cause(change, desired).words
         # With its time: a store that was restored from a backup counts again from what it had then, and an
         # installation that it has forgotten must not be taken for one of its own.
         name = f"{self._new_id()}-{now:%Y%m%d%H%M%S}"

@@ -51,7 +51,7 @@ class Reports:
             if heard is None:
                 if self._news(key, fact, now):
                     message = f"{fact}, for boot request {order}, which has ended"
-                    self._events.record(key, UNEXPECTED, message, EventType.WARNING)
+                    self._events.record(key, UNEXPECTED, message, EventType.WARNING, about=(fact,))
                 return False
             if heard.facts is not before:
                 if heard.may_be_lost and now - self._kept.get(key, BEGINNING) < _SAVED_EVERY:
@@ -62,7 +62,7 @@ class Reports:
                 # What follows may follow soon, however long it took to come to this.
                 self._moves(key)
             if heard.reason and (heard.reason != UNEXPECTED or self._news(key, fact, now)):
-                self._events.record(key, heard.reason, heard.message, heard.severity)
+                self._events.record(key, heard.reason, heard.message, heard.severity, about=(fact,))
             return True
 
     def _news(self, key: ResourceKey, fact: FactType, now: datetime) -> bool:

@@ -80,7 +80,8 @@ def settle(
     elsewhere = _elsewhere(flight, resource)
     if not elsewhere and rules.confirmed(flight.action, seen.value):
         result = _rules(flight).result(flight.action, seen.value)
-        reported = _event(flight, now, EventReason.ACTION_CONFIRMED, f"took effect{f': {result}' if result else ''}")
+        said = f"took effect{f': {result}' if result else ''}"
+        reported = _event(flight, now, EventReason.ACTION_CONFIRMED, said, outcome=result or "")
         return Settled(_confirmed(flight, seen, resource, facts), reported)
     if not elsewhere and flight.task is not None and flight.task.failed and not _may_be_ignored(flight, facts, now):
         return _task_failed(flight, seen, resource, facts, now)
@@ -145,7 +146,7 @@ def refuse_action(
     else:
         delay = refused_delay(rule, failure.attempts, jitter, floor)
     remembered = _retry_after(remembered, flight.action, now, delay)
-    event = _event(flight, now, EventReason.ACTION_REFUSED, f"was refused: {error}", EventType.WARNING)
+    event = _event(flight, now, EventReason.ACTION_REFUSED, f"was refused: {error}", EventType.WARNING, outcome=reason)
     return Settled(remembered, event), error_outcome(reason, str(error), delay, terminal=rule.terminal)
 
 
@@ -210,7 +211,9 @@ def wait_out(
     first = flight.action.served_path not in facts.failures
     if isinstance(error, Busy) and first and not _rules(flight).begun(flight.action, seen.value):
         return None
-    event = _event(flight, now, EventReason.ACTION_REFUSED, f"was refused: {error}", EventType.WARNING)
+    event = _event(
+        flight, now, EventReason.ACTION_REFUSED, f"was refused: {error}", EventType.WARNING, outcome=error.reason
+    )
     return msgspec.structs.replace(flight, accepted=True, refusal=str(error)), event
 
 
@@ -294,7 +297,16 @@ def _failure(
     return msgspec.structs.replace(facts, failures={**facts.failures, path: failure})
 
 
-def _event(flight: InFlight, now: datetime, reason: str, what: str, severity: EventType = EventType.NORMAL) -> Event:
+def _event(
+    flight: InFlight,
+    now: datetime,
+    reason: str,
+    what: str,
+    severity: EventType = EventType.NORMAL,
+    *,
+    outcome: str = "",
+) -> Event:
+    """`outcome`: what the action came to, in a word: an error's reason, or what was acquired."""
     return Event(
         at=now,
         type=severity,
@@ -303,7 +315,13 @@ def _event(flight: InFlight, now: datetime, reason: str, what: str, severity: Ev
         key=flight.key,
         action_id=flight.id,
         by=flight.by,
+        about=(*action_words(flight.action), outcome),
     )
+
+
+def action_words(action: Action) -> tuple[str, ...]:
+    """What one action shares with those that ask the same, for the events about it."""
+    return action.name, action.served_path, action.detail
 
 
 def describe(flight: InFlight) -> str:

@@ -56,7 +56,7 @@ class Follower:
         self._read = read
         self._loaded: Loaded | None = None
         self._seen: str | None = None
-        self._complaint = ""
+        self._complaint: tuple[str, str] | None = None
         self._noted: set[str] = set()
         self._commits: dict[ResourceKey, Commit] = {}
         self._looked = runtime.flag()
@@ -78,7 +78,7 @@ class Follower:
                     self._take_in()
             except SourceError as error:
                 self._read(False)
-                self._complain(EventReason.SOURCE_UNAVAILABLE, f"{error}; the revision in force stays")
+                self._complain(EventReason.SOURCE_UNAVAILABLE, f"{error}; the revision in force stays", error.what)
                 stop.wait(interval)
 
     def watch_remote(self, stop: runtime.Flag) -> None:
@@ -125,6 +125,7 @@ class Follower:
                 EventReason.REVISION_UNREADABLE,
                 f"a defect of groundstate stopped the read of the newest revision: {why}; the revision in force stays. "
                 "Report the defect, and revert the commit if the change is urgent",
+                type(error).__name__,
             )
         finally:
             self._begun = None
@@ -146,7 +147,7 @@ class Follower:
             loaded = load_state(snapshot, cache=self._cache, previous=self._loaded)
         except SourceError as error:
             self._read(False)
-            self._complain(EventReason.SOURCE_UNAVAILABLE, f"{error}; the revision in force stays")
+            self._complain(EventReason.SOURCE_UNAVAILABLE, f"{error}; the revision in force stays", error.what)
             return self._fall_back()
         self._seen = snapshot.revision.id
         self._relax()
@@ -181,6 +182,7 @@ class Follower:
                 self._complain(
                     EventReason.NOT_DESCENDANT,
                     f"{what}, which stays in force; the branch was probably reset. If that is intended, run: {hint}",
+                    sha,
                 )
                 return False
             case AncestryVerdict.UNKNOWN:
@@ -243,7 +245,7 @@ class Follower:
         try:
             loaded = load_state(self._source.snapshot(last), cache=self._cache)
         except SourceError as error:
-            self._complain(EventReason.SOURCE_UNAVAILABLE, str(error))
+            self._complain(EventReason.SOURCE_UNAVAILABLE, str(error), error.what)
             return False
         with self._one_at_a_time:
             # Not when a newer one took force while this one was read.
@@ -252,18 +254,20 @@ class Follower:
                 self._put_in_force(loaded.state)
         return False
 
-    def _complain(self, reason: str, message: str) -> None:
-        # Once for each new failure: an outage of an hour is one line, not sixty.
-        if message != self._complaint:
-            self._complaint = message
-            self._say(EventType.WARNING, reason, message, None)
+    def _complain(self, reason: str, message: str, about: str = "") -> None:
+        """`about`: what of it is at fault. Reported once for each new failure: an outage of an hour is one line, not
+        sixty."""
+        if (reason, about) != self._complaint:
+            self._complaint = (reason, about)
+            self._say(EventType.WARNING, reason, message, None, about)
 
     def _relax(self) -> None:
-        if self._complaint:
-            self._complaint = ""
+        if self._complaint is not None:
+            self._complaint = None
             self._say(
                 EventType.NORMAL, EventReason.SOURCE_AVAILABLE, f"{self._source.location} is followed again", None
             )
 
-    def _say(self, severity: EventType, reason: str, message: str, revision: str | None) -> None:
-        self._tell(Event(at=self._now(), type=severity, reason=reason, message=message, revision=revision))
+    def _say(self, severity: EventType, reason: str, message: str, revision: str | None, about: str = "") -> None:
+        which = tuple(one for one in (revision, about) if one)
+        self._tell(Event(self._now(), severity, reason, message, revision=revision, about=which))

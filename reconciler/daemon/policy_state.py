@@ -84,11 +84,15 @@ class PolicyState:
         for one in self._overrides:
             if one.id in self._in_force - before:
                 message = f"{one.id}: guard {one.guard} is overridden for {one.covers}: {one.reason}"
-                self.tell(Event(now, EventType.WARNING, EventReason.OVERRIDE_IN_FORCE, message, by=one.by))
+                self.tell(
+                    Event(now, EventType.WARNING, EventReason.OVERRIDE_IN_FORCE, message, by=one.by, about=(one.id,))
+                )
         for pause in self._pauses:
             if pause.id in self._in_force - before:
                 message = f"{pause.id}: {pause.covers} is paused {pause.lasts}: {pause.reason}"
-                self.tell(Event(now, EventType.WARNING, EventReason.PAUSE_IN_FORCE, message, by=pause.by))
+                self.tell(
+                    Event(now, EventType.WARNING, EventReason.PAUSE_IN_FORCE, message, by=pause.by, about=(pause.id,))
+                )
         if before != self._in_force:
             self.changed()
         asked = self._store.restarts.open()

@@ -84,8 +84,8 @@ class Proposer:
         self._found: list[FoundSystem] = []
         self._looked_at: datetime | None = None
         self._refused: dict[str, tuple[Access, datetime]] = {}
-        self._complained: set[str] = set()
-        self._trouble = ""
+        self._complained: set[tuple[str, str]] = set()
+        self._failure = ""
         self._failures = 0
 
     def wake(self) -> None:
@@ -110,12 +110,12 @@ class Proposer:
         try:
             self._work(desired, stop)
         except SourceError as error:
-            return self._failed(str(error))
+            return self._failed(str(error), error)
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001  a defect here must not stop the reconciling
-            return self._failed(f"{type(error).__name__}: {error}")
-        self._failures, self._trouble = 0, ""
+            return self._failed(f"{type(error).__name__}: {error}", error)
+        self._failures, self._failure = 0, ""
         return self._seconds_until_scan()
 
     # -- one round -----------------------------------------------------------------------------------------------------
@@ -149,18 +149,20 @@ class Proposer:
         ranges, left_out = declared_ranges(partitions, self._schedule.port)
         for text in left_out:
             self._complain(
-                EventReason.NETWORK_TOO_LARGE, f"{text}; declare smaller bmcNetworks, or run `groundstate discover`"
+                EventReason.NETWORK_TOO_LARGE,
+                f"{text}; declare smaller bmcNetworks, or run `groundstate discover`",
+                text,
             )
         todo = self._unread_systems(candidates(ranges, partitions, there, []), begun, stop)
         manner = self._schedule.manner
-        answers = probe_addresses(self._ways, todo, manner, lambda text: self._complain(EventReason.BMC_NOT_READ, text))
+        answers = probe_addresses(self._ways, todo, manner, self._complain_of_probe)
         found = [(candidate, one) for candidate, one in answers if one is not None]
         if stop.is_set():
             return
         self._found, unread = read_found(self._ways, found, partitions, manner)
         self._take_refusals(unread, {one.url: one.way for one, _ in found}, begun)
         for one in unread:
-            self._complain(EventReason.BMC_NOT_READ, str(one))
+            self._complain(EventReason.BMC_NOT_READ, str(one), f"{one.url} {'refused' if one.refused else 'unread'}")
         self._looked_at = begun
 
     def _unread_systems(self, todo: Iterable[ProbeTarget], now: datetime, stop: runtime.Flag) -> Iterator[ProbeTarget]:
@@ -200,22 +202,27 @@ class Proposer:
             if self._looked_at is not None and one.at <= self._looked_at:
                 why = "no BMC matches an undeclared machine of the boot service, so no document can be proposed"
                 hint = "declare the machine with its bmc.address, or add the network of its BMC to bmcNetworks"
-                self._complain(EventReason.BMC_NOT_FOUND, f"{why}; {hint}: {one}")
+                self._complain(EventReason.BMC_NOT_FOUND, f"{why}; {hint}: {one}", str(one))
 
-    def _failed(self, why: str) -> float:
-        if why != self._trouble:
-            self._trouble = why
-            self._say(EventType.WARNING, EventReason.PROPOSAL_FAILED, clean(why))
+    def _failed(self, why: str, error: Exception) -> float:
+        what = error.what if isinstance(error, SourceError) else type(error).__name__
+        if what != self._failure:
+            self._failure = what
+            self._say(EventType.WARNING, EventReason.PROPOSAL_FAILED, clean(why), about=what)
         self._failures += 1
         return min(self._schedule.every, PROPOSAL.delay(self._failures))
 
-    def _complain(self, reason: str, text: str) -> None:
-        """Reported once, as it would be reported again after each look."""
-        if text not in self._complained:
+    def _complain_of_probe(self, text: str) -> None:
+        self._complain(EventReason.BMC_NOT_READ, text, text)
+
+    def _complain(self, reason: str, text: str, about: str) -> None:
+        """Reported once for what it is about, as it would be reported again after each look."""
+        if (reason, about) not in self._complained:
             if len(self._complained) >= _MAX_REPORTED:
                 self._complained.clear()
-            self._complained.add(text)
-            self._say(EventType.WARNING, reason, clean(text))
+            self._complained.add((reason, about))
+            self._say(EventType.WARNING, reason, clean(text), about=about)
 
-    def _say(self, severity: EventType, reason: str, text: str, revision: str | None = None) -> None:
-        self._tell_event(Event(at=self._now(), type=severity, reason=reason, message=text, revision=revision))
+    def _say(self, severity: EventType, reason: str, text: str, revision: str | None = None, about: str = "") -> None:
+        which = (about,) if about else ()
+        self._tell_event(Event(self._now(), severity, reason, text, revision=revision, about=which))

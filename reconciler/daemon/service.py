@@ -270,8 +270,8 @@ class Daemon:
         self._store.append([event])
         self._report(event)
 
-    def _warn(self, key: ResourceKey | None, reason: str, message: str) -> None:
-        self._record_and_report(Event(at=self._now(), type=EventType.WARNING, reason=reason, message=message, key=key))
+    def _warn(self, key: ResourceKey | None, reason: str, message: str, about: tuple[str, ...]) -> None:
+        self._record_and_report(Event(self._now(), EventType.WARNING, reason, message, key, about=about))
 
     def _crashed(self, key: ResourceKey, error: BaseException) -> None:
         if isinstance(error, StoreError):  # Which says what is wrong, and where.

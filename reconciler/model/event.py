@@ -114,6 +114,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     a ledger may hold those of other versions.
 
     `message` is for people; it holds no secret, being made from references and observations. `by` is who acted.
+    `about`: what of the resource it is about, such as an action and its field, or what was found. Events of one reason
+    that are equal in it repeat each other, whatever their messages say.
     `count`: how often it happened from `at` to `last`, where the ledger keeps the repeats of one story as one event.
     """
 
@@ -125,6 +127,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     revision: str | None = None
     action_id: str | None = None
     by: str | None = None
+    about: tuple[str, ...] = ()
     count: int = 1
     last: datetime | None = None
 
@@ -139,6 +142,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
         return f" ({self.count} times, last at {self.last:%Y-%m-%d %H:%M:%S}Z)" if self.last is not None else ""
 
 
-def repeated(event: Event, count: int | None, last: datetime | None) -> Event:
-    """The event with its repeats, if there were any."""
-    return event if count is None else msgspec.structs.replace(event, count=count, last=last)
+def repeated(event: Event, count: int | None, last: datetime | None, message: str | None = None) -> Event:
+    """The event with its repeats, if there were any, in the words of the last one."""
+    if count is None:
+        return event
+    return msgspec.structs.replace(event, count=count, last=last, message=message or event.message)

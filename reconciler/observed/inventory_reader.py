@@ -20,6 +20,7 @@ from reconciler.kinds.common.inventory import Kept, MachineInventory, Origin
 from reconciler.kinds.common.inventory_diff import PartChange, inventory_differences
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.observation import ReadError
+from reconciler.model.plans.plan import digest
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.model.retry import INVENTORY, inventory_delay
 from reconciler.observed.backend import read_failure_of
@@ -67,7 +68,11 @@ def keep_inventory(keeps: Keeps, key: ResourceKey, origin: Origin, value: Invent
     before = getattr(keeps.of(key.name), origin.replace("-", "_"))
     keeps.put(key.name, origin, value, at)
     if before is None or before.value is None:
-        return [Event(at, EventType.NORMAL, EventReason.INVENTORY_TAKEN, f"{origin}: {summary(value)}", key)]
+        return [
+            Event(
+                at, EventType.NORMAL, EventReason.INVENTORY_TAKEN, f"{origin}: {summary(value)}", key, about=(origin,)
+            )
+        ]
     changed = inventory_differences(before.value, value)
     return [_event(key, origin, changed, at)] if changed else []
 
@@ -209,7 +214,9 @@ class InventoryReader:
         self._keeps.fail(key.name, Origin.OUT_OF_BAND, error, now)
         if kept is None or kept.error is None or kept.error.reason != error.reason:
             message = f"{error.reason}: {error.message}"
-            self._tell(Event(now, EventType.WARNING, EventReason.INVENTORY_UNREADABLE, message, key))
+            self._tell(
+                Event(now, EventType.WARNING, EventReason.INVENTORY_UNREADABLE, message, key, about=(error.reason,))
+            )
         failed = self._failed[key] = self._failed.get(key, 0) + 1
         self._again(key, now + timedelta(seconds=inventory_delay(error.reason, failed, self._random())))
 
@@ -232,4 +239,6 @@ def _event(key: ResourceKey, origin: Origin, changed: Iterable[PartChange], at: 
     severity = EventType.WARNING if any(one.loss for one in found) else EventType.NORMAL
     said = "; ".join(str(one) for one in found[:_NAMED])
     more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return Event(at, severity, EventReason.INVENTORY_CHANGED, f"{origin}: {said}{more}", key)
+    return Event(
+        at, severity, EventReason.INVENTORY_CHANGED, f"{origin}: {said}{more}", key, about=(origin, digest(found))
+    )

@@ -301,14 +301,14 @@ class Store:
 
 def _told() -> Select[Any]:
     table, repeat = tables.event, tables.repeat
-    columns = select(table.c.seq, table.c.value, repeat.c.count, repeat.c.last)
+    columns = select(table.c.seq, table.c.value, repeat.c.count, repeat.c.last, repeat.c.message)
     return columns.select_from(table.outerjoin(repeat, repeat.c.seq == table.c.seq))
 
 
 def _entries(rows: Iterable[Any]) -> list[LedgerEntry]:
     return [
-        LedgerEntry(seq, repeated(_decode(shapes.EVENT, value, "event", seq), count, last))
-        for seq, value, count, last in rows
+        LedgerEntry(seq, repeated(_decode(shapes.EVENT, value, "event", seq), count, last, message))
+        for seq, value, count, last, message in rows
     ]
 
 

@@ -77,7 +77,7 @@ CREATE TABLE override (
 CREATE TABLE daemon (
         id INTEGER NOT NULL PRIMARY KEY, epoch BIGINT NOT NULL, heard TEXT NOT NULL, value TEXT NOT NULL);
 
-CREATE TABLE repeat (seq BIGINT NOT NULL PRIMARY KEY, count BIGINT NOT NULL, last TEXT NOT NULL);
+CREATE TABLE repeat (seq BIGINT NOT NULL PRIMARY KEY, count BIGINT NOT NULL, last TEXT NOT NULL, message TEXT);
 
 CREATE TRIGGER event_no_delete BEFORE DELETE ON event
     WHEN OLD.at >= coalesce((SELECT value FROM meta WHERE name = 'ledger-kept-from'), '')
@@ -94,6 +94,6 @@ CREATE TABLE restart_request (
         id TEXT NOT NULL PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL,
         at TEXT NOT NULL, until TEXT NOT NULL, ended_at TEXT);
 
-INSERT INTO "alembic_version" VALUES ('0013');
+INSERT INTO "alembic_version" VALUES ('0014');
 
 INSERT INTO "instance" VALUES (1, 0, NULL)

@@ -1,11 +1,11 @@
 """Adding to the ledger inside a transaction that writes something else too.
 
 What happens again and again is one story. Its repeats are counted beside the events that began the story. So a BMC that
-comes and goes, or says no, for a year is a few lines a week."""
+comes and goes, or says no, for a year is a few lines a week. What repeats what, `Event.about` says; of the repeats, the
+words of the last one are kept."""
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -25,6 +25,8 @@ from reconciler.store.sql.round_trips import Question, ask, sending
 
 _MAX_MESSAGE = 16_000
 """Characters of an event's message; what is longer is cut."""
+_MAX_ABOUT = 1_000
+"""The same of each part of what it is about."""
 
 TOLD_EACH = frozenset(
     {
@@ -55,29 +57,12 @@ TOLD_EACH = frozenset(
     }
 )
 """Events that are reported each time, and end the story of their resource: what a person, a commit or an order did."""
-EXACT = frozenset(
-    {
-        EventReason.ACTION_ABANDONED,
-        EventReason.ACTION_CONFIRMED,
-        EventReason.ACTION_SENT,
-        EventReason.DRIFT_DETECTED,
-        EventReason.INVENTORY_CHANGED,
-        EventReason.INVENTORY_TAKEN,
-        EventReason.MACHINE_FOUND,
-        EventReason.NOT_DESCENDANT,
-        EventReason.REVISION_REFUSED,
-        EventReason.SHUTDOWN_IGNORED,
-    }
-)
-"""Events that are another thing in other words. The others may be in the words of a BMC that never says the same."""
 _REFUSED = frozenset({EventReason.ACTION_REFUSED, EventReason.ACTION_FAILED, EventReason.ACTION_NOT_CONFIRMED})
 """An action that comes to nothing is tried again and again: that is counted from the second time on."""
 TOLD = 3
 """So often in a week anything else is recorded before it is counted."""
 LOOKED_BACK, PAGE = 64, 6
 """Events of the resource among which the same one is sought, and how many of them at first."""
-WORDINGS = 5
-"""So many events of one reason, each in other words, are recorded; the next ones are counted beside the newest."""
 A_WEEK = timedelta(days=7)
 """So long after it began, a story begins anew."""
 
@@ -103,8 +88,6 @@ _NEWEST = {
 """The newest of each of many resources. Neither database plans the other one's form well."""
 _FLEET = text("SELECT kind, name, seq, value FROM event WHERE kind IS NULL ORDER BY seq DESC LIMIT :count")
 _NEWEST_OF_FLEET = {"sqlite": _FLEET, "postgresql": _FLEET}
-
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?")
 
 
 def append(connection: Connection, events: Sequence[Event]) -> None:
@@ -184,24 +167,18 @@ def _repeated(event: Event, newest_first: Sequence[_Told], is_all: bool) -> int 
     if event.reason in TOLD_EACH:
         return None
     same: list[int] = []
-    alike: list[int] = []
     since: set[str] = set()
     for seq, value in newest_first:
         before = decoders.EVENT.decode(value)
         if before.reason in TOLD_EACH:
-            break
+            return None
         if _of_one_story(before, event):
-            (same if _in_words(before) == _in_words(event) else alike).append(seq)
+            same.append(seq)
             if len(same) == _told_before(event, since):
                 return same[0]
         if not same:
             since.add(before.reason)
-    else:
-        if not is_all:
-            return _GO_ON
-    if event.reason in EXACT or len(same) + len(alike) < WORDINGS:
-        return None
-    return max(*same, *alike)
+    return None if is_all else _GO_ON
 
 
 def _told_before(event: Event, since: AbstractSet[str]) -> int:
@@ -213,20 +190,16 @@ def _told_before(event: Event, since: AbstractSet[str]) -> int:
 
 
 def _of_one_story(before: Event, event: Event) -> bool:
-    """Whether they may be: whatever the clocks said in between."""
-    same = (before.type, before.reason, before.by) == (event.type, event.reason, event.by)
+    """Whether one repeats the other: the same happened to the same, by the same, whatever the messages say, and
+    whatever the clocks said in between."""
+    same = (before.type, before.reason, before.by, before.about) == (event.type, event.reason, event.by, event.about)
     return same and abs(event.at - before.at) < A_WEEK
-
-
-def _in_words(event: Event) -> str:
-    """Its message without times, such as since when a field drifts."""
-    return _TIME.sub("", event.message)
 
 
 def _count(connection: Connection, seq: int, event: Event) -> None:
     repeat = tables.repeat
-    added = insert_for(connection)(repeat).values(seq=seq, count=2, last=event.at)
-    again = {"count": repeat.c.count + 1, "last": event.at}
+    added = insert_for(connection)(repeat).values(seq=seq, count=2, last=event.at, message=event.message)
+    again = {"count": repeat.c.count + 1, "last": event.at, "message": event.message}
     connection.execute(added.on_conflict_do_update(index_elements=["seq"], set_=again))
 
 
@@ -237,4 +210,9 @@ def _row(event: Event) -> dict[str, Any]:
 
 def _kept(event: Event) -> Event:
     """As it can be kept, whoever wrote it: text from elsewhere may have come by a door that does not clean."""
-    return msgspec.structs.replace(event, message=redacted(hidden(printable(event.message))[:_MAX_MESSAGE]))
+    about = tuple(_clean(one, _MAX_ABOUT) for one in event.about)
+    return msgspec.structs.replace(event, message=_clean(event.message, _MAX_MESSAGE), about=about)
+
+
+def _clean(text: str, longest: int) -> str:
+    return redacted(hidden(printable(text))[:longest])

@@ -39,7 +39,10 @@ class PauseTable:
         message = f"{new.id}: {new.covers} is paused {new.lasts}: {new.reason}"
         with self._database.write() as connection:
             connection.execute(insert(pause_table), row)
-            append(connection, [Event(new.at, EventType.WARNING, EventReason.PAUSE_BEGAN, message, by=new.by)])
+            append(
+                connection,
+                [Event(new.at, EventType.WARNING, EventReason.PAUSE_BEGAN, message, by=new.by, about=(new.id,))],
+            )
 
     def end(self, names: list[str], by: str, at: datetime) -> tuple[ResourcePause, ...]:
         """These end now; the ledger says so. Raises StoreError where one is not known, or is over; then none ends."""
@@ -72,12 +75,13 @@ class PauseTable:
 
 
 def _ended(pause: ResourcePause, by: str, at: datetime) -> Event:
-    return Event(at, EventType.NORMAL, EventReason.PAUSE_ENDED, f"{pause.id}: {pause.covers} is resumed", by=by)
+    message = f"{pause.id}: {pause.covers} is resumed"
+    return Event(at, EventType.NORMAL, EventReason.PAUSE_ENDED, message, by=by, about=(pause.id,))
 
 
 def _expired(pause: ResourcePause, now: datetime) -> Event:
     message = f"{pause.id}: the pause of {pause.covers} ended at {pause.ended_at:%Y-%m-%d %H:%M:%S}Z"
-    return Event(now, EventType.NORMAL, EventReason.PAUSE_EXPIRED, message, by=pause.by)
+    return Event(now, EventType.NORMAL, EventReason.PAUSE_EXPIRED, message, by=pause.by, about=(pause.id,))
 
 
 def _read(row: Row[Any]) -> ResourcePause:

@@ -35,7 +35,9 @@ class RestartTable:
         """It is asked for from now on; the ledger says so. Raises StoreError while another one of it is open."""
         row = {"id": new.id, "kind": new.key.kind, "name": new.key.name, "reason": new.reason, "by": new.by}
         message = f"restart {new.id}, to begin before {new.until:%Y-%m-%d %H:%M:%S}Z: {new.reason}"
-        event = Event(new.at, EventType.WARNING, EventReason.RESTART_REQUESTED, message, new.key, by=new.by)
+        event = Event(
+            new.at, EventType.WARNING, EventReason.RESTART_REQUESTED, message, new.key, by=new.by, about=(new.id,)
+        )
         with self._database.write() as connection:
             opened = connection.execute(select(restart_table.c.id).where(*_open_of(new.key))).first()
             if opened is not None:
@@ -56,7 +58,11 @@ class RestartTable:
                 return None
             connection.execute(update(restart_table).where(restart_table.c.id == row.id).values(ended_at=now))
             message = f"restart {row.id} is not wanted any more{f': {why}' if why else ''}"
-            append(connection, [Event(now, EventType.NORMAL, EventReason.RESTART_CANCELLED, message, key, by=by)])
+            about = (row.id,)
+            append(
+                connection,
+                [Event(now, EventType.NORMAL, EventReason.RESTART_CANCELLED, message, key, by=by, about=about)],
+            )
         return _request(row)
 
     def end(self, results: list[RestartResult], now: datetime) -> tuple[Event, ...]:
@@ -86,6 +92,6 @@ def _request(row: Any) -> RestartRequest:
 def _event(result: RestartResult, now: datetime) -> Event:
     if not result.failure:
         message = f"restart {result.id}: the machine was off, and is on again"
-        return Event(now, EventType.NORMAL, EventReason.RESTARTED, message, result.key)
+        return Event(now, EventType.NORMAL, EventReason.RESTARTED, message, result.key, about=(result.id,))
     message = f"restart {result.id}: {result.failure}"
-    return Event(now, EventType.WARNING, EventReason.RESTART_FAILED, message, result.key)
+    return Event(now, EventType.WARNING, EventReason.RESTART_FAILED, message, result.key, about=(result.id,))

@@ -118,6 +118,7 @@ repeat = Table(
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("count", BigInteger, nullable=False),
     Column("last", UtcTime, nullable=False),
+    Column("message", Text),
 )
 
 override_table = Table(

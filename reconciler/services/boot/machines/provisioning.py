@@ -39,7 +39,7 @@ class MachineProvisioning:
         self,
         fleet: Fleet,
         moved: Callable[[Collection[ResourceKey]], None],
-        tell: Callable[[ResourceKey | None, str, str], None],
+        tell: Callable[[ResourceKey | None, str, str, tuple[str, ...]], None],
         parts: MachineParts,
         now: Callable[[], datetime],
         on_undeclared: Callable[[UndeclaredMachine], None] = lambda _: None,
@@ -127,11 +127,12 @@ class MachineProvisioning:
         unreported = self._found.passes(EventReason.MACHINE_FOUND, str(machine), self._now())
         if unreported is not None:
             others = f"; {unreported} more reports of this kind were left out" if unreported else ""
-            self._tell(None, EventReason.MACHINE_FOUND, f"an undeclared machine, {machine}{others}")
+            about = (uuid or "", *sorted(mac.lower() for mac in macs))
+            self._tell(None, EventReason.MACHINE_FOUND, f"an undeclared machine, {machine}{others}", about)
 
     def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
         """See Provisioning."""
-        self._tell(key, reason, message)
+        self._tell(key, reason, message, ())
 
     def _install(self, key: ResourceKey, facts: MachineFacts, claim: MachineClaimSpec, desired: DesiredState) -> Work:
         image = desired.resources.get(ResourceKey("Image", facts.image or ""))
