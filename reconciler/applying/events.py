@@ -16,8 +16,8 @@ from reconciler.views.render import words
 
 
 class EventCause(msgspec.Struct, frozen=True):
-    """Why something is done: in words, such as `commit 1a2b3c4 (author Ada, not verified)`, and what is the same for
-    all that is done for that: the commit's id, or that it is drift."""
+    """Why something is done: in words, such as `commit 1a2b3c4 (author Ada, not verified)`. `origin` is the same for
+    all that is done for one cause: the commit's id, or that it is drift."""
 
     words: str
     origin: str
