@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import gc
 import sys
@@ -15,6 +14,7 @@ import click
 
 from reconciler.commands.crash_report import hide_credentials
 from reconciler.commands.options import SETTINGS_FILE
+from reconciler.commands.other_tools import no_command, no_option
 from reconciler.commands.settings_files import Settings, read_settings
 from reconciler.kinds.common.access.credentials import too_broad
 
@@ -104,6 +104,13 @@ class Commands(click.Group):
             sys.stdout = None
             sys.exit(1)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Answer habits of other tools."""
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            raise no_option(error) from None
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which they are first needed."""
         return list(_COMMANDS)
@@ -124,9 +131,14 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Give the command its part of the settings file."""
+        """Give the command its part of the settings file. `help plan` is `plan --help`."""
+        if args[:1] == ["help"]:
+            args = [*args[1:], "--help"]
+            if len(args) == 1:
+                click.echo(ctx.get_help())
+                ctx.exit()
         if args and not args[0].startswith("-") and args[0] not in _COMMANDS and not ctx.resilient_parsing:
-            raise click.UsageError(_no_command(args[0]), ctx)
+            raise click.UsageError(no_command(args[0], _COMMANDS), ctx)
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None and name is not None:
             settings = read_settings(ctx.meta["settings_file"])
@@ -145,31 +157,6 @@ class Commands(click.Group):
         for name in _COMMANDS:
             command = self.get_command(ctx, name)
             yield from command.commands.values() if isinstance(command, click.Group) else filter(None, [command])
-
-
-_ELSEWHERE = {
-    **dict.fromkeys(("log", "logs", "audit"), "events"),
-    **dict.fromkeys(("diff", "check", "preview"), "plan"),
-    **dict.fromkeys(("list", "ls"), "get"),
-    **dict.fromkeys(("show", "inspect"), "describe"),
-    **dict.fromkeys(("suspend", "drain", "cordon", "hold"), "pause"),
-    **dict.fromkeys(("unpause", "unsuspend", "uncordon"), "resume"),
-    **dict.fromkeys(("reboot", "reset", "cycle", "power-cycle", "powercycle"), "restart"),
-    **dict.fromkeys(("sync", "refresh", "look"), "reconcile"),
-    **dict.fromkeys(("top", "info", "health"), "status"),
-    **dict.fromkeys(("daemon", "serve", "start"), "run"),
-    **dict.fromkeys(("scan", "find", "import"), "discover"),
-    **dict.fromkeys(("allow", "approve"), "override"),
-    **dict.fromkeys(("lint", "fmt", "test"), "validate"),
-    **dict.fromkeys(("rollback", "undo"), "rewind"),
-}
-"""What other tools call these commands."""
-
-
-def _no_command(word: str) -> str:
-    near = [_ELSEWHERE[word]] if word in _ELSEWHERE else difflib.get_close_matches(word, _COMMANDS, 2, 0.6)
-    hint = f"did you mean {' or '.join(near)}?" if near else "`groundstate --help` lists them"
-    return f"there is no command {word!r}; {hint}"
 
 
 def _note_settings(ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:

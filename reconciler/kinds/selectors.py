@@ -4,7 +4,7 @@ selectors as kubectl knows them."""
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from reconciler.kinds import INVENTORIED, KINDS, find_kind
@@ -93,7 +93,7 @@ def _wanted(targets: Iterable[str], keys: set[ResourceKey]) -> list[tuple[str, s
     """Kinds, each with a pattern of names."""
     groups: list[tuple[list[str], list[str]]] = []
     names: list[str] | None = None
-    for target in targets:
+    for target in _each(targets):
         word, slash, name = target.partition("/")
         parts = word.split(",")
         if target.lower() == ALL:
@@ -105,6 +105,25 @@ def _wanted(targets: Iterable[str], keys: set[ResourceKey]) -> list[tuple[str, s
             names = None if slash else []
             groups.append(([_kind(part, target, keys) for part in parts], name.split(",") if names is None else names))
     return [(kind, pattern) for kinds, patterns in groups for kind in kinds for pattern in patterns or ["*"]]
+
+
+def _each(targets: Iterable[str]) -> Iterator[str]:
+    """Each target. `machine/r1,network/shop` are two, and `machine/r1,r2` is one."""
+    for target in targets:
+        if target.count("/") < 2:
+            yield target
+            continue
+        kind = ""
+        for part in target.split(","):
+            kind = part.partition("/")[0] if "/" in part else kind
+            yield part if "/" in part or not kind else f"{kind}/{part}"
+
+
+def kinds_in_order(targets: Iterable[str]) -> list[str]:
+    """Every kind: those that the targets name first, in the order in which they are named."""
+    words = [part for target in _each(targets) for part in target.partition("/")[0].split(",")]
+    named = [kind.name for kind in map(find_kind, words) if kind is not None]
+    return list(dict.fromkeys([*named, *KINDS]))
 
 
 _ELSEWHERE = {

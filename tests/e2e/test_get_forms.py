@@ -44,6 +44,35 @@ def test_resources_are_chosen_by_their_status(lab: Desk) -> None:
     assert lab.run("get", "machines", "--status", "!Maintenance", "-o", "name").out == "Machine/m1\nMachine/m2\n"
 
 
+def test_a_status_may_be_written_small(lab: Desk) -> None:
+    assert lab.run("get", "machines", "--status", "maintenance", "-o", "name").out == "Machine/m3\n"
+    assert lab.run("get", "machines", "--status", "!maintenance", "-o", "name").out == "Machine/m1\nMachine/m2\n"
+
+
+def test_names_say_their_kind_where_several_kinds_are_listed_in_the_order_asked_for(lab: Desk) -> None:
+    rows = lab.run("get", "machines,partitions", "--no-headers").out.splitlines()
+    assert [row.split()[0] for row in rows] == ["Machine/m1", "Machine/m2", "Machine/m3", "Partition/lab"]
+    assert lab.run("get", "partition/lab,machine/m2,machine/m1", "-o", "name").out.split() == [
+        "Partition/lab",
+        "Machine/m1",
+        "Machine/m2",
+    ]
+    assert lab.run("get", "machines", "--no-headers").out.splitlines()[0].split()[0] == "m1"
+
+
+def test_labels_are_a_column_where_they_are_asked_for(desk: Desk) -> None:
+    labelled = {"labels": {"rack": "r1", "role": "web"}}
+    one = machine("m1", "m1:1")
+    one["metadata"] = {**one["metadata"], **labelled}
+    desk.commit(lab=[partition(), one])
+    assert desk.run("get", "machines", "--show-labels").out.splitlines()[1].split()[-1] == "rack=r1,role=web"
+
+
+def test_a_tab_of_a_template_stays_a_tab(lab: Desk) -> None:
+    template = '{range .items[*]}{.metadata.name}{"\\t"}{.spec.power}{"\\n"}{end}'
+    assert lab.run("get", "machines", "-o", f"jsonpath={template}").out.splitlines()[0] == "m1\tOn"
+
+
 def test_a_template_says_what_it_finds(lab: Desk) -> None:
     template = '{range .items[*]}{.metadata.name}={.spec.power}{"\\n"}{end}'
     assert lab.run("get", "machines", "-o", f"jsonpath={template}").out == "m1=On\nm2=Off\nm3=On\n"

@@ -84,6 +84,9 @@ class TestTargets:
             ("plna", "did you mean plan?"),
             ("logs", "did you mean events?"),
             ("reboot", "did you mean restart?"),
+            ("delete", "remove the document from git and commit"),
+            ("edit", "change the document, commit the change"),
+            ("kinds", "did you mean explain?"),
             ("xyzzy", "`groundstate --help` lists them"),
         ],
     )
@@ -101,6 +104,15 @@ class TestTargets:
         refused(fleet.run(command, "-l", "rak=r1"), "no resource has a label 'rak'; did you mean rack?")
 
 
+class TestHelp:
+    """`help` is a command of many tools."""
+
+    def test_of_everything_and_of_one_command(self, fleet: Desk) -> None:
+        assert "Commands:" in fleet.run("help").out
+        assert fleet.run("help", "plan").out == fleet.run("plan", "--help").out
+        assert "groundstate ipam tree" in fleet.run("help", "ipam", "tree").out
+
+
 class TestOptions:
     """Mistyped options and settings leave with 1, as 2 says that there are changes."""
 
@@ -109,6 +121,10 @@ class TestOptions:
         [
             (["plan", "--selectr", "x"], "--selector"),
             (["plna"], "there is no command 'plna'; did you mean plan?"),
+            (["get", "machines", "-A"], "No such option '-A'; groundstate has no namespaces"),
+            (["apply", "-f", "x.yaml"], "No such option '-f'; documents come from git"),
+            (["apply", "--auto-approve"], "did you mean --yes?"),
+            (["history", "web-01"], "write KIND/NAME, such as machine/web-01"),
             (["plan", "-o", "xml"], "'text', 'json', 'yaml', 'markdown'"),
             (["plan", "--max-disrupted", "many"], "neither a number of machines (such as 5) nor a share (such as 10%)"),
             (["plan", "--max-disrupted", "101%"], "a share lies between 0% and 100%"),

@@ -35,6 +35,8 @@ EVERYTHING = ["IPAddress/web", "Machine/r12-01", "Machine/r12-02", "Machine/web"
         ("network machine r12-01", ["Machine/r12-01", "Network/net"]),
         ("machine r12-01 ip/web", ["IPAddress/web", "Machine/r12-01"]),
         ("machine,ip web", ["IPAddress/web", "Machine/web"]),
+        ("machine/web,ip/web", ["IPAddress/web", "Machine/web"]),
+        ("network/net,machine/web,r12-01", ["Machine/r12-01", "Machine/web", "Network/net"]),
         ("machine,network", ["Machine/r12-01", "Machine/r12-02", "Machine/web", "Network/net"]),
         ("sizes", []),
     ],

@@ -34,8 +34,10 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """The text with each of its lines `printable`."""
-    return text if text.isprintable() else "\n".join(map(printable, text.splitlines()))
+    """The text with each of its lines `printable`, and its tabs."""
+    if text.isprintable():
+        return text
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.splitlines())
 
 
 def cleaned(value: Any, depth: int = MAX_JSON_DEPTH, make: Callable[[str], str] = printable) -> Any:

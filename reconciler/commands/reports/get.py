@@ -48,6 +48,7 @@ from reconciler.views.resource_document import document_list, resource_document
 )
 @option("--sort-by", metavar="COLUMN|PATH", default="", help="Sort by a column, or by a path such as .spec.power.")
 @click.option("--watch", "-w", is_flag=True, help="Keep running and print what changes.")
+@option("--show-labels", is_flag=True, help="Add a column with all labels.")
 @headers_option
 @output_option("table", "wide", "json", "yaml", "name", default="table", templates=TEMPLATES)
 def get_resources_command(
@@ -56,6 +57,7 @@ def get_resources_command(
     status: str,
     sort_by: str,
     watch: bool,
+    show_labels: bool,
     no_headers: bool,
     output: str,
     **values: Any,
@@ -86,7 +88,7 @@ def get_resources_command(
             show(where, output, headers=not no_headers)
         return
     request = ListRequest(targets, selector, tuple(filter(None, status.replace(" ", "").split(","))), sort_by)
-    printer = _printer(output, headers=not no_headers)
+    printer = _printer(output, headers=not no_headers, labels=show_labels)
     with exit_in_words(), suppress(KeyboardInterrupt):
         if not watch:
             printer.print(list_resources(where, asked, request))
@@ -96,9 +98,9 @@ def get_resources_command(
             printer.print_changed(listing)
 
 
-def _printer(output: str, *, headers: bool) -> ResourcePrinter:
+def _printer(output: str, *, headers: bool, labels: bool) -> ResourcePrinter:
     try:
-        return ResourcePrinter(output, headers=headers)
+        return ResourcePrinter(output, headers=headers, labels=labels)
     except BadPath as error:
         raise click.UsageError(f"-o {error}") from None
 

@@ -27,8 +27,9 @@ _CUSTOM, _JSON_PATH = TEMPLATES
 class ResourcePrinter:
     """Prints a list once, or what changes of it. Raises BadPath for a template that cannot be used."""
 
-    def __init__(self, output: str, *, headers: bool = True) -> None:
-        self._output, self._headers = output, headers
+    def __init__(self, output: str, *, headers: bool = True, labels: bool = False) -> None:
+        self._output, self._headers, self._labels = output, headers, labels
+        self._kinds: set[str] = set()
         self._widths: dict[str, list[int]] = {}
         self._custom = parse_custom_columns(output.removeprefix(_CUSTOM)) if output.startswith(_CUSTOM) else []
         if output.startswith(_JSON_PATH):
@@ -85,11 +86,18 @@ class ResourcePrinter:
         for pause in dict.fromkeys(one for view in views for one in view.pauses):
             click.echo(clean(f"note: paused: {pause_words(pause)}"), err=True)
         at = now()
+        self._kinds |= {view.key.kind for view in views}
         for index, kind in enumerate(dict.fromkeys(view.key.kind for view in views)):
-            if index:
+            if index and self._headers:
                 click.echo()
             named = {name for view in views for name in view.derived if name.startswith(AGGREGATE)}
-            shown = columns(kind, wide=wide, aggregates=sorted(name.removeprefix(AGGREGATE) for name in named))
+            shown = columns(
+                kind,
+                wide=wide,
+                aggregates=sorted(name.removeprefix(AGGREGATE) for name in named),
+                labels=self._labels,
+                among_others=len(self._kinds) > 1,
+            )
             rows = [[column.cell(view, at) for column in shown] for view in views if view.key.kind == kind]
             self._print_table(kind, [column.title for column in shown], rows, narrow=not wide)
 

@@ -59,7 +59,9 @@ def named_key(words: tuple[str, ...]) -> ResourceKey:
     word, slash, name = "/".join(words).partition("/")
     kind = find_kind(word)
     if kind is None:
-        raise OperationError(f"{word!r} is not a kind; kinds are {', '.join(one.plural for one in KINDS.values())}")
+        example = "" if slash else f"write KIND/NAME, such as machine/{word}; "
+        plurals = ", ".join(one.plural for one in KINDS.values())
+        raise OperationError(f"{word!r} is not a kind; {example}kinds are {plurals}")
     if not slash or not name or "/" in name:
         raise OperationError(f"{' '.join(words)!r} names no resource; write {kind.name.lower()}/NAME")
     return ResourceKey(kind.name, name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from reconciler.kinds import INVENTORIED, KINDS
 from reconciler.kinds.common.column import ResourceView
 from reconciler.kinds.common.defect import defect
 from reconciler.kinds.common.inventory import NO_INVENTORY, MachineInventory
-from reconciler.kinds.selectors import select
+from reconciler.kinds.selectors import kinds_in_order, select
 from reconciler.model.action import InFlight
 from reconciler.model.event import Event
 from reconciler.model.facts import Facts, IndexedFacts, ResourceFacts
@@ -91,12 +91,14 @@ class Descriptions(msgspec.Struct, frozen=True):
 
 def list_resources(where: Where, asked: CommandLimits, request: ListRequest) -> ResourceList:
     """The chosen resources with what the store knows of them. Raises OperationError."""
-    if wrong := [one for one in request.statuses if one.removeprefix("!") not in STATUS_WORDS]:
+    words = {word.lower(): word for word in STATUS_WORDS}
+    if wrong := [one for one in request.statuses if one.removeprefix("!").lower() not in words]:
         raise OperationError(f"{wrong[0]!r} is not a status; write one of {', '.join(STATUS_WORDS)}")
+    statuses = {("!" if one.startswith("!") else "") + words[one.removeprefix("!").lower()] for one in request.statuses}
     with Workspace(where) as at:
         views = _views(at, asked, request.targets, request.selector)
         single = len(views) == 1 and not request.selector and _is_named(views[0].key, request.targets)
-        views = [view for view in views if _has_status(view, request.statuses)]
+        views = [view for view in views if _has_status(view, statuses)]
         if request.sort_by:
             try:
                 views = sorted_views(views, request.sort_by, now())
@@ -146,7 +148,7 @@ def _is_named(key: ResourceKey, targets: Iterable[str]) -> bool:
     return any(key.name == target.rpartition("/")[2] for target in targets)
 
 
-def _has_status(view: ResourceView, statuses: tuple[str, ...]) -> bool:
+def _has_status(view: ResourceView, statuses: Collection[str]) -> bool:
     wanted = [one for one in statuses if not one.startswith("!")]
     return f"!{view.status}" not in statuses and (not wanted or view.status in wanted)
 
@@ -198,7 +200,7 @@ def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], s
         judge.limits,
         at,
     )
-    order = list(KINDS)
+    order = kinds_in_order(targets)
     by_kind = sorted(chosen, key=lambda key: (order.index(key.kind), key in BUILT_IN_KEYS, key.name))
     return [fleet.view(key) for key in by_kind]
 

@@ -21,7 +21,7 @@ _WORD = re.compile(
     r"dec(ember)?|utc|z|[-+]\d{4}"
 )
 _BETWEEN = re.compile(r"[\s.,:/-]+")
-_HINT = "write a day or time such as 2026-11-20 or 2026-11-20T14:30, `2 days ago`, or a commit, branch or tag"
+_HINT = "write a day or time such as 2026-11-20 or 2026-11-20T14:30, 2h, `2 days ago`, or a commit, branch or tag"
 
 
 class HistoryPoint(msgspec.Struct, frozen=True):
