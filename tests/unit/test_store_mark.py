@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from reconciler.kinds.common.column import ResourceView
+from reconciler.model.observation import Observation
+from reconciler.model.outcome import Condition, Status
 from reconciler.operations.reports import resource_views
 from reconciler.operations.reports.resource_views import ListRequest, ResourceList, watch_resources
 from reconciler.planning.guards.standing import CommandLimits
+from reconciler.runtime import now
 from reconciler.store import Store
+from tests.unit.planning_worlds import machine
 from tests.unit.test_store_pauses import ONE
 
 
@@ -50,3 +55,21 @@ def test_the_list_is_made_again_only_where_something_may_have_changed(
         for _ in watch_resources(None, CommandLimits(), ListRequest(), lambda _: None):  # type: ignore[arg-type]
             pass
     assert len(made) == lists
+
+
+@pytest.mark.parametrize(("second", "rows"), [("matches main@1", [1, 0]), ("matches main@2", [1, 1])])
+def test_a_row_is_printed_again_only_where_something_but_times_is_new(
+    monkeypatch: pytest.MonkeyPatch, second: str, rows: list[int]
+) -> None:
+    marks, messages = iter("abbb"), iter(["matches main@1", second])
+
+    def listing(*_: object) -> ResourceList:
+        at = now()
+        ready = Condition("Ready", Status.TRUE, "Reconciled", next(messages), at)
+        seen = Observation(machine("m1").key, at)
+        return ResourceList([ResourceView(seen.key, None, seen, "Ready", (ready,), {})])
+
+    monkeypatch.setattr(resource_views, "_mark", lambda _: next(marks))
+    monkeypatch.setattr(resource_views, "list_resources", listing)
+    watched = watch_resources(None, CommandLimits(), ListRequest(), lambda _: None)  # type: ignore[arg-type]
+    assert [len(next(watched).views) for _ in rows] == rows

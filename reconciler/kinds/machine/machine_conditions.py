@@ -29,11 +29,11 @@ def machine_conditions(
         yield Condition(trouble.reason, Status.TRUE, said, trouble.message, trouble.at)
     boot = seen.value.boot if seen is not None and isinstance(seen.value, SystemState) else None
     ordered = spec.boot is not None and remembered.once_done == once_order(spec.boot)
-    if not ordered or spec.boot is None or boot is None or seen is None:
+    if not ordered or spec.boot is None or boot is None:
         return
     if boot.enabled is BootEnabled.CONTINUOUS and boot.target == spec.boot.target:
         message = (
             f"BMC now shows the one-time boot override {spec.boot.target} as Continuous: "
             f"Machine may boot from {spec.boot.target} every time"
         )
-        yield Condition(BOOT_OVERRIDE, Status.FALSE, "OnceReadsContinuous", message, seen.taken_at)
+        yield Condition(BOOT_OVERRIDE, Status.FALSE, "OnceReadsContinuous", message)

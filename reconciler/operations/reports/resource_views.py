@@ -138,9 +138,11 @@ def _mark(where: Where) -> object:
 
 
 def _fingerprint(view: ResourceView) -> bytes:
-    """All that is shown but the time of the latest observation."""
+    """All that is shown but times: each observation has another one, and shows mostly the same."""
     document = resource_document(view)
     document["status"].pop("observedAt", None)
+    for condition in document["status"]["conditions"]:
+        condition.pop("since", None)
     return msgspec.json.encode(document)
 
 
