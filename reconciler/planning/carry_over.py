@@ -8,11 +8,10 @@ from datetime import datetime
 import msgspec
 
 from reconciler.kinds import FLEET, KINDS, RECONCILED
-from reconciler.kinds.guard.memory import guard_s
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.guard_marks import marked
-from reconciler.planning.guards.guards_in_force import BUDGET, DECLARED, GUARD
+from reconciler.planning.guards.guards_in_force import GUARD, new_guards
 
 
 def carried_over(
@@ -33,7 +32,7 @@ def carried_over(
     losing = {key.kind for key in leaving}
     new_store = not any(key.kind in FLEET for key in remembered)
     changed: dict[ResourceKey, ResourceFacts | None] = dict(moved)
-    guarding, new_guards = desired.count(GUARD), _new_guards(desired, remembered)
+    guarding, new = desired.count(GUARD), new_guards(desired, remembered)
     for key, resource in desired.resources.items():
         if key.kind not in RECONCILED:
             continue
@@ -50,7 +49,7 @@ def carried_over(
         joining = kind.joins and key.kind in losing and (before is None or before.joining)
         after = kind.fact_rules.declared(after, resource, desired, now)
         if guarding or after.guarded or kind.in_fleet:
-            after = marked(desired, resource, after, now, new_guards)
+            after = marked(desired, resource, after, now, new)
         # Value by value, as this is gone through for all of a fleet in every plan.
         if after is not before or (before.place, before.deletion_policy, before.joining) != (here, policy, joining):
             changed[key] = msgspec.structs.replace(after, place=here, deletion_policy=policy, joining=joining)
@@ -59,14 +58,6 @@ def carried_over(
         if kept is not facts:
             changed[key] = kept
     return changed
-
-
-def _new_guards(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFacts]) -> frozenset[str]:
-    """The names of the guards that guarded nothing so far, as they are declared only now."""
-    known = {key for key, facts in remembered.items() if key.kind == GUARD and guard_s(facts).declared_spec is not None}
-    declared = {f"{DECLARED}{one.key.name}" for one in desired.of_kind(GUARD) if one.key not in known}
-    counted = any(BUDGET in facts.guarded for key, facts in remembered.items() if key.kind in FLEET)
-    return frozenset(declared if counted else {*declared, BUDGET})
 
 
 def with_changes(

@@ -76,6 +76,14 @@ def rack_guard(desired: DesiredState) -> GuardInForce:
     return desired.derived("rack guard", lambda _: GuardInForce(BUDGET, _RACKS, None, (), dynamic=False))
 
 
+def new_guards(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFacts]) -> frozenset[str]:
+    """The names of the guards that guarded nothing so far, as they are declared only now."""
+    known = {key for key, facts in remembered.items() if key.kind == GUARD and guard_s(facts).declared_spec is not None}
+    declared = {f"{DECLARED}{one.key.name}" for one in desired.of_kind(GUARD) if one.key not in known}
+    counted = any(BUDGET in facts.guarded for key, facts in remembered.items() if key.kind in FLEET)
+    return frozenset(declared if counted else {*declared, BUDGET})
+
+
 def _build_declared(desired: DesiredState) -> tuple[GuardInForce, ...]:
     return tuple(GuardInForce.of(one.key.name, one.spec) for one in desired.of_kind(GUARD))
 
