@@ -12,12 +12,13 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import Accepted, Busy, DriverError, Rejected, Task, Unreachable
+from drivers.base import Accepted, DriverError, Task, Unreachable
 from reconciler.applying.context import Context
 from reconciler.applying.drift import drift_message, learn
 from reconciler.applying.events import EventRecorder
 from reconciler.applying.fleet_plan import FleetPlanner
 from reconciler.applying.settlement import (
+    ANSWERED_NO,
     Settled,
     action_words,
     describe,
@@ -399,7 +400,7 @@ class Reconciler:
     def _refused(self, flight: InFlight, error: DriverError, desired: DesiredState, seen: Observation) -> Outcome:
         """The other side said no. Some BMCs say no and do it all the same, so the resource is observed once more."""
         resource = desired.resources.get(flight.key)
-        if flight.place and isinstance(error, Rejected | Busy):
+        if flight.place and isinstance(error, ANSWERED_NO):
             seen = self._observe(flight.key, desired)
             if seen.error is None and not is_awaited(flight, seen, resource):
                 with self._state.changing():

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import Busy, DriverError, ErrorReason, Rejected, Unsupported
+from drivers.base import Busy, DriverError, ErrorReason, Forbidden, Rejected, Unsupported
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.fact_rules import FactRules, taken_down, undone
 from reconciler.kinds.common.kind import KindView
@@ -29,6 +29,9 @@ from reconciler.model.retry import (
     write_delay,
 )
 from reconciler.planning.pacing import count_write, uncount_write
+
+ANSWERED_NO = (Rejected, Unsupported, Busy, Forbidden)
+"""The endpoint's own answer to an action. Not so a refused login, as the action was not even looked at then."""
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -145,6 +148,9 @@ def refuse_action(
         delay = write_delay(failure.attempts, jitter, base=rule.wait.first, floor=floor)
     else:
         delay = refused_delay(rule, failure.attempts, jitter, floor)
+    if _may_be_ignored(flight, facts, now):
+        # What follows at its deadline is declared, and does not wait for a busy endpoint's Retry-After.
+        delay = min(delay, (flight.deadline - flight.sent_at).total_seconds())
     remembered = _retry_after(remembered, flight.action, now, delay)
     event = _event(flight, now, EventReason.ACTION_REFUSED, f"was refused: {error}", EventType.WARNING, outcome=reason)
     return Settled(remembered, event), error_outcome(reason, str(error), delay, terminal=rule.terminal)
@@ -206,7 +212,7 @@ def wait_out(
     """What may be ignored, as a graceful shutdown, and was refused stays in flight until its deadline, when its kind
     decides what follows. Returns the action, and what is reported. None for what is refused in the usual way. That is
     any other action, an error of the way to the endpoint, and the first "not now" of one that is busy."""
-    if not isinstance(error, Rejected | Unsupported | Busy) or not _may_be_ignored(flight, facts, now):
+    if not isinstance(error, ANSWERED_NO) or not _may_be_ignored(flight, facts, now):
         return None
     first = flight.action.served_path not in facts.failures
     if isinstance(error, Busy) and first and not _rules(flight).begun(flight.action, seen.value):

@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from drivers.base import AuthenticationFailed, Bmc, Busy, Rejected, ResetType
+from drivers.base import AuthenticationFailed, Bmc, Busy, Forbidden, Rejected, ResetType
 from drivers.base.support import scheduling
 from drivers.bmc.redfish.redfish import RedfishDriver
-from drivers.bmc.redfish.wire.redfish_errors import Forbidden
 from tests.drivers.bmc_servers import (
     RESET,
     ROOT,

@@ -149,7 +149,11 @@ def test_restarts_alter_nothing(tmp_path: Path, name: str) -> None:
 
 GRACEFUL = {
     "400": reply(400, extended("The operating system has no management agent", "Base.1.8.ActionNotSupported")),
+    "403": reply(403, extended("Not in lockdown mode", "Base.1.8.InsufficientPrivilege")),
     "409": reply(409, extended("Not now")),
+    "422": reply(422, extended("Not supported")),
+    "503 for an hour": reply(503, extended("Busy"), "Retry-After: 3600"),
+    "200 and an error": reply(200, extended("No agent is installed")),
     "500": reply(500, extended("InternalError")),
     "501": reply(501, extended("Not implemented")),
     "ignored": reply(204),
@@ -199,7 +203,7 @@ def test_a_graceful_shutdown_that_does_not_happen_comes_to_escalate_at_its_deadl
         ({"power": "Off", "shutdown": {"escalate": "Never"}}, ON, {"PowerState": "Off"}),
     ],
 )
-@pytest.mark.parametrize("status", [400, 409])
+@pytest.mark.parametrize("status", [200, 400, 403, 409, 422, 501])
 def test_what_was_refused_and_done_all_the_same_counts_as_done(
     tmp_path: Path, status: int, wanted: Mapping[str, Any], shown: Mapping[str, Any], after: Mapping[str, Any]
 ) -> None:

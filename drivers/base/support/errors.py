@@ -38,6 +38,7 @@ class DriverError(Exception):
     │   └── Unreadable          an answer, but of one object that makes no sense
     ├── Busy                    an answer that says "not now": come back
     ├── AuthenticationFailed    come back seldom. BMCs lock accounts after a few tries
+    │   ├── Forbidden           the login holds, but may not do this
     │   └── SecretUnavailable   no login went out, as there is none to send: come back
     ├── Rejected                an answer that says no
     ├── Unsupported             the BMC has no such thing
@@ -91,6 +92,10 @@ class AuthenticationFailed(DriverError):
     def __init__(self, message: str = "", *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Forbidden(AuthenticationFailed):
+    """The login holds, but may not do this; other things may be asked for with it."""
 
 
 class SecretUnavailable(AuthenticationFailed):

@@ -22,6 +22,7 @@ from drivers.base import (
     BootTarget,
     DriverError,
     Endpoint,
+    Forbidden,
     FoundBmc,
     IndicatorLED,
     Inventory,
@@ -46,7 +47,7 @@ from drivers.bmc.redfish.redfish_reader import PartUnreadable
 from drivers.bmc.redfish.redfish_system import ParsedSystem, is_system, some_of, system_state
 from drivers.bmc.redfish.redfish_tasks import Writes, accepted, read_task
 from drivers.bmc.redfish.wire.redfish_connector import OneShotConnector
-from drivers.bmc.redfish.wire.redfish_errors import Forbidden, NotFound
+from drivers.bmc.redfish.wire.redfish_errors import NotFound
 from drivers.bmc.redfish.wire.redfish_http import (
     REQUEST_SECONDS,
     BmcAddress,

@@ -8,14 +8,14 @@ from typing import Any
 
 import sushy
 
-from drivers.base import Accepted, BootEnabled, BootOverride, Busy, DriverError, Rejected, Unreachable
+from drivers.base import Accepted, BootEnabled, BootOverride, Busy, DriverError, Forbidden, Rejected, Unreachable
 from drivers.base.support import scheduling
 from drivers.bmc.redfish.redfish_list import can_go_on
 from drivers.bmc.redfish.redfish_reader import RedfishDocument
 from drivers.bmc.redfish.redfish_system import ParsedSystem
 from drivers.bmc.redfish.redfish_tasks import Writes
 from drivers.bmc.redfish.wire.redfish_connector import OneShotConnector
-from drivers.bmc.redfish.wire.redfish_errors import BadRequest, Broken, ChangedMeanwhile, Forbidden, NotFound
+from drivers.bmc.redfish.wire.redfish_errors import BadRequest, Broken, ChangedMeanwhile, NotFound
 from drivers.bmc.redfish.wire.redfish_http import Reply
 
 TARGET, ENABLED, MODE = "BootSourceOverrideTarget", "BootSourceOverrideEnabled", "BootSourceOverrideMode"

@@ -7,10 +7,10 @@ from typing import NoReturn
 
 import msgspec
 
-from drivers.base import AuthenticationFailed, DriverError, ListedSystems, Rejected, Unreachable
+from drivers.base import AuthenticationFailed, DriverError, Forbidden, ListedSystems, Rejected, Unreachable
 from drivers.bmc.redfish.redfish_reader import PartUnreadable, next_page
 from drivers.bmc.redfish.wire.redfish_connector import OneShotConnector
-from drivers.bmc.redfish.wire.redfish_errors import Forbidden, NotFound
+from drivers.bmc.redfish.wire.redfish_errors import NotFound
 
 _MOST_PAGES = 50
 _NAMED, _SHOWN = 20, 100

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from drivers.base import AuthenticationFailed, DriverError, Unreachable
+from drivers.base import AuthenticationFailed, DriverError, Forbidden, Unreachable
 from drivers.base.support import scheduling
 from drivers.bmc.redfish.redfish_system import firmware_text
-from drivers.bmc.redfish.wire.redfish_errors import Broken, Forbidden, NotFound
+from drivers.bmc.redfish.wire.redfish_errors import Broken, NotFound
 
 EXPAND = "?$expand=.($levels=1)"
 """Members in place of links to them (DSP0266 7.3.1), where the service root offers it."""

@@ -22,6 +22,7 @@ from drivers.base import (
     Busy,
     Credential,
     DriverError,
+    Forbidden,
     Peer,
     Unreachable,
     excerpt,
@@ -30,7 +31,6 @@ from drivers.base import (
 from drivers.base.support import scheduling
 from drivers.bmc.redfish.wire.redfish_errors import (
     ChangedMeanwhile,
-    Forbidden,
     PasswordChangeRequired,
     error_of_reply,
     is_bare,

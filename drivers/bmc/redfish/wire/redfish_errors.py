@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from drivers.base import AuthenticationFailed, Busy, DriverError, Rejected, Unreachable, Unsupported, excerpt
+from drivers.base import AuthenticationFailed, Busy, DriverError, Forbidden, Rejected, Unreachable, Unsupported, excerpt
 from drivers.base.support.known_secrets import MASK
 from drivers.bmc.redfish.wire.redfish_http import Reply
 
@@ -47,11 +47,7 @@ class BadRequest(Rejected):
     is_silent = False
 
 
-class Forbidden(AuthenticationFailed):
-    """403: the login holds, but may not do this, or its password must be changed first."""
-
-
-class PasswordChangeRequired(Forbidden):
+class PasswordChangeRequired(AuthenticationFailed):
     """The password must be changed before the account may do anything else (DSP0266)."""
 
 
