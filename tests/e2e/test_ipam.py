@@ -129,6 +129,17 @@ def test_a_name_that_is_not_there_is_said(desk: Desk) -> None:
     assert "10.0.0.9 is not allocated" in desk.run("ipam", "get", "10.0.0.9").err
 
 
+@pytest.mark.parametrize("word", ["IPAddress/front", "ip/front", "network/shop", "shop"])
+def test_what_is_held_is_found_by_every_name_that_other_commands_know(full: Desk, word: str) -> None:
+    [held] = full.run("ipam", "get", word, "-o", "json").json["addresses"]
+    assert held["owner"] == "IPAddress/front"
+
+
+def test_the_numbers_of_a_pool_are_found_by_its_kind_and_name(full: Desk) -> None:
+    [held] = full.run("ipam", "get", "pool/vrfs", "-o", "json").json["numbers"]
+    assert held["owner"] == "Network/shop"
+
+
 def test_one_missing_name_among_others_is_not_passed_over(full: Desk) -> None:
     held = full.run("ipam", "get")
     asked = full.run("ipam", "get", held.out.split("\n")[1].split()[0], "nope")

@@ -191,6 +191,27 @@ def test_a_claim_that_goes_is_forgotten_with_its_last_machine(tmp_path: Path) ->
     assert not of_claims(world)
 
 
+def test_a_machine_that_cannot_be_wiped_is_replaced_beside_its_slot_and_the_count_goes_down_without_a_release(
+    tmp_path: Path,
+) -> None:
+    """The two steps of docs/claims.md, "A broken machine". m2 is never wiped here."""
+    names = ("m1", "m2", "m3", "m4", "m5")
+    world = inspected(tmp_path, *names)
+    world.commit(fleet(3, *names))
+    world.run(60)
+    world.commit(fleet(4, *names, without=["m2"], partial=True))
+    world.run(120)
+    assert whose(world) == {"m1": 0, "m2": 1, "m3": 2, "m4": 3}
+    world.commit(fleet(3, *names, machines=["m1", "m3", "m4"]))
+    world.run(120)
+    assert [name for name in names if "Releasing" in world.reasons(name)] == ["m2"]
+    assert WEB not in of_claims(world), "the claim has what it asks for"
+    free(world, "m2")
+    world.run(600)
+    assert whose(world) == {"m1": 0, "m3": 2, "m4": 3}
+    assert WEB not in of_claims(world)
+
+
 class TestMachinesByName:
     """hashicorp/terraform#14275: an element that is taken out of the middle of a list moves no other."""
 

@@ -541,6 +541,28 @@ def test_a_mainboard_that_was_changed_is_accepted_by_a_word_and_the_life_goes_on
     assert metal.writes[-1] == "wiped"
 
 
+def test_a_dead_machine_that_is_being_released_is_free_once_another_server_stands_in_its_place(world: World) -> None:
+    """docs/claims.md, "A broken machine": its document gets the other server's address and names its UUID."""
+    (metal,) = claimed(world, "m1")
+    metal.bmc.state = replace(metal.bmc.state, uuid="00000000-0000-4000-8000-000000000001")
+    live(world, [metal], 300)
+    metal.bmc.faults.add(Fault(FaultKind.UNREACHABLE, times=None))
+    world.commit(fleet(None, "m1"))
+    live(world, [metal], 3600)
+    assert at(world, "m1") is Phase.RELEASING
+    spare = Metal(world, "m2")
+    spare.key, spare.bmc.state = metal.key, replace(spare.bmc.state, uuid=OTHER_BOARD, power=PowerState.OFF)
+    elsewhere = convert(moved("m1", "m2")[2]["bmc"], type(world.engine.desired.resources[metal.key].spec.bmc))  # type: ignore[union-attr]
+    state = asking(fleet(None, "m1"), f"replaced by {OTHER_BOARD}", "d" * 40)
+    there = state.resources[metal.key]
+    resources = {**state.resources, metal.key: replace(there, spec=replace(there.spec, bmc=elsewhere))}
+    world.commit(replace(state, resources=resources))
+    live(world, [spare], 1800)
+    assert spare.writes == ["wiped"]
+    assert at(world, "m1") is Phase.AVAILABLE
+    assert world.machine(metal.key).lifecycle.claim is None
+
+
 def test_where_a_bmc_tells_no_uuid_the_serial_number_says_which_system_it_is(world: World) -> None:
     (metal,) = claimed(world, "m1")
     live(world, [metal], 300)

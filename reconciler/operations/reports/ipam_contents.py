@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 
 import msgspec
 
 from drivers.base import Allocation, DriverError, IpamNetwork, IpamSettings, Number, Pool, Usage
+from reconciler.kinds import find_kind
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.observed.connections import Connections
 from reconciler.operations.operation_error import FailureReason, OperationError
@@ -87,29 +89,42 @@ def ipam_usage(where: Where, networks: Collection[str] = ()) -> IpamUsage:
 def ipam_allocations(where: Where, wanted: Collection[str] = ()) -> Allocations:
     """All that is held, or what is held in a network or pool, by an owner, or is the address or number that is named.
 
-    Raises OperationError for what means nothing that is held.
+    A resource is named as everywhere: `ip/shop-front`, `network/shop`. Raises OperationError for what means nothing that
+    is held.
     """
     with Workspace(where) as at, _opened(at) as (ways, _):
         addresses, numbers = ways.ipam.list(), ways.pools.numbers()
         if wanted:
             _refuse_unknown(wanted, addresses, numbers)
-            addresses = [one for one in addresses if _words_of_address(one) & {*wanted}]
-            numbers = [one for one in numbers if _words_of_number(one) & {*wanted}]
+            words = {*map(_as_held, wanted)}
+            addresses = [one for one in addresses if _words_of_address(one) & words]
+            numbers = [one for one in numbers if _words_of_number(one) & words]
         return Allocations(tuple(addresses), tuple(numbers), at.notes)
 
 
+def _as_held(word: str) -> str:
+    """The word as owners and addresses are written in the IPAM: the kind's full name, the address in short form."""
+    kind, slash, name = word.partition("/")
+    if slash and (found := find_kind(kind)) is not None:
+        return f"{found.name}/{name}"
+    try:
+        return str(ip_address(word))
+    except ValueError:
+        return word
+
+
 def _words_of_address(one: Allocation) -> set[str]:
-    return {one.owner, one.network, one.address}
+    return {one.owner, one.network, f"Network/{one.network}", one.address}
 
 
 def _words_of_number(one: Number) -> set[str]:
-    return {one.owner, one.pool, str(one.number)}
+    return {one.owner, one.pool, f"Pool/{one.pool}", str(one.number)}
 
 
 def _refuse_unknown(wanted: Collection[str], addresses: Collection[Allocation], numbers: Collection[Number]) -> None:
     known = {text for one in addresses for text in _words_of_address(one)}
     known |= {text for one in numbers for text in _words_of_number(one)}
-    if missing := [text for text in wanted if text not in known]:
+    if missing := [text for text in wanted if _as_held(text) not in known]:
         why = (
             f"{' or '.join(missing)} is not allocated; `groundstate ipam get` lists all that is held,"
             " `groundstate ipam tree` the networks"
