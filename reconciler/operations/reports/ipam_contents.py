@@ -89,8 +89,8 @@ def ipam_usage(where: Where, networks: Collection[str] = ()) -> IpamUsage:
 def ipam_allocations(where: Where, wanted: Collection[str] = ()) -> Allocations:
     """All that is held, or what is held in a network or pool, by an owner, or is the address or number that is named.
 
-    A resource is named as everywhere: `ip/shop-front`, `network/shop`. Raises OperationError for what means nothing that
-    is held.
+    A resource is named as everywhere: `ip/shop-front`, `network/shop`. Raises OperationError for what means nothing
+    that is held.
     """
     with Workspace(where) as at, _opened(at) as (ways, _):
         addresses, numbers = ways.ipam.list(), ways.pools.numbers()

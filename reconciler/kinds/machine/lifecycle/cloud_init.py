@@ -65,9 +65,9 @@ class Host(msgspec.Struct, frozen=True):
 
 
 def build(spec: MachineClaimSpec, host: Host, home: PhoneHome | None = MARKS) -> dict[str, str]:
-    """The files, by name. An Ignition config of the claim says everything itself, and gets no other files for the system.
-    The metadata beside the config identifies the installation for the agent. A unit of the config finds there how to
-    report that the system is up."""
+    """The files, by name. An Ignition config of the claim says everything itself, and gets no other files for the
+    system. The metadata beside the config identifies the installation for the agent. A unit of the config finds there
+    how to report that the system is up."""
     data = spec.user_data
     if data is not None and is_ignition(data):
         instance = f"instance-id: {_json(instance_id(host.machine, host.instance))}"
