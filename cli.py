@@ -53,7 +53,7 @@ _COMMANDS = {
 _SUMMARIES = {
     "init": "Begin a repository of desired state.",
     "discover": "Find BMCs; write Machine documents for them.",
-    "adopt": "Manage machines that were only observed before (lifecycle.mode Observe).",
+    "adopt": "Change machines from lifecycle.mode Observe to Managed.",
     "validate": "Check the desired state; show every problem.",
     "plan": "Show what apply would do.",
     "apply": "Apply the plan: make the fleet match git.",
@@ -61,7 +61,7 @@ _SUMMARIES = {
     "reconcile": "Ask the daemon to observe and reconcile resources now.",
     "rewind": "Accept a branch that was reset by a forced push.",
     "override": "Override a guard for a limited time.",
-    "pause": "Write nothing to some resources, or to all, until they are resumed.",
+    "pause": "Send no changes to some or all resources, until `resume`.",
     "resume": "End a pause.",
     "restart": "Restart a machine: one power cycle, if the guards allow it.",
     "status": "Show whether the daemon is alive, what is in force and what is held.",
@@ -170,8 +170,10 @@ def _note_settings(ctx: click.Context, _param: click.Parameter, value: Path | No
     envvar="GROUNDSTATE_CONFIG",
     callback=_note_settings,
     expose_value=False,
-    help="Settings file, instead of ~/.config/groundstate/config.toml and of "
-    f"{SETTINGS_FILE} here or at the top of the repository.",
+    help=(
+        f"Settings file, in place of ~/.config/groundstate/config.toml and of {SETTINGS_FILE} in the current "
+        "directory or at the top of the repository."
+    ),
 )
 @click.version_option(None, "-V", "--version", package_name="groundstate", message="%(prog)s %(version)s")
 def main() -> None:

@@ -161,7 +161,7 @@ def _network(text: object) -> IPv4Network | IPv6Network:
     except ValueError as error:
         raise Rejected(f"{text!r} is not a prefix: {error}") from error
     if str(network.network_address) != str(ip_address(text.partition("/")[0])):
-        raise Rejected(f"{text!r} has bits set beyond its length; the prefix is {network}")
+        raise Rejected(f"{text!r} has host bits set; the prefix is {network}")
     if network.version == 6 and int(network[0]) <= _MAPPED_END and int(network[-1]) >= _MAPPED:
         raise Rejected(f"{text!r} holds IPv4-mapped addresses (::ffff:0:0/96); write IPv4 prefixes as IPv4")
     return network

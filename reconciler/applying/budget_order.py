@@ -122,8 +122,13 @@ class BudgetOrder:
             every = tuple(some[key] for key in sorted(some))
             found = judge_changes(every, world, waits, lifted)
             self._looks = (judged, {one.key for one in found if not one.goes})
-        reason = f"{len(unseen)} machines before it have not been observed yet, and may be taken down first"
-        hold = Hold(HoldKind.BLOCKED, "first-look", reason, "continues automatically when they have been observed")
+        reason = (
+            f"{len(unseen)} machines that come before this machine have not been observed yet, and may have to "
+            "be taken down first"
+        )
+        hold = Hold(
+            HoldKind.BLOCKED, "first-look", reason, ("continues automatically when these machines have been observed")
+        )
         return {key: hold for key in going if key in self._looks[1]}
 
 

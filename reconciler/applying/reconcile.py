@@ -264,7 +264,9 @@ class Reconciler:
         lock = kind.lock_of(desired.resources.get(change.key))
         busy = lock_holder(change.key, desired, self._state.flights_on(lock) if lock else (), self._context.now())
         if busy is not None:
-            return waiting(OutcomeReason.ENDPOINT_BUSY, f"the {kind.lock_name} of {change.key} is busy with {busy}")
+            return waiting(
+                OutcomeReason.ENDPOINT_BUSY, (f"another action uses the {kind.lock_name} of {change.key}: {busy}")
+            )
         first = self._first_in_turn(kind.turns, change.actions[0], desired) if kind.turns is not None else None
         if kind.turns is not None and first is not None:
             self._behind.setdefault(first, set()).add(change.key)
@@ -275,7 +277,7 @@ class Reconciler:
         """What holds the change, reported when that is new, and once a day as long as it holds."""
         holds = (
             "; ".join(f"{hold.by}: {hold.reason}" for hold in change.held_by)
-            or "no action of groundstate can change what differs"
+            or "the resource differs from its document, and groundstate has no action that changes this"
         )
         now = self._context.now()
         if change.held(HoldKind.GUARD) and self._is_news(change, now):

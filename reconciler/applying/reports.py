@@ -50,7 +50,7 @@ class Reports:
             heard = rules.report(before, order, fact, detail, value, now) if before is not None else None
             if heard is None:
                 if self._news(key, fact, now):
-                    message = f"{fact}, for boot request {order}, which has ended"
+                    message = f"the agent reported `{fact}` for boot request {order}, but that boot request has ended"
                     self._events.record(key, UNEXPECTED, message, EventType.WARNING, about=(fact,))
                 return False
             if heard.facts is not before:

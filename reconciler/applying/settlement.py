@@ -91,7 +91,7 @@ def settle(
     if now < deadline(flight, resource) and not _may_be_repeated(flight, seen, now, looks=looks):
         return None
     if elsewhere:
-        why = f"is not followed any more: {KINDS[flight.key.kind].endpoint_field} now names another system"
+        why = f"is abandoned: {KINDS[flight.key.kind].endpoint_field} now names another system"
         return Settled(facts, _event(flight, now, EventReason.ACTION_ABANDONED, why, EventType.WARNING))
     return _expired(flight, seen, resource, facts, now)
 

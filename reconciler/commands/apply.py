@@ -55,16 +55,24 @@ _EXIT_CODES = {Ending.AS_DECLARED: 0, Ending.HELD: 3, Ending.UNDONE: 1}
 @option("--fail-on-unknown", is_flag=True, help="Send nothing and exit with 1 if a resource could not be read.")
 @option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--quiet", "-q", is_flag=True, help="Print the summary of the plan, and not each change.")
-@option("--concurrency", default=128, type=click.IntRange(1, 1024), help="How many BMCs are handled in parallel.")
+@option(
+    "--concurrency",
+    default=128,
+    type=click.IntRange(1, 1024),
+    help=("Maximum number of BMCs that groundstate works on at the same time."),
+)
 @option(
     "--keep-events",
     default=None,
     type=click.IntRange(30),
     metavar="DAYS",
-    help="How long the ledger is kept. The default is the daemon's last value, else 400.",
+    help="Days for which the ledger is kept. The default is the last value of the daemon, or 400.",
 )
 @option(
-    "--timeout", default=1800.0, type=click.FloatRange(1), help="Seconds after which the run ends, finished or not."
+    "--timeout",
+    default=1800.0,
+    type=click.FloatRange(1),
+    help=("End the run after this number of seconds, even if it is not finished."),
 )
 def apply_command(
     plan_or_targets: tuple[str, ...],
@@ -122,7 +130,8 @@ def _prepared(at: Workspace, asked: CommandLimits, request: PlanRequest, *, quie
     click.echo(summary_line(planned) if quiet else rendered(planned, "text"), color=on_terminal(sys.stdout))
     for key in prepared.stale:
         click.echo(
-            f"stale: {key} differs from the saved plan, so nothing is done to {key}. Run `groundstate plan` again.",
+            f"stale: the change of {key} is not the one in the saved plan any more, so it was left out. Run "
+            "`groundstate plan` again.",
             err=True,
         )
     return prepared
@@ -146,7 +155,7 @@ def _saved(arguments: tuple[str, ...]) -> Plan | None:
     try:
         return plan_from_json(Path(arguments[0]).read_bytes())
     except (OSError, ValueError) as error:
-        fail(f"{arguments[0]}: not a plan that can be applied: {error}")
+        fail(f"{arguments[0]}: this plan cannot be applied: {error}")
 
 
 def _confirm() -> None:
@@ -171,7 +180,13 @@ def _interruptible(stop: runtime.Flag, timeout: float) -> Iterator[None]:
     def say_stopping() -> None:
         end()
         if next(times) == 1:
-            click.echo("\nstopping: sent actions stay on record, and the next run observes them first", err=True)
+            click.echo(
+                (
+                    "\nstopping: the store has a record of each sent action, and the next run first observes the "
+                    "effect of these actions"
+                ),
+                err=True,
+            )
 
     def interrupt(_signal: int, _frame: object) -> None:
         if next(signals) > 1:
@@ -190,7 +205,7 @@ def _interruptible(stop: runtime.Flag, timeout: float) -> Iterator[None]:
 def _not_stopped(threads: Stacks) -> None:
     click.echo(
         "error: the run did not stop in time and ends now; sent actions stay on record, and the next run "
-        "observes them first. For a bug report, the positions of the threads:",
+        "observes them first. If you report this, include the following positions of the threads:",
         err=True,
     )
     for name, stack in threads.items():

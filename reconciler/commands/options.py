@@ -133,7 +133,10 @@ def where_options(command: F) -> F:
             ),
             option("--ipam-token", default=IPAM.token, metavar="REF", help="NetBox token, as env:NAME or file:PATH."),
             option(
-                "--ipam-ca-file", default=IPAM.ca_file, metavar="FILE", help="Trust these CAs instead of the system's."
+                "--ipam-ca-file",
+                default=IPAM.ca_file,
+                metavar="FILE",
+                help=("PEM file with the CAs to trust for NetBox, in place of the CAs of this host."),
             ),
             option(
                 "--ipam-insecure",
@@ -144,7 +147,9 @@ def where_options(command: F) -> F:
                 "--ipam-fleet",
                 default=IPAM.fleet,
                 metavar="NAME",
-                help=("Tag and owner that mark groundstate's objects in NetBox."),
+                help=(
+                    "Name of the fleet: the tag, and the first part of the owner, of groundstate's objects in NetBox."
+                ),
             ),
         )
     ):
@@ -170,19 +175,19 @@ def guard_options(command: F, *, hidden: bool = False) -> F:
                 "--max-disrupted",
                 type=limit,
                 default=str(TENTH),
-                help="Maximum number of machines of the fleet disrupted within an hour.",
+                help="Maximum number of machines of the fleet that groundstate takes down within an hour.",
             ),
             option(
                 "--max-disrupted-per-rack",
                 type=limit,
-                help="Maximum number of machines of each rack disrupted within an hour. Left out: the share of "
+                help="Maximum number of machines of each rack that groundstate takes down within an hour. Left out: the share of "
                 f"--max-disrupted, or {TENTH} where that is a number.",
             ),
             option(
                 "--max-removed",
                 type=limit,
                 default=str(TENTH),
-                help=("Maximum number of machines that may be removed from git."),
+                help=("Maximum number of machines that may be removed from git at once."),
             ),
             option(
                 "--max-unreachable",
@@ -194,8 +199,10 @@ def guard_options(command: F, *, hidden: bool = False) -> F:
                 "--max-released",
                 type=limit,
                 default=str(TENTH),
-                help="Maximum number of allocations, and of claimed machines, that are released because no document "
-                "declares them.",
+                help=(
+                    "Maximum number of allocations, and of claimed machines, that groundstate releases because "
+                    "no document declares them any more."
+                ),
             ),
             option("--allow-empty", is_flag=True, help="Allow a desired state that declares no machines."),
         )

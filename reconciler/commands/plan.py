@@ -41,8 +41,13 @@ _OF_PLAN = {"selector", "refresh", "concurrency", "full", "out", "output", "fail
 @where_options
 @guard_options
 @option("--refresh/--no-refresh", default=True, help="Observe the BMCs first, or plan from the last observations.")
-@option("--concurrency", default=64, type=click.IntRange(1, 1024), help="How many BMCs are observed in parallel.")
-@option("--full", is_flag=True, help="One entry for each resource, nothing grouped.")
+@option(
+    "--concurrency",
+    default=64,
+    type=click.IntRange(1, 1024),
+    help=("Maximum number of BMCs that groundstate observes at the same time."),
+)
+@option("--full", is_flag=True, help="Show one entry for each resource, without groups.")
 @option("--fail-on-unknown", is_flag=True, help="Exit with 1 if a resource could not be read.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan for `groundstate apply`.")
 @output_option("text", "json", "yaml", "markdown", default="text")

@@ -114,7 +114,7 @@ def _read(file: SettingsFile) -> dict[str, Any]:
     return {name.replace("-", "_"): value for name, value in values.items()}
 
 
-_AS_IT_IS = "Make the file yours (chown, chmod go-w), or name it: --config {}"
+_AS_IT_IS = "Make the file your own (chown, chmod go-w), or name the file with --config {}"
 
 
 def _distrust(opened: os.stat_result, file: SettingsFile) -> str | None:
@@ -124,13 +124,13 @@ def _distrust(opened: os.stat_result, file: SettingsFile) -> str | None:
     if os.geteuid() == 0 and caller.isascii() and caller.isdigit():
         owners.add(int(caller))
     if opened.st_uid not in owners:
-        return "it belongs to another user"
+        return "the file belongs to another user"
     others = stat.S_IWOTH if file.found else stat.S_IWOTH | stat.S_IWGRP
     if opened.st_mode & others:
-        return "others may write to it"
+        return "other users may write to the file"
     # Whoever may write there can put a link in its place, to another file of the same user.
     if not file.found and file.path.parent.stat().st_mode & others:
-        return "others may write to its folder"
+        return "other users may write to the folder of the file"
     return None
 
 
@@ -139,8 +139,8 @@ def _not_here(path: Path, names: list[str]) -> str:
     place = f"{mine} (yours), or in" if mine else "in"
     are = " and ".join(names)
     return (
-        f"{path} may not set {are}: the file belongs to the repository, and a pull request could change "
-        f"where secrets go or what guards allow. Write it in {place} "
+        f"{path} may not set {are}: the file belongs to the repository, so a pull request could change where "
+        f"secrets are sent, or what guards allow. Write the setting in {place} "
         "a file that --config or GROUNDSTATE_CONFIG names"
     )
 

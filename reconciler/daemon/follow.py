@@ -123,8 +123,8 @@ class Follower:
             why = excerpt(f"{type(error).__name__}: {error}", _LONGEST)
             self._complain(
                 EventReason.REVISION_UNREADABLE,
-                f"a defect of groundstate stopped the read of the newest revision: {why}; the revision in force stays. "
-                "Report the defect, and revert the commit if the change is urgent",
+                f"groundstate could not read the newest revision because of {why}; the revision in force stays. "
+                "Report the bug. If another change is urgent, revert the newest commit first",
                 type(error).__name__,
             )
         finally:
@@ -181,12 +181,13 @@ class Follower:
                 hint = f"groundstate rewind {sha[:10]} --reason WHY"
                 self._complain(
                     EventReason.NOT_DESCENDANT,
-                    f"{what}, which stays in force; the branch was probably reset. If that is intended, run: {hint}",
+                    f"{what}, which stays in force. The branch was probably reset by a forced push. If the reset is intended, "
+                    f"run: {hint}",
                     sha,
                 )
                 return False
             case AncestryVerdict.UNKNOWN:
-                why = f"this clone is too shallow to check that {revision} follows {last[:10]}"
+                why = f"this clone is shallow, so groundstate cannot check that {revision} follows {last[:10]}"
                 self._say(EventType.WARNING, EventReason.DESCENT_UNKNOWN, why, sha)
             case AncestryVerdict.ALLOWED if allowed is not None:
                 # Before it is in force, so that it counts once.

@@ -45,9 +45,9 @@ def _problems(
     try:
         wanted = options_of(driver)
     except Rejected as error:
-        return [Problem(UNKNOWN_DRIVER, (), f"the options cannot be checked here: {error}")]
+        return [Problem(UNKNOWN_DRIVER, (), f"spec.bmc.options cannot be checked here: {error}")]
     if wanted is None:
-        return [Problem("unknown-field", (), f"driver {driver} has no options", "", "remove options")]
+        return [Problem("unknown-field", (), f"driver {driver} has no options", "", "remove the field `options`")]
     try:
         msgspec.convert(dict(said), wanted)
     except msgspec.ValidationError:

@@ -175,7 +175,7 @@ def _unselected(
         if not part.negated and part.key not in keys:
             near = difflib.get_close_matches(part.key, sorted(keys), 1, 0.5)
             hint = f"did you mean {near[0]}?" if near else "list resources with `groundstate get`"
-            return f"-l {selector} matches nothing: no resource has a label {part.key!r}; {hint}"
+            return f"-l {selector} matches nothing: no resource has the label {part.key!r}; {hint}"
     values = {part.key: sorted({one[part.key] for one in labels if part.key in one}) for part in requirements}
     reported = "; ".join(f"{name} is {few_words(some)}" for name, some in values.items() if some)
     return f"-l {selector} matches nothing; {reported or 'list resources with `groundstate get`'}"

@@ -115,7 +115,8 @@ class PowerOn(_Action, frozen=True, tag="power-on"):
     path: ClassVar[str] = "spec.power"
     needs: ClassVar[Prerequisite | None] = Prerequisite(
         "spec.boot",
-        "without its boot override the machine would boot from another device",
+        "the boot override of the machine is held, and without the boot override the machine would boot from "
+        "another device",
         "the change continues automatically when the boot override is not held any more",
     )
     goal: ClassVar[PowerState] = PowerState.ON

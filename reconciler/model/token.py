@@ -40,7 +40,7 @@ class TokenFault(StrEnum):
     """Why a token is not taken."""
 
     UNKNOWN = "unknown"
-    PURPOSE = "for another purpose"
+    PURPOSE = "not for this request"
     REVOKED = "replaced by a newer one"
     USED = "used already"
     EXPIRED = "expired"

@@ -72,7 +72,7 @@ def trust(found: FoundBmc, way: Access, *, is_declared: bool, pins: bool = True)
     if found.trusted:
         return Trust(way.tls)
     if is_declared:
-        return Trust(way.tls, refused=f"the certificate ({found.fingerprint}) is not trusted by what tls declares")
+        return Trust(way.tls, refused=f"the certificate ({found.fingerprint}) does not match spec.bmc.tls")
     if not found.sure or found.fingerprint is None:
         why = (
             "the BMC asks for a login, but its certificate is not trusted, so nothing was sent; declare tls for the BMC"
@@ -112,4 +112,4 @@ def identify(
         found.append(FoundSystem(way.address, candidate.partition, state, inventory, own.system_id, tls))
     if failed is not None and not found:
         raise failed
-    return found, [*unread, *([f"some systems of the BMC: {listed.unread}"] if listed.unread else [])]
+    return found, [*unread, *([f"some systems of the BMC cannot be read: {listed.unread}"] if listed.unread else [])]

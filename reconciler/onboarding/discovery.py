@@ -192,7 +192,7 @@ def propose(found: Sequence[FoundSystem], known: Declared) -> tuple[list[Proposa
         name = unique_name(one, names, alone=alone)
         own = [mac for mac in _macs(one.inventory) if mac not in macs]
         notes = tuple(
-            f"MAC {mac} is left out: Machine/{macs[mac]} has the same MAC"
+            f"MAC address {mac} is left out: Machine/{macs[mac]} has the same MAC address"
             for mac in _macs(one.inventory)
             if mac in macs
         )

@@ -72,7 +72,8 @@ def declared_ranges(partitions: Iterable[Partition], port: int = HTTPS) -> tuple
             one = parse_scan_range(text, port, partition.key.name)
             if one.size > room:
                 left_out.append(
-                    f"{partition.key}: {text} has {one.size:,} addresses, but only {room:,} can still be probed"
+                    f"{partition.key}: {text} is left out: it has {one.size:,} addresses, and only {room:,} "
+                    "more can be probed"
                 )
             else:
                 ranges.append(one)

@@ -45,7 +45,7 @@ class UndeclaredMachine(msgspec.Struct, frozen=True, omit_defaults=True):
             self.parts,
         ]
         said += [f"on {', '.join(self.neighbours)}"] if self.neighbours else []
-        who = f"UUID {self.uuid or 'unknown'}, MACs {', '.join(self.macs) or 'unknown'}"
+        who = f"UUID {self.uuid or 'unknown'}, MAC addresses {', '.join(self.macs) or 'unknown'}"
         return "; ".join(filter(None, (who, *said)))
 
 

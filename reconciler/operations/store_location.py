@@ -40,9 +40,9 @@ def old_store(repo: str) -> Path:
 def move_hint(old: Path, new: Path) -> str:
     """How to bring an old store to its new place."""
     return (
-        f"the store {old} is in a folder that `git clean` deletes; the default place is {new} now. Stop "
-        f"every groundstate "
-        f"that uses it, then run: mkdir -p {new.parent.parent} && mv {old.parent} {new.parent}. "
+        f"the store {old} is in a folder that `git clean` deletes; the default place is now {new}. Stop every "
+        f"groundstate that uses the store, then run: mkdir -p {new.parent.parent} && mv {old.parent} "
+        f"{new.parent}. "
         f"Or keep using the old place with --store {old}"
     )
 

@@ -161,15 +161,14 @@ class Workspace:
             store = Store.read_only(store_url(self.where))
         except NoStore as error:
             self.note(
-                f"there is no store at {redacted(error.place)} yet, so no observation and no fact of this "
-                f"fleet is known"
+                f"there is no store at {redacted(error.place)} yet, so groundstate has no observations of this fleet"
             )
             return Store.open("sqlite://")
         if store.copied is not None:
             self.note(
-                f"the store at {store.where} is of an older groundstate (schema {store.copied}); "
-                f"groundstate reads a copy and changes nothing in the store. `groundstate apply` and "
-                f"`groundstate run` upgrade the store"
+                f"an older groundstate made the store at {store.where} (schema {store.copied}); this command "
+                "reads a copy of the store, and does not change the store. `groundstate apply` and "
+                "`groundstate run` upgrade the store"
             )
         return store
 

@@ -99,7 +99,7 @@ def _place_and_sort(
 
 MACHINE_CAPACITY = CountedGauge(
     "groundstate_machine_capacity",
-    "Machines by partition, size, and whether they can be had.",
+    "Machines by partition, by size, and by whether a claim can get them.",
     ("partition", "size", "state"),
     _place_and_sort,
 )

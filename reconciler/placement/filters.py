@@ -27,9 +27,9 @@ CODES: dict[str, tuple[str, str]] = {
     "partition": ("is in another partition", "are in other partitions"),
     "without": ("is excluded by spec.without", "are excluded by spec.without"),
     "unmanaged": ("is not Managed", "are not Managed"),
-    "size": ("is of another size", "are of another size"),
-    "labels": ("lacks a label", "lack a label"),
-    "image": ("is of a size that does not run the image", "are of sizes that do not run the image"),
+    "size": ("has another size", "have another size"),
+    "labels": ("lacks a label of the selector", "lack a label of the selector"),
+    "image": ("has a size that does not allow the image", "have sizes that do not allow the image"),
     "claimed": ("is claimed", "are claimed"),
     "project": ("belongs to a project", "belong to a project"),
     "suspend": ("is suspended", "are suspended"),
@@ -181,7 +181,9 @@ def _declared_otherwise(
     found = fleet.desired.resources.get(ResourceKey("Size", size)) if size is not None else None
     if found is not None and wanted.image is not None and not fits(found, wanted.image):
         allowed = found.spec.images[wanted.image.spec.os]
-        yield FilterReason("image", f"size {size} runs {wanted.image.spec.os} {allowed}, not {wanted.image.key.name}")
+        yield FilterReason(
+            "image", (f"size {size} allows {wanted.image.spec.os} {allowed}, but not {wanted.image.key.name}")
+        )
 
 
 def _owned(facts: MachineFacts) -> Iterator[FilterReason]:

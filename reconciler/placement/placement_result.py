@@ -62,14 +62,18 @@ def holds_before_observation(
             Hold(
                 HoldKind.BLOCKED,
                 "release",
-                "machines of the claim must be released first",
-                "continues automatically when they are wiped and free",
+                "the claim must first release machines",
+                "continues automatically when these machines are wiped and free",
             ),
         )
     leaving = [one for one in held if one.releasing and one.slot in lacks]
     if leaving and not (spec.partial and len(leaving) < len(lacks)):
-        reason = f"{named_machines(leaving)}: being released; a slot is free when its machine is wiped"
-        return (Hold(HoldKind.BLOCKED, "release", reason, "continues automatically when they are wiped and free"),)
+        reason = f"a slot is free when its machine is wiped; still being released: {named_machines(leaving)}"
+        return (
+            Hold(
+                HoldKind.BLOCKED, "release", reason, ("continues automatically when these machines are wiped and free")
+            ),
+        )
     if isinstance(image, Refusal):
         return (Hold(HoldKind.GUARD, image.by, image.reason, image.hint),)
     return ()
@@ -84,10 +88,10 @@ def shortage_hold(claim: _Claim, wanted: int, firsts: Mapping[str | None, int]) 
     where = ", ".join(spec.partitions)
     reason = f"{more_machines_words(wanted)} needed, {free:,} available in {where}"
     if away:
-        which = "named machines" if spec.machines else "in total"
+        which = "machines that spec.machines names" if spec.machines else "in total"
         reason += f"; of {every:,} {which}, {most_frequent(away)}"
     elif not every:
-        reason += "; no other machine is declared"
+        reason += "; git declares no other machine"
     part = " or set spec.partial," if free and not spec.partial else ""
     hint = (
         f"see each machine's reason with `groundstate explain-placement {name}`; add machines, "

@@ -253,5 +253,9 @@ def _tenant_limit(name: str, field: str, desired: DesiredState) -> _QuotaLimit |
 def _limit(resource: Resource[Any], path: str, most: int, field: str, whose: str) -> _QuotaLimit:
     where = stands_at(resource)
     return _QuotaLimit(
-        most, field, whose, f"{path}, {where}", f"raise {path} of {resource.key} ({where}), or remove {field}"
+        most,
+        field,
+        whose,
+        f"{path}, {where}",
+        f"raise {path} of {resource.key} ({where}), or remove some of these {field}",
     )

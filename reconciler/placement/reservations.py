@@ -16,7 +16,7 @@ from reconciler.kinds.catalogue.reservation import SizeReservationSpec
 from reconciler.kinds.catalogue.size import size_of
 from reconciler.kinds.common.machine_facts import machine_facts
 from reconciler.model.action import Bind
-from reconciler.model.counting import count_are
+from reconciler.model.counting import count
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
 from reconciler.model.plans.plan import Hold, HoldKind
@@ -165,11 +165,12 @@ def reservation_hold(
     """What is said when a machine is kept back."""
     size, partition = place
     others = stock.kept_from(project)
-    kept = ", ".join(f"{number} for {other}" for other, number in others.items())
+    kept = ", ".join(f"{number} for project {other}" for other, number in others.items())
     which = [one for one in reservations if one.spec.project in others]
     named = ", ".join(f"{one.key} ({stands_at(one)})" for one in which[:3]) + (" and more" if len(which) > 3 else "")
-    reason = f"{count_are(stock.free, 'machine')} free of size {size} in {partition}, but reservations keep {kept}"
-    hint = f"lower spec.amount of {named}, reserve machines for {project}, or add machines"
+    free = f"{count(stock.free, 'machine')} of size {size} {'is' if stock.free == 1 else 'are'} free"
+    reason = f"{free} in {partition}, but reservations keep {kept}"
+    hint = f"lower spec.amount of {named}, declare a SizeReservation for project {project}, or add machines"
     return Hold(HoldKind.GUARD, "reservation", reason, hint, Bind.path)
 
 

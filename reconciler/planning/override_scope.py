@@ -25,7 +25,7 @@ def parse_duration(text: str, most: timedelta = MAX_OVERRIDE) -> timedelta:
     """`2h`, `90m`, `1h30m`, `1d`: at most `most`. Raises ValueError saying what is accepted."""
     found = parse_duration_text(text)
     if not timedelta() < found <= most:
-        raise ValueError(f"{text!r} is out of range: give more than 0 s and at most {most.days}d")
+        raise ValueError(f"{text!r} is out of range: write a time of more than 0 s and at most {most.days}d")
     return found
 
 
@@ -33,18 +33,18 @@ def override_refusal(guard: str, *, narrowed: bool) -> str | None:
     """Why the guard cannot be overridden so, and how to proceed; None: it can."""
     built_in = BUILT_IN_GUARDS.get(guard)
     if built_in is not None and built_in.overridden is None:
-        return f"guard {guard} cannot be overridden: {built_in.instead}"
+        return f"guard {guard} cannot be overridden. Instead: {built_in.instead}"
     if declared_guard_key(guard) is not None:
         return None
     if built_in is None:
         return (
-            f"{guard!r} cannot be overridden; guards that can: {', '.join(sorted(OVERRIDABLE))}, and "
-            "declared ones (guard/NAME). "
-            "For other holds change the document; the plan says how"
+            f"{guard!r} is not a guard that can be overridden; these guards can: {', '.join(sorted(OVERRIDABLE))}, and "
+            "declared guards (guard/NAME). For other holds, the plan shows how to proceed"
         )
     if built_in.narrow and not narrowed:
         return (
-            f"guard {guard} can only be overridden for chosen machines: name them (machine/NAME) or select them with -l"
+            f"guard {guard} cannot be overridden for all machines at once: name machines (machine/NAME), or "
+            "select machines with -l"
         )
     return None
 

@@ -53,9 +53,9 @@ def _wait(path: str, goal: str, fingerprint: str, facts: ResourceFacts, now: dat
     lately = [at for at in wish.times if now - at < _AN_HOUR]
     if len(lately) >= WRITES_AN_HOUR and lately[0] + _AN_HOUR > due:
         due = lately[0] + _AN_HOUR
-        why = f"this value was sent {len(lately)} times within an hour, and changed back each time"
+        why = f"groundstate sent this value {len(lately)} times within an hour, and each time the value changed back"
     # After a clock was put back, nothing waits for longer than it could have been reported to.
     if not now < due <= now + _AN_HOUR:
         return None
-    hint = f"wait until {due:%H:%M:%S}Z for the next attempt; a different value in the document is sent at once"
+    hint = f"wait until {due:%H:%M:%S}Z for the next attempt, or declare another value, which is sent at once"
     return Hold(HoldKind.BLOCKED, "back-off", why, hint, path)

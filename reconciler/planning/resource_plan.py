@@ -159,7 +159,7 @@ def _stuck(differing: tuple[Field, ...], resource: Resource[Any], facts: Resourc
     if not facts.failures:
         return ()
     prints = {field.path: field.fingerprint(resource.spec) for field in differing}
-    hint = "change the document; groundstate tries again then, or when the BMC reports another value"
+    hint = "change the document. groundstate tries again after that, or when the BMC reports another value"
     return tuple(
         Hold(HoldKind.FAILED, path, f"{failure.reason}: {failure.message}", hint, path)
         for path, failure in facts.failures.items()
@@ -213,6 +213,7 @@ def _flying(flight: InFlight | None, now: datetime) -> tuple[Hold, ...]:
             HoldKind.IN_FLIGHT,
             flight.id,
             reason,
-            "wait: the next observation confirms the action, or the action fails at its deadline",
+            "wait: the next observations show whether the action took effect; without effect, the action fails "
+            "at its deadline",
         ),
     )

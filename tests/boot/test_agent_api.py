@@ -66,7 +66,7 @@ REFUSALS: dict[str, tuple[Any, dict[str, Any], int]] = {
     "a session's": (lambda s: s.session(), {}, 401),
     "for phoning home": (lambda s: s.issue(TokenPurpose.PHONE_HOME), {}, 401),
     "another machine": (lambda s: s.ticket()["gs.token"], registration(TWO), 403),
-    "another UUID": (lambda s: s.ticket()["gs.token"], {"uuid": UUIDS[TWO]}, 403),
+    "UUID": (lambda s: s.ticket()["gs.token"], {"uuid": UUIDS[TWO]}, 403),
     "no UUID": (lambda s: s.ticket()["gs.token"], {"uuid": ""}, 403),
     "another MAC": (lambda s: s.ticket()["gs.token"], {"macs": ["52:54:00:99:99:99"]}, 403),
     "no MAC": (lambda s: s.ticket()["gs.token"], {"macs": []}, 403),
@@ -313,7 +313,7 @@ def test_a_flood_of_refused_attempts_leaves_few_events(service: Service) -> None
     service.now += timedelta(minutes=11)
     service.call("GET", "/agent/v1/work", "gs-none")
     assert len(service.lives.turned_away) == 2
-    assert "49 more reports of this kind were left out" in service.lives.turned_away[-1][2]
+    assert "49 more reports of this kind were not recorded" in service.lives.turned_away[-1][2]
 
 
 PARTS = b'"lshw":%s,"lsblk":{"blockdevices":[]},"memory_kb":1024}}'

@@ -67,7 +67,7 @@ def test_anything_but_a_plain_address_is_refused(text: Any, why: str) -> None:
         ("10.0.0.0", "write ADDRESS/LENGTH"),
         ("10.0.0.0/024", "write ADDRESS/LENGTH"),
         ("10.0.0.0/33", "not a prefix"),
-        ("10.0.0.1/24", r"bits set beyond its length; the prefix is 10\.0\.0\.0/24"),
+        ("10.0.0.1/24", r"host bits set; the prefix is 10\.0\.0\.0/24"),
         ("2001:db8::1/64", r"the prefix is 2001:db8::/64"),
         ("fe80::%eth0/64", "write ADDRESS/LENGTH"),
         ("::ffff:10.0.0.0/120", "write IPv4 prefixes as IPv4"),

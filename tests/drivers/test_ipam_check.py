@@ -68,7 +68,10 @@ WRONG = {
     ),
     "a reserved address that is free": (
         f"INSERT INTO ipam_free (prefix, lo, hi) VALUES ({prefix('lan')}, {{192.168.0.1}}, {{192.168.0.1}})",
-        "192.168.0.1 is free, and outside of prefix 192.168.0.0/29 of network lan, or reserved in it; rebuild",
+        (
+            "192.168.0.1 is stored as free, but is outside of prefix 192.168.0.0/29 of network lan, or is reserved "
+            "there; rebuild"
+        ),
     ),
     "free intervals that touch": (
         f"INSERT INTO ipam_free (prefix, lo, hi) VALUES ({prefix('lan', 1)}, {{2001:db8::8}}, {{2001:db8::9}})",
@@ -76,15 +79,24 @@ WRONG = {
     ),
     "a reserved address that is held": (
         f"INSERT INTO ipam_allocation (owner, prefix, address) VALUES ('o', {prefix('lan')}, {{192.168.0.1}})",
-        "192.168.0.1 is held by o and outside of prefix 192.168.0.0/29 of network lan, or reserved in it; release it",
+        (
+            "192.168.0.1 is held by o, but is outside of prefix 192.168.0.0/29 of network lan, or is reserved "
+            "there; release the address"
+        ),
     ),
     "an address outside": (
         f"INSERT INTO ipam_allocation (owner, prefix, address) VALUES ('o', {prefix('lan')}, {{192.168.1.1}})",
-        "192.168.1.1 is held by o and outside of prefix 192.168.0.0/29 of network lan, or reserved in it; release it",
+        (
+            "192.168.1.1 is held by o, but is outside of prefix 192.168.0.0/29 of network lan, or is reserved "
+            "there; release the address"
+        ),
     ),
     "an address in a container": (
         f"INSERT INTO ipam_allocation (owner, prefix, address) VALUES ('o', {prefix('super')}, {{10.0.0.32}})",
-        "10.0.0.32 is held by o in prefix 10.0.0.0/24 of network super, a container; release it",
+        (
+            "10.0.0.32 is held by o in prefix 10.0.0.0/24 of network super, which is a container and must hold no "
+            "addresses; release the address"
+        ),
     ),
     "something said that cannot be read": (
         "UPDATE ipam_allocation SET about = 'nothing' WHERE owner = 'IPAddress/one'",
@@ -92,11 +104,11 @@ WRONG = {
     ),
     "free intervals in a container": (
         f"INSERT INTO ipam_free (prefix, lo, hi) VALUES ({prefix('super')}, {{10.0.0.32}}, {{10.0.0.33}})",
-        "prefix 10.0.0.0/24 of network super has free intervals, and is a container; rebuild",
+        "prefix 10.0.0.0/24 of network super is a container, but has free intervals as if it had addresses; rebuild",
     ),
     "free blocks in a plain network": (
         f"INSERT INTO ipam_block (prefix, length, lo) VALUES ({prefix('lan')}, 30, {{192.168.0.4}})",
-        "prefix 192.168.0.0/29 of network lan has free blocks, but is not a container; rebuild",
+        "prefix 192.168.0.0/29 of network lan is not a container, but has free blocks as if it were one; rebuild",
     ),
     "a lost block": (
         f"DELETE FROM ipam_block WHERE prefix = {prefix('super')} AND length = 27",
@@ -108,7 +120,10 @@ WRONG = {
     ),
     "a reserved block that is free": (
         f"INSERT INTO ipam_block (prefix, length, lo) VALUES ({prefix('super')}, 29, {{10.0.0.240}})",
-        "10.0.0.240/29 is free, and outside of prefix 10.0.0.0/24 of network super, or reserved in it; rebuild",
+        (
+            "10.0.0.240/29 is stored as free, but is outside of prefix 10.0.0.0/24 of network super, or is reserved "
+            "there; rebuild"
+        ),
     ),
     "a block of no alignment": (
         "UPDATE ipam_block SET lo = {10.0.0.24} WHERE lo = {10.0.0.16} AND length = 28",
@@ -157,7 +172,7 @@ WRONG = {
     ),
     "networks within each other": (
         "UPDATE ipam_network SET parent = 'a', container = 1 WHERE name = 'super'",
-        "network super is its own ancestor, through its parent a",
+        "network super is below itself in the tree, through its parent a",
     ),
     "a prefix of no network": (
         "DELETE FROM ipam_network WHERE name = 'b'",
@@ -177,7 +192,7 @@ WRONG = {
     ),
     "a number outside": (
         f"INSERT INTO ipam_allocation (owner, prefix, address) VALUES ('#o', {prefix('#vrf')}, {{7}})",
-        "7 is held by o and outside of pool vrf, or reserved in it; release it",
+        "7 is held by o, but is outside of pool vrf, or is reserved there; release the address",
     ),
     "a pool without numbers": (
         "DELETE FROM ipam_prefix WHERE family = 0",

@@ -513,7 +513,7 @@ def test_a_prefix_that_makes_no_sense_is_named_and_not_gone(record: dict[str, An
     with serving(Netbox(("GET /api/ipam/prefixes/", page(record)))) as ipam:
         for look in (ipam.networks, ipam.usage, lambda: ipam.network("lan")):
             with pytest.raises(
-                Unreadable, match=r"api/ipam/prefixes/7/ cannot be understood: .*; correct the object in NetBox"
+                Unreadable, match=r"api/ipam/prefixes/7/ is not valid: .*; correct the object in NetBox"
             ):
                 look()
 

@@ -200,7 +200,7 @@ def test_a_login_that_is_refused_both_ways_is_left_alone(bmc: Bmc, server: Redfi
     server.misbehave("GET", f"{ROOT}/Systems", reply(401), times=None)
     said = str(REFUSALS[refusal])
     for _ in range(5):
-        with pytest.raises(AuthenticationFailed, match="refused user or password") as raised:
+        with pytest.raises(AuthenticationFailed, match="refused the user name or the password") as raised:
             bmc.read()
         assert raised.value.retry_after is not None
         assert f"HTTP {refusal}" in str(raised.value), said

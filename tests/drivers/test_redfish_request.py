@@ -52,7 +52,7 @@ def test_the_zone_of_an_address_stays_on_this_machine() -> None:
 
 @pytest.mark.parametrize("path", ["/a b", "/a\r\nHost: b", "/a\tb", "/\u00fc", "/a\x7f"])
 def test_a_path_that_would_be_read_as_more_than_a_path_is_not_sent(path: str) -> None:
-    with pytest.raises(ValueError, match="the path has a blank"):
+    with pytest.raises(ValueError, match="the path of the request contains a space"):
         request_bytes("GET", path, {}, None)
 
 

@@ -92,7 +92,7 @@ class TestPower:
 def test_ctrl_c_says_what_is_in_flight(stories: dict[str, Told]) -> None:
     done = stories["apply interrupted"].interrupted
     assert done.code == 1
-    assert "stopping: sent actions stay on record" in done.err
+    assert "stopping: the store has a record of each sent action" in done.err
     assert "not finished: Machine/m: power-on (On)" in done.out
     assert done.out.splitlines()[-1] == "Applied: 0 of 1 as declared, 1 not finished, 1 of them in flight."
 

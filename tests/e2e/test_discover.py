@@ -106,7 +106,7 @@ def test_leases_are_looked_at_and_a_line_that_makes_no_sense_is_named(open_desk:
     port = hall.ranges[0].partition(":")[2]
     done = open_desk.run("discover", "--leases", str(file), "--port", port)
     assert list(machines(done.out)) == [ONE]
-    assert f"{file}:1: left out; 1 words" in done.err
+    assert f"{file}:1: this lease is left out: the line has 1 words" in done.err
 
 
 def test_a_lease_outside_of_declared_bmc_networks_is_not_even_asked(open_desk: Desk, hall: Hall) -> None:
@@ -119,7 +119,7 @@ def test_a_lease_outside_of_declared_bmc_networks_is_not_even_asked(open_desk: D
     before = hall.requests()
     done = open_desk.run("discover", "--leases", str(file), "--port", hall.ranges[0].partition(":")[2])
     assert (done.code, done.out) == (1, "")
-    assert "1 lease left out: not in the bmcNetworks of any partition" in done.err
+    assert "1 lease left out, because no Partition has the address in its bmcNetworks" in done.err
     assert hall.requests() == before
 
 
@@ -159,7 +159,7 @@ def test_a_certificate_that_is_not_the_declared_one_gets_no_login(desk: Desk, ha
     desk.commit(partition=[hall.partition(tls={"fingerprint": "sha256:" + "0" * 64})])
     done = desk.run("discover", hall.ranges[0])
     assert (done.code, done.out) == (1, "")
-    assert "is not trusted by what tls declares" in done.err
+    assert "does not match spec.bmc.tls" in done.err
 
 
 def test_a_login_that_is_refused_is_told_and_tried_once_a_bmc(open_desk: Desk, hall: Hall) -> None:
@@ -197,7 +197,7 @@ def test_a_host_that_is_silent_or_not_there_is_passed_over(open_desk: Desk, hall
         (["127.0.0.1", "--partition", "nowhere"], "there is no Partition nowhere; there are lab"),
         (["127.0.0.1", "--branch", "main"], "branch main is checked out"),
         (["127.0.0.1", "--branch", "x", "--out", "../x"], "a folder of the repository"),
-        (["127.0.0.1", "--push"], "--push is for --branch"),
+        (["127.0.0.1", "--push"], "--push needs --branch"),
         (["127.0.0.1", "--insecure", "--ca-file", "x"], "exclude each other"),
     ],
 )

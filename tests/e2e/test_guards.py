@@ -147,7 +147,7 @@ def test_built_in_guards_are_listed_and_explained_like_declared_ones(lab: Lab) -
     assert [row.split()[:2] for row in rows[:2]] == [["racks", "Declared"], ["another-system", "Built-in"]]
     assert "guard/mass-removal" not in lab.run("get", "-o", "name").out.lower(), "only where guards are asked for"
     described = lab.run("describe", "guard/mass-removal").out
-    assert "Holds everything while more machines than the limit were removed from git." in described
+    assert "Holds all changes if one commit removes more machines from git than the limit." in described
     assert "the limit is 10% (--max-removed)" in described
 
     lab.run("apply", "--yes", "--max-disrupted", "0")  # Nothing goes, and all are observed.

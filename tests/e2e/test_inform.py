@@ -153,7 +153,7 @@ class TestInit:
         (desk.folder / "file").touch()
         done = desk.run("init", str(desk.folder / "file" / "new"))
         assert done.code == 1
-        assert "cannot be set up" in done.err
+        assert "the repository cannot be created" in done.err
 
 
 class TestExplaining:

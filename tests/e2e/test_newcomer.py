@@ -42,7 +42,7 @@ class TestRepository:
     def test_no_such_folder(self, desk: Desk) -> None:
         refused(desk.run("plan", "--repo", "/nowhere"), "/nowhere is not a directory", "check the path")
 
-    @pytest.mark.parametrize(("ref", "said"), [("mian", "did you mean main?"), ("zzz", "known here: main")])
+    @pytest.mark.parametrize(("ref", "said"), [("mian", "did you mean main?"), ("zzz", "this repository has main")])
     def test_no_such_ref(self, fleet: Desk, ref: str, said: str) -> None:
         refused(fleet.run("plan", "--ref", ref), f"no branch, tag or commit {ref!r}", said)
 
@@ -101,7 +101,7 @@ class TestTargets:
     def test_labels_that_nothing_has_are_an_error(self, fleet: Desk, command: str) -> None:
         """A slip in a label must not read as `No changes`."""
         refused(fleet.run(command, "-l", "rack=r9"), "-l rack=r9 matches nothing; rack is r1")
-        refused(fleet.run(command, "-l", "rak=r1"), "no resource has a label 'rak'; did you mean rack?")
+        refused(fleet.run(command, "-l", "rak=r1"), "no resource has the label 'rak'; did you mean rack?")
 
 
 class TestHelp:

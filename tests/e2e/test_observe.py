@@ -21,4 +21,4 @@ def test_a_daemon_that_only_observes_sends_nothing(desk: Desk) -> None:
 def test_it_cannot_be_a_boot_service(desk: Desk) -> None:
     desk.commit(lab=[partition()])
     done = desk.run("run", "--observe", "--boot-address", "127.0.0.1", "--boot-image", str(desk.store.parent))
-    assert (done.code, "leave --boot-address out" in done.err) == (1, True), done
+    assert (done.code, "leave out --boot-address" in done.err) == (1, True), done

@@ -136,7 +136,8 @@ def test_apply_beside_the_daemon_is_refused_before_a_plan_is_shown_and_advises_n
     assert (done.code, done.out) == (1, "")
     assert "in use by groundstate run, process" in done.err
     assert (
-        "commit the change, and that daemon applies it; or stop the daemon first; `groundstate override GUARD`"
+        "commit the change, and the running daemon applies the change; or stop the daemon first. If a guard "
+        "holds the change, use `groundstate override GUARD`"
     ) in done.err
     assert "store" not in done.err.partition(";")[2]
 
@@ -167,7 +168,7 @@ class TestRefused:
         [
             (
                 ["boot-service", "--for", "1h", "--reason", "x"],
-                "cannot be overridden: network boot needs the boot service",
+                "cannot be overridden. Instead: network boot needs the boot service",
             ),
             (["disruption-budgt", "--for", "1h", "--reason", "x"], "guards that can: disruption-budget"),
             (["disruption-budget", "--reason", "x"], "say how long the override lasts"),
@@ -176,10 +177,10 @@ class TestRefused:
             (["disruption-budget", "--for", "9d", "--reason", "x"], "at most 7d"),
             (["disruption-budget", "-l", "rack=zz", "--for", "1h", "--reason", "x"], "-l rack=zz matches nothing"),
             (["disruption-budget", "machine/zz", "--for", "1h", "--reason", "x"], "no Machine is named 'zz'"),
-            (["first-sight", "--for", "1h", "--reason", "x"], "name them (machine/NAME) or select them"),
+            (["first-sight", "--for", "1h", "--reason", "x"], "name machines (machine/NAME), or select machines"),
             (["--revoke", "zz"], "does not exist yet"),
-            ([], "name a guard to override, or pass --list"),
-            (["disruption-budget", "--list"], "one of the three"),
+            ([], "give one of: the name of a guard, --list"),
+            (["disruption-budget", "--list"], "give one of: the name of a guard"),
         ],
     )
     def test_in_words(self, desk: Desk, arguments: list[str], said: str) -> None:

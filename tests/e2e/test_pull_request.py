@@ -313,7 +313,7 @@ def test_settings_that_others_may_write_are_refused(desk: Desk, where: str) -> N
     file.write_text('output = "name"\n', "utf-8")
     file.chmod(0o666)
     done = desk.run("get")
-    assert (done.code, "others may write to it" in done.err) == (1, True), done
+    assert (done.code, "other users may write to the file" in done.err) == (1, True), done
 
 
 @pytest.mark.parametrize("mode", [0o775, 0o757])
@@ -324,7 +324,7 @@ def test_one_s_own_settings_in_a_folder_that_others_may_write_are_refused(desk: 
     folder = desk.folder / "config" / "groundstate"
     folder.chmod(mode)
     done = desk.run("get")
-    assert (done.code, "others may write to its folder" in done.err) == (1, True), done
+    assert (done.code, "other users may write to the folder of the file" in done.err) == (1, True), done
     folder.chmod(0o755)
     assert desk.run("get").code == 0
 
@@ -338,6 +338,6 @@ def test_settings_of_another_user_are_refused(desk: Desk, where: str) -> None:
     file.write_text('output = "name"\n', "utf-8")
     os.chown(file, 65534, 65534)
     done = desk.run("get")
-    assert (done.code, "it belongs to another user" in done.err) == (1, True), done
+    assert (done.code, "the file belongs to another user" in done.err) == (1, True), done
     assert desk.run("get", env={"SUDO_UID": "65534"}).code == 0
     assert desk.run("--config", str(file), "get").code == 0

@@ -144,7 +144,7 @@ class TestRefused:
         desk.environment |= {"LAB_BMC_USERNAME": "operator", "LAB_BMC_PASSWORD": "no-such-password"}
         done = self.plan(desk, bmcs, system)
         assert "AuthenticationFailed" in done.out
-        assert "Check what bmc.credentialRef points to" in done.out
+        assert "Correct the credential that bmc.credentialRef names" in done.out
 
     def test_a_wrong_password_stays_out_of_the_store(self, desk: Desk, bmcs: Bmcs, system: System) -> None:
         desk.secrets.add("no-such-password")

@@ -248,7 +248,7 @@ def test_an_image_of_the_server_that_was_declared_before_goes_out_first(world: W
 def test_a_machine_that_leaves_git_with_the_image_in_is_told_so() -> None:
     facts = MachineFacts(lifecycle=LifecycleFacts(media=Inserted(URL, "1-1")))
     steps = MachineRules().removal(KindView(ResourceKey("Machine", "m1"), None, facts, {}))
-    assert steps.actions[-1].reason.endswith(f"{URL} stays in its virtual drive")
+    assert steps.actions[-1].reason.endswith(f"{URL} stays in the virtual drive of the BMC")
 
 
 FORMS = {

@@ -91,7 +91,7 @@ def test_each_part_of_the_way_in_is_seen_in_every_view(before: DesiredState, aft
     assert told in access_words(plan.access[0])
     for view in (render_text(plan), render_text(plan, full=True), render_markdown(plan)):
         assert told in view
-        assert "Access that is not in force yet: logins go there (1)" in view
+        assert "Changed access: after apply, logins are sent to these addresses (1)" in view
     assert plan_from_json(render_json(plan).encode()) == plan
     [form] = json.loads(render_json(plan))["access"]
     assert form["key"] == {"kind": "Machine", "name": "m1"}
@@ -128,7 +128,7 @@ def test_a_first_plan_has_a_line_for_each_machine_that_is_like_no_other() -> Non
     """Whatever its pin is; it said so in six lines each."""
     plan = plan_of(None, fleet(m1={}, m2={"driver": "other"}, m3={"tls": TlsSpec(insecure=True)}))
     lines = render_text(plan).splitlines()
-    at = lines.index("Access that is not in force yet: logins go there (3)")
+    at = lines.index("Changed access: after apply, logins are sent to these addresses (3)")
     assert lines[at + 1].startswith("  This store records no earlier logins")
     assert [line.partition("  ")[2].split("  ")[0] for line in lines[at + 2 : at + 5]] == [
         "+ Machine m1",

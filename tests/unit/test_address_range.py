@@ -33,7 +33,7 @@ BAD = {
     "10.0.0.1-10.0.0.2-10.0.0.3": "not an IPv4 or IPv6 address",
     "fe80::1%eth0": "not an IPv4 or IPv6 address",
     "10.0.0.9-10.0.0.1": "the last address comes before the first",
-    "10.0.0.1-::1": "the first and the last address are of different families",
+    "10.0.0.1-::1": "one address is IPv4 and the other is IPv6",
     "10.0.0.1/24": "the prefix is 10.0.0.0/24",
     "10.0.0.0/33": "not the length of an IPv4 prefix",
     "10.0.0.0/": "not the length of an IPv4 prefix",

@@ -142,7 +142,12 @@ def test_a_billion_laughs_is_refused_where_the_first_anchor_stands() -> None:
     levels = "\n".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 10))
     (document,) = read_documents(f"l0: &l0 [lol]\n{levels}")
     assert document.faults[0] == YamlFault(
-        "yaml-anchor", 1, 5, "an anchor (&'l0')", "each document must be readable on its own", "remove it"
+        "yaml-anchor",
+        1,
+        5,
+        "an anchor (&'l0')",
+        ("groundstate accepts neither anchors nor aliases, so that each part can be read alone"),
+        "remove the anchor",
     )
 
 
@@ -177,7 +182,7 @@ def test_broken_documents_without_end_are_not_read_without_end() -> None:
 def test_faults_have_the_place_of_what_is_at_fault() -> None:
     (document,) = read_documents("# c\na:\n  b: 1\n  c: 2\n  b: 3\n", positions=True)
     (fault,) = document.faults
-    assert (fault.line, fault.column, fault.why) == (5, 3, "the mapping has the key already, on line 3")
+    assert (fault.line, fault.column, fault.why) == (5, 3, "the same key is on line 3")
 
 
 def test_every_key_and_value_has_its_place_when_asked_for() -> None:
@@ -194,8 +199,8 @@ def test_every_key_and_value_has_its_place_when_asked_for() -> None:
     [
         (b"a: caf\xe9\n", "the file is not UTF-8: byte 0xe9"),
         ("a: 1".encode("utf-16"), "the file is UTF-16"),
-        ("a: 1".encode("utf-16-be"), "the file holds a NUL character"),
-        (b"a: b\0c", "the file holds a NUL character"),
+        ("a: 1".encode("utf-16-be"), "the file contains a NUL character"),
+        (b"a: b\0c", "the file contains a NUL character"),
         (b"a: \xed\xa0\x80", "the file is not UTF-8: byte 0xed"),
     ],
 )

@@ -144,7 +144,7 @@ def test_other_addresses_are_others(other: str) -> None:
 def test_a_mac_belongs_to_one_machine_however_it_is_spelled(spelled: str) -> None:
     macs = f'  macs: ["{spelled}"]\n', '  macs: ["52:54:00:00:00:02", "52:54:00:aa:00:01"]\n'
     found = said(PARTITION, machine("m1", "a", macs[0]), machine("m2", "b", macs[1]))
-    assert found == ["c.yaml:9:31 duplicate-mac: 52:54:00:aa:00:01 is already a MAC address of Machine/m1"]
+    assert found == ["c.yaml:9:31 duplicate-mac: Machine/m1 also has the MAC address 52:54:00:aa:00:01"]
 
 
 def test_a_mac_twice_in_one_machine_is_told_too() -> None:
@@ -268,12 +268,12 @@ class TestRenamedFrom:
     @pytest.mark.parametrize(
         ("documents", "summary"),
         [
-            ((("new", "new"),), "IPAddress/new names itself in renamedFrom"),
+            ((("new", "new"),), "IPAddress/new names itself in spec.renamedFrom"),
             (
                 (("new", "old"), ("old", "[]")),
-                "IPAddress/new names IPAddress/old in renamedFrom, but IPAddress/old is still declared",
+                "IPAddress/new names IPAddress/old in spec.renamedFrom, but IPAddress/old is still declared",
             ),
-            ((("a", "old"), ("b", "[older, old]")), "IPAddress/a also names IPAddress/old in renamedFrom"),
+            ((("a", "old"), ("b", "[older, old]")), "IPAddress/a also names IPAddress/old in spec.renamedFrom"),
         ],
     )
     def test_one_that_is_there_or_is_named_by_two_is_refused(

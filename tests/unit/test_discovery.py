@@ -127,7 +127,7 @@ def test_a_mac_address_that_another_machine_has_is_left_out_and_told() -> None:
     one, two = "52:54:00:00:00:01", "52:54:00:00:00:02"
     (first, second), _ = propose([found(1, (one, one), serial="a"), found(2, (one, two), serial="b")], NOBODY)
     assert (first.document["spec"]["macs"], second.document["spec"]["macs"]) == ([one], [two])
-    assert second.notes == (f"MAC {one} is left out: Machine/a has the same MAC",)
+    assert second.notes == (f"MAC address {one} is left out: Machine/a has the same MAC address",)
 
 
 def test_where_the_bmc_does_not_say_who_made_the_machine_its_network_cards_do() -> None:

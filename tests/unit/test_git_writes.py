@@ -169,7 +169,7 @@ def test_a_home_without_a_name_is_refused_in_words(fleet: Git, person: Path) -> 
 
 def test_a_repository_without_a_commit_is_refused_with_what_to_do(tmp_path: Path, person: Path) -> None:
     begin_repository(tmp_path / "new")
-    with pytest.raises(SourceError, match=r"HEAD is no commit here; .*commit once first"):
+    with pytest.raises(SourceError, match=r"HEAD is not a commit of this repository; .*commit once first"):
         commit_on_branch(tmp_path / "new", "found", "HEAD", FILES, "Add it\n")
 
 

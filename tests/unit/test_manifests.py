@@ -196,7 +196,7 @@ WHOLE = (
         (WHOLE + WHOLE, "7:1 a second document begins here: write `---` on a line of its own before it"),
         (
             WHOLE.replace("  bmc", "<<<<<<< HEAD\n  bmc") + "=======\n>>>>>>> other\n",
-            "6:1 a conflict marker: keep what is right of both sides, and remove the lines of the markers",
+            "6:1 a conflict marker: keep the right lines of both sides, and remove the lines with the markers",
         ),
         (
             WHOLE + "  shutdown: {timeoutSeconds: 10m}\n",
@@ -204,15 +204,15 @@ WHOLE = (
         ),
         (
             "services:\n  web: {}\n",
-            "1:1 the document is not one of groundstate: apiVersion and kind are missing: --path",
+            "1:1 this is not a groundstate document: apiVersion and kind are missing: --path",
         ),
         (
             "apiVersion: v1\nkind: ConfigMap\n",
-            "1:13 the document is not one of groundstate: apiVersion is 'v1': --path",
+            "1:13 this is not a groundstate document: apiVersion is 'v1': --path",
         ),
         (
             WHOLE.replace("address: m1", "address: m1, password: hunter2"),
-            "6:22 'password' does not belong into a document, as no login does: the settings file",
+            "6:22 'password' must not be in a document: git must hold no login: the settings file",
         ),
     ],
     ids=["pasted twice", "a merge", "a time span", "compose", "kubernetes", "a password"],

@@ -129,11 +129,11 @@ class TestWhatIsAccepted:
     @pytest.mark.parametrize(
         ("guard", "said"),
         [
-            ("boot-service", "cannot be overridden: network boot needs the boot service"),
-            ("running", "cannot be overridden: power the machine off"),
-            ("quota", "cannot be overridden; guards that can: disruption-budget"),
-            ("budget", "cannot be overridden; guards that can: disruption-budget"),
-            ("first-sight", "for chosen machines"),
+            ("boot-service", "cannot be overridden. Instead: network boot needs the boot service"),
+            ("running", "cannot be overridden. Instead: power the machine off"),
+            ("quota", "is not a guard that can be overridden; these guards can: disruption-budget"),
+            ("budget", "is not a guard that can be overridden; these guards can: disruption-budget"),
+            ("first-sight", "cannot be overridden for all machines at once"),
         ],
     )
     def test_guards_that_cannot(self, guard: str, said: str) -> None:

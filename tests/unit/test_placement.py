@@ -139,7 +139,9 @@ CASES = {
     "unmanaged": Case(spec={"lifecycle": LifecycleSpec(mode=Mode.OBSERVE)}, said="lifecycle.mode is not Managed"),
     "size": Case(spec={"size": None}, said="size unknown"),
     "labels": Case(claim={"selector": {"role": "web"}}, said="no label role"),
-    "image": Case(spec={"size": "old"}, claim={"size": "old"}, said="size old runs debian < 12, not debian-12.0.1"),
+    "image": Case(
+        spec={"size": "old"}, claim={"size": "old"}, said=("size old allows debian < 12, but not debian-12.0.1")
+    ),
     "claimed": Case(facts=of("db", 2, leaving=True), said="MachineClaim/db, slot 2, being released"),
     "project": Case(facts=msgspec.structs.replace(READY, project="ware"), said="belongs to project ware"),
     "suspend": Case(spec={"suspend": Pause(reason="sold")}, said="suspend: sold"),

@@ -174,7 +174,8 @@ def test_a_head_that_has_no_commits_beside_branches_that_have(repository: Git) -
 
 
 @pytest.mark.parametrize(
-    ("ref", "hint"), [("mian", "did you mean main?"), ("zzz", "known here: main"), ("--help", "known")]
+    ("ref", "hint"),
+    [("mian", "did you mean main?"), ("zzz", "this repository has main"), ("--help", "this repository has")],
 )
 def test_an_unknown_ref_names_the_nearest(repository: Git, ref: str, hint: str) -> None:
     error = why_not(open_source(repository.folder, ref).snapshot)

@@ -76,7 +76,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     def limit(connection: sqlite3.Connection, *_: object) -> None:
         connection.execute("PRAGMA max_page_count = 1")
 
-    with pytest.raises(StoreError, match="the disk is full; free some space"):
+    with pytest.raises(StoreError, match="the disk is full; nothing was changed"):
         store.put_meta("big", "x" * 1_000_000)
     store.close()
     reopened = Store.open(url)

@@ -99,7 +99,7 @@ def test_a_role_with_select_alone_reads_a_store_in_postgresql(empty_postgresql_u
     assert [entry.event.reason for entry in reader.events()] == ["PauseBegan"]
     assert reader.mark()
     refused = Store.open(url)
-    with pytest.raises(StoreError, match="the database role may not do this"):
+    with pytest.raises(StoreError, match="the database role lacks a permission"):
         refused.pauses.add(ONE)
     for one in (store, reader, refused):
         one.close()

@@ -143,7 +143,8 @@ class _Partial:
 
     def _lacks(self, what: str) -> Unsupported:
         return Unsupported(
-            f"driver {self._driver} does not support {what}; use another driver, or remove the fields that need {what}"
+            f"driver {self._driver} does not support {what}; use another driver, or remove from the document "
+            f"the fields that need {what}"
         )
 
 

@@ -101,7 +101,7 @@ class RedfishDriver:
             return list_systems(connector).listed
         except _NONSENSE as error:
             raise Unreachable(
-                f"{connector.url}: the list of systems cannot be understood: {type(error).__name__}"
+                f"{connector.url}: the list of systems is not valid Redfish: {type(error).__name__}"
             ) from error
 
     def _connector(self, endpoint: Endpoint) -> OneShotConnector:
@@ -286,7 +286,8 @@ class RedfishSystem:
     def _must_be_allowed(self, name: str, value: StrEnum | None, allowed: tuple[StrEnum, ...] | None) -> None:
         if value is not None and allowed is not None and value not in allowed:
             raise Unsupported(
-                f"{self._connector.url}: BMC offers no {name} {value}, only {', '.join(allowed) or 'unknown ones'}"
+                f"{self._connector.url}: BMC does not offer {name} {value}; it offers "
+                f"{', '.join(allowed) or 'unknown values'}"
             )
 
     @contextmanager
@@ -298,7 +299,7 @@ class RedfishSystem:
             raise
         except _NONSENSE as error:
             why = excerpt(str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}", 400)
-            raise Unreachable(f"{self._connector.url}: the answer cannot be understood: {why}") from error
+            raise Unreachable(f"{self._connector.url}: the answer is not valid Redfish: {why}") from error
 
     def _look(self) -> ParsedSystem:
         return self._parsed(*self._get())

@@ -54,7 +54,7 @@ def list_systems(connector: OneShotConnector) -> SystemList:
         except (DriverError, ValueError, PartUnreadable) as error:
             if len(read) == 1 or not can_go_on(error):
                 raise
-            why = str(error) if isinstance(error, DriverError) else f"{connector.url}: a page cannot be understood"
+            why = str(error) if isinstance(error, DriverError) else f"{connector.url}: a page is not valid Redfish"
             unread = Unreachable(f"{why} (a page of the list of systems)")
             break
         listed += members
@@ -103,7 +103,7 @@ def find_system(connector: OneShotConnector, system_id: str | None) -> str:
                 raise
             unread = unread or error
         except ValueError as error:
-            unread = unread or Unreachable(f"{connector.url}: {path} cannot be understood: {error}")
+            unread = unread or Unreachable(f"{connector.url}: {path} is not valid Redfish: {error}")
     if unread is None and not found.paths:
         unread = Unreachable(f"{connector.url}: BMC lists no system just now; it may still be starting")
     if unread is not None:

@@ -76,7 +76,7 @@ def to_insert(drives: tuple[Drive, ...], url: str) -> Request:
         raise Unsupported("BMC has no virtual drive for CD images")
     free = next((drive for drive in drives if drive.image is None), None)
     if free is None:
-        raise Rejected(f"no virtual drive is free; inserted are {', '.join(media_of(drives))}; eject one")
+        raise Rejected(f"all virtual drives are in use, with {', '.join(media_of(drives))}; eject one of these images")
     if free.insert is None:
         return Request("PATCH", free.path, {"Image": url, "Inserted": True, "WriteProtected": True})
     return Request("POST", free.insert, {"Image": url})

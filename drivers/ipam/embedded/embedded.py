@@ -108,7 +108,7 @@ class EmbeddedIpam:
         with self._database.transaction() as run:
             statement = "UPDATE ipam_allocation SET about = ? WHERE owner = ? RETURNING owner"
             if not run(statement, _text(about), owner).fetchall():
-                raise Conflict(f"{owner} holds no address to describe; acquire one first")
+                raise Conflict(f"{owner} holds no address, so there is nothing to describe; acquire an address first")
 
     def transfer(self, owner: str, to: str) -> None:
         """See Ipam."""
@@ -119,7 +119,10 @@ class EmbeddedIpam:
         with self._database.transaction() as run:
             there = [one for (one,) in run("SELECT owner FROM ipam_allocation WHERE owner IN (?, ?)", owner, to)]
             if len(there) > 1:
-                raise Conflict(f"{to} holds an address already, and cannot have that of {owner} too; release one first")
+                raise Conflict(
+                    f"{to} already holds an address, so it cannot take over the address of {owner}; release one "
+                    "of the two addresses first"
+                )
             run("UPDATE ipam_allocation SET owner = ? WHERE owner = ?", to, owner)
 
     def release(self, owner: str) -> None:
@@ -185,7 +188,8 @@ class EmbeddedIpam:
             return Rejected(f"network {network} is not in the IPAM; create the network first")
         if found.network.container:
             return Rejected(
-                f"network {network} is a container for child prefixes, so no addresses are acquired from it"
+                f"network {network} is a container for child prefixes and has no addresses; acquire an address "
+                "from one of its children"
             )
         blocks = [row.block for row in found.rows if family in (None, row.block.family)]
         prefixes = ", ".join(block.cidr for block in blocks) or "none"

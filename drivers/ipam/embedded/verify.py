@@ -121,8 +121,8 @@ def _tree(networks: dict[str, IpamNetwork]) -> Iterator[str]:
             continue
         if not parent.container:
             yield (
-                f"network {name} is a child of {network.parent}, which is not a container; delete the network, or "
-                f"give it another parent"
+                f"network {name} is a child of {network.parent}, which is not a container; delete the network, "
+                "or give the network another parent"
             )
         if parent.namespace != network.namespace:
             yield (
@@ -134,7 +134,10 @@ def _tree(networks: dict[str, IpamNetwork]) -> Iterator[str]:
             seen.add(above.parent)
             above = networks[above.parent]
         if above.parent == name:
-            yield f"network {name} is its own ancestor, through its parent {network.parent}; give it another parent"
+            yield (
+                f"network {name} is below itself in the tree, through its parent {network.parent}; give the "
+                "network another parent"
+            )
 
 
 def _read(run: Run, networks: dict[str, IpamNetwork], wrong: list[str]) -> list[Stored]:
@@ -164,7 +167,10 @@ def _read(run: Run, networks: dict[str, IpamNetwork], wrong: list[str]) -> list[
         if one := of("allocations", prefix):
             one.held.append((int.from_bytes(address), owner))
         if about is not None and not _readable(about):
-            wrong.append(f"the description of the address of {owner} cannot be read ({about!r}); describe it again")
+            wrong.append(
+                f"the description of the address of {owner} cannot be read ({about!r}); apply the document of "
+                "the owner again"
+            )
     for (what, prefix), count in sorted(lost.items()):
         wrong.append(
             f"{count} {what} refer to prefix row {prefix}, which does not exist; restore the store from a backup"
@@ -216,14 +222,16 @@ def _scopes(networks: dict[str, IpamNetwork], prefixes: Sequence[Stored]) -> Ite
             yield f"{one.name} belongs to a network that does not exist; restore the store from a backup"
         elif one.family == 0:
             if one.scope != one.network or not one.network.startswith("#") or pools.count(one.network) > 1:
-                yield f"{one.name} is not a single row of its own; restore the store from a backup"
+                yield f"{one.name} is stored in more than one row; restore the store from a backup"
         elif one.scope != scope_of(networks[one.network]):
             yield f"{one.name} is in scope {one.scope!r}, not {scope_of(networks[one.network])!r}; {REBUILD}"
         if one.family != 0:
             spans[one.scope].append((one.block.lo, one.block.hi, one.name))
     for scope in sorted(spans):
         for one, other in _overlapping(spans[scope]):
-            yield f"{one} overlaps {other}, in one scope; delete one of the networks, or change its prefixes"
+            yield (
+                f"{one} overlaps {other} in the same namespace; delete one of the two networks, or change its prefixes"
+            )
     yield from (
         f"pool {name[1:]} has no row of numbers; apply the document again"
         for name in networks
@@ -254,7 +262,7 @@ def _near(places: Sequence[Interval], lo: int) -> Iterable[Interval]:
 def _plain(one: Stored) -> Iterator[str]:
     """What is free and held is together what may be handed out, and each address is there once."""
     if one.blocks:
-        yield f"{one.name} has free blocks, but is not a container; {REBUILD}"
+        yield f"{one.name} is not a container, but has free blocks as if it were one; {REBUILD}"
     held = sorted((address, address, f"held by {_owner(one, owner)}") for address, owner in one.held)
     free = sorted((lo, hi, "free") for lo, hi in one.free)
     yield from _free(one, free, joined((lo, hi) for lo, hi in one.free))
@@ -263,16 +271,19 @@ def _plain(one: Stored) -> Iterator[str]:
             yield f"{_text(one, lo)} of {one.name} is {first} and {second}; {REBUILD}"
     for lo, hi, who in held:
         if subtract([(lo, hi)], one.block.usable):
-            yield f"{_text(one, lo)} is {who} and outside of {one.name}, or reserved in it; release it"
+            yield f"{_text(one, lo)} is {who}, but is outside of {one.name}, or is reserved there; release the address"
     yield from _lost(one, [*held, *free])
 
 
 def _container(one: Stored, children: Sequence[_Span]) -> Iterator[str]:
     """Free blocks and children make up the container, and no two free blocks are one."""
     if one.free:
-        yield f"{one.name} has free intervals, and is a container; {REBUILD}"
+        yield f"{one.name} is a container, but has free intervals as if it had addresses; {REBUILD}"
     for address, owner in sorted(one.held)[:MAX_NAMED]:
-        yield f"{_text(one, address)} is held by {_owner(one, owner)} in {one.name}, a container; release it"
+        yield (
+            f"{_text(one, address)} is held by {_owner(one, owner)} in {one.name}, which is a container and "
+            "must hold no addresses; release the address"
+        )
     bits = BITS[one.family]
     odd = [(length, lo) for length, lo in one.blocks if not 0 <= length <= bits or lo % (1 << bits - length)]
     for length, lo in sorted(odd)[:MAX_NAMED]:
@@ -301,7 +312,7 @@ def _free(one: Stored, free: Sequence[_Span], parts: Sequence[Interval]) -> Iter
         if lo <= after <= hi + 1:
             yield f"free intervals of {one.name} touch or overlap at {_text(one, after)}; {REBUILD}"
     for lo, hi in subtract(parts, one.block.usable)[:MAX_NAMED]:
-        yield f"{_part(one, lo, hi)} is free, and outside of {one.name}, or reserved in it; {REBUILD}"
+        yield f"{_part(one, lo, hi)} is stored as free, but is outside of {one.name}, or is reserved there; {REBUILD}"
 
 
 def _lost(one: Stored, spans: Iterable[_Span]) -> Iterator[str]:

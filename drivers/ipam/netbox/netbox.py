@@ -153,7 +153,7 @@ class NetboxIpam:
         """See Ipam. Raises Busy when somebody changes it at the same time."""
         row = self._held(owner)
         if row is None:
-            raise Conflict(f"{owner} holds no address to describe; acquire one first")
+            raise Conflict(f"{owner} holds no address, so there is nothing to describe; acquire an address first")
         if row.about == about:
             return
         tenant = self._records.tenants([about.project])[about.project]
@@ -181,7 +181,10 @@ class NetboxIpam:
         if row is None or owner == to:
             return
         if self._held(to) is not None:
-            raise Conflict(f"{to} holds an address already, and cannot have that of {owner} too; release one first")
+            raise Conflict(
+                f"{to} already holds an address, so it cannot take over the address of {owner}; release one of "
+                "the two addresses first"
+            )
         path = f"{ADDRESSES}{row.id}/"
         etag = self._still_ours(path, owner)
         try:

@@ -230,8 +230,8 @@ def _checked(ask: AddressRequest, row: AddressRow) -> Answered:
     """What the owner holds, when it is what it asks for."""
     if not row.tagged:
         return Conflict(
-            f"{ask.owner} has {text_of(row.number)} in NetBox ({row.url}), but the object lost its tag; add the tag "
-            "again, or clear the owner"
+            f"{ask.owner} has {text_of(row.number)} in NetBox ({row.url}), but the object does not have the tag "
+            "of groundstate any more; add the tag again, or clear the owner"
         )
     wrong = ask.number not in (None, row.number) or ask.family not in (None, family_of_number(row.number))
     if row.network != ask.network or wrong:

@@ -35,14 +35,14 @@ def _half_marked(records: Records) -> Iterator[str]:
         for record in tagged:
             if records.owner_of(record) is None:
                 yield (
-                    f"{_named(record)} has the tag {records.fleet} and no owner of that fleet in {OWNER}; "
-                    f"groundstate ignores the object; remove the tag"
+                    f"{_named(record)} has the tag {records.fleet}, but no owner of that fleet in {OWNER}; "
+                    "groundstate ignores the object. Remove the tag"
                 )
         for record in records.wire.all(path, **{f"cf_{OWNER}__isw": f"{records.fleet}:"}):
             if records.owner_of(record) is not None and not records.is_tagged(record):
                 yield (
-                    f"{_named(record)} has the owner {records.owner_of(record)} and not the tag {records.fleet}; "
-                    f"groundstate ignores the object; add the tag, or clear {OWNER}"
+                    f"{_named(record)} has the owner {records.owner_of(record)}, but not the tag "
+                    f"{records.fleet}; groundstate ignores the object. Add the tag, or clear {OWNER}"
                 )
 
 
@@ -63,7 +63,7 @@ def _of_prefixes(rows: Sequence[PrefixRow]) -> Iterator[str]:
         if missing:
             yield (
                 f"{', '.join(sorted(missing))} of {row.block.cidr} is reserved in network {row.network}, and NetBox "
-                "has no IP range there that is marked as populated; put the network again"
+                "has no IP range there that is marked as populated; apply the document of the network again"
             )
 
 
@@ -75,7 +75,10 @@ def _of_networks(view: NetboxView) -> Iterator[str]:
         for one, other in combinations(rows[:1] + rows[-1:], 2):
             said = [(r.parent, r.vrf, r.container, r.shared, r.project) for r in (one, other)]
             if said[0] != said[1]:
-                yield f"the prefixes of network {name} ({one.url}, {other.url}) do not agree; put the network again"
+                yield (
+                    f"the prefixes of network {name} ({one.url}, {other.url}) do not agree; apply the document "
+                    "of the network again"
+                )
         yield from _of_child(view, name, rows)
 
 
@@ -87,8 +90,8 @@ def _of_child(view: NetboxView, name: str, rows: Sequence[PrefixRow]) -> Iterato
     for row in rows:
         if not any(a.vrf == row.vrf and a.block.lo <= row.block.lo and row.block.hi <= a.block.hi for a in above):
             yield (
-                f"{row.block.cidr} of network {name} ({row.url}) is not within its parent {parent}; put the parent as "
-                "it was, or give the network another prefix"
+                f"{row.block.cidr} of network {name} ({row.url}) is not within its parent {parent}; change the "
+                "parent back, or give the network another prefix"
             )
 
 
@@ -99,9 +102,9 @@ def _of_addresses(view: NetboxView, held: Sequence[AddressRow]) -> Iterator[str]
         owner = str(row.owner)
         what = f"{text_of(row.number)} of {owner} ({row.url})"
         if (twin := owners.setdefault(owner, row)) is not row:
-            yield f"{what}: the owner has {text_of(twin.number)} ({twin.url}) too; delete one"
+            yield f"{what}: the same owner also has {text_of(twin.number)} ({twin.url}); delete one of the two objects"
         if (twin := places.setdefault((row.vrf, row.number), row)) is not row:
-            yield f"{what}: {twin.owner} has the same address ({twin.url}); release one of them"
+            yield f"{what}: {twin.owner} has the same address ({twin.url}); release one of the two"
         mine = view.of(row.network)
         around = next((p for p in mine if p.vrf == row.vrf and p.block.lo <= row.number <= p.block.hi), None)
         if around is None:
@@ -110,9 +113,12 @@ def _of_addresses(view: NetboxView, held: Sequence[AddressRow]) -> Iterator[str]
                 f"release the address"
             )
         elif around.container:
-            yield f"{what} is in network {row.network}, a container, which holds no addresses; release it"
+            yield (
+                f"{what} is in network {row.network}, which is a container and must hold no addresses; release "
+                "the address"
+            )
         elif subtract([(row.number, row.number)], around.declared.usable):
-            yield f"{what} is reserved in network {row.network}; release it, or reserve less"
+            yield f"{what} is reserved in network {row.network}; release the address, or reserve fewer addresses"
 
 
 def _named(record: dict[str, object]) -> str:

@@ -51,19 +51,22 @@ FIELDS: dict[str, Record] = {
         "label": "groundstate owner",
         "type": "text",
         "unique": True,
-        "description": "FLEET:OWNER, by which groundstate knows its objects. Set by groundstate; clear to disown.",
+        "description": (
+            "FLEET:OWNER, by which groundstate recognizes its objects. groundstate sets this field. To take the "
+            "object away from groundstate, clear the field and remove the tag."
+        ),
     },
     NETWORK: {
         "label": "groundstate network",
         "type": "text",
         "unique": False,
-        "description": "The groundstate Network that this belongs to. Set by groundstate.",
+        "description": "The groundstate Network to which the object belongs. groundstate sets this field.",
     },
     DATA: {
         "label": "groundstate data",
         "type": "json",
         "unique": False,
-        "description": "More data of groundstate about this object. Set by groundstate.",
+        "description": "More data of groundstate about the object. groundstate sets this field.",
     },
 }
 OBJECT_TYPES = ("ipam.prefix", "ipam.iprange", "ipam.ipaddress")
@@ -79,7 +82,9 @@ class Records:
 
     def __init__(self, wire: NetboxConnection, fleet: str) -> None:
         if not _FLEET.match(fleet):
-            raise Rejected(f"--ipam-fleet {fleet!r}: a fleet's name is up to 50 of a-z, 0-9 and - in between")
+            raise Rejected(
+                f"--ipam-fleet {fleet!r}: the name of a fleet has at most 50 characters: a-z, 0-9, and - between them"
+            )
         self.wire, self.fleet = wire, fleet
         self._lock = scheduling.lock()
         self._is_set_up = False
@@ -145,8 +150,8 @@ class Records:
             where = clean(page_url(record) or f"{self.wire.url}/api/{path}{record.get('id')}/")
             why = f"the object has no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
             raise Unreadable(
-                f"NetBox's {excerpt(where, 200)} cannot be understood: {excerpt(why, 200)}; correct the "
-                f"object in NetBox, or remove the tag {self.fleet}"
+                f"the NetBox object {excerpt(where, 200)} is not valid: {excerpt(why, 200)}; correct the object "
+                f"in NetBox, or remove the tag {self.fleet} from it"
             ) from None
 
     def _address(self, record: Mapping[str, Any]) -> AddressRow:
@@ -291,7 +296,7 @@ class Records:
             else:
                 self._refuse_other(found, field)
         if not self.wire.all("extras/tags/", slug=self.fleet):
-            about = "Made by groundstate, and changed and deleted by it"
+            about = "groundstate created this object, and changes and deletes it"
             self._make("extras/tags/", {"name": self.fleet, "slug": self.fleet, "description": about})
 
     def _refuse_other(self, found: Record, field: Record) -> None:

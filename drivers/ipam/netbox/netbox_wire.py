@@ -86,7 +86,7 @@ class NetboxConnection:
             page, more = self._page(path, {**filters, "id__gt": last, "ordering": "id", "limit": PAGE})
             found += page
             if page and page[-1]["id"] <= last:
-                raise Unreachable(f"{self.url}: the pages of {path} repeat: the ids do not ascend")
+                raise Unreachable(f"{self.url}: the pages of the list {path} are not in order: the ids do not ascend")
             last = page[-1]["id"] if page else last
         return found
 
@@ -182,12 +182,14 @@ class NetboxConnection:
             )
         if status == HTTPStatus.FORBIDDEN:
             return AuthenticationFailed(
-                f"{words}; the user of the token may not do this; grant the permission in NetBox"
+                f"{words}; the user of the token lacks a permission; grant the permission in NetBox"
             )
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             return Busy(words, retry_after=_seconds(reply.headers.get("Retry-After")))
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-            return Unreachable(f"{words}; NetBox redirects elsewhere; correct --ipam-url, or the proxy in between")
+            return Unreachable(
+                f"{words}; the server redirects to another URL; correct --ipam-url, or the proxy before NetBox"
+            )
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or body is None:
             return Unreachable(words, maybe_sent=wrote)
         return NetboxRefused(words, status, body)
@@ -347,7 +349,7 @@ def _told(status: int, body: object) -> str:
     except ValueError:
         phrase = ""
     if body is None:
-        return f"{status} {phrase}, with a text that is not from NetBox"
+        return f"HTTP {status} {phrase}, in a form that is not from NetBox"
     return f"{status} {phrase}: {netbox_words(body)}"
 
 
@@ -392,7 +394,10 @@ def _words_of(error: Exception) -> str:
         return f"no connection: {str(reason).rpartition(': ')[2]}"
     if _DISTRUST in text:
         why = text.partition(f"{_DISTRUST}] certificate verify failed: ")[2].partition(" (_ssl")[0]
-        return f"the certificate is not trusted: {why}; name the file of the CA that signed it with --ipam-ca-file"
+        return (
+            f"the certificate is not trusted: {why}; with --ipam-ca-file, name the file of the CA that signed "
+            "the certificate"
+        )
     if isinstance(error, requests.ConnectionError | HTTPError):
         return "NetBox closed the connection before the answer was complete"
     if isinstance(error, NONSENSE) and not isinstance(error, ValueError):

@@ -154,8 +154,8 @@ class NetworkWrites:
                 if made:
                     self._records.wire.delete(PREFIXES, [{"id": id_} for id_ in made])
                 raise Busy(
-                    f"network {name}: {other.network} took {other.block.cidr} at the same time, and the two "
-                    f"prefixes overlap; nothing was kept of {block.cidr}; groundstate tries again"
+                    f"network {name}: network {other.network} acquired {other.block.cidr} at the same time, and "
+                    f"the prefixes overlap. {block.cidr} was released; groundstate tries again"
                 )
 
 

@@ -14,7 +14,7 @@ from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, on_terminal,
 from reconciler.operations.onboarding.adopt_machines import AdoptRequest, FileEdit, adopt_machines
 
 
-@click.command("adopt", short_help="Manage machines that were only observed before (lifecycle.mode Observe).")
+@click.command("adopt", short_help="Change machines from lifecycle.mode Observe to Managed.")
 @filter_options
 @click.option("--dry-run", is_flag=True, help="Show the edits, and write nothing.")
 @where_options

@@ -24,17 +24,26 @@ from reconciler.operations.onboarding.discover_machines import DiscoverRequest, 
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A lease file of dnsmasq or Kea (memfile): its addresses are probed.",
 )
-@click.option("--partition", metavar="NAME", help="The Partition of the found machines.  [default: by its bmcNetworks]")
+@click.option(
+    "--partition",
+    metavar="NAME",
+    help=("The Partition of the found machines.  [default: the Partition whose bmcNetworks contain the address]"),
+)
 @option("--port", default=HTTPS, type=click.IntRange(1, 65535), help="TCP port of the BMCs.")
 @option(
     "--rate", default=50.0, type=click.FloatRange(0.1, 10_000), help=("Maximum number of addresses probed in a second.")
 )
-@option("--concurrency", default=32, type=click.IntRange(1, 1024), help="How many addresses are probed in parallel.")
+@option(
+    "--concurrency",
+    default=32,
+    type=click.IntRange(1, 1024),
+    help=("Maximum number of addresses that are probed at the same time."),
+)
 @option(
     "--connect-timeout",
     default=2.0,
     type=click.FloatRange(0.1, 60),
-    help="Seconds that a connection may take.",
+    help="Maximum number of seconds for a connection.",
 )
 @click.option("--insecure", is_flag=True, help="Trust any certificate; the documents get tls.insecure.")
 @click.option("--ca-file", metavar="FILE", help="Trust the authorities in this file; the documents get tls.caFile.")
@@ -63,10 +72,10 @@ def discover_command(out: str | None, branch: str | None, push: bool, **values: 
     """
     where = where_from(values)
     if push and branch is None:
-        raise click.UsageError("--push is for --branch")
+        raise click.UsageError("--push needs --branch")
     tls = _trust(values)
     if tls is not None and len(tls) > 1:
-        raise click.UsageError("--insecure, --ca-file and --fingerprint exclude each other")
+        raise click.UsageError("give only one of --insecure, --ca-file and --fingerprint")
     values["timeout"] = values.pop("connect_timeout")
     request = DiscoverRequest(tls=tls, many=values.pop("yes"), delivery=Delivery(out, branch, push), **values)
     with exit_in_words(), fleet_bar("Searching for BMCs") as probed:

@@ -22,9 +22,19 @@ from reconciler.operations.reports.ledger_events import EventRequest, read_event
 @click.command("events", short_help="Show events from the audit ledger.")
 @filter_options
 @where_options
-@option("--limit", "-n", default=50, type=click.IntRange(1, 100_000), help="How many of the newest events.")
+@option(
+    "--limit",
+    "-n",
+    default=50,
+    type=click.IntRange(1, 100_000),
+    help=("Maximum number of events to show; the newest are shown."),
+)
 @option("--watch", "-w", is_flag=True, help="Keep running and print new events.")
-@option("--since", metavar="TIME", help="Only what is newer than this: 2h, 2026-01-31, '2 days ago', or a commit.")
+@option(
+    "--since",
+    metavar="TIME",
+    help=("Only events since this time or commit: 2h, 2026-01-31, '2 days ago', or a commit."),
+)
 @click.option(
     "--type",
     "type_",

@@ -38,7 +38,9 @@ class _Moment(click.ParamType[datetime]):
 
 @click.command("explain-guard", short_help="Show which guards hold a resource, and until when.")
 @click.argument("target", metavar="KIND/NAME", shell_complete=complete_one)
-@click.option("--at", "at_time", type=_Moment(), help="As of this time; UTC unless the time has a zone.")
+@click.option(
+    "--at", "at_time", type=_Moment(), help=("Judge the guards as of this time; UTC unless the time has a zone.")
+)
 @where_options
 @policy_options
 @output_option("text", "json", "yaml", default="text")

@@ -45,7 +45,7 @@ def explain_size_command(machine: str, inventory: IO[str] | None, anew: bool, ou
       groundstate explain-size r12-01 -o json
     """
     if inventory is not None and anew:
-        raise click.UsageError("--inventory and --refresh exclude each other; leave out one of them")
+        raise click.UsageError("give only one of --inventory and --refresh")
     given = _from_file(inventory) if inventory is not None else None
     with exit_in_words():
         report = report_size(where_from(values), machine, given, refresh=anew)

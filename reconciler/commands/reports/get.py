@@ -79,7 +79,10 @@ def get_resources_command(
     asked, where = guard_options_of(values), where_from(values)
     if targets in (("overrides",), ("override",), ("pauses",), ("pause",)):
         if selector or status or sort_by or watch or output.startswith(TEMPLATES):
-            raise click.UsageError(f"{targets[0]} are only listed; leave -l, --status, --sort-by, -w and templates out")
+            raise click.UsageError(
+                f"{targets[0]} cannot be filtered, sorted or watched; leave out -l, --status, --sort-by, -w and "
+                "templates"
+            )
         from reconciler.commands.requests.override import show_overrides
         from reconciler.commands.requests.pause import show_pauses
 

@@ -26,9 +26,21 @@ from reconciler.views.render.words import ansi, unpainted
 
 @click.command("history", short_help="Show which commit changed a resource, by whom.")
 @click.argument("target", nargs=-1, required=True, metavar="KIND/NAME", shell_complete=complete_one)
-@option("--at", metavar="TIME", help="The document as it was then: 2026-01-31, '2 days ago', or a commit or branch.")
-@option("--since", metavar="TIME", help="Only what is newer than this: 2026-01-31, '2 days ago', or a commit.")
-@option("--limit", "-n", default=50, type=click.IntRange(1, MOST_ENTRIES), help="How many entries, the newest.")
+@option(
+    "--at",
+    metavar="TIME",
+    help=("Show the document as it was at this time or commit: 2026-01-31, '2 days ago', a commit or a branch."),
+)
+@option(
+    "--since", metavar="TIME", help=("Only entries since this time or commit: 2026-01-31, '2 days ago', or a commit.")
+)
+@option(
+    "--limit",
+    "-n",
+    default=50,
+    type=click.IntRange(1, MOST_ENTRIES),
+    help=("Maximum number of entries to show; the newest are shown."),
+)
 @option("--events/--no-events", default=True, help="Show events of the ledger too.")
 @where_options
 @output_option("text", "json", "yaml", default="text")

@@ -46,7 +46,11 @@ def ipam_group() -> None:
 
 @ipam_group.command("tree", short_help="Show the prefix tree, and how full each prefix is.")
 @click.argument("networks", nargs=-1, metavar="[NETWORK]...", shell_complete=complete_name("Network"))
-@option("--depth", type=click.IntRange(1), help="How many levels of child prefixes to show; 1: none.")
+@option(
+    "--depth",
+    type=click.IntRange(1),
+    help=("Number of levels to show. Level 1 is the top prefixes, without their child prefixes."),
+)
 @where_options
 def tree_command(networks: tuple[str, ...], depth: int | None, **values: Any) -> None:
     """Show every prefix in order of address, children under their parents, each with a bar of its use.
@@ -171,7 +175,11 @@ def _free(one: Usage) -> str:
 
 
 @ipam_group.command("check", short_help="Check the IPAM for errors.")
-@click.option("--rebuild", is_flag=True, help="First rebuild the free space from what is declared and held.")
+@click.option(
+    "--rebuild",
+    is_flag=True,
+    help=("First compute the free space again, from the declared prefixes and the held allocations."),
+)
 @where_options
 def check_command(rebuild: bool, **values: Any) -> None:
     """Verify that nothing overlaps, nothing is held twice or outside of its prefix, and nothing free is lost.
@@ -250,7 +258,7 @@ def import_command(file: IO[str], dry_run: bool, **values: Any) -> None:
     if found.refused:
         fail(
             f"{counted(len(found.refused), 'entry', 'entries')} of {file.name} would be refused; nothing "
-            f"was changed. Correct the file, or release what is in the way"
+            f"was changed. Correct the file, or release the conflicting entries in the IPAM"
         )
     done = "would be imported" if dry_run else "are there"
     click.echo(f"{counts_of(copy)} {done}.")

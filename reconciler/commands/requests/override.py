@@ -90,7 +90,7 @@ def override_command(
     where = where_from(values)
     asked = [bool(guard), listed, bool(revoke)]
     if sum(asked) != 1:
-        raise click.UsageError("name a guard to override, or pass --list, or --revoke ID; one of the three")
+        raise click.UsageError("give one of: the name of a guard, --list, --revoke ID")
     with exit_in_words():
         if listed:
             show_overrides(where, output, headers=not no_headers)

@@ -21,7 +21,7 @@ from reconciler.views.resource_document import pause_document
 _TITLES = ["ID", "COVERS", "STATE", "ENDS", "BY", "REASON"]
 
 
-@click.command("pause", short_help="Write nothing to some resources, or to all, until they are resumed.")
+@click.command("pause", short_help="Send no changes to some or all resources, until `resume`.")
 @filter_options
 @click.option("--all", "everything", is_flag=True, help="All resources, including those that are declared later.")
 @click.option("--for", "lasting", type=DurationType(timedelta(days=366)), help="How long, such as 30m, 2h or 1d.")
@@ -57,7 +57,7 @@ def pause_command(
     click.echo(clean(f"pause {one.id}: {one.covers} ({begun.covered} now) is paused {one.lasts}"))
     if begun.in_flight:
         flying = ", ".join(map(str, begun.in_flight[:8])) + (" and others" if len(begun.in_flight) > 8 else "")
-        click.echo(clean(f"actions sent before are observed to their end: {flying}"), err=True)
+        click.echo(clean(f"actions that were already sent continue, and groundstate observes them: {flying}"), err=True)
     click.echo(f"`groundstate resume {one.id}` ends the pause", err=True)
 
 

@@ -21,27 +21,44 @@ def boot_options(command: F) -> F:
     for decorate in reversed(
         (
             option(
-                "--boot-address", metavar="ADDRESS", help=("Run the boot service; machines reach it at this address.")
+                "--boot-address",
+                metavar="ADDRESS",
+                help=("Run the boot service, which machines reach at this address."),
             ),
             option(
                 "--boot-listen",
                 metavar="ADDRESS",
-                help="Listen only on this address.  [default: --boot-address if it is one of this host, else all]",
+                help="Listen only on this address.  [default: --boot-address if this host has that address, else all]",
             ),
-            option("--boot-image", type=_FOLDER, metavar="DIR", help="The agent's vmlinuz and initrd (./dev image)."),
+            option(
+                "--boot-image",
+                type=_FOLDER,
+                metavar="DIR",
+                help=("Directory with the agent's vmlinuz and initrd, made by `./dev image`."),
+            ),
             option(
                 "--boot-files",
                 type=_FOLDER,
                 metavar="DIR",
                 help="Directory with files to serve, named by their SHA-256.  [default: beside the store]",
             ),
-            option("--boot-port", default=9809, type=click.IntRange(0, 65535), help="Plain HTTP: scripts and files."),
-            option("--boot-agent-port", default=9810, type=click.IntRange(0, 65535), help="HTTPS: the agent's API."),
+            option(
+                "--boot-port",
+                default=9809,
+                type=click.IntRange(0, 65535),
+                help=("Port for scripts and files, over plain HTTP."),
+            ),
+            option(
+                "--boot-agent-port",
+                default=9810,
+                type=click.IntRange(0, 65535),
+                help=("Port for the API of the agent, over HTTPS."),
+            ),
             option(
                 "--boot-cert",
                 type=_FILE,
                 metavar="FILE",
-                help="Certificate of the boot service (PEM). The default is a self-made one.",
+                help="Certificate of the boot service (PEM). By default groundstate makes a certificate.",
             ),
             option("--boot-key", type=_FILE, metavar="FILE", help="The key of --boot-cert (PEM)."),
             option("--boot-loaders", type=_FOLDER, metavar="DIR", help="Directory with ipxe.efi and undionly.kpxe."),

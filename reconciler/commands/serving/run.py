@@ -28,13 +28,18 @@ from reconciler.store.rows.retention import EVENTS_KEPT
 @option(
     "--resync", default=60.0, type=click.FloatRange(1), help=("Seconds between two observations of the same machine.")
 )
-@option("--concurrency", default=64, type=click.IntRange(2, 1024), help="How many BMCs are handled in parallel.")
+@option(
+    "--concurrency",
+    default=64,
+    type=click.IntRange(2, 1024),
+    help=("Maximum number of BMCs that groundstate works on at the same time."),
+)
 @option(
     "--keep-events",
     default=EVENTS_KEPT.days,
     type=click.IntRange(30),
     metavar="DAYS",
-    help="How long the ledger is kept.",
+    help="Days for which the ledger is kept.",
 )
 @option("--listen", default="127.0.0.1:9808", metavar="HOST:PORT", help="Address of /healthz, /readyz and /metrics.")
 @option(
@@ -101,8 +106,7 @@ def _not_stopped(log: Any, threads: Stacks) -> None:
     log.error(
         "NotStopped",
         message=f"{len(threads)} threads still run {LEAVE_SECONDS:.0f} s after the request to stop; the daemon ends "
-        f"now. "
-        "Sent actions stay on record, and are observed first at the next start. Please report this with the positions "
-        "of the threads",
+        "now. The store has a record of each sent action, and the next start first observes the effect of "
+        "these actions. Please report this, with the positions of the threads",
         threads=threads,
     )

@@ -59,5 +59,5 @@ def refuse_sets(ref: str) -> None:
     raise SourceError(
         f"{ref!r} means a range of commits",
         "a desired state belongs to one commit",
-        f"name one, such as --ref {last}; `groundstate history KIND/NAME` shows what changed between commits",
+        f"name one commit, such as --ref {last}; `groundstate history KIND/NAME` shows what changed between commits",
     )

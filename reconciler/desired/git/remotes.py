@@ -23,7 +23,9 @@ def unavailable(name: str, stderr: str) -> SourceUnavailable:
     """The remote `name` does not give what was asked for; `stderr` is git's, and ends up in it with a hint."""
     why = words(stderr)
     if "Host key verification failed" in stderr or "HOST IDENTIFICATION HAS CHANGED" in stderr:
-        hint = "compare the host's key with its owner's, and put it into known_hosts"
+        hint = (
+            "compare the key of the host with the key that its administrator gives you, and add the key to known_hosts"
+        )
         return SourceUnavailable(f"{name} cannot be fetched", why, hint)
     if "certificate" in stderr:
         # Which goes before the setting.
@@ -36,7 +38,9 @@ def unavailable(name: str, stderr: str) -> SourceUnavailable:
         return SourceUnavailable(f"{name} cannot be fetched", why, hint)
     if "dubious ownership" in stderr:
         folder = re.search(r"safe\.directory (\S+)", stderr)
-        hint = f"if you trust it: git config --global --add safe.directory {folder[1] if folder else 'DIR'}"
+        hint = (
+            f"if you trust the folder, run: git config --global --add safe.directory {folder[1] if folder else 'DIR'}"
+        )
         return SourceUnavailable(f"{name} cannot be fetched", why, hint)
     if "could not read Username" in stderr or "Authentication failed" in stderr or "Permission denied" in stderr:
         return SourceUnavailable(f"{name} asks for a login", why, "give git a credential helper or an SSH key")

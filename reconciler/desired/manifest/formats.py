@@ -57,14 +57,14 @@ def range_fault(text: str) -> str:
         return ""
     low, high = ipaddress.ip_address(first), ipaddress.ip_address(last)
     if low.version != high.version:
-        return "first and last are of different families"
-    return "" if int(low) <= int(high) else "first comes after last"
+        return "the first and the last address of a range must both be IPv4 or both be IPv6"
+    return "" if int(low) <= int(high) else "the first address comes after the last; exchange them"
 
 
 def date_fault(text: str) -> str:
     """Why `text` is no day as YYYY-MM-DD; empty when it is one."""
     if not _DATE.fullmatch(text):
-        return "a day is written YYYY-MM-DD"
+        return "write a day as YYYY-MM-DD"
     try:
         datetime.date.fromisoformat(text)
     except ValueError:

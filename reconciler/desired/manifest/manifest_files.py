@@ -58,7 +58,7 @@ class Listing:
             return False
         if _is_hidden(path):
             odd = b".." in path.split(b"/") and path.endswith(SUFFIXES)
-            return self._refuse(path, "odd-file-name", "the path holds '..'", "rename it") if odd else False
+            return self._refuse(path, "odd-file-name", "the path contains '..'", "rename the file") if odd else False
         if kind != FILE:
             return self._no_file(kind, path)
         fault = None if _PLAIN.fullmatch(path) else _odd(path)
@@ -75,7 +75,9 @@ class Listing:
 
     def _fits(self, path: bytes, blob_id: str, size: int) -> bool:
         if size > MAX_FILE:
-            return self._refuse(path, "file-too-large", f"the file has {size:,} bytes, more than 1 MiB", "split it")
+            return self._refuse(
+                path, "file-too-large", (f"the file has {size:,} bytes, more than 1 MiB"), "split the file"
+            )
         if len(self._files) >= MAX_FILES or self._bytes + size > MAX_MANIFEST_BYTES:
             if not any(d.code == "too-many-files" for d in self.diagnostics):
                 what = f"more than {MAX_FILES:,} manifests, or {MAX_MANIFEST_BYTES >> 20} MiB of them"
@@ -89,12 +91,17 @@ class Listing:
 
     def _no_file(self, kind: str, path: bytes) -> bool:
         if kind == SUBMODULE:
-            return self._refuse(path, "submodule", "a submodule is not read", "move it out, or below a dot-folder")
+            return self._refuse(
+                path,
+                "submodule",
+                "a submodule is not read",
+                ("move the submodule out of the folder, or into a folder whose name begins with a dot"),
+            )
         manifest = path.endswith(SUFFIXES)
         if kind == SYMLINK:
             severity = Severity.ERROR if manifest else Severity.WARNING
             return self._refuse(path, "symlink", "a symbolic link is not followed", "commit the file itself", severity)
-        return self._refuse(path, "not-a-file", "not a regular file", "remove it") if manifest else False
+        return self._refuse(path, "not-a-file", "not a regular file", "remove the file") if manifest else False
 
     def _refuse(self, path: bytes, code: str, what: str, hint: str, severity: Severity = Severity.ERROR) -> bool:
         self.diagnostics.append(Diagnostic(code, severity, what, source=Source(_shown(path)), hint=hint))
@@ -103,14 +110,14 @@ class Listing:
 
 def _odd(path: bytes) -> tuple[str, str, str] | None:
     if path.count(b"/") > MAX_FOLDERS:
-        return "path-too-deep", f"the file is more than {MAX_FOLDERS} folders deep", "move it up"
+        return "path-too-deep", f"the file is more than {MAX_FOLDERS} folders deep", "move the file up"
     try:
         text = path.decode()
     except UnicodeDecodeError:
-        return "odd-file-name", "the path is not UTF-8", "rename it"
+        return "odd-file-name", "the path is not UTF-8", "rename the file"
     if _ODD.search(text):
-        return "odd-file-name", "the path holds a control character or a backslash", "rename it"
-    return ("odd-file-name", "the path has an empty part", "rename it") if "" in text.split("/") else None
+        return "odd-file-name", "the path contains a control character or a backslash", "rename the file"
+    return ("odd-file-name", "the path has an empty part", "rename the file") if "" in text.split("/") else None
 
 
 def _shown(path: bytes) -> str:

@@ -190,8 +190,8 @@ def claimed(value: Any) -> ResourceKey | None:
 
 
 _FOR_OTHERS = (
-    f"begin with `apiVersion: {API_VERSION}` and `kind`. If the file is for another program, read only the folder of "
-    "the fleet with --path. Names that begin with a dot are not read"
+    f"begin the document with `apiVersion: {API_VERSION}` and `kind:`. If the file belongs to another program, "
+    "name the folder of the fleet with --path. groundstate does not read files whose name begins with a dot"
 )
 
 
@@ -202,13 +202,20 @@ def _nearly(word: object, known: list[str]) -> bool:
 def _envelope(value: Any) -> list[Problem]:
     if not isinstance(value, dict):
         what = "a list" if isinstance(value, list) else "a single value"
-        return [Problem("not-a-mapping", (), f"the document is {what}", hint="start with apiVersion and kind")]
+        return [
+            Problem(
+                "not-a-mapping",
+                (),
+                f"the document is {what}",
+                hint=("begin the document with `apiVersion:` and `kind:`"),
+            )
+        ]
     found = []
     version, kind = value.get("apiVersion"), value.get("kind")
     if version != API_VERSION and not _nearly(version, [API_VERSION]) and not _nearly(kind, list(KINDS)):
-        said = "the document is not one of groundstate: apiVersion and kind are missing"
+        said = "this is not a groundstate document: apiVersion and kind are missing"
         if "apiVersion" in value or "kind" in value:
-            said = f"the document is not one of groundstate: apiVersion is {shown_value(version)}"
+            said = f"this is not a groundstate document: apiVersion is {shown_value(version)}"
         return [Problem("unknown-api-version", ("apiVersion",), said, hint=_FOR_OTHERS)]
     if version != API_VERSION:
         said = f"apiVersion {shown_value(version)} is unknown" if "apiVersion" in value else "apiVersion is missing"
@@ -226,7 +233,9 @@ def _beyond_schema(document: YamlDocument, file: str) -> list[Problem]:
     if resource is None:
         # The two validators disagree, or the type is narrower than its schema: never let it pass in silence.
         return [
-            Problem("schema", (), "the document does not fit its kind's schema", hint=_type_message(document.value))
+            Problem(
+                "schema", (), ("the document does not match the schema of its kind"), hint=_type_message(document.value)
+            )
         ]
     return [
         Problem(place.code, tuple(place.path.split(".")), place.summary, hint=place.hint)

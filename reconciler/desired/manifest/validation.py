@@ -32,8 +32,8 @@ _LIMITS = {
     "maximum": "the value is more than {}",
     "exclusiveMinimum": "the value must be more than {}",
     "exclusiveMaximum": "the value must be less than {}",
-    "minLength": "the text is shorter than {} characters",
-    "maxLength": "the text is longer than {} characters",
+    "minLength": "the text has fewer than {} characters",
+    "maxLength": "the text has more than {} characters",
     "minItems": "the list has fewer than {} items",
     "maxItems": "the list has more than {} items",
 }
@@ -142,11 +142,15 @@ def _explain(error: Any) -> Iterator[Problem]:
         case "pattern" | "format":
             why = FORMATS[wanted](value) if wanted in FORMATS else _expected(schema)
             yield Problem(
-                "malformed-value", path, f"{_dotted(path)}: {_said(path, value)} is malformed", why, _example(schema)
+                "malformed-value",
+                path,
+                (f"{_dotted(path)}: {_said(path, value)} does not have the right form"),
+                why,
+                _example(schema),
             )
         case "anyOf":
             choices = "; or ".join(words.rstrip(".") for choice in wanted if (words := _words(choice)))
-            summary = f"{_dotted(path)}: {_said(path, value)} is malformed"
+            summary = f"{_dotted(path)}: {_said(path, value)} does not have the right form"
             yield Problem("malformed-value", path, summary, choices or _words(schema), _example(schema))
         case keyword if keyword in _LIMITS:
             summary = f"{_dotted(path)} is out of range: {_LIMITS[keyword].format(wanted)}"
@@ -168,11 +172,11 @@ def _unknown_fields(path: DocumentPath, value: dict[str, Any], schema: dict[str,
         if name not in known:
             near = nearest(name, known)
             if _LOGIN.fullmatch(name) and "credentialRef" in known:
-                hint = "write `credentialRef: {name: bmc}`, and the login of that name into the settings file"
-                said = f"{shown_value(name)} does not belong into a document, as no login does"
+                hint = "write `credentialRef: {name: NAME}` here, and define credentials.NAME in the settings file"
+                said = f"{shown_value(name)} must not be in a document: git must hold no login"
                 yield Problem("unknown-field", (*path, name), said, "", hint, at_key=True)
                 continue
-            hint = f"did you mean {near}?" if near else f"known here: {', '.join(known)}"
+            hint = f"did you mean {near}?" if near else f"the fields here are {', '.join(known)}"
             where = f" in {_dotted(path)}" if path else ""
             yield Problem(
                 "unknown-field", (*path, name), f"unknown field {shown_value(name)}{where}", "", hint, at_key=True
@@ -192,7 +196,7 @@ def _wrong_type(path: DocumentPath, value: Any, wanted: str) -> Problem:
             "wrong-type",
             path,
             summary,
-            ("YAML reads the value without quotes as that type"),
+            "without quotes, YAML reads the value as that type",
             f"write {QUOTE_ME} in quotes",
         )
     if isinstance(value, str) and wanted in ("integer", "number", "boolean"):
@@ -203,7 +207,7 @@ def _wrong_type(path: DocumentPath, value: Any, wanted: str) -> Problem:
             how = "true or false" if wanted == "boolean" else "plain digits"
             hint = f"write the value without quotes, as {how}"
         return Problem("wrong-type", path, summary, hint=hint)
-    hint = "write the value as a list, each item after a '- '" if wanted == "array" else ""
+    hint = "write the value as a list, with '- ' before each item" if wanted == "array" else ""
     return Problem("wrong-type", path, summary, hint=hint)
 
 

@@ -53,7 +53,7 @@ _MARKER = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _CONFLICT = re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE)
 _FIRST_KEY = "apiVersion"
 """With it each document begins."""
-_MERGE = "keep what is right of both sides, and remove the lines of the markers"
+_MERGE = "keep the right lines of both sides, and remove the lines with the markers"
 _SYNTAX_HINTS = {
     "mapping values are not allowed": "check the indentation; put a value that holds ': ' in quotes",
     "cannot start any token": "indent with spaces, not tabs; put a value that starts with @, ` or % in quotes",
@@ -68,7 +68,7 @@ _SYNTAX_HINTS = {
 """What to do, by words of libyaml's messages."""
 _NOTHING: Any = object()
 _STR_TAG = "tag:yaml.org,2002:str"
-_PLAIN = "each document must be readable on its own"
+_PLAIN = "groundstate accepts neither anchors nor aliases, so that each part can be read alone"
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
@@ -123,7 +123,7 @@ def decode(data: bytes) -> str | YamlFault:
         at = text.index("\0")
         line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
         return YamlFault(
-            "control-character", line, column, "the file holds a NUL character", hint="save the file as UTF-8 text"
+            "control-character", line, column, "the file contains a NUL character", hint="save the file as UTF-8 text"
         )
     return text.removeprefix("\ufeff")
 
@@ -236,7 +236,7 @@ class _Reader:
                 stack.append(parent)
                 parent, in_map = value, kind is MappingStartEvent
                 if len(stack) > MAX_YAML_DEPTH:
-                    self._abandon(event, "yaml-too-deep", _TOO_DEEP, hint="nest less")
+                    self._abandon(event, "yaml-too-deep", _TOO_DEEP, hint="write the document with fewer levels")
             if nodes > self.max_nodes:
                 self._abandon(
                     event, "yaml-too-large", f"more than {self.max_nodes:,} values", hint="split the document"
@@ -244,23 +244,19 @@ class _Reader:
 
     def _key(self, event: Any, parent: dict[str, Any], marks: _Marks) -> str:
         if type(event) is not ScalarEvent:
-            self._abandon(event, "yaml-key", "a key that is not plain text", hint="write the key as one word")
+            self._abandon(event, "yaml-key", "the key is a mapping or a list", hint="write a key that is plain text")
         key = str(event.value)
         if key == "<<":
             self._fault(
                 event,
                 "yaml-merge",
                 "a merge key (<<)",
-                ("merge keys hide where a value comes from"),
+                "merge keys hide where a value comes from",
                 "repeat the keys here",
             )
         elif key in parent:
             first = marks.get((id(parent), key))
-            where = (
-                f"the mapping has the key already, on line {first.key[0]}"
-                if first
-                else "the mapping has the key already"
-            )
+            where = f"the same key is on line {first.key[0]}" if first else "the mapping has the same key before"
             if first and key == _FIRST_KEY and first.key[1] == self._at(event.start_mark)[1] == 1:
                 what = "a second document begins here"
                 self._abandon(event, "duplicate-key", what, where, "write `---` on a line of its own before it")
@@ -278,7 +274,7 @@ class _Reader:
             return text
         elif len(text) <= MAX_FLOAT and math.isfinite(number := float(text)):
             return number
-        why = f"numbers here have at most {MAX_DIGITS} digits"
+        why = f"a number has at most {MAX_DIGITS} digits"
         self._fault(
             event,
             "number-too-long",
@@ -294,14 +290,14 @@ class _Reader:
                 event, "yaml-alias", f"an alias (*{shown_value(event.anchor)})", _PLAIN, "repeat the value here"
             )
         elif event.anchor is not None:
-            self._fault(event, "yaml-anchor", f"an anchor (&{shown_value(event.anchor)})", _PLAIN, "remove it")
+            self._fault(event, "yaml-anchor", f"an anchor (&{shown_value(event.anchor)})", _PLAIN, "remove the anchor")
         elif event.tag != "!" and not (type(event) is ScalarEvent and event.tag == _STR_TAG):
             self._fault(
                 event,
                 "yaml-tag",
                 f"a tag ({shown_value(event.tag)})",
-                ("groundstate does not use YAML tags"),
-                "remove it",
+                "groundstate does not accept YAML tags",
+                "remove the tag",
             )
 
     def _directives(self, event: Any) -> None:
@@ -311,7 +307,13 @@ class _Reader:
                 event, "yaml-directive", f"%YAML {version}", "documents are read as YAML 1.2", "remove the line"
             )
         if event.tags:
-            self._fault(event, "yaml-directive", "a %TAG directive", "tags are refused", "remove the line")
+            self._fault(
+                event,
+                "yaml-directive",
+                "a %TAG directive",
+                ("groundstate does not accept YAML tags"),
+                "remove the line",
+            )
 
     def _syntax(self, error: YAMLError, start: tuple[int, int]) -> None:
         if isinstance(error, ReaderError):
@@ -322,7 +324,9 @@ class _Reader:
         self.stopped = max(line, self.line + 1)
         problem = str(getattr(error, "problem", None) or "the YAML cannot be read")
         if "maximum nesting depth" in problem:  # libyaml's own limit, reached before a value that could be counted.
-            self.faults.append(YamlFault("yaml-too-deep", line, column, _TOO_DEEP, hint="nest less"))
+            self.faults.append(
+                YamlFault("yaml-too-deep", line, column, _TOO_DEEP, hint=("write the document with fewer levels"))
+            )
             return
         if conflict := _CONFLICT.search(self.text):
             at = self.line + 1 + self.text.count("\n", 0, conflict.start())

@@ -70,7 +70,13 @@ def _outside(prefixes: list[_Prefix]) -> Iterator[Finding]:
         spec = prefix.network.spec.prefixes[int(prefix.path[-1])]
         if spec.gateway and address_range(spec.gateway) not in prefix.span:
             what = f"the gateway {spec.gateway} is not in {prefix.text}"
-            yield Finding("outside-prefix", prefix.network, (*prefix.path, "gateway"), what, hint="correct one of them")
+            yield Finding(
+                "outside-prefix",
+                prefix.network,
+                (*prefix.path, "gateway"),
+                what,
+                hint=("correct the gateway or the prefix"),
+            )
         for index, text in enumerate(spec.reserved):
             if address_range(text) not in prefix.span:
                 what, path = f"{text} is not in {prefix.text}", (*prefix.path, "reserved", index)
@@ -94,7 +100,12 @@ def _overlapping(prefixes: list[_Prefix]) -> Iterator[Finding]:
             what = f"{prefix.text} overlaps {widest.text} of {where}"
             why = f"which is at {widest.network.source}"
             yield Finding(
-                "overlapping-prefixes", prefix.network, (*prefix.path, "cidr"), what, why, "make them disjoint"
+                "overlapping-prefixes",
+                prefix.network,
+                (*prefix.path, "cidr"),
+                what,
+                why,
+                ("change one of the two, so that they have no address in common"),
             )
         else:
             widest = prefix
@@ -115,18 +126,25 @@ def _asked_for(
         if spec.family and FAMILIES[spec.family] not in chosen:
             what = f"Network/{spec.network} has no {spec.family} prefix"
             why = f"it has {listed}" if listed else ""
-            yield Finding("no-such-family", resource, ("spec", "family"), what, why, "remove family")
+            yield Finding("no-such-family", resource, ("spec", "family"), what, why, "remove spec.family")
         if spec.address:
             span, path = address_range(spec.address), ("spec", "address")
             holder = next((prefix for prefix in there if span in prefix.span), None)
             if holder is None and not _may_be_chosen(span, there, chosen, prefixes.get(network.spec.parent or "", [])):
                 above = prefixes.get(network.spec.parent or "", [])
                 what = f"{spec.address} is not in Network/{spec.network}"
-                hint = f"take one of {listed or ', '.join(prefix.text for prefix in above[:4])}"
+                hint = f"request an address in {listed or ', '.join(prefix.text for prefix in above[:4])}"
                 yield Finding("outside-network", resource, path, what, f"the network is at {network.source}", hint)
             elif holder and (why := next((why for kept, why in holder.kept if span in kept), "")):
                 what = f"{spec.address} is reserved and never allocated"
-                yield Finding("reserved-address", resource, path, what, f"it is {why} of {holder.text}", "take another")
+                yield Finding(
+                    "reserved-address",
+                    resource,
+                    path,
+                    what,
+                    (f"the address is {why} of {holder.text}"),
+                    "request another address",
+                )
 
 
 def _may_be_chosen(span: IPRange, there: list[_Prefix], chosen: set[int], above: Iterable[_Prefix]) -> bool:
@@ -146,5 +164,10 @@ def _duplicates(addresses: list[Resource[IPAddressSpec]], state: DesiredState) -
             if other is not resource:
                 what = f"{address} is already requested by {display_key(other.key)}"
                 yield Finding(
-                    "duplicate-address", resource, ("spec", "address"), what, f"at {other.source}", "take another"
+                    "duplicate-address",
+                    resource,
+                    ("spec", "address"),
+                    what,
+                    f"at {other.source}",
+                    ("request another address"),
                 )

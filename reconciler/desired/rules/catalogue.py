@@ -33,8 +33,8 @@ def _sizes(sizes: list[Resource[SizeSpec]]) -> Iterator[Finding]:
     sound = []
     for size in sizes:
         if example(size.spec.constraints) is None:
-            why = "the constraints of the size exclude each other"
-            yield Finding("never-matches", size, path, "no machine can have this size", why, "correct min and max")
+            why = "no machine can meet all constraints of this size"
+            yield Finding("never-matches", size, path, "the constraints exclude each other", why, "correct min and max")
         else:
             sound.append(size)
     for first, second in combinations(sound, 2):
@@ -51,14 +51,14 @@ def _images(images: list[Resource[ImageSpec]]) -> Iterator[Finding]:
     for image in images:
         same = first.setdefault((image.spec.os, image_versions.parse_version(image.spec.version)), image)
         if same is not image:
-            what = f"{same.key} is the same version of {image.spec.os}"
+            what = f"{same.key} has the same version of {image.spec.os}"
             yield Finding(
                 "duplicate-image",
                 image,
                 ("spec", "version"),
                 what,
                 f"{same.key} is at {same.source}",
-                "keep one of them",
+                "keep one of the two Images",
             )
 
 
@@ -69,9 +69,9 @@ def _aggregates(declared: list[Resource[AggregateSpec]]) -> Iterator[Finding]:
         for index, item in enumerate(one.spec.items):
             other = first.setdefault(item.target_path, one)
             if other is not one:
-                what = f"{item.target_path} is defined by {other.key} already"
+                what = f"{other.key} already defines {item.target_path}"
                 path = ("spec", "items", index, "targetPath")
-                yield Finding("duplicate-aggregate", one, path, what, f"at {other.source}", "rename one of them")
+                yield Finding("duplicate-aggregate", one, path, what, f"at {other.source}", "rename one of the two")
 
 
 def _no_such_image(desired: DesiredState, claimed: Collection[ResourceKey]) -> Iterator[Finding]:
@@ -86,7 +86,7 @@ def _no_such_image(desired: DesiredState, claimed: Collection[ResourceKey]) -> I
             continue
         others = [image.key.name for image in desired.of_kind("Image") if image.spec.os == wanted.os]
         hint = (
-            f"there are {listed_names(reversed(others), 3)}"
+            f"the declared versions are {listed_names(reversed(others), 3)}"
             if others
             else f"declare the image; no Image of {wanted.os} is declared"
         )

@@ -31,15 +31,17 @@ def _renames(kind: str, state: DesiredState) -> Iterator[Finding]:
             declared = state.resources.get(ResourceKey(kind, name))
             other = owners.setdefault(name, resource)
             if declared is resource:
-                hint = "remove renamedFrom, or write the document's former name in it"
-                yield Finding("renamed-from", resource, path, f"{resource.key} names itself in renamedFrom", hint=hint)
+                hint = "remove spec.renamedFrom, or write the former name of the document there"
+                yield Finding(
+                    "renamed-from", resource, path, (f"{resource.key} names itself in spec.renamedFrom"), hint=hint
+                )
             elif declared is not None:
-                what = f"{resource.key} names {declared.key} in renamedFrom, but {declared.key} is still declared"
-                hint = f"remove {declared.key}, which continues as {resource.key}; or remove renamedFrom"
+                what = f"{resource.key} names {declared.key} in spec.renamedFrom, but {declared.key} is still declared"
+                hint = f"if this is a rename, remove the document {declared.key}; if not, remove spec.renamedFrom"
                 yield Finding("renamed-from", resource, path, what, f"{declared.key} is at {declared.source}", hint)
             elif other is not resource:
-                what = f"{other.key} also names {kind}/{name} in renamedFrom"
-                hint = "keep renamedFrom in one of the two only"
+                what = f"{other.key} also names {kind}/{name} in spec.renamedFrom"
+                hint = "keep spec.renamedFrom in only one of the two documents"
                 yield Finding("renamed-from", resource, path, what, f"{other.key} is at {other.source}", hint)
 
 
@@ -55,8 +57,11 @@ def _hostnames(claims: list[Resource[MachineClaimSpec]]) -> Iterator[Finding]:
                 shared.setdefault(other.key, (other, []))[1].append(name)
         for other, names in shared.values():
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            what = f"{names[0]}{more} would be a host name of {other.key} too, in project {claim.spec.project}"
-            hint = "change spec.hostname of one of them"
+            what = (
+                f"the host name {names[0]}{more} would also be a host name of {other.key} in project "
+                f"{claim.spec.project}"
+            )
+            hint = "change spec.hostname of one of the two claims"
             yield Finding(
                 "duplicate-hostname", claim, ("spec", "hostname"), what, f"{other.key} is at {other.source}", hint
             )
@@ -73,7 +78,7 @@ def _networks(claim: Resource[MachineClaimSpec], state: DesiredState) -> Iterato
                 f"Network/{one.network} is in Partition/{where}, but spec.partitions also allows machines in "
                 f"{elsewhere[0]}"
             )
-            hint = f"leave only {where} in spec.partitions, or take a network without a partition"
+            hint = f"leave only {where} in spec.partitions, or name a network without a partition"
             path = ("spec", "networks", index, "network")
             yield Finding("other-partition", claim, path, what, f"the network is at {network.source}", hint)
 
@@ -83,6 +88,6 @@ def _machines(claim: Resource[MachineClaimSpec], state: DesiredState) -> Iterato
         machine = state.resources.get(ResourceKey("Machine", name))
         if machine is not None and machine.spec.partition not in claim.spec.partitions:
             what = f"Machine/{name} is in Partition/{machine.spec.partition}, which spec.partitions does not name"
-            hint = "add the partition, or remove the machine"
+            hint = "add the partition to spec.partitions, or remove the machine from the list"
             path = ("spec", "machines", index)
             yield Finding("other-partition", claim, path, what, f"the machine is at {machine.source}", hint)

@@ -10,22 +10,23 @@ DIAGNOSTICS: dict[str, str] = {
     "file-too-large": "A manifest is larger than 1 MiB, and is not read.",
     "too-many-files": "The repository has more manifests, or more bytes in them, than allowed.",
     "path-too-deep": "A manifest is in more nested folders than allowed.",
-    "odd-file-name": "A path is not UTF-8, holds control characters, '..' or a backslash, or appears twice in the "
-    "tree of the commit.",
-    "symlink": "A symbolic link: what it points to is not part of the commit and is never read.",
-    "submodule": "A submodule: its files are not part of the commit and are not read.",
+    "odd-file-name": (
+        "A path is not UTF-8, contains control characters, '..' or a backslash, or is twice in the tree of the commit."
+    ),
+    "symlink": "A manifest is a symbolic link. groundstate does not follow symbolic links.",
+    "submodule": "The folder contains a git submodule. groundstate does not read the files of submodules.",
     "not-a-file": "A manifest is not a regular file.",
     "unreadable-file": "The operating system refuses to read the file.",
     # The text
     "not-utf-8": "The file is not UTF-8.",
-    "control-character": "The text holds a character that YAML does not allow.",
+    "control-character": "The text contains a character that YAML does not allow.",
     "yaml-syntax": "The YAML cannot be parsed.",
-    "yaml-alias": "Aliases are refused: each document must be readable on its own.",
-    "yaml-anchor": "Anchors are refused: each document must be readable on its own.",
-    "yaml-tag": "Tags are refused, other than ! and !!str.",
+    "yaml-alias": "YAML aliases (`*name`) are refused: write the value out in each place.",
+    "yaml-anchor": "YAML anchors (`&name`) are refused: write the value out in each place.",
+    "yaml-tag": "YAML tags are refused, except ! and !!str.",
     "yaml-merge": "Merge keys (<<) are refused.",
     "yaml-key": "A key is a mapping or a list; keys are plain text.",
-    "yaml-directive": "%TAG, and %YAML other than 1.2, are refused.",
+    "yaml-directive": "The line %TAG is refused, and so is %YAML with another version than 1.2.",
     "yaml-too-deep": "The document is nested more than 32 levels deep.",
     "yaml-too-large": "The document has more than 20,000 values.",
     "duplicate-key": "A mapping has the same key twice.",
@@ -44,12 +45,16 @@ DIAGNOSTICS: dict[str, str] = {
     "schema": "The document does not match the schema of its kind in another way.",
     "credential-ref": "A credentialRef must have exactly one of name, env, file and exec.",
     "tls-trust": "tls has more than one of caFile, fingerprint and insecure.",
-    "credentials-in-url": "A URL holds a user or a password; name a credential instead.",
-    "not-guardable": "A Guard names a kind that guards never hold, or that a budget does not count.",
-    "guard-matches-nothing": "Warning: no declared resource matches a Guard, or its budget counts none, or no groups.",
-    "derived-label": "A machine declares a label that follows from its inventory: groundstate/size or aggregate/NAME.",
+    "credentials-in-url": "A URL contains a user or a password; use credentialRef instead.",
+    "not-guardable": "A Guard names a kind whose changes guards do not hold, or that a budget does not count.",
+    "guard-matches-nothing": (
+        "Warning: no declared resource matches a Guard, or its budget counts no resource, or its groups do not exist."
+    ),
+    "derived-label": (
+        "A machine declares a label that groundstate derives from the inventory: groundstate/size or aggregate/NAME."
+    ),
     # The repository
-    "shallow-clone": "A shallow clone ends before the commit that changed a document last; it is unknown.",
+    "shallow-clone": "The clone is shallow and ends before the last commit of a document, so that commit is unknown.",
     "not-descendant": "The revision does not follow the one in force: its branch was reset by a forced push.",
     # Between documents
     "duplicate-name": "Two documents of one kind have the same name.",
@@ -65,23 +70,26 @@ DIAGNOSTICS: dict[str, str] = {
     "duplicate-address": "Two IPAddresses request the same address.",
     "overlapping-prefixes": "Two prefixes, of one network or of two, have addresses in common.",
     "outside-prefix": "A gateway or a reserved part is not in its prefix.",
-    "outside-network": "An IPAddress requests an address that is in no prefix of its network.",
+    "outside-network": "An IPAddress requests an address that is outside of all prefixes of its network.",
     "reserved-address": "An IPAddress requests an address that is reserved and never allocated.",
     "network-type": "A network has a field that its type cannot have, or lacks one that its type needs.",
     "network-vrf": "A vrf must have either pool or network; a network that is named there must have a VRF number.",
     "network-parent": "A child network and its parent differ in type, partition, namespace or project.",
     "outside-parent": "A child's prefix is not in its parent, or is larger than every prefix of the parent.",
     "second-network": "A partition has two networks of the type Super or Underlay.",
-    "outside-pool": "A requested number is in no range of its pool.",
+    "outside-pool": "A requested number is outside of all ranges of its pool.",
     "duplicate-hostname": "Two claims of a project would give a machine the same host name.",
-    "renamed-from": "renamedFrom names a document that is still declared, itself, or a name that two documents give.",
+    "renamed-from": (
+        "spec.renamedFrom names a document that is still declared, or the document itself, or a name that "
+        "another document also names."
+    ),
     "duplicate-number": "Two resources request the same number of a pool.",
     "other-project": "An address is requested in another project's private network, or for another project's machine.",
     "other-partition": "An address or a claim connects a machine with a network of another partition.",
-    "renamed-from-unknown": "The store has no record of the name in renamedFrom: a warning.",
-    "machine-gone": "An address is for a machine that is not declared: a warning.",
+    "renamed-from-unknown": "Warning: the store has no record of the name in spec.renamedFrom. Check the name.",
+    "machine-gone": "Warning: an IPAddress is for a machine that is not declared.",
     "no-such-family": "An IPAddress requests IPv4 or IPv6, but the network has no prefix of that family.",
-    "unknown-driver": "The driver is not installed here, so bmc.options are not checked: a warning.",
+    "unknown-driver": "Warning: the driver is not installed here, so bmc.options are not checked.",
     "start-from": "A machine is set to start from virtual media, but its partition has no spec.boot.",
     # Beside what is remembered
     "other-limits": "The plan uses other limits than the running daemon.",

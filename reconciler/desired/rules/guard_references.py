@@ -41,7 +41,7 @@ def _named(guard: Resource[GuardSpec], desired: DesiredState, claimed: Collectio
     match = guard.spec.match
     for index, kind in enumerate(match.kinds):
         if kind not in GUARDABLE:
-            what, path = f"resources of kind {kind} are never held by guards", ("spec", "match", "kinds", index)
+            what, path = f"guards do not hold changes of resources of kind {kind}", ("spec", "match", "kinds", index)
             yield Finding("not-guardable", guard, path, what, "", _hint(kind, GUARDABLE))
     if guard.spec.budget is not None and match.kinds and not set(match.kinds) & set(FLEET):
         what = f"a budget counts only {' and '.join(FLEET)} resources, but the guard matches none of them"
@@ -61,7 +61,7 @@ def _dangling(guard: Resource[Any], field: str, index: int, what: str, hint: str
 
 def _hint(word: str, known: Collection[str]) -> str:
     near = get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known)) or 'none'}"
+    return f"did you mean {near[0]}?" if near else f"declared are {', '.join(sorted(known)) or 'none'}"
 
 
 # -- what matches nothing ----------------------------------------------------------------------------------------------
@@ -83,7 +83,10 @@ def _unmatched(guard: Resource[GuardSpec], resources: Iterable[Resource[Any]]) -
     if budget is None:
         return
     if not counted:
-        what = f"a budget counts {' and '.join(FLEET)} alone, and none matches the guard, so the budget holds nothing"
+        what = (
+            f"a budget counts only {' and '.join(FLEET)} resources, and the guard matches none of them, so the "
+            "budget holds nothing"
+        )
         yield _nothing(guard, ("spec", "budget"), what, "change spec.match, or remove spec.budget")
     elif (label := _ungrouped(budget, counted)) is not None:
         known = {name for one in counted for name in one.labels}
@@ -122,7 +125,7 @@ def _culprit(
                 "spec",
                 "match",
                 name,
-            ), f"did you mean {near[0]}?" if near else "correct it, or declare what it names"
+            ), f"did you mean {near[0]}?" if near else "correct the name, or declare a resource of that name"
     for one in selector:
         if not any(one.accepts(resource.labels) for resource in resources):
             values = {resource.labels[one.key] for resource in resources if one.key in resource.labels}

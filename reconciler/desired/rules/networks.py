@@ -45,12 +45,12 @@ def _child(network: Resource[NetworkSpec], state: DesiredState) -> Iterator[Find
     above = state.resources[ResourceKey("Network", spec.parent)]
     where = f"which is at {above.source}"
     if parent.type is not NetworkType.SUPER:
-        what = f"Network/{spec.parent} is {parent.type}, and only a Super has children"
-        yield Finding("network-parent", network, ("spec", "parent"), what, where, "name a Super network")
+        what = f"Network/{spec.parent} has the type {parent.type}, but a parent needs the type Super"
+        yield Finding("network-parent", network, ("spec", "parent"), what, where, "name a network of type Super")
         return
     if spec.project is None:
-        what = "a child network belongs to a project"
-        yield Finding("network-parent", network, ("spec", "parent"), what, hint="add project")
+        what = "a child network needs a project"
+        yield Finding("network-parent", network, ("spec", "parent"), what, hint="add spec.project")
     for field, mine, theirs in (
         ("partition", spec.partition, parent.partition),
         ("namespace", spec.namespace, parent.namespace),
@@ -60,17 +60,17 @@ def _child(network: Resource[NetworkSpec], state: DesiredState) -> Iterator[Find
             yield Finding("network-parent", network, ("spec", field), what, where, f"set {field}: {theirs}")
     if parent.project is not None and spec.project not in (None, parent.project):
         what = f"the parent Network/{spec.parent} is only for project {parent.project}"
-        yield Finding("network-parent", network, ("spec", "project"), what, where, "take another parent")
+        yield Finding("network-parent", network, ("spec", "project"), what, where, "name another parent")
     for index, prefix in enumerate(spec.prefixes):
         if not any(is_prefix_within(prefix.cidr, outer.cidr) for outer in parent.prefixes):
             listed = ", ".join(outer.cidr for outer in parent.prefixes[:4])
             what = f"{prefix.cidr} is not in Network/{spec.parent}"
             path = ("spec", "prefixes", index, "cidr")
-            yield Finding("outside-parent", network, path, what, where, f"take a part of {listed}")
+            yield Finding("outside-parent", network, path, what, where, f"write a prefix that is part of {listed}")
     for family, length in chosen_lengths(spec, parent).items():
         above_it = [p.cidr for p in parent.prefixes if family_of(p.cidr) == family]
         if not any(family_and_length(cidr)[1] < length for cidr in above_it):
-            what = f"Network/{spec.parent} has no IPv{family} prefix that a /{length} is a part of"
+            what = f"Network/{spec.parent} has no IPv{family} prefix that is large enough for a /{length}"
             hint = f"it has {', '.join(above_it) or f'no IPv{family} prefix at all'}"
             yield Finding("outside-parent", network, ("spec", "prefixLength", f"IPv{family}"), what, where, hint)
     yield from _destinations(network, families(spec, parent))
@@ -80,8 +80,10 @@ def _destinations(network: Resource[NetworkSpec], own: set[int]) -> Iterator[Fin
     """The families of destination prefixes are among those of the prefixes (metal-api, network-service.go)."""
     for index, cidr in enumerate(network.spec.destination_prefixes):
         if family_of(cidr) not in own:
-            what = f"{cidr} cannot be reached through a network without IPv{family_of(cidr)}"
-            yield Finding("network-type", network, ("spec", "destinationPrefixes", index), what, hint="remove it")
+            what = f"{cidr} is IPv{family_of(cidr)}, but the network has no IPv{family_of(cidr)} prefix"
+            yield Finding(
+                "network-type", network, ("spec", "destinationPrefixes", index), what, hint="remove the prefix"
+            )
 
 
 def _one_a_partition(networks: list[Resource[NetworkSpec]]) -> Iterator[Finding]:
@@ -94,8 +96,8 @@ def _one_a_partition(networks: list[Resource[NetworkSpec]]) -> Iterator[Finding]
         place = (spec.type, spec.partition, spec.namespace, spec.project)
         other = first.setdefault(place, network)
         if other is not network:
-            what = f"Partition/{spec.partition} has the {spec.type} network {other.key.name} already"
-            hint = "declare one network of this type for each partition, and add the prefixes to it"
+            what = f"Partition/{spec.partition} already has the network {other.key.name} of type {spec.type}"
+            hint = "add the prefixes to that network, and remove this document"
             yield Finding("second-network", network, ("spec", "type"), what, f"at {other.source}", hint)
 
 
@@ -113,7 +115,7 @@ def _vrf(network: Resource[NetworkSpec], state: DesiredState, claimed: Collectio
         yield from _named(ResourceKey("Network", name), network, path, state, claimed)
     elif other.spec.vrf is None or other.spec.vrf.pool is None:
         what = f"Network/{name} has no VRF number of its own"
-        hint = "name the network that has one, or a pool"
+        hint = "name a network that has its own VRF number, or name a pool"
         yield Finding("network-vrf", network, path, what, f"{other.key} is at {other.source}", hint)
 
 
@@ -144,12 +146,12 @@ def _numbers(state: DesiredState) -> Iterator[Finding]:
         spans = [] if pool is None else [parse_number_range(text) for text in pool.spec.ranges]
         if pool is not None and not any(one.first <= source.number <= one.last for one in spans):
             what = f"{source.number} is not in Pool/{source.pool}"
-            hint = f"take one of {', '.join(pool.spec.ranges[:4])}"
+            hint = f"request a number in {', '.join(pool.spec.ranges[:4])}"
             yield Finding("outside-pool", resource, path, what, f"the pool is at {pool.source}", hint)
         other = owners.setdefault((source.pool, source.number), resource)
         if other is not resource:
             what = f"{source.number} of Pool/{source.pool} is already requested by {other.key}"
-            hint = "take another; to share a VRF, name the network: vrf: {network: NAME}"
+            hint = "request another number; to share the VRF of another network, write vrf: {network: NAME}"
             yield Finding("duplicate-number", resource, path, what, f"at {other.source}", hint)
 
 
@@ -163,11 +165,11 @@ def _address(
     network: NetworkSpec = found.spec
     where = f"the network is at {found.source}"
     if network.type is NetworkType.SUPER:
-        what = f"Network/{spec.network} is a Super: child networks are taken from it, and no addresses"
-        yield Finding("network-type", address, ("spec", "network"), what, where, "take one of its children")
+        what = f"Network/{spec.network} has the type Super, so it gives prefixes to child networks, but no addresses"
+        yield Finding("network-type", address, ("spec", "network"), what, where, "name one of its child networks")
     if network.type is NetworkType.UNDERLAY and spec.project is not None:
-        what = "an underlay's addresses belong to no project"
-        yield Finding("other-project", address, ("spec", "project"), what, where, "remove project")
+        what = "addresses of a network of type Underlay belong to no project"
+        yield Finding("other-project", address, ("spec", "project"), what, where, "remove spec.project")
     if network.type is NetworkType.PRIVATE and network.project and spec.project not in (None, network.project):
         what = f"Network/{spec.network} is private to project {network.project}"
         hint = "choose a network of the same project, or a shared or external network"
@@ -184,9 +186,12 @@ def _machine_gone(address: Resource[IPAddressSpec], name: str, state: DesiredSta
     near = difflib.get_close_matches(name, [key.name for key in state.resources if key.kind == "Machine"], 1, 0.8)
     what, path = f"Machine {name!r} is not declared", ("spec", "machine")
     if address.spec.type is AddressType.STATIC:
-        why, hint = "the address is static and stays", "remove machine"
+        why, hint = "the address is static, so it stays allocated", "remove spec.machine"
     else:
-        why, hint = "the address is ephemeral and is released, or never acquired", "remove the document"
+        why, hint = (
+            ("the address is ephemeral, so without the machine groundstate releases it, or does not acquire it"),
+            "remove the document",
+        )
     return Finding(
         "machine-gone", address, path, what, why, f"did you mean {near[0]}?" if near else hint, Severity.WARNING
     )
@@ -198,9 +203,12 @@ def _machine(
     machine: Resource[MachineSpec] = state.resources[ResourceKey("Machine", name)]
     path, where, hint = ("spec", "machine"), f"the machine is at {machine.source}", "correct one of them"
     if network.partition is not None and machine.spec.partition != network.partition:
-        what = f"Machine/{name} is in Partition/{machine.spec.partition}, the network in {network.partition}"
+        what = (
+            f"Machine/{name} is in Partition/{machine.spec.partition}, but the network is in "
+            f"Partition/{network.partition}"
+        )
         yield Finding("other-partition", address, path, what, where, hint)
     owner, user = project_of_address(address.spec, state), getattr(machine.spec, "project", None)
     if owner is not None and user is not None and owner != user:
-        what = f"Machine/{name} is of project {user}, the address of {owner}"
+        what = f"Machine/{name} belongs to project {user}, but the address belongs to project {owner}"
         yield Finding("other-project", address, path, what, where, hint)

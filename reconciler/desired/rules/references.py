@@ -102,9 +102,9 @@ def _hint(name: str, target: str, known: Collection[str]) -> str:
     if near:
         return f"did you mean {near[0]}?"
     return (
-        f"declare it, or correct the name; {count_are(len(known), target)} declared"
+        f"declare the {target}, or correct the name; {count_are(len(known), target)} declared"
         if known
-        else f"declare it; no {target} is declared"
+        else f"declare the {target}; none is declared yet"
     )
 
 
@@ -140,6 +140,8 @@ def _duplicate_macs(machines: list[Resource[MachineSpec]]) -> Iterator[Finding]:
             if other is None:
                 owners[mac] = machine
             else:
-                what = f"{mac} is already a MAC address of {other.key}"
+                what = f"{other.key} also has the MAC address {mac}"
                 path = ("spec", "macs", index)
-                yield Finding("duplicate-mac", machine, path, what, f"at {other.source}", "correct one of them")
+                yield Finding(
+                    "duplicate-mac", machine, path, what, f"at {other.source}", ("correct one of the two documents")
+                )

@@ -18,6 +18,6 @@ def check_virtual_media(state: DesiredState) -> Iterator[Finding]:
             continue
         if partition.spec.boot is None:
             what = f"Machine is set to boot from virtual media, but Partition/{machine.spec.partition} has no spec.boot"
-            hint = "add spec.boot to the partition; its server is where BMCs fetch the CD image"
+            hint = "add spec.boot to the partition: BMCs fetch the CD image from spec.boot.server"
             path = ("spec", "lifecycle", "startFrom")
             yield Finding("start-from", machine, path, what, f"the partition is at {partition.source}", hint)

@@ -37,9 +37,11 @@ class AggregateItem(Spec, frozen=True, kw_only=True):
         Meta(
             min_length=1,
             max_length=253,
-            description="JMESPath over the inventory: fields, `[*]`, `[]`, an index, and filters. A filter compares "
-            "with texts and numbers, joins conditions by `&&`, `||` and `!`, and knows `contains`, `starts_with`, "
-            "`ends_with` and `length`.",
+            description=(
+                "A JMESPath expression over the inventory: fields, `[*]`, `[]`, an index, and filters. A filter "
+                "compares texts and numbers. It may use `&&`, `||`, `!`, `contains`, `starts_with`, `ends_with` "
+                "and `length`."
+            ),
             examples=["disks[*].size", "disks[?size > `1000000000000`].size"],
         ),
     ]
@@ -48,18 +50,23 @@ class AggregateItem(Spec, frozen=True, kw_only=True):
         Meta(
             pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
             max_length=63,
-            description="The name: a column of `get machines -o wide`, and the label `aggregate/NAME`.",
+            description=(
+                "The name of the number. `get machines -o wide` shows a column of this name, and machines get "
+                "the label `aggregate/NAME`."
+            ),
             examples=["disks.capacity"],
         ),
     ]
-    aggregate: Annotated[Function, Meta(description="How the values are combined. All but count need numbers.")]
+    aggregate: Annotated[Function, Meta(description="How the values are combined. All except count need numbers.")]
 
 
 class AggregateSpec(Spec, frozen=True, kw_only=True):
     """Numbers of each machine. Without data a number is not there: no label, and null in JSON."""
 
     description: Annotated[Text, Meta(description="What the numbers are for.")] | None = None
-    items: Annotated[tuple[AggregateItem, ...], Meta(min_length=1, max_length=64, description="The numbers.")]
+    items: Annotated[
+        tuple[AggregateItem, ...], Meta(min_length=1, max_length=64, description=("The numbers to compute."))
+    ]
 
 
 def _default(source: str, target: str, function: Function) -> AggregateItem:

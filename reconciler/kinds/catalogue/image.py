@@ -40,7 +40,14 @@ class ImageSpec(Spec, frozen=True, kw_only=True):
     """An operating system image; its name is `<os>-<version>`."""
 
     description: Annotated[Text, Meta(description="What the image is, for people.")] | None = None
-    os: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*$", description="The system's name.", examples=["debian"])]
+    os: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z][a-z0-9-]*$",
+            description=("The name of the operating system, such as debian."),
+            examples=["debian"],
+        ),
+    ]
     version: Annotated[
         str,
         Meta(
@@ -49,7 +56,7 @@ class ImageSpec(Spec, frozen=True, kw_only=True):
             examples=["12.0.20260101"],
         ),
     ]
-    kernel: Annotated[Artifact, Meta(description="The kernel to boot.")] | None = None
+    kernel: Annotated[Artifact, Meta(description=("The kernel, as a separate file."))] | None = None
     initrd: Annotated[Artifact, Meta(description="The initial ramdisk.")] | None = None
     root: Annotated[
         Artifact,
@@ -143,7 +150,7 @@ def check_image(resource: Resource[ImageSpec]) -> list[RuleFinding]:
                 "initrd-without-kernel",
                 "spec.initrd",
                 "spec.initrd is set, but spec.kernel is missing",
-                "add kernel, or remove initrd",
+                "add spec.kernel, or remove spec.initrd",
             )
         )
     return found

@@ -59,9 +59,9 @@ def _allow(node: Mapping[str, Any], allowed: frozenset[str]) -> None:
         raise Malformed("the path gives several collections")
     if kind not in allowed:
         where = "" if allowed is _STEPS else " inside of filters"
-        raise Malformed(f"{kind.replace('_', ' ')}s are not for paths{where}")
+        raise Malformed(f"{kind.replace('_', ' ')}s are not allowed in paths{where}")
     if kind == "function_expression" and node["value"] not in FUNCTIONS:
-        raise Malformed(f"{clean(node['value'])} is not for filters; {', '.join(sorted(FUNCTIONS))} are")
+        raise Malformed(f"a filter cannot use {clean(node['value'])}; it can use {', '.join(sorted(FUNCTIONS))}")
     if kind == "literal" and isinstance(node["value"], list | dict):
         raise Malformed("a filter compares with texts, numbers, true, false and null, not with lists or objects")
     for at, one in enumerate(inner):
@@ -106,7 +106,7 @@ def _type(node: Mapping[str, Any], here: Any) -> Any:
             found = _type(inner[0], here)
             return _Many(_one_of(_Many(_members(found)) if not isinstance(_members(found), _Many) else found.of))
         case other:
-            raise Malformed(f"{other.replace('_', ' ')}s are not for paths")
+            raise Malformed(f"{other.replace('_', ' ')}s are not allowed in paths")
 
 
 def _condition(node: Mapping[str, Any], here: Any) -> None:
@@ -131,7 +131,13 @@ def _field(name: str, here: Any) -> Any:
     if name not in fields:
         near = get_close_matches(name, fields, 1)
         known, name = ", ".join(fields), clean(str(name))
-        hint = f"did you mean {near[0]}?" if near else f"there are {known}" if fields else "a plain value has no fields"
+        hint = (
+            f"did you mean {near[0]}?"
+            if near
+            else (f"the fields there are {known}")
+            if fields
+            else "a plain value has no fields"
+        )
         if isinstance(here, _Many):
             hint = f"a list has no fields: write [*].{name}"
         raise Malformed(f"there is no {name}; {hint}")

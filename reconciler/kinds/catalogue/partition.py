@@ -73,7 +73,7 @@ class BootService(Spec, frozen=True, kw_only=True):
         | None
     ) = None
     interface: (
-        Annotated[str, Meta(pattern=r"^[^\s/]{1,15}$", description="The network card on which DHCP listens.")] | None
+        Annotated[str, Meta(pattern=r"^[^\s/]{1,15}$", description="The network interface of the DHCP server.")] | None
     ) = None
 
 
@@ -81,7 +81,9 @@ class PartitionSpec(Spec, frozen=True, kw_only=True):
     """A place: a room, a row, a site."""
 
     description: Annotated[Text, Meta(description="What the partition is, for people.")] | None = None
-    place: Annotated[Text, Meta(description="Where it is.", examples=["Frankfurt, hall 3"])] | None = None
+    place: (
+        Annotated[Text, Meta(description=("The location of the partition."), examples=["Frankfurt, hall 3"])] | None
+    ) = None
     failure_domains: Annotated[
         tuple[str, ...], Meta(description="Names of parts that fail together, such as racks or power feeds.")
     ] = ()
@@ -90,7 +92,8 @@ class PartitionSpec(Spec, frozen=True, kw_only=True):
         tuple[str, ...], Meta(max_length=5, description="NTP servers of its machines, names or addresses.")
     ] = ()
     bmc_networks: Annotated[
-        tuple[AddressRange, ...], Meta(description="Prefixes, addresses and ranges that contain its BMCs.")
+        tuple[AddressRange, ...],
+        Meta(description=("Prefixes, addresses and ranges in which `groundstate discover` searches for BMCs.")),
     ] = ()
     bmc: Annotated[BmcDefaults, Meta(description="Defaults for the `bmc` of its machines.")] | None = None
     boot: (
@@ -114,7 +117,12 @@ def check_partition(resource: Resource[PartitionSpec]) -> list[RuleFinding]:
         prefix = ipaddress.ip_network(network.cidr)
         if prefix.version != 4:
             found.append(
-                RuleFinding("boot-network-ipv6", f"{path}.cidr", f"{network.cidr} is IPv6", "start machines over IPv4")
+                RuleFinding(
+                    "boot-network-ipv6",
+                    f"{path}.cidr",
+                    f"{network.cidr} is an IPv6 prefix",
+                    "write an IPv4 prefix: machines start over IPv4 only",
+                )
             )
             continue
         given = range_ends(network.range)

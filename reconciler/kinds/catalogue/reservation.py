@@ -20,7 +20,11 @@ class SizeReservationSpec(Spec, frozen=True, kw_only=True):
     amount: Annotated[
         int,
         Meta(
-            ge=1, description="The number of machines in each partition. Machines that the project already has count."
+            ge=1,
+            description=(
+                "The number of machines to reserve in each partition. Machines that the project already has are "
+                "included."
+            ),
         ),
     ]
     partitions: Annotated[

@@ -16,8 +16,13 @@ from reconciler.kinds.common.machine_facts import NO_MACHINE_FACTS, MachineFacts
 from reconciler.model.resource import Resource
 
 Quantity = (
-    Annotated[int, Meta(ge=0, description="A number; bytes for memory and storage.")]
-    | Annotated[str, Meta(pattern=r"^[0-9]+(Ki|Mi|Gi|Ti|Pi)$", description="Bytes with a binary suffix.")]
+    Annotated[int, Meta(ge=0, description="A number; for memory and storage a number of bytes.")]
+    | Annotated[
+        str,
+        Meta(
+            pattern=r"^[0-9]+(Ki|Mi|Gi|Ti|Pi)$", description=("A number of bytes with a binary suffix, such as 128Gi.")
+        ),
+    ]
 )
 _SUFFIXES = ("Ki", "Mi", "Gi", "Ti", "Pi")
 
@@ -39,7 +44,7 @@ NEEDED = {ConstraintType.CORES: "processors", ConstraintType.MEMORY: "memory"}
 class Constraint(Spec, frozen=True, kw_only=True):
     """A range, both ends included, for the sum over the parts that `identifier` names."""
 
-    type: Annotated[ConstraintType, Meta(description="The part that is counted.")]
+    type: Annotated[ConstraintType, Meta(description="What the constraint counts.")]
     min: Annotated[Quantity, Meta(description="The minimum.", examples=[16, "64Gi"])]
     max: Annotated[Quantity, Meta(description="The maximum.", examples=[32, "128Gi"])]
     identifier: (
@@ -61,7 +66,12 @@ class SizeSpec(Spec, frozen=True, kw_only=True):
     description: Annotated[Text, Meta(description="What the size is, for people.")] | None = None
     constraints: Annotated[
         tuple[Constraint, ...],
-        Meta(min_length=1, description="A machine fits if every constraint is met and every part is counted by one."),
+        Meta(
+            min_length=1,
+            description=(
+                "A machine has this size if it meets every constraint, and if a constraint counts each of its parts."
+            ),
+        ),
     ]
     images: Annotated[
         dict[
@@ -100,7 +110,7 @@ def check_size(resource: Resource[SizeSpec]) -> list[RuleFinding]:
     for kind, what in NEEDED.items():
         places = [index for index, one in enumerate(spec.constraints) if one.type is kind]
         if not places:
-            hint = f"add one of type {kind}; each part of a machine must be counted"
+            hint = f"add a constraint of type {kind}: a machine fits only if each of its parts is counted"
             found.append(RuleFinding("never-matches", "spec.constraints", f"no constraint counts the {what}", hint))
         for index in places[1:]:
             path, hint = f"spec.constraints.{index}", "keep one constraint, with the right range"
@@ -116,7 +126,7 @@ def _constraint(one: Constraint, index: int) -> Iterator[RuleFinding]:
             yield RuleFinding(
                 "bytes-for-a-count",
                 f"{path}.{name}",
-                f"{one.type} are counted, but {value} is a size in bytes",
+                f"type {one.type} is a number, but {value} is a number of bytes",
                 "write a number",
             )
     if quantity_number(one.max) < quantity_number(one.min):
@@ -130,7 +140,10 @@ def _constraint(one: Constraint, index: int) -> Iterator[RuleFinding]:
         )
     if one.type is ConstraintType.GPU and not one.identifier:
         yield RuleFinding(
-            "gpu-without-identifier", path, "a gpu constraint names no model", 'add identifier, such as "*"'
+            "gpu-without-identifier",
+            path,
+            "a constraint of type gpu needs a model",
+            'add identifier, a pattern for the model, such as "*" for every model',
         )
     if one.type is ConstraintType.MEMORY and one.identifier is not None:
         yield RuleFinding(
@@ -153,8 +166,8 @@ def _images(spec: SizeSpec) -> Iterator[RuleFinding]:
             yield RuleFinding(
                 "any-os",
                 "spec.images.*",
-                "images cannot have the operating system *",
-                "name each operating system; those not named are allowed",
+                "spec.images cannot have the key *",
+                "write each operating system by its name; an operating system that is not in the list is allowed",
             )
         try:
             image_versions.constraint(text)

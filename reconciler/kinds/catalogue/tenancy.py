@@ -10,7 +10,7 @@ from reconciler.kinds.common.field_types.fields import Quotas, Spec, Text, refer
 
 Owners = Annotated[
     tuple[Annotated[str, Meta(min_length=1, max_length=253)], ...],
-    Meta(description="The people responsible for it: mail addresses or groups.", examples=[["web@acme.example"]]),
+    Meta(description="Who is responsible: mail addresses or groups.", examples=[["web@acme.example"]]),
 ]
 
 
@@ -28,7 +28,7 @@ class TenantSpec(Spec, frozen=True, kw_only=True):
     quotas: (
         Annotated[
             TenantQuotas,
-            Meta(description="The limits for all of its projects together, and for the number of projects."),
+            Meta(description="The limits for all projects of the tenant together, and for the number of projects."),
         ]
         | None
     ) = None

@@ -63,7 +63,7 @@ class ClaimRules:
         named_anew = _rename(look, held) if former(look.facts) else ()
         over = surplus(spec, held)
         many = set(too_many(spec, held))
-        why = {f"spec.count is {spec.count}" if one in many else _why_not(spec, one.machine) for one in over}
+        why = {f"spec.count is now {spec.count}" if one in many else _why_not(spec, one.machine) for one in over}
         return Steps((*named_anew, *((_unclaim(look, over, ", ".join(sorted(why))),) if over else ())))
 
     def removal(self, look: KindView) -> Steps:
@@ -75,9 +75,17 @@ class ClaimRules:
             hold = held_for_rename(look)
             return Steps((_unclaim(look, live, "no longer declared"), forget), () if hold is None else (hold,))
         if held:
-            reason = f"{named_machines(held)}: being released, but not wiped and free yet"
+            reason = f"the release has not ended; not wiped yet: {named_machines(held)}"
             return Steps(
-                (forget,), (Hold(HoldKind.BLOCKED, "release", reason, "continues automatically when they are free"),)
+                (forget,),
+                (
+                    Hold(
+                        HoldKind.BLOCKED,
+                        "release",
+                        reason,
+                        "continues automatically when the machines are wiped and free",
+                    ),
+                ),
             )
         return Steps() if look.stray else Steps((forget,))
 
@@ -115,5 +123,7 @@ def _why_not(spec: MachineClaimSpec, machine: str) -> str:
 
 def _unclaim(look: KindView, held: tuple[ClaimedMachine, ...], reason: str) -> Unclaim:
     return Unclaim(
-        key=look.key, machines=tuple(one.machine for one in held), reason=f"{reason}; released machines are wiped"
+        key=look.key,
+        machines=tuple(one.machine for one in held),
+        reason=(f"{reason}; the claim releases these machines, and groundstate wipes their disks"),
     )

@@ -28,7 +28,9 @@ from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts, 
 from reconciler.model.facts import ResourceFacts, grouped
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
-SshKey = Annotated[str, Meta(max_length=16384, description="In one line, as OpenSSH writes it.")]
+SshKey = Annotated[
+    str, Meta(max_length=16384, description=("A public SSH key, in one line, as in an OpenSSH .pub file."))
+]
 
 
 class TolerationOperator(StrEnum):
@@ -61,15 +63,19 @@ class SpreadSpec(Spec, frozen=True, kw_only=True):
     by: Annotated[
         SpreadBy,
         Meta(
-            description="Rack: machines are taken first from the racks in which the project has the fewest machines of "
-            "the size."
+            description=(
+                "Rack: the claim gets machines from the racks in which the project has the fewest machines of "
+                "this size."
+            )
         ),
     ] = SpreadBy.RACK
     labels: Annotated[
         dict[str, str],
         Meta(
-            description="Labels of the claim. Machines of claims with an equal label are put into different racks "
-            "first."
+            description=(
+                "Labels of the claim, for example `app: web`. Claims of the project with an equal label get "
+                "machines in different racks, as far as possible."
+            )
         ),
     ] = msgspec.field(default_factory=dict)
 
@@ -77,12 +83,14 @@ class SpreadSpec(Spec, frozen=True, kw_only=True):
 class ClaimNetwork(Spec, frozen=True, kw_only=True):
     """A network in which each machine has an address of each family."""
 
-    network: Annotated[str, reference_field("Network", "The Network.")]
+    network: Annotated[str, reference_field("Network", "The Network in which each machine gets addresses.")]
     addresses: Annotated[
         tuple[Address, ...],
         Meta(
-            description="Addresses for the machines, in order of slots. In other families of the network each machine "
-            "gets a free address."
+            description=(
+                "One address for each slot, in the order of the slots. For a family (IPv4 or IPv6) without "
+                "addresses here, each machine gets the lowest free address."
+            )
         ),
     ] = ()
 
@@ -94,7 +102,7 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
     project: ProjectRef
     partitions: Annotated[
         tuple[PartitionRef, ...],
-        Meta(min_length=1, description="The Partitions of the machines, the first choice first."),
+        Meta(min_length=1, description="The Partitions from which the claim gets machines, in order of preference."),
     ]
     size: Annotated[str, reference_field("Size", "The Size of the machines.")] | None = None
     selector: Annotated[
@@ -120,15 +128,22 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
         int, Meta(ge=0, le=1000, description="The number of machines. A lower number releases the highest slots.")
     ] = 1
     partial: Annotated[
-        bool, Meta(description="Accept fewer machines than `count`. Without it the claim gets all machines or none.")
+        bool,
+        Meta(
+            description=(
+                "true: the claim accepts fewer machines than `count`. false: the claim gets all machines or none."
+            )
+        ),
     ] = False
     image: Annotated[
         str,
         Meta(
             pattern=REFERENCE_PATTERN,
             max_length=253,
-            description="The Image, by its name. `debian-12` means the newest supported one, which is then kept. "
-            "Changing it reinstalls every machine of the claim.",
+            description=(
+                "The name of the Image. `debian-12` means the newest supported Image of debian 12; a machine "
+                "keeps the Image that it got. A change reinstalls every machine of the claim."
+            ),
             examples=["debian-12"],
         ),
     ]
@@ -150,7 +165,8 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
     tolerations: Annotated[tuple[Toleration, ...], Meta(description="Taints that the claim tolerates.")] = ()
     request: (
         Annotated[
-            str, Meta(max_length=253, description=("Any word. A new word reinstalls every machine of the claim."))
+            str,
+            Meta(max_length=253, description=("Any text. To reinstall every machine of the claim, change the text.")),
         ]
         | None
     ) = None

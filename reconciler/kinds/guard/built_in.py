@@ -39,26 +39,26 @@ class BuiltInGuard(msgspec.Struct, frozen=True):
 _EVERY = (
     BuiltInGuard(
         "disruption-budget",
-        "Holds what would take more machines of the fleet, or of one rack, down at once than the limit.",
+        "Holds changes that would take down more machines of the fleet, or of one rack, at once than the limit.",
         "more machines of the fleet, or of one rack, are taken down at once than the limit",
         limits=("max_disrupted", "max_disrupted_per_rack"),
     ),
     BuiltInGuard(
         "mass-removal",
-        "Holds everything while more machines than the limit were removed from git.",
+        "Holds all changes if one commit removes more machines from git than the limit.",
         "more machines are removed from git than the limit",
         limits=("max_removed",),
     ),
     BuiltInGuard(
         "empty-desired-state",
-        "Holds everything while nothing, or no machine, is declared any more.",
-        "the desired state declares nothing, or no machine",
+        "Holds all changes if the repository declared machines before and now declares none, or nothing at all.",
+        "the repository declared machines before, and now declares none, or nothing at all",
         limits=("allow_empty",),
     ),
     BuiltInGuard(
         "unreachable-fleet",
         "Holds disruptive changes while more BMCs than the limit cannot be read.",
-        "disruptive changes continue although many BMCs cannot be read",
+        "more BMCs than the limit cannot be read; disruptive changes continue nevertheless",
         limits=("max_unreachable",),
     ),
     BuiltInGuard(
@@ -91,32 +91,32 @@ _EVERY = (
     ),
     BuiltInGuard(
         "running",
-        "Holds lifecycle steps of a machine that runs although groundstate did not power it on.",
+        "Holds lifecycle actions of a machine that is on, if groundstate did not power it on.",
         instead="power the machine off; see docs/reference/guards.md",
     ),
     BuiltInGuard(
         "another-system",
-        "Holds all changes of a machine whose BMC reports another system than the inspected one.",
+        "Holds all changes of a machine if its BMC reports another system than the one that was inspected.",
         instead="correct spec.bmc, or accept the machine with spec.lifecycle.request",
     ),
     BuiltInGuard(
         "unjudged",
-        "Holds a change that the guards cannot judge because of a defect.",
+        "Holds a change if the guards cannot judge it because of a bug in groundstate.",
         instead="the effect of the change cannot be counted; report the bug, or change the document",
     ),
     BuiltInGuard(
         PAUSED,
-        "Holds everything that a pause covers.",
+        "Holds all changes of resources that a pause covers.",
         instead="`groundstate resume` ends a pause; `groundstate get pauses` lists them",
     ),
     BuiltInGuard(
         "observe-only",
-        "Holds everything in a daemon that only observes.",
+        "Holds all changes in a daemon that only observes (`run --observe`).",
         instead="stop the daemon, and start `groundstate run` without --observe",
     ),
     BuiltInGuard(
         "claimed",
-        "Holds that a claimed machine is forgotten.",
+        "Holds the removal of a machine from the store while a claim has the machine.",
         instead="declare the machine until its claim has released it",
     ),
 )

@@ -64,7 +64,7 @@ def _window(entry: WindowTime, path: str) -> Iterator[RuleFinding]:
     if not absolute and not entry.days:
         yield RuleFinding("malformed-window", path, "the window has no day and no time", "add days, from or to")
     elif any(absolute) and (entry.days or not all(absolute)):
-        what = "a window with a day and a time has no days, and no time of each day"
+        what = "a window that begins or ends on a date cannot have days, nor a time without a date"
         yield RuleFinding("malformed-window", path, what, "write both as 2026-12-20T00:00, or both as 22:00")
     elif entry.from_ == "24:00":
         yield RuleFinding("malformed-window", f"{path}.from", "no window begins at 24:00", "write 00:00")
@@ -80,7 +80,9 @@ def _absolute(entry: WindowTime, path: str) -> Iterator[RuleFinding]:
         try:
             moments.append(datetime.fromisoformat(text))
         except ValueError:
-            yield RuleFinding("malformed-window", f"{path}.{name}", f"{text} is no day", "write 2026-12-20T00:00")
+            yield RuleFinding(
+                "malformed-window", f"{path}.{name}", (f"{text} is not a day of the calendar"), "write 2026-12-20T00:00"
+            )
             continue
         if not EARLIEST.year < moments[-1].year < LATEST.year:
             what = f"{text} is out of range: a year is from {EARLIEST.year + 1} to {LATEST.year - 1}"

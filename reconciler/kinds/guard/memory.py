@@ -54,7 +54,7 @@ class GuardFactRules(FactRules):
         if not isinstance(action, GuardRecord):
             return super().record(action, facts, occasion)
         after = msgspec.structs.replace(guard_s(facts.get(action.key) or NO_FACTS), former=())
-        reported = (EventReason.GUARD_LOOSENED, "its former, stricter spec is in force no more")
+        reported = (EventReason.GUARD_LOOSENED, "the former, stricter spec of the guard is no longer in force")
         return Recorded({action.key: after}, {action.key: reported})
 
     def removed(self, facts: ResourceFacts, now: datetime) -> ResourceFacts:

@@ -33,7 +33,7 @@ class GuardRules:
 
     def steps(self, resource: Resource[GuardSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
         """The former spec ends when its hour is over."""
-        action = RetireGuard(key=look.key, reason="its former, stricter spec has been in force for an hour")
+        action = RetireGuard(key=look.key, reason="the former, stricter spec of the guard stayed in force for an hour")
         return Steps((action,), _holds(look, "a commit made the guard less strict"))
 
     def removal(self, look: KindView) -> Steps:
@@ -57,7 +57,7 @@ def _holds(look: KindView, what: str) -> tuple[Hold, ...]:
 def _hold(look: KindView, what: str, ends: datetime) -> Hold:
     reason = f"{what}; the former spec stays in force until {ends:%Y-%m-%d %H:%M:%S}Z"
     hint = (
-        "wait until {ends:%H:%M:%S}Z, when the new spec takes effect. Before that, "
+        f"wait until {ends:%H:%M:%S}Z, when the new spec takes effect. Before that, "
         f"`groundstate override {typed(look.key)} --for 1h --reason WHY` allows what the guard holds"
     )
     return Hold(HoldKind.BLOCKED, "loosening", reason, hint)

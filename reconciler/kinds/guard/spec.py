@@ -98,8 +98,10 @@ class GuardMatch(Spec, frozen=True, kw_only=True):
         str,
         Meta(
             max_length=1024,
-            description="Resources with these labels, written as for `-l`. Labels that follow from the inventory "
-            "count.",
+            description=(
+                "Resources with these labels, written as for `-l`. Labels that groundstate derives from the "
+                "inventory count too."
+            ),
             examples=["role=db,rack in (r12,r13)"],
         ),
     ] = ""
@@ -126,7 +128,7 @@ class WindowTime(Spec, frozen=True, kw_only=True):
 
     days: Annotated[
         tuple[Day, ...],
-        Meta(max_length=7, description="The days on which the window begins; none given means every day."),
+        Meta(max_length=7, description="The days on which the window begins. Left out: every day."),
     ] = ()
     from_: (
         Annotated[
@@ -169,15 +171,14 @@ class Windows(Spec, frozen=True, kw_only=True):
     ] = "UTC"
     allow: Annotated[
         tuple[WindowTime, ...],
-        Meta(max_length=32, description="Work begins only at these times; none given means at any time."),
+        Meta(max_length=32, description="groundstate begins work only in these windows. Left out: at any time."),
     ] = ()
     deny: Annotated[
-        tuple[WindowTime, ...], Meta(max_length=32, description="No work begins at these times, whatever is allowed.")
+        tuple[WindowTime, ...],
+        Meta(max_length=32, description=("groundstate begins no work in these windows, even if `allow` permits it.")),
     ] = ()
     last_start: (
-        Annotated[
-            Duration, Meta(description="How long before the end of a window no work begins any more, such as 30m.")
-        ]
+        Annotated[Duration, Meta(description="No work begins in this time before the end of a window, such as 30m.")]
         | None
     ) = None
 
@@ -221,7 +222,12 @@ class DisruptionBudget(Spec, frozen=True, kw_only=True):
     ) = None
     within: Annotated[
         Duration,
-        Meta(description="How long a machine counts after it was taken down, unless it is in service again before."),
+        Meta(
+            description=(
+                "How long a machine counts as down after groundstate took it down. A machine that is in service "
+                "again earlier no longer counts."
+            )
+        ),
     ] = "1h"
     pacing: (
         Annotated[
@@ -233,8 +239,9 @@ class DisruptionBudget(Spec, frozen=True, kw_only=True):
     count_unavailable: Annotated[
         bool,
         Meta(
-            description="Whether machines also count that are off, unreachable, failed or in maintenance for another "
-            "reason."
+            description=(
+                "true: machines that are off, unreachable, failed or in maintenance for another reason count too."
+            )
         ),
     ] = False
 
@@ -251,23 +258,26 @@ class GuardSpec(Spec, frozen=True, kw_only=True):
             "Absolute: a held change cannot be overridden; change the document."
         ),
     ] = Level.MANDATORY
-    match: Annotated[GuardMatch, Meta(description="Which resources it guards.")] = GuardMatch()
+    match: Annotated[GuardMatch, Meta(description="The resources that the guard protects.")] = GuardMatch()
     actions: Annotated[
         tuple[GuardedAction, ...],
         Meta(
             min_length=1,
             max_length=32,
-            description="Which actions the windows and the budget apply to: classes (disruptive, destructive), or "
-            "names "
-            "of actions.",
+            description=(
+                "The actions to which the windows and the budget apply: classes (disruptive, destructive), or "
+                "names of actions."
+            ),
         ),
     ] = HURTING
     causes: Annotated[
         tuple[GuardCause, ...],
         Meta(
             max_length=3,
-            description="Changes with one of these causes: a commit, drift, or the removal of a document. None given: "
-            "all.",
+            description=(
+                "Only changes with one of these causes: a commit, drift, or the removal of a document. Left "
+                "out: all changes."
+            ),
         ),
     ] = ()
     windows: Annotated[Windows, Meta(description="When work may begin.")] | None = None

@@ -41,9 +41,13 @@ class IPAddressSpec(Spec, frozen=True, kw_only=True):
     description: Annotated[Text, Meta(description="What the address is for.")] | None = None
     network: Annotated[str, reference_field("Network", "The Network of the address.")]
     address: (
-        Annotated[Address, Meta(description="Exactly this address. The default is the lowest free one.")] | None
+        Annotated[
+            Address,
+            Meta(description=("The address to acquire. The default is the lowest free address of the network.")),
+        ]
+        | None
     ) = None
-    family: Annotated[Family, Meta(description="The family of the address, if the network has both.")] | None = None
+    family: Annotated[Family, Meta(description="IPv4 or IPv6, if the network has both.")] | None = None
     type: Annotated[
         AddressType,
         Meta(
@@ -54,7 +58,7 @@ class IPAddressSpec(Spec, frozen=True, kw_only=True):
     project: ProjectRef | None = None
     machine: (
         Annotated[
-            str, mention_field("Machine", "The Machine of the address. The default is any machine of the project.")
+            str, mention_field("Machine", "The Machine that uses the address. Left out: any machine of the project.")
         ]
         | None
     ) = None
@@ -79,7 +83,7 @@ class IPAddressSpec(Spec, frozen=True, kw_only=True):
             DeletionPolicy,
             Meta(
                 description="Orphan: the address stays allocated when the document is removed. Release: the address "
-                "becomes free. The default follows `type`."
+                "becomes free. The default is Release for an Ephemeral address, and Orphan for a Static one."
             ),
         ]
         | None
@@ -118,7 +122,7 @@ def check_ipaddress(resource: Resource[IPAddressSpec]) -> list[RuleFinding]:
     Orphan. It would be taken for a leak."""
     spec, found = resource.spec, []
     if spec.address is not None and spec.family is not None:
-        hint = "remove family; the address has one"
+        hint = "remove family; the address already shows whether it is IPv4 or IPv6"
         found.append(RuleFinding("address-and-family", "spec.family", "address and family exclude each other", hint))
     if spec.type is AddressType.EPHEMERAL and spec.declared_policy is DeletionPolicy.ORPHAN:
         what, hint = (

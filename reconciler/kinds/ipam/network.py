@@ -47,9 +47,11 @@ class PrefixSpec(Spec, frozen=True, kw_only=True):
     """One prefix and what in it is kept back."""
 
     cidr: Annotated[Cidr, Meta(description="The prefix.")]
-    gateway: Annotated[Address, Meta(description="The address of the router; never given out.")] | None = None
+    gateway: (
+        Annotated[Address, Meta(description=("The address of the router; groundstate never allocates it."))] | None
+    ) = None
     reserved: Annotated[
-        tuple[AddressRange, ...], Meta(description="Addresses, prefixes or ranges that are never given out.")
+        tuple[AddressRange, ...], Meta(description="Addresses, prefixes or ranges that groundstate never allocates.")
     ] = ()
 
 
@@ -71,12 +73,19 @@ class PrefixLength(Spec, frozen=True, kw_only=True):
 class VrfSpec(Spec, frozen=True, kw_only=True):
     """The VRF of a network: a number of a pool, or the one that another network has. The number is also the VNI."""
 
-    pool: Annotated[str, reference_field("Pool", "The Pool of its number.")] | None = None
+    pool: Annotated[str, reference_field("Pool", "The Pool from which the network gets its VRF number.")] | None = None
     number: (
-        Annotated[int, Meta(ge=0, le=2**32 - 1, description="Exactly this number. The default is the lowest free one.")]
+        Annotated[
+            int,
+            Meta(
+                ge=0,
+                le=2**32 - 1,
+                description=("The number to acquire. The default is the lowest free number of the pool."),
+            ),
+        ]
         | None
     ) = None
-    network: Annotated[str, reference_field("Network", "The Network with which it shares the VRF.")] | None = None
+    network: Annotated[str, reference_field("Network", "The Network whose VRF this network shares.")] | None = None
 
 
 class NetworkSpec(Spec, frozen=True, kw_only=True):
@@ -86,17 +95,28 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
     type: Annotated[
         NetworkType,
         Meta(
-            description="Private: for one project. Shared: of one project, and others may have addresses in it. "
-            "External: for every project. Underlay: for switches and firewalls. Super: is divided into child networks."
+            description=(
+                "Private: only one project has addresses in it. Shared: it belongs to one project, and other "
+                "projects may have addresses in it. External: every project may have addresses in it. Underlay: "
+                "for switches and firewalls. Super: it is divided into child networks and has no addresses."
+            )
         ),
     ] = NetworkType.PRIVATE
     prefixes: Annotated[
         tuple[PrefixSpec, ...],
-        Meta(description="Its prefixes, IPv4 and IPv6. For a child network the IPAM can choose them."),
+        Meta(
+            description=(
+                "The prefixes of the network, IPv4 and IPv6. A child network may leave them out; the IPAM then "
+                "chooses them."
+            )
+        ),
     ] = ()
-    parent: Annotated[str, reference_field("Network", "The Super network that its prefixes are taken from.")] | None = (
-        None
-    )
+    parent: (
+        Annotated[
+            str, reference_field("Network", ("The Super network from which the prefixes of this network are taken."))
+        ]
+        | None
+    ) = None
     prefix_length: (
         Annotated[
             PrefixLength,
@@ -116,9 +136,12 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
         Meta(description="Prefixes that are reached through this network, such as 0.0.0.0/0: routes for its machines."),
     ] = ()
     announceable: Annotated[
-        tuple[Cidr, ...], Meta(description="For a Super network: more prefixes that its machines may announce.")
+        tuple[Cidr, ...],
+        Meta(description=("For a Super network: more prefixes that machines in its child networks may announce.")),
     ] = ()
-    nat: Annotated[Nat, Meta(description="Whether traffic into the network is masqueraded (source NAT).")] = Nat.NONE
+    nat: Annotated[
+        Nat, Meta(description=("IPv4Masquerade: IPv4 traffic into the network is masqueraded (source NAT)."))
+    ] = Nat.NONE
     vrf: Annotated[VrfSpec, Meta(description="The VRF. The default is the VRF of the parent, or none.")] | None = None
     namespace: (
         Annotated[
@@ -126,8 +149,10 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
             Meta(
                 pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
                 max_length=63,
-                description="Networks of different namespaces may overlap. The default is the parent's namespace, or "
-                "the common one.",
+                description=(
+                    "Networks of different namespaces may overlap. The default is the namespace of the parent, "
+                    "or else the namespace without a name."
+                ),
             ),
         ]
         | None
@@ -231,17 +256,17 @@ def network_value(prefixes: tuple[Prefix, ...], lengths: Mapping[int, int], pare
 
 _FORBIDDEN: dict[NetworkType, dict[str, str]] = {
     NetworkType.SUPER: {
-        "parent": "a Super has no parent",
-        "prefixLength": "the prefixes of a Super are declared",
-        "nat": "machines are not in a Super, so nothing can be masqueraded",
-        "vrf.network": "a Super has its own VRF",
+        "parent": "a network of type Super has no parent",
+        "prefixLength": "a network of type Super declares its prefixes",
+        "nat": "a network of type Super contains no machines, so there is no traffic to masquerade",
+        "vrf.network": "a network of type Super cannot share the VRF of another network",
     },
     NetworkType.UNDERLAY: {
-        "parent": "an underlay has its own prefixes",
-        "nat": "an underlay cannot be masqueraded",
-        "project": "an underlay belongs to no project",
+        "parent": "a network of type Underlay declares its own prefixes",
+        "nat": "traffic into a network of type Underlay cannot be masqueraded",
+        "project": "a network of type Underlay belongs to no project",
     },
-    NetworkType.EXTERNAL: {"parent": "an external network has its own prefixes"},
+    NetworkType.EXTERNAL: {"parent": "a network of type External declares its own prefixes"},
     NetworkType.PRIVATE: {},
     NetworkType.SHARED: {},
 }
@@ -275,7 +300,10 @@ def check_network(resource: Resource[NetworkSpec]) -> list[RuleFinding]:
         hint = "remove it, or name the parent"
         found.append(
             RuleFinding(
-                "network-type", "spec.prefixLength", "only the prefixes of a child network are chosen by the IPAM", hint
+                "network-type",
+                "spec.prefixLength",
+                "the IPAM chooses prefixes only for a child network, and this network has no parent",
+                hint,
             )
         )
     if spec.type is NetworkType.UNDERLAY:
@@ -290,7 +318,12 @@ def _super_only(spec: NetworkSpec) -> list[RuleFinding]:
     if spec.type is not NetworkType.SUPER:
         given = {"childPrefixLength": spec.child_prefix_length is not None, "announceable": bool(spec.announceable)}
         return [
-            RuleFinding("network-type", f"spec.{field}", f"only a Super has {field}", "remove it, or set type: Super")
+            RuleFinding(
+                "network-type",
+                f"spec.{field}",
+                f"only a network of type Super can have {field}",
+                "remove it, or set type: Super",
+            )
             for field, there in given.items()
             if there
         ]
@@ -310,12 +343,19 @@ def _super_only(spec: NetworkSpec) -> list[RuleFinding]:
 
 def _underlay(spec: NetworkSpec) -> list[RuleFinding]:
     found = [
-        RuleFinding("network-type", f"spec.prefixes.{index}.cidr", "an underlay is IPv4 only", "remove the prefix")
+        RuleFinding(
+            "network-type",
+            f"spec.prefixes.{index}.cidr",
+            "a network of type Underlay has only IPv4 prefixes",
+            "remove the prefix",
+        )
         for index, prefix in enumerate(spec.prefixes)
         if family_of(prefix.cidr) != 4
     ]
     if spec.partition is None:
-        found.append(RuleFinding("network-type", "spec", "an underlay belongs to a partition", "add partition"))
+        found.append(
+            RuleFinding("network-type", "spec", ("a network of type Underlay needs a partition"), "add partition")
+        )
     return found
 
 
@@ -331,7 +371,7 @@ def _vrf_faults(spec: NetworkSpec) -> list[RuleFinding]:
             RuleFinding(
                 "network-vrf",
                 "spec.vrf.number",
-                "number cannot be set: the VRF number is that of the network named by vrf.network",
+                "vrf.number cannot be set together with vrf.network: the VRF number comes from that network",
                 "remove number",
             )
         ]

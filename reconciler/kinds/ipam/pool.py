@@ -37,7 +37,10 @@ class PoolSpec(Spec, frozen=True, kw_only=True):
     """Numbers that are given out one by one."""
 
     description: Annotated[Text, Meta(description="What the numbers are for.")] | None = None
-    ranges: Annotated[tuple[NumberRange, ...], Meta(min_length=1, description="The numbers, as ranges in quotes.")]
+    ranges: Annotated[
+        tuple[NumberRange, ...],
+        Meta(min_length=1, description=("The numbers of the pool: numbers and ranges, in quotes.")),
+    ]
     partition: PartitionRef | None = None
     deletion_policy: Annotated[
         DeletionPolicy,
@@ -55,7 +58,12 @@ class NumberSpec(Spec, frozen=True, kw_only=True):
     pool: Annotated[str, reference_field("Pool", "The Pool of the number.")]
     number: (
         Annotated[
-            int, Meta(ge=0, le=MAX_NUMBER, description="Exactly this number. The default is the lowest free one.")
+            int,
+            Meta(
+                ge=0,
+                le=MAX_NUMBER,
+                description=("The number to acquire. The default is the lowest free number of the pool."),
+            ),
         ]
         | None
     ) = None
@@ -116,7 +124,9 @@ def check_pool(resource: Resource[PoolSpec]) -> list[RuleFinding]:
             )
         elif other := next((r for r in before if one.first <= r.last and r.first <= one.last), None):
             what = f"{text} overlaps {other.first}-{other.last}"
-            found.append(RuleFinding("number-range", path, what, "change one of the two so that they do not overlap"))
+            found.append(
+                RuleFinding("number-range", path, what, ("change one of the two ranges, so that they do not overlap"))
+            )
         before.append(one)
     return found
 

@@ -53,11 +53,11 @@ def project_steps(wanted: Assignment, look: KindView) -> Steps:
     if wanted.project is None:
         return Steps((Bind(key=look.key, project=None, reason=f"spec.project no longer names {has}"),))
     if has is not None:
-        reason = f"Machine belongs to project {has}; it must be released before it can move to another"
+        reason = f"Machine belongs to project {has}, and must leave that project before another project can have it"
         hint = f"remove spec.project, apply that, then set spec.project to {wanted.project}"
         return Steps(holds=(Hold(HoldKind.GUARD, "bound", reason, hint, PROJECT),))
     if wanted.taint is not None:
-        reason = f"taint {wanted.taint} (spec.taints) keeps the machine from new projects"
+        reason = f"Machine has the taint {wanted.taint} (spec.taints), so no new project can have it"
         return Steps(holds=(Hold(HoldKind.GUARD, "taint", reason, "remove the taint", PROJECT),))
     return Steps((Bind(key=look.key, project=wanted.project, reason="Machine belongs to no project yet"),))
 
@@ -96,10 +96,11 @@ def _unfit(wanted: Assignment, image: Resource[ImageSpec], desired: DesiredState
         return None
     allowed = size.spec.images[image.spec.os]
     reason = (
-        f"size {size.key.name} runs {image.spec.os} {allowed} (spec.images, {stands_at(size)}), not {image.key.name}"
+        f"size {size.key.name} allows {image.spec.os} {allowed} (spec.images, {stands_at(size)}), but not "
+        f"{image.key.name}"
     )
     return Refusal(
-        "size-image", reason, f"set spec.image to an image that the size runs, or change spec.images of {size.key}"
+        "size-image", reason, f"set spec.image to an image that the size allows, or change spec.images of {size.key}"
     )
 
 

@@ -88,7 +88,7 @@ def _of_image(
     for size_name, machines in by_size.items():
         size = desired.resources.get(ResourceKey("Size", size_name))
         if size is not None and not fits(size, image):
-            said = f"size {size_name} runs {spec.os} {size.spec.images[spec.os]} (spec.images), not {name}"
+            said = f"size {size_name} allows {spec.os} {size.spec.images[spec.os]} (spec.images), but not {name}"
             yield _warning("size-image", said, size, f"still used by {listed_names(k.name for k in machines)}", hint)
 
 

@@ -50,23 +50,29 @@ class ShutdownSpec(Spec, frozen=True, kw_only=True):
 class BootSpec(Spec, frozen=True, kw_only=True):
     """Where the machine boots from instead of its own order."""
 
-    target: Annotated[BootTarget, Meta(description="Redfish BootSourceOverrideTarget.")] = BootTarget.NONE
+    target: Annotated[BootTarget, Meta(description=("The device to boot from (Redfish BootSourceOverrideTarget)."))] = (
+        BootTarget.NONE
+    )
     enabled: Annotated[
         BootEnabled,
         Meta(
-            description="Redfish BootSourceOverrideEnabled. Once is carried out one time for each change of `boot`, "
-            "and not repeated after the machine used it."
+            description=(
+                "How long the override lasts (Redfish BootSourceOverrideEnabled). Once: for one boot; "
+                "groundstate sends the override again only when `boot` changes."
+            )
         ),
     ]
     mode: (
         Annotated[
             Literal["UEFI", "Legacy"],
-            Meta(description="Redfish BootSourceOverrideMode. Without it the mode is not changed."),
+            Meta(description="UEFI or Legacy (Redfish BootSourceOverrideMode). Left out: the mode is not changed."),
         ]
         | None
     ) = None
     request: (
-        Annotated[str, Meta(max_length=253, description="Any word. A new word sends the same Once override again.")]
+        Annotated[
+            str, Meta(max_length=253, description=("Any text. To send the same Once override again, change the text."))
+        ]
         | None
     ) = None
 
@@ -100,7 +106,13 @@ class LifecycleSpec(Spec, frozen=True, kw_only=True):
     ]
     start_from: (
         Annotated[
-            StartFrom, Meta(description="How the agent is booted. The default is the Partition's `boot.startFrom`.")
+            StartFrom,
+            Meta(
+                description=(
+                    "How the machine boots the agent: from the network, or from virtual media. The default is the "
+                    "Partition's `boot.startFrom`."
+                )
+            ),
         ]
         | None
     ) = None
@@ -122,9 +134,10 @@ class LifecycleSpec(Spec, frozen=True, kw_only=True):
             str,
             Meta(
                 max_length=253,
-                description="Any word. A new word inspects the machine again, or tries again after a failure. The id "
-                "of "
-                "an unknown installation allows the agent to overwrite that installation.",
+                description=(
+                    "Any text. To inspect the machine again, or to try again after a failure, change the text. "
+                    "The id of an unknown installation allows the agent to overwrite that installation."
+                ),
             ),
         ]
         | None
@@ -155,20 +168,38 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
             Meta(
                 pattern=REFERENCE_PATTERN,
                 max_length=253,
-                description="The Image of the machine, by its name. `debian-12` and `debian-12.0` mean the newest "
-                "supported one, which the machine then keeps. Needs `project`.",
+                description=(
+                    "The name of the Image. `debian-12` and `debian-12.0` mean the newest supported Image of "
+                    "that version; the machine keeps the Image that it got. Needs `project`."
+                ),
                 examples=["debian-12", "debian-12.0.20260101"],
             ),
         ]
         | None
     ) = None
     macs: Annotated[tuple[Mac, ...], Meta(description="MAC addresses of its network interfaces.")] = ()
-    power: Annotated[Literal["On", "Off"], Meta(description="Redfish PowerState.")] | None = None
+    power: (
+        Annotated[
+            Literal["On", "Off"],
+            Meta(description=("The power state that the machine should have (Redfish PowerState).")),
+        ]
+        | None
+    ) = None
     shutdown: Annotated[ShutdownSpec, Meta(description="How the machine is powered off.")] = ShutdownSpec()
-    boot: Annotated[BootSpec, Meta(description="The boot override.")] | None = None
-    indicator_led: Annotated[Literal["Lit", "Blinking", "Off"] | None, Meta(description="Redfish IndicatorLED.")] = (
-        msgspec.field(name="indicatorLED", default=None)
-    )
+    boot: (
+        Annotated[
+            BootSpec,
+            Meta(
+                description=(
+                    "The device to boot from instead of the first one in the boot order (Redfish boot override)."
+                )
+            ),
+        ]
+        | None
+    ) = None
+    indicator_led: Annotated[
+        Literal["Lit", "Blinking", "Off"] | None, Meta(description=("The indicator LED (Redfish IndicatorLED)."))
+    ] = msgspec.field(name="indicatorLED", default=None)
     maintenance: (
         Annotated[
             Pause,
@@ -177,17 +208,22 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
         | None
     ) = None
     suspend: (
-        Annotated[Pause, Meta(description=("Nothing is sent to the machine; it is observed and shown."))] | None
+        Annotated[Pause, Meta(description=("groundstate observes the machine, and sends nothing to it."))] | None
     ) = None
-    cordon: Annotated[Pause, Meta(description="The machine gets no new claim; a current claim keeps it.")] | None = None
-    taints: Annotated[tuple[Taint, ...], Meta(description="Taints that keep claims away.")] = ()
+    cordon: (
+        Annotated[Pause, Meta(description=("No new claim gets the machine. A claim that has the machine keeps it."))]
+        | None
+    ) = None
+    taints: Annotated[
+        tuple[Taint, ...], Meta(description=("Only claims that tolerate these taints get the machine."))
+    ] = ()
     lifecycle: (
         Annotated[
             LifecycleSpec,
             Meta(
                 description=(
-                    "Who manages the lifecycle of the machine. Without it groundstate only applies the other fields "
-                    "of the document."
+                    "Whether groundstate inspects, installs and wipes the machine. Left out: groundstate only "
+                    "applies the other fields of the document."
                 )
             ),
         ]
@@ -262,7 +298,7 @@ def check_machine(resource: Resource[MachineSpec]) -> list[RuleFinding]:
     if boot and boot.request is not None and boot.enabled is not BootEnabled.ONCE:
         found.append(
             RuleFinding(
-                "request-without-once", "spec.boot.request", "spec.boot.request needs enabled: Once", "remove it"
+                "request-without-once", "spec.boot.request", "spec.boot.request needs enabled: Once", "remove request"
             )
         )
     if resource.spec.lifecycle is not None:

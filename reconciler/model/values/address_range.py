@@ -27,7 +27,7 @@ def address_range(text: str) -> IPRange:
     first, dash, last = text.partition("-")
     low, high = _address(first), _address(last if dash else first)
     if low.version != high.version:
-        raise ValueError("the first and the last address are of different families")
+        raise ValueError("one address is IPv4 and the other is IPv6")
     if low > high:
         raise ValueError("the last address comes before the first")
     from netaddr import IPRange

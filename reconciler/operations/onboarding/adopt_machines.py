@@ -93,7 +93,10 @@ def _refusal(key: ResourceKey, prospect: Prospect) -> str | None:
     change = next((one for one in prospect.plan.changes if one.key == key), None)
     if change is not None:
         paths = ", ".join(difference.path for difference in change.differences) or change.verb
-        return f"the machine differs from its document: {paths}; correct the document, or see `groundstate plan {key}`"
+        return (
+            f"the machine differs from its document: {paths}; correct the document; `groundstate plan {key}` "
+            "shows the difference"
+        )
     return None
 
 

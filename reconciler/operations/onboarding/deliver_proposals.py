@@ -50,10 +50,10 @@ def _write(texts: dict[str, str], folder: Path, remark: Callable[[str], None]) -
             remark(f"wrote {path}")
     except FileExistsError as error:
         raise OperationError(
-            f"{error.filename}: already exists and is not overwritten; move it, or choose another --out"
+            f"{error.filename}: the file already exists and is not overwritten; move the file, or choose another --out"
         ) from error
     except OSError as error:
-        why = f"{folder}: cannot be written: {error.strerror}"
+        why = f"{folder}: the folder cannot be written: {error.strerror}"
         raise OperationError(why, FailureReason.UNAVAILABLE) from error
 
 

@@ -187,7 +187,7 @@ class _Search:
             except OSError as error:
                 why = f"{path}: cannot be read: {error.strerror}"
                 raise OperationError(why, FailureReason.UNAVAILABLE) from error
-            problems = [f"{path}:{line}: left out; {why}" for line, why in leases.problems]
+            problems = [f"{path}:{line}: this lease is left out: {why}" for line, why in leases.problems]
             self._few(problems, f"more unreadable lines of {path}")
             self._remark(f"{path}: {len(leases.found):,} active leases, {leases.expired:,} expired")
             self._cards |= {lease.address: lease.mac for lease in leases.found}
@@ -197,7 +197,7 @@ class _Search:
             meant = [one for one in found if not networks or any(one.within(network) for network in networks)]
             if len(meant) < len(found):
                 left_out = count(len(found) - len(meant), "lease")
-                self._remark(f"{path}: {left_out} left out: not in the bmcNetworks of any partition")
+                self._remark(f"{path}: {left_out} left out, because no Partition has the address in its bmcNetworks")
             yield from meant
 
 

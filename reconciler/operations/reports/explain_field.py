@@ -40,15 +40,8 @@ def explain_field(path: str) -> str:
     for index, name in enumerate(fields):
         children = _children(node, schema)
         if name not in children:
-            near = get_close_matches(name, children, 1, 0.5)
-            hint = (
-                f"did you mean {near[0]}?"
-                if near
-                else f"its fields are {', '.join(children)}"
-                if children
-                else "it has no fields"
-            )
-            raise LookupError(f"{kind.name}.{'.'.join(fields[: index + 1])} does not exist; {hint}")
+            place = ".".join([kind.name, *fields[: index + 1]])
+            raise LookupError(f"{place} does not exist; {_nearest(name, list(children))}")
         required = name in _body(node, schema).get("required", ())
         node = children[name]
     return "\n".join(_page(kind, fields, node, schema, required))

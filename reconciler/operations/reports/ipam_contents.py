@@ -137,7 +137,7 @@ def check_ipam(where: Where, *, rebuild: bool = False) -> IpamCheck:
     with Workspace(where) as at, _opened(at, change=rebuild) as (ways, store):
         if rebuild:
             ways.ipam.rebuild()
-            _record(store, EventReason.IPAM_REBUILT, "the free blocks were computed again")
+            _record(store, EventReason.IPAM_REBUILT, "the free space was computed again")
         wrong = tuple(ways.ipam.check())
         return IpamCheck(wrong, len(ways.ipam.networks()), len(ways.ipam.list()), at.notes)
 

@@ -52,8 +52,8 @@ def read_events(
     with Workspace(where) as at, at.store() as store:
         if request.watch and store.copied is not None:
             raise OperationError(
-                "--watch needs the store itself, but only a copy of an old store could be read; "
-                "`groundstate apply` or `run` upgrades the store"
+                "--watch cannot read this store, because an older groundstate made the store; `groundstate "
+                "apply` or `groundstate run` upgrades the store"
             )
         keys = None
         if request.targets or request.selector:

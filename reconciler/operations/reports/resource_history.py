@@ -78,7 +78,10 @@ def read_history(where: Where, request: HistoryRequest) -> ResourceHistory:
         wanted = takewhile(lambda one: begin is None or one.at >= begin, entries)
         found = tuple(islice(wanted, request.limit))
         if not found and begin is None:
-            why = f"{request.key} was never declared in {revision.ref}, and has no events; check kind and name"
+            why = (
+                f"{request.key} was never declared in {revision.ref}, and the ledger has no events of it; check "
+                "kind and name"
+            )
             raise OperationError(why, FailureReason.NOT_FOUND)
         return ResourceHistory(found, at.notes)
 
@@ -102,7 +105,7 @@ def read_document_at(where: Where, key: ResourceKey, time: str) -> PastDocument:
         if found is None or last is None:
             raise OperationError(_missing(key, when, last), FailureReason.NOT_FOUND)
         if found.version.value is None:
-            raise OperationError(f"{key} is unknown {when}: {found.file}: {clean(found.version.fault)}")
+            raise OperationError(f"the state of {key} {when} is unknown: {found.file}: {clean(found.version.fault)}")
         first = f"{clean(str(key))} {when}, as of commit {commit_in_words(last.commit)} in {clean(found.file)}"
         remarks = (first, *(clean(line) for line in _in_force(at, source, asked, commit)))
         return PastDocument(key, when, masked_value(found.version.value), remarks, at.notes)

@@ -39,7 +39,9 @@ def init_repository(directory: Path) -> InitResult:
         if began:
             begin_repository(directory)
     except (OSError, SourceError) as error:
-        raise OperationError(f"{directory}: cannot be set up: {error}", FailureReason.UNAVAILABLE) from error
+        raise OperationError(
+            (f"{directory}: the repository cannot be created: {error}"), FailureReason.UNAVAILABLE
+        ) from error
     return InitResult(
         tuple(directory / relative for relative, new in made.items() if new),
         tuple(directory / relative for relative, new in made.items() if not new),

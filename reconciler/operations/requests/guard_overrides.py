@@ -116,8 +116,8 @@ def _refuse_absolute(at: Workspace, guard: str) -> None:
         select([guard], "", desired)  # Raises Unmatched, with the nearest name.
     if is_absolute_guard(guard, desired, facts):
         why = (
-            f"{key} has level Absolute, or had it within the last hour, so it cannot be overridden; change the "
-            f"guard's document"
+            f"the guard {key} cannot be overridden, because it has the level Absolute, or had this level within "
+            "the last hour; change the document of the guard"
         )
         raise OperationError(why)
 

@@ -53,8 +53,8 @@ def _daemon(store: Store) -> DaemonReport:
     daemon = store.daemon.get()
     if daemon is None or not daemon.at_work(now()):
         raise OperationError(
-            "no daemon runs with this store, so nothing was requested; without a daemon run `groundstate "
-            "apply`; `groundstate status` shows the last daemon",
+            "nothing was requested, because no daemon runs with this store. Start a daemon (`groundstate run`), "
+            "or use `groundstate apply`",
             FailureReason.UNAVAILABLE,
         )
     return daemon

@@ -99,7 +99,8 @@ def end_pauses(where: Where, targets: tuple[str, ...], selector: str, *, everyth
     then none ends."""
     if not targets and not selector and not everything:
         raise OperationError(
-            "name the resources as in `groundstate pause`, or give the pause's id; `groundstate get pauses`"
+            "name the same resources as in `groundstate pause`, or give the id of the pause; `groundstate get "
+            "pauses` lists the ids"
         )
     with Workspace(where) as at:
         with at.store() as store:

@@ -132,5 +132,6 @@ def _waits(pause: ResourcePause) -> str:
 def _check(key: ResourceKey, known: bool) -> None:
     if not known:
         raise OperationError(
-            f"{key} is not restarted: the machine was never observed; run `groundstate apply` once, then ask again"
+            f"{key} is not restarted, because groundstate has never observed the machine; run `groundstate "
+            "apply` once, then request the restart again"
         )

@@ -43,7 +43,9 @@ def allow_rewind(where: Where, sha: str, reason: str) -> Rewind:
                 raise OperationError("no commit is in force in this store, so rewind is not needed")
             short = wanted.commit.short
             if source.descends(wanted.id, last):
-                raise OperationError(f"{short} is or follows {last[:10]}, the commit in force; rewind is not needed")
+                raise OperationError(
+                    f"rewind is not needed: {short} is the commit in force ({last[:10]}), or follows it"
+                )
             return _allow(store, wanted.id, short, last, reason.strip())
 
 

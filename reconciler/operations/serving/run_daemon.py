@@ -72,7 +72,7 @@ def run_daemon(
     if settings.boot.address is not None and settings.boot.image is None:
         raise OperationError(NO_IMAGE)
     if settings.observe and settings.boot.address is not None:
-        raise OperationError("--observe sends nothing, but a boot service starts machines; leave --boot-address out")
+        raise OperationError("--observe sends nothing, but the boot service starts machines; leave out --boot-address")
     with Workspace(where) as at:
         at.keep_to_branch()
         source = at.source()
@@ -125,9 +125,9 @@ def _proposal(options: ProposeOptions, source: DesiredSource, where: Where) -> P
     if options.branch is None:
         return None
     if not isinstance(source, Repository):
-        raise OperationError("--propose-branch needs commits to start from; leave --work-tree out")
+        raise OperationError("--propose-branch works only on commits; leave out --work-tree")
     if where.ref.removeprefix("refs/heads/") == options.branch:
-        raise OperationError(f"--propose-branch {options.branch}: groundstate follows this branch; name another one")
+        raise OperationError(f"--propose-branch {options.branch}: groundstate follows this branch; name another branch")
     schedule = Schedule(every=options.interval, port=options.port)
     return Propose(ProposalBranch(source, options.branch, FOLDER), schedule)
 

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from reconciler.services.boot.boot_settings import BootSettings
     from reconciler.services.boot.image_files import Files
 
-NO_IMAGE = "--boot-address needs --boot-image, the folder of the agent's image; ./dev image makes one"
+NO_IMAGE = (
+    "--boot-address needs --boot-image, the directory with the image of the agent; `./dev image` makes that directory"
+)
 
 
 class BootOptions(msgspec.Struct, frozen=True):
@@ -79,7 +81,7 @@ def serve_boot(options: BootOptions, lives: Provisioning, store: Store, where: W
         raise OperationError(str(error)) from error
     except OSError as error:
         which = error.filename or options.image
-        why = f"--boot-image: {which}: {error.strerror or error}; ./dev image makes the agent's image"
+        why = f"--boot-image: {which}: {error.strerror or error}; `./dev image` makes the image of the agent"
         raise OperationError(why, FailureReason.UNAVAILABLE) from error
     with server:
         log.info(

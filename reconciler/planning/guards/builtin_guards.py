@@ -85,9 +85,8 @@ def _given_back(limits: GuardLimits, changes: Iterable[Change], world: GuardWorl
     if fleet.returning <= allowed:
         return {}
     reason = (
-        f"{_share(fleet.returning, fleet.claimed)} claimed machines would be released and wiped, or are "
-        f"being wiped already; "
-        f"the limit is {allowed} ({limits.max_released})"
+        f"{_share(fleet.returning, fleet.claimed)} claimed machines would be released and wiped (machines that "
+        f"are being wiped now are included); the limit is {allowed} ({limits.max_released})"
     )
     giving = (change for change in changes if any(action.gives_back for action in change.actions))
     return _hold_all(giving, "mass-unclaim", reason, f"--max-released {fleet.returning}")
@@ -144,11 +143,14 @@ def hold_until_observed(limits: GuardLimits) -> Guard:
         if not missing or fleet.unreachable + missing <= limits.max_unreachable.of(fleet.machines):
             return {}
         reason = (
-            f"only {_share(fleet.observed, fleet.machines)} machines have been observed since the start, and too "
-            f"many of the others could be unreachable"
+            f"since its start the daemon has observed only {_share(fleet.observed, fleet.machines)} machines; "
+            "too many of the others may be unreachable"
         )
         hold = Hold(
-            HoldKind.BLOCKED, "first-look", reason, "continues automatically when the others have been observed"
+            HoldKind.BLOCKED,
+            "first-look",
+            reason,
+            "continues automatically when the daemon has observed the other machines",
         )
         return {change.key: (hold,) for change in changes if change.disruption is not Disruption.NONE}
 

@@ -116,7 +116,7 @@ def protected(protection: Protection | None, change: Change, *, is_own: bool) ->
         return "the resource is no longer declared, and would be removed"
     if protection in (Protection.RELEASE, Protection.ALL) and change.disruption is Disruption.DESTRUCTIVE:
         names = dict.fromkeys(one.name for one in change.actions if one.disruption is Disruption.DESTRUCTIVE)
-        return f"the change would release what cannot be had back ({', '.join(names)})"
+        return f"the change would release values that cannot be acquired again for certain ({', '.join(names)})"
     return None
 
 
@@ -135,7 +135,7 @@ def window_words(guard: GuardInForce, state: WindowState) -> str:
     assert guard.spec.windows is not None  # noqa: S101
     zone = guard.spec.windows.time_zone
     opens = f"until {local_words(state.until, zone)}" if state.until is not None else "for more than a year"
-    return f"no work begins {opens}" + (f": {state.reason}" if state.reason else "")
+    return f"no window of the guard is open {opens}" + (f": {state.reason}" if state.reason else "")
 
 
 def local_words(at: datetime, zone: str) -> str:
@@ -168,6 +168,9 @@ def _wait_hint(guard: GuardInForce, change: Change, state: WindowState) -> str:
 def or_override(guard: GuardInForce, change: Change, first: str) -> str:
     """How to proceed: what is given first, or an override where the guard's level has one."""
     if guard.spec.level is Level.ABSOLUTE:
-        return f"{first or 'change the guard'}; the guard is Absolute, so no override lets the change pass"
+        return (
+            f"{first or 'change the guard in git'}; an override does not help, because the level of the guard "
+            "is Absolute"
+        )
     hint = override_hint(guard.name, change.key)
     return f"{first}; or {hint}" if first else hint

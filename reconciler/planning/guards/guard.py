@@ -104,7 +104,7 @@ def unjudged(change: Change, error: Exception) -> Change:
         HoldKind.GUARD,
         "unjudged",
         reason,
-        "report the bug with the output of `groundstate describe`; other resources are not affected",
+        "report the bug, with the output of `groundstate describe`. Other resources are not affected",
     )
     return msgspec.structs.replace(change, held_by=(*change.held_by, hold))
 

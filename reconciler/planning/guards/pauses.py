@@ -21,7 +21,9 @@ OBSERVE_ONLY = "observe-only"
 def hold_everything(changes: Iterable[Change], _world: GuardWorld) -> Holds:
     """The guard of a daemon that only observes: nothing is sent, and nothing is recorded as done."""
     hint = "stop this daemon, and start `groundstate run` without --observe"
-    hold = Hold(HoldKind.GUARD, OBSERVE_ONLY, "the daemon only observes (run --observe), so it sends nothing", hint)
+    hold = Hold(
+        HoldKind.GUARD, OBSERVE_ONLY, ("the daemon was started with --observe, so the daemon sends nothing"), hint
+    )
     return {change.key: (hold,) for change in changes}
 
 

@@ -93,7 +93,8 @@ def _differs(other: dict[str, object], daemon: DaemonReport) -> list[Diagnostic]
         Diagnostic(
             "other-limits",
             Severity.WARNING,
-            f"this plan uses {said}, but the running daemon uses {has}, so the daemon will not do what this plan shows",
+            f"this plan uses {said}, but the running daemon uses {has}; so the daemon may act differently from "
+            "this plan",
             hint="`groundstate override GUARD --for 1h --reason WHY` lets a held change through while the daemon runs",
         )
     ]

@@ -122,8 +122,8 @@ def _leaving(connection: Connection, key: ResourceKey) -> bool:
 
 def _said(machine: str, slot: _Slot) -> str:
     return (
-        f"Machine/{machine}, or slot {slot[1]} of MachineClaim/{slot[0]}, is bound already, by another "
-        f"groundstate process; nothing was changed; run `groundstate plan` again"
+        f"Machine/{machine}, or slot {slot[1]} of MachineClaim/{slot[0]}, was bound by another groundstate "
+        "process at the same time; nothing was changed; run `groundstate plan` again"
     )
 
 

@@ -151,13 +151,12 @@ def _advice(holder: StoreHolder | None, wanted: str) -> str:
     disruption budget from zero. Two stores would have two processes at work on one fleet."""
     if wanted == _UPGRADE:
         return (
-            "the other process is an older groundstate, and this one would migrate its store: stop the older "
-            "process first. Nothing was changed"
+            "stop the other process first: it is an older groundstate, and this version would change the schema "
+            "of its store. Nothing was changed"
         )
     if holder is not None and holder.name == "run" and wanted != "run":
         return (
-            "commit the change, and that daemon applies it; or stop the daemon first; "
-            "`groundstate override GUARD` lets a "
-            "change through that a guard holds, while it runs"
+            "commit the change, and the running daemon applies the change; or stop the daemon first. If a guard "
+            "holds the change, use `groundstate override GUARD`"
         )
     return "only one process may work on a fleet at a time: wait until the other process has ended, or stop it"

@@ -58,7 +58,7 @@ class OverrideTable:
             if not found.in_force(at):
                 raise StoreError(f"override {name} has already ended; nothing was changed")
             connection.execute(update(override_table).where(this).values(revoked_at=at, revoked_by=by))
-            message = f"{name}: the override of guard {found.guard} is revoked; it was for {found.covers}"
+            message = f"{name}: the override of guard {found.guard} for {found.covers} is revoked"
             append(connection, [Event(at, EventType.NORMAL, EventReason.OVERRIDE_REVOKED, message, by=by)])
         return msgspec.structs.replace(found, revoked_at=at, revoked_by=by)
 

@@ -103,9 +103,9 @@ class Database:
             refuse_newer(found)
             if not database.sqlite:
                 raise StoreError(
-                    f"store {database.where} has schema {found}, of an older groundstate; `groundstate apply` or "
-                    f"`groundstate run` of this version brings it to schema {HEAD}, once the older one is stopped. "
-                    "Nothing was changed"
+                    f"store {database.where} has schema {found} of an older groundstate; nothing was changed. "
+                    "Stop the older groundstate. Then `groundstate apply` or `groundstate run` of this version "
+                    f"changes the store to schema {HEAD}"
                 )
             copy = database._copy()
         database.close()
@@ -271,8 +271,8 @@ def _check_file(url: URL, *, create: bool) -> None:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         needed = ".".join(map(str, OLDEST_SQLITE))
         raise StoreError(
-            f"this Python comes with SQLite {sqlite3.sqlite_version}, and {needed} is required; use a newer "
-            f"Python, or a PostgreSQL store"
+            f"this Python has SQLite {sqlite3.sqlite_version}, but groundstate needs SQLite {needed}; use a "
+            "newer Python, or a PostgreSQL store"
         )
     if not url.database or url.database == ":memory:":
         return

@@ -40,12 +40,12 @@ class InstanceHeld(StoreError):
 
 
 _HOW_TO_SHARE = (
-    "this user may not open it; to let a group read, its owner runs: chgrp GROUP DIRECTORY && chmod 2750 DIRECTORY, "
-    "and restarts the daemon"
+    "this user has no permission to open the store. To let a group read the store, its owner runs: chgrp GROUP "
+    "DIRECTORY && chmod 2750 DIRECTORY, and restarts the daemon"
 )
 _NOT_WRITABLE = (
-    "it cannot be written; run this as the owner of the file, or check how the file system is mounted. A group writes "
-    "where its directory has mode 2770"
+    "the store cannot be written. Run the command as the owner of the file, or check whether the file system is "
+    "mounted read-only. A group can write if the directory has mode 2770"
 )
 _ADVICE = (
     (
@@ -53,10 +53,10 @@ _ADVICE = (
         "the file or its directory cannot be opened; check that it exists and is writable",
     ),
     ("readonly database", _NOT_WRITABLE),
-    ("permission denied for", "the database role may not do this; GRANT it what it needs"),
+    ("permission denied for", "the database role lacks a permission; GRANT the permission to the role"),
     ("permission denied", _HOW_TO_SHARE),
-    ("is full", "the disk is full; free some space on it, nothing was changed"),
-    ("no space left", "the disk is full; free some space on it, nothing was changed"),
+    ("is full", "the disk is full; nothing was changed. Free some space on the disk"),
+    ("no space left", "the disk is full; nothing was changed. Free some space on the disk"),
     ("database is locked", "another process has locked the file for too long; end that process, or try again"),
     ("malformed", "the file is damaged; move the file away and restore a backup"),
     ("not a database", "the file is not a SQLite database; check the path of --store"),

@@ -235,7 +235,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
     @contextmanager
     def _turn(self) -> Iterator[None]:
         if not self._lock.acquire(timeout=max(REQUEST_SECONDS, self._patience)):
-            raise Unreachable(f"{self._url}: earlier requests to the BMC are still waiting for an answer")
+            raise Unreachable(f"{self._url}: nothing was sent, because the BMC has not answered earlier requests yet")
         try:
             if self._closed:
                 raise Unreachable(f"{self._url}: the connection was closed by groundstate")
@@ -280,7 +280,9 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         try:
             return path_of_reference(base, reference)
         except ValueError:
-            raise Unreachable(f"{self._url}: BMC names a URL that is not valid: {excerpt(reference, _SHOWN)}") from None
+            raise Unreachable(
+                f"{self._url}: the answer of the BMC contains a URL that is not valid: {excerpt(reference, _SHOWN)}"
+            ) from None
 
     def _is_of_redfish(self, moved: Reply) -> bool:
         """Whether a redirect leads to a resource, and not to a page where a person logs in."""
@@ -318,7 +320,9 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             return False
         self._token, self._session_uri = session_of(reply, uri)
         if self._token is None:
-            self._doubt = Unreachable(f"{self._url}: BMC made a session but gave no X-Auth-Token")
+            self._doubt = Unreachable(
+                f"{self._url}: BMC created a session, but its answer has no X-Auth-Token; update the firmware of the BMC"
+            )
             self._leave(self._session_uri, {"Authorization": basic_header(credential)})
             self._session_uri = None
         return self._token is not None
@@ -349,7 +353,9 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         try:
             document = root.json()
         except ValueError as error:
-            raise Unreachable(f"{self._url}: the service root cannot be understood: {error}") from None
+            raise Unreachable(
+                f"{self._url}: the answer to /redfish/v1 is not a Redfish service root: {error}"
+            ) from None
         self._learn(document)
         return link(document, "Links", "Sessions") or (_SESSIONS if "SessionService" in document else None)
 
@@ -412,20 +418,21 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         self._log_out()
         self._holds = False
         if self.credential is None:
-            return AuthenticationFailed(f"{self._url}: BMC wants a login; set bmc.credentialRef")
+            return AuthenticationFailed(f"{self._url}: BMC requires a login; set bmc.credentialRef")
         self._refusals += 1
         seconds = REFUSED_LOGIN.delay(self._refusals)
         self._refused_until = scheduling.monotonic() + seconds
         what = (
-            "BMC wants the password changed"
+            "BMC requires that the password is changed before the first login"
             if isinstance(why, PasswordChangeRequired)
-            else "BMC refused user or password"
+            else "BMC refused the user name or the password"
         )
         said = str(why).removeprefix(f"{self._url}: ")
         self._why_refused = (
-            f"{self._url}: {what} ({said}). Check what bmc.credentialRef points to; a changed credential is used "
-            f"within a minute. The unchanged credential is tried again after {seconds / 60:.0f} min, "
-            f"because BMCs lock accounts"
+            f"{self._url}: {what} ({said}). Correct the credential that bmc.credentialRef names; groundstate uses the "
+            "new credential within a minute. groundstate tries the same credential again after "
+            f"{seconds / 60:.0f} min, "
+            f"because BMCs lock accounts after several failed logins"
         )
         self._doubt = None
         return AuthenticationFailed(self._why_refused, retry_after=CREDENTIAL_CHECK)

@@ -83,9 +83,12 @@ def parse_bmc_address(text: str, tls: Tls) -> BmcAddress:
     # The text is not shown where it may hold a password.
     if not host or "@" in text or parts.scheme not in ("https", "http") or parts.path.strip("/") or parts.query:
         shown = "bmc.address" if "@" in text else f"bmc.address {text!r}"
-        raise Rejected(f"{shown} is not a host, host:port or https://host:port; leave user, password and path out")
+        raise Rejected(
+            f"{shown} is not an address of a BMC; write host, host:port or https://host:port, without user, "
+            "password and path"
+        )
     if parts.scheme == "http" and not tls.insecure:
-        raise Rejected(f"bmc.address {text!r} is plain http; use https, or set tls.insecure: true")
+        raise Rejected(f"bmc.address {text!r} uses plain http; use https, or set bmc.tls.insecure: true")
     return BmcAddress(parts.scheme, host, port or (443 if parts.scheme == "https" else 80))
 
 
@@ -318,7 +321,7 @@ def request_bytes(method: str, path: str, headers: Mapping[str, str], body: byte
     """A request as it is sent. Raises ValueError for a path or a header that would be read as something else: both may
     have come from a BMC. http.client writes the same, and takes a seventh of a small request's CPU for it."""
     if _NOT_OF_A_PATH.search(path):
-        raise ValueError("the path has a blank, or a character that no path may have")
+        raise ValueError("the path of the request contains a space, or another character that is not allowed in a path")
     lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     if any("\r" in line or "\n" in line for line in lines):
         raise ValueError("a header has a line break")
@@ -344,7 +347,7 @@ def _body(response: http.client.HTTPResponse) -> bytes:
     try:
         content = unpacking.decompress(bytes(body), _MAX_BODY)
     except zlib.error:
-        raise ValueError("an answer that claims to be gzip but is not") from None
+        raise ValueError("the answer has the header gzip, but is not gzip") from None
     if not unpacking.eof:
         raise ValueError(f"a truncated answer, or one of more than {_MAX_BODY >> 20} MiB")
     return content

@@ -42,7 +42,7 @@ def context_for(tls: Tls) -> ssl.SSLContext:
     except OSError as error:
         reason = error.strerror or str(error)
         if isinstance(error, ssl.SSLError):
-            reason = "the file holds no PEM certificate"
+            reason = "the file contains no PEM certificate"
         raise Unreachable(f"tls.caFile {tls.ca_file} cannot be used: {reason}") from None
 
 
@@ -52,7 +52,10 @@ def check_pin(connection: socket.socket, tls: Tls) -> None:
         return
     seen = fingerprint(connection)
     if seen != tls.fingerprint.lower():
-        raise Unreachable(f"the certificate is not the pinned one: {tls.fingerprint} is wanted, {seen} was seen")
+        raise Unreachable(
+            f"the fingerprint of the certificate is {seen}, but tls.fingerprint is {tls.fingerprint}; if the "
+            "certificate was renewed, correct tls.fingerprint"
+        )
 
 
 def fingerprint(connection: ssl.SSLSocket) -> str:
@@ -74,8 +77,9 @@ def distrust(error: ssl.SSLCertVerificationError, host: str, port: int) -> str:
         return f"the certificate is refused: {error.verify_message}. {OLD_CIPHERS}"
     seen = _seen(host, port)
     return (
-        f"the certificate is not trusted: {error.verify_message}. In tls, set caFile to the authority that signed it, "
-        f"fingerprint to pin it{f' (seen: {seen})' if seen else ''}, or insecure: true"
+        f"the certificate is not trusted: {error.verify_message}. In bmc.tls, set caFile to the authority that "
+        f"signed the certificate, or fingerprint to pin the certificate{f' (seen: {seen})' if seen else ''}, or "
+        "insecure: true"
     )
 
 

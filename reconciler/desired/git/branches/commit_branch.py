@@ -70,7 +70,7 @@ def _commit_of(git_dir: Path, start: str, branch: str) -> str:
     try:
         found = plumbing.run(git_dir, "rev-parse", "--verify", "--end-of-options", f"{start}^{{commit}}")
     except GitFailed as error:
-        what, why = f"nothing was committed on {branch}", f"{start} is no commit here"
+        what, why = f"nothing was committed on {branch}", f"{start} is not a commit of this repository"
         raise SourceError(what, why, "name a commit that exists; in a new repository, commit once first") from error
     return found.decode().strip()
 
@@ -79,7 +79,7 @@ def _spare(writer: CommitWriter, base: str, files: Mapping[str, str]) -> None:
     """Raises SourceError where a file would be written over with other contents."""
     for path, text in files.items():
         if writer.blob_at(base, path) not in (None, git_object_id(BLOB, text.encode())):
-            raise SourceError(f"{path} is there already, with other contents", "", "name another --out")
+            raise SourceError(f"the file {path} exists already, with other contents", "", "name another --out")
 
 
 def _git_dir(folder: Path) -> Path:
@@ -98,7 +98,9 @@ def checked(branch: str) -> str:
             raise GitFailed("a branch's name does not start with -")
         plumbing.run(Path(os.devnull), "check-ref-format", f"refs/heads/{branch}")
     except GitFailed as error:
-        raise SourceError(f"{branch!r} is not a valid branch name", error.stderr, "such as found-machines") from error
+        raise SourceError(
+            (f"{branch!r} is not a valid branch name"), error.stderr, "write a name such as found-machines"
+        ) from error
     return branch
 
 

@@ -61,6 +61,6 @@ def _gitpython() -> Iterator[None]:
         try:
             yield
         except (GitError, OSError) as error:
-            raise SourceError("the repository cannot be set up", str(error), "read the message of git") from error
+            raise SourceError("git cannot create the repository", str(error), "read the message of git") from error
     finally:
         os.environ.update(left)

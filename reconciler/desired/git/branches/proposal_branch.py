@@ -51,7 +51,7 @@ class ProposalBranch:
     def fetch(self, followed: Revision) -> Branch:
         """What the remote has. Raises SourceError, SourceUnavailable."""
         if followed.ref.removeprefix("refs/heads/") == self.name:
-            hint = "name another with --propose-branch"
+            hint = "name another branch with --propose-branch"
             raise SourceError(
                 (f"branch {self.name} is the branch that groundstate follows"), "groundstate never writes to it", hint
             )

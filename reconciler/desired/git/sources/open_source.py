@@ -68,7 +68,7 @@ def _remote(url: str, ref: str | None, path: str, cache_dir: Path | None) -> Des
         scheme = url.partition("://")[0]
         unproven = "this protocol does not authenticate the server or protect the data"
         why = unproven if scheme in _UNPROVEN else ""
-        raise SourceError(f"{scheme}:// is not used to fetch", why, "use https, ssh or file")
+        raise SourceError(f"groundstate does not fetch over {scheme}://", why, "use https, ssh or file")
     if cache_dir is None:
         raise SourceError(
             f"{redacted(url)} is a remote", "no cache folder is known for a local copy", "set a cache folder"

@@ -74,7 +74,7 @@ def _unknown(place: RepositoryFolder, name: str, ref: str | None) -> SourceError
         head = head_name(place.git_dir)
         return SourceError(f"{name}: HEAD names {head}, which has no commits", "", f"choose a ref: {known[0]}")
     near = difflib.get_close_matches(ref, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known[:8])}"
+    hint = f"did you mean {near[0]}?" if near else f"this repository has {', '.join(known[:8])}"
     return SourceError(f"{name} has no branch, tag or commit {ref!r}", "", hint)
 
 

@@ -27,7 +27,7 @@ def find_repository(folder: Path) -> RepositoryFolder | SourceError:
         said = plumbing.run(folder, "rev-parse", *wanted, discover=True)
     except GitFailed as error:
         if "dubious ownership" in error.stderr:
-            hint = f"if you trust it: git config --global --add safe.directory {folder}"
+            hint = f"if you trust the folder, run: git config --global --add safe.directory {folder}"
             raise SourceError(f"git refuses {folder}", "the folder belongs to another user", hint) from error
         if "not a git repository" not in error.stderr:
             raise SourceError(f"git cannot read {folder}", error.stderr) from error

@@ -96,7 +96,11 @@ class WorkTree:
         if at is not None:
             repository = self._repository()
             if repository is None:
-                raise plumbing.SourceError("a folder has no earlier state", "it is in no repository", "use a clone")
+                raise plumbing.SourceError(
+                    ("the folder has no earlier state to compare with"),
+                    "the folder is not in a git repository",
+                    "use a clone",
+                )
             return repository.snapshot(at)
         top = self._root / self._path
         if not top.is_dir():

@@ -29,8 +29,8 @@ def connection_refusal(grants: Grants, address: str, number: str) -> str | None:
     line = json.dumps([*(grants.bmc_networks or ()), single_address_network(at)])
     allowed = f"only in {', '.join(networks)}" if networks else "nowhere"
     return (
-        f"{address} leads to {at}, but the settings allow BMCs {allowed}; "
-        f"nothing was sent. If your BMC has this address, write bmc_networks = {line} in {WHERE}"
+        f"{address} has the IP address {at}, but the settings allow BMCs {allowed}; nothing was sent. If the "
+        f"address is right, write bmc_networks = {line} in {WHERE}"
     )
 
 

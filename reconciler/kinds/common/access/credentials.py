@@ -87,16 +87,26 @@ def too_broad(grants: Grants) -> list[str]:
         scopes["document_credentials"] = allowed
         where = "document_credentials"
         reported += [
-            _broad(f"{where}.exec", one, "run a command of its own") for one in allowed.exec if _any_command(one)
+            _broad(f"{where}.exec", one, "run any command on this host") for one in allowed.exec if _any_command(one)
         ]
-        reported += [_broad(f"{where}.file", one, "send files of this host") for one in allowed.file if _any_path(one)]
         reported += [
-            _broad(f"{where}.env", one, "send any variable") for one in allowed.env if len(_before_star(one)) < 2
+            _broad(f"{where}.file", one, ("send any file of this host to a BMC"))
+            for one in allowed.file
+            if _any_path(one)
         ]
-    reported += [_broad("ca_files", one, "test which files exist here") for one in grants.ca_files if _any_path(one)]
+        reported += [
+            _broad(f"{where}.env", one, ("send any environment variable to a BMC"))
+            for one in allowed.env
+            if len(_before_star(one)) < 2
+        ]
+    reported += [
+        _broad("ca_files", one, ("find out which files exist on this host"))
+        for one in grants.ca_files
+        if _any_path(one)
+    ]
     for name, scope in scopes.items():
         reported += [
-            _broad(f"{name}.networks", one, "send the login nearly anywhere")
+            _broad(f"{name}.networks", one, "send the login to nearly any host")
             for one in scope.networks
             if _any_network(one)
         ]
@@ -110,7 +120,8 @@ def _any_network(network: str) -> bool:
 
 def _broad(where: str, pattern: str, harm: str) -> str:
     return (
-        f"{where} has {_toml(pattern)}: a document, and so any pull request that is planned here, may {harm}; narrow it"
+        f"{where} has {_toml(pattern)}. With this pattern a document, also one of a pull request that is "
+        f"planned here, can {harm}; write a narrower pattern"
     )
 
 
@@ -134,7 +145,7 @@ def _wrong_names(grants: Grants) -> list[str]:
     wrong = []
     for name, one in grants.credentials.items():
         if not re.match(CREDENTIAL_NAME, name):
-            wrong.append(f"credentials.{name}: a name has letters, digits, - and _ alone")
+            wrong.append(f"credentials.{name}: the name may have only letters, digits, - and _")
         given = [kind for kind in ("env", "file", "exec") if getattr(one, kind)]
         if len(given) != 1:
             wrong.append(f"credentials.{name} has {' and '.join(given) or 'none of env, file and exec'}; give one")
@@ -146,7 +157,7 @@ def _wrong_scopes(grants: Grants) -> list[str]:
     if grants.document_credentials is not None:
         scopes["document_credentials"] = grants.document_credentials
     wrong = [
-        f'{name}.networks names no network; write where it may be sent, such as ["10.1.0.0/24"]'
+        f'{name}.networks is empty; write the networks to which the login may be sent, such as ["10.1.0.0/24"]'
         for name, one in scopes.items()
         if not one.networks
     ]
@@ -178,7 +189,10 @@ def credential_refusal(grants: Grants, reference: CredentialRef, way: LoginDesti
         return _unknown(grants, reference, way)
     if way.driver not in scope.drivers:
         drivers = _toml([*scope.drivers, way.driver])
-        return f"{label} may not be given to the driver {way.driver}. If it may, write drivers = {drivers} in {WHERE}"
+        return (
+            f"the settings do not allow {label} for the driver {way.driver}; nothing was sent. To allow it, "
+            f"write drivers = {drivers} in {WHERE}"
+        )
     return _out_of_bounds(scope, label, way)
 
 
@@ -245,13 +259,13 @@ def _out_of_bounds(scope: CredentialScope, label: str, way: LoginDestination) ->
         networks = _toml([*scope.networks, single_address_network(at)])
         where = str(at) if str(at) in way.address else f"{at}, the address of {way.address}"
         return (
-            f"{label} may be sent to {', '.join(scope.networks)} alone, and not to {where}; nothing was sent. "
-            f"If that is a BMC of yours, write networks = {networks} in {WHERE}"
+            f"the settings allow {label} only for {', '.join(scope.networks)}, not for {where}; nothing was "
+            f"sent. If the address is right, write networks = {networks} in {WHERE}"
         )
     if not way.peer.verified and not scope.insecure:
         return (
-            f"{label} may not be sent over plain http, nor where tls.insecure leaves the certificate unchecked; "
-            f"nothing was sent. Use https with tls.fingerprint or tls.caFile, or write insecure = true in {WHERE}"
+            f"{label} is not sent over plain http, nor with tls.insecure, which does not check the certificate. "
+            f"Use https with tls.fingerprint or tls.caFile, or write insecure = true in {WHERE}"
         )
     return None
 

@@ -25,8 +25,10 @@ class CredentialRef(Spec, frozen=True, kw_only=True):
             str,
             Meta(
                 pattern=CREDENTIAL_NAME,
-                description="A credential `credentials.NAME` of the settings file. It names the source of the login "
-                "and the networks it may be sent to.",
+                description=(
+                    "NAME of a `credentials.NAME` in the settings file. That entry has the source of the login, "
+                    "and the networks to which groundstate may send the login."
+                ),
                 examples=["bmc"],
             ),
         ]
@@ -110,13 +112,10 @@ class BmcDefaults(Spec, frozen=True, kw_only=True):
     """What the partition's machines inherit unless they say otherwise."""
 
     driver: (
-        Annotated[
-            str, Meta(min_length=1, description="The driver that speaks to the BMC.", examples=["redfish", "fake"])
-        ]
-        | None
+        Annotated[str, Meta(min_length=1, description="The driver for the BMC.", examples=["redfish", "fake"])] | None
     ) = None
     credential_ref: Annotated[CredentialRef, Meta(description="The user and password of the BMC.")] | None = None
-    tls: Annotated[TlsSpec, Meta(description="How the BMC's certificate is trusted.")] | None = None
+    tls: Annotated[TlsSpec, Meta(description="How groundstate checks the BMC's certificate.")] | None = None
     timeout_seconds: (
         Annotated[
             int,
@@ -132,8 +131,10 @@ class BmcDefaults(Spec, frozen=True, kw_only=True):
     options: Annotated[
         dict[str, Any],
         Meta(
-            description="Options of the driver, from its own page; never a credential. A machine's options are merged "
-            "with those of its partition for the same driver, and replace equal keys.",
+            description=(
+                "Options of the driver; the page of the driver lists them. Never put a credential here. A "
+                "machine's options replace equal keys of its partition's options for the same driver."
+            ),
             extra_json_schema={"additionalProperties": True},
         ),
     ] = msgspec.field(default_factory=dict)

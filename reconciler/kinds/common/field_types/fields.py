@@ -89,7 +89,7 @@ def mention_field(kind: str, description: str) -> Meta:
 
 
 PartitionRef = Annotated[str, reference_field("Partition", "The Partition of the machine.")]
-ProjectRef = Annotated[str, reference_field("Project", "The Project that owns it.")]
+ProjectRef = Annotated[str, reference_field("Project", "The Project that owns the resource.")]
 
 
 _Name = Annotated[str, Meta(pattern=NAME_PATTERN, max_length=253)]
@@ -140,7 +140,7 @@ class Metadata(Spec, frozen=True, kw_only=True):
     name: Name
     labels: Annotated[
         dict[Annotated[str, Meta(max_length=253)], Label],
-        Meta(description="Words to select by: `groundstate get machines -l rack=r12`."),
+        Meta(description="Key-value pairs, by which `-l` selects resources: `groundstate get machines -l rack=r12`."),
     ] = {}
     annotations: Annotated[
         dict[Annotated[str, Meta(max_length=253)], Label],

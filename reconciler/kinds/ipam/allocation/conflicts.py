@@ -330,7 +330,7 @@ def conflict_hold(what: str, verdict: ConflictVerdict, path: str, look: KindView
         hint = "make two commits: in the first, give one of the two another value"
     elif resource is not None:
         reason = f"{who} ({resource.source.file}:{resource.source.line}) already holds {what}"
-        hint = f"declare another value, or change or remove {who} first"
+        hint = f"declare another value here, or first change or remove {who}"
     else:
         reason = f"{who} is no longer declared but still holds {what} (deletionPolicy Orphan)"
         if holder not in look.remembered:

@@ -39,8 +39,8 @@ def short_of_prefixes(parent: str, lengths: Mapping[int, int], path: str, look: 
         longest = ", ".join(f"/{length}" for _, length in sorted(lengths.items()))
         place = place_words("Network", parent, look.desired)
         hint = (
-            f"add a prefix to {place}, remove one of its children, or request smaller prefixes "
-            f"than {longest} (spec.prefixLength)"
+            f"add a prefix to {place}, remove one of its children, or request a longer prefix length than "
+            f"{longest} (spec.prefixLength)"
         )
         yield from short_holds(found, hint, path, look)
 

@@ -29,7 +29,9 @@ def advise_on_renames(
         olds = [ResourceKey(key.kind, name) for name in resource.spec.former]
         if former(remembered) or remembered.applied or any(_is_known(old, facts, observed) for old in olds):
             continue
-        what = f"{key} was {' or '.join(map(str, olds))} before, but no record of that name exists"
+        what = (
+            f"spec.renamedFrom of {key} names {' or '.join(map(str, olds))}, but the store has no record of that name"
+        )
         found.append(
             Diagnostic(
                 "renamed-from-unknown",

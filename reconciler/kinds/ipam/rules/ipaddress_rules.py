@@ -164,7 +164,10 @@ def _transfer(look: KindView, old: ResourceKey, state: AddressState) -> Transfer
 
 def _both(key: ResourceKey, own: AddressState, old: ResourceKey, state: AddressState) -> Hold:
     reason = f"{display_key(key)} holds {own.address}, but its former name {display_key(old)} holds {state.address}"
-    hint = "remove renamedFrom and declare both, or release one address (groundstate ipam release)"
+    hint = (
+        "remove spec.renamedFrom and declare both names, or release one of the two addresses (`groundstate ipam "
+        "release`)"
+    )
     return Hold(HoldKind.GUARD, RENAMED, reason, hint)
 
 
@@ -223,7 +226,7 @@ def _may_be_renamed(look: KindView) -> Hold | None:
 
 
 def _still_used(machine: str, address: str) -> Hold:
-    reason = f"Machine/{machine} was installed with {address}, and may still use it"
+    reason = f"Machine/{machine} was installed with the address {address}, and may still use this address"
     hint = f"declare {address} in the claim's addresses again, or release {machine} first (spec.without)"
     return Hold(HoldKind.GUARD, "in-use", reason, hint, ADDRESS)
 
@@ -262,10 +265,10 @@ def _misdescribed(wanted: About, state: AddressState) -> tuple[Hold, ...]:
     seen = state.about
     found = []
     if wanted.ephemeral and not seen.ephemeral:
-        reason = f"{state.address} is static; a static address cannot become ephemeral"
+        reason = f"the address {state.address} is static, and a static address cannot become ephemeral"
         hint = (
-            "keep spec.type: Static; or set deletionPolicy: Release, apply that, remove "
-            "the document and acquire another"
+            "keep spec.type: Static. For an ephemeral address, set deletionPolicy: Release, apply that, remove "
+            "the document, and declare a new IPAddress"
         )
         found.append(Hold(HoldKind.GUARD, "static-address", reason, hint, ABOUT))
     if strange := _of_another(wanted, state):
@@ -282,7 +285,7 @@ def _of_another(wanted: About, state: AddressState) -> Hold | None:
         HoldKind.GUARD,
         "other-project",
         reason,
-        f"keep the address in project {project}, or release it and acquire another",
+        f"keep spec.project: {project}, or release the address and declare a new IPAddress",
     )
 
 

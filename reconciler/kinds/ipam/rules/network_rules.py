@@ -211,7 +211,12 @@ def _in_use(want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork, look:
         yield Hold(HoldKind.GUARD, "in-use", f"{what} {named_tenants(staying)}", hint, PREFIXES)
     elif homeless:
         reason = f"{what} {named_tenants(homeless)}, which will also be released"
-        yield Hold(HoldKind.BLOCKED, "in-use", reason, "continues automatically when they are released")
+        yield Hold(
+            HoldKind.BLOCKED,
+            "in-use",
+            reason,
+            "continues automatically when these addresses and networks are released",
+        )
 
 
 def _taken(key: ResourceKey, want: IpamNetwork, look: KindView) -> Iterator[Hold]:
@@ -285,7 +290,7 @@ def _occupied_hold(look: KindView) -> Iterator[Hold]:
     if len(leaving) == len(inside):
         reason, hint = (
             f"holds {named_tenants(inside)}, which will also be released",
-            "continues automatically when these are released",
+            "continues automatically when these addresses and networks are released",
         )
         yield Hold(HoldKind.BLOCKED, "in-use", reason, hint)
     else:

@@ -72,7 +72,9 @@ class PoolRules:
         if held:
             named = ", ".join(f"{one.number} by {one.owner}" for one in held[:5])
             reason = f"{count_are(len(held), 'number')} in use: {named}"
-            holds = (Hold(HoldKind.BLOCKED, "in-use", reason, "continues automatically when they are released"),)
+            holds = (
+                Hold(HoldKind.BLOCKED, "in-use", reason, ("continues automatically when these numbers are released")),
+            )
         drop = DropPool(key=look.key, reason="no longer declared (deletionPolicy Release)")
         return Steps((drop, Forget(key=look.key, reason="no longer declared; deleted")), holds)
 

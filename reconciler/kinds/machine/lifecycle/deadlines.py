@@ -35,7 +35,7 @@ def overdue(life: LifecycleFacts, now: datetime, *, off: bool = False) -> Lifecy
         # Until it is seen off, others decide how long that takes: guards, people, its own system.
         if life.stopped_at is None or now < max(order.requested_at, life.stopped_at) + SERVED_WITHIN:
             return None
-        fetched = "Machine fetched its boot script but no agent reported"
+        fetched = "Machine fetched its boot script, but the agent did not contact groundstate"
         how = fetched if order.served_at else "Machine did not fetch its boot script"
         return failed(life, EventReason.AGENT_MISSING, f"{how} within {duration_words(SERVED_WITHIN)}", now)
     heard = order.last_heard_at or order.registered_at

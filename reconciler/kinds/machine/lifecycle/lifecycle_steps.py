@@ -141,7 +141,7 @@ def _at_rest(life: LifecycleFacts, state: SystemState, look: KindView) -> Steps:
         )
     if life.claim is not None and life.phoned_home_at is None:
         if deadlines.missing_home(life, look.now):
-            why = "the installed OS has not phoned home; its disk is not touched"
+            why = "the installed OS has not phoned home; groundstate does not change the disk"
             hint = f"check the machine's console; to reinstall, change spec.request of MachineClaim/{life.claim}"
             return _waits(HoldKind.FAILED, "NotHeardOf", why, hint)
         return _waits(
@@ -151,7 +151,10 @@ def _at_rest(life: LifecycleFacts, state: SystemState, look: KindView) -> Steps:
             "no action is needed; the change continues automatically",
         )
     if _started_by_others(life, state):
-        hint = "power it off, or set or change spec.lifecycle.request to let groundstate power it off and inspect it"
+        hint = (
+            "power the machine off; or set or change spec.lifecycle.request, and groundstate powers the machine "
+            "off and inspects it"
+        )
         return _waits(
             HoldKind.GUARD,
             "running",
@@ -171,7 +174,7 @@ def _inspect(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
     started_here = facts_in(look).lifecycle.attempts > 0
     if state.power is not PowerState.OFF and asked == facts_in(look).lifecycle.heeded_request and not started_here:
         reason = f"power is {state.power}; groundstate does not power off a running machine to inspect it"
-        hint = "power it off, or set or change spec.lifecycle.request to let groundstate power it off"
+        hint = "power the machine off; or set or change spec.lifecycle.request, and groundstate powers the machine off"
         return _waits(HoldKind.GUARD, "running", reason, hint)
     reason = (
         "not inspected yet" if facts_in(look).lifecycle.inspected_at is None else "spec.lifecycle.request was changed"

@@ -87,7 +87,7 @@ def boot_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
         # (Ironic note redfish-full-boot-payload-asrockrack).
         target = BootTarget.NONE if allowed is None or BootTarget.NONE in allowed else state.boot.target
     override = BootOverride(target=target, enabled=boot.enabled, mode=mode)
-    set_boot = SetBoot(key=look.key, override=override, reason="boot override differs")
+    set_boot = SetBoot(key=look.key, override=override, reason="boot override differs from spec.boot")
     return Steps((set_boot,), passes=(FIRST_SIGHT,) if unsure is not None else ())
 
 

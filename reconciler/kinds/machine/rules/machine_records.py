@@ -71,7 +71,7 @@ def _boot_requested(action: RequestBoot, was: MachineFacts, now: datetime, name:
     if isinstance(action, RequestErasure) and action.purpose is Purpose.INSTALL:
         # From here until its new system calls, it does not do what its project has it for.
         requested = msgspec.structs.replace(requested, disrupted_at=now, taken_down_at=now)
-    event = (EventReason.BOOT_REQUESTED, f"to {action.purpose}, attempt {action.attempt}, order {name}")
+    event = (EventReason.BOOT_REQUESTED, f"to {action.purpose}, attempt {action.attempt}, boot request {name}")
     return _recorded(action.key, requested, event)
 
 

@@ -116,8 +116,8 @@ class MachineRules:
             hint = "declare the machine again, and remove it after the claim has released it"
             return Steps((), (Hold(HoldKind.GUARD, "claimed", reason, hint),))
         left = facts_in(look).lifecycle.media
-        image = f"; {left.url} stays in its virtual drive" if left is not None else ""
-        why = f"no longer declared; its power is not changed{image}"
+        image = f"; the image {left.url} stays in the virtual drive of the BMC" if left is not None else ""
+        why = f"no longer declared; groundstate does not change the power of the machine{image}"
         renamed = at_place(look.desired, facts_in(look).place) if look.desired is not None else None
         if renamed is not None:
             why = f"renamed to {renamed}, which takes over its BMC, system and recorded facts{image}"
@@ -229,7 +229,13 @@ def _binding_steps(spec: MachineSpec, look: KindView, fields: tuple[Field, ...])
         parts.append(
             Steps(
                 holds=(
-                    Hold(HoldKind.IN_FLIGHT, "to install", why, "continues automatically after that", binding.IMAGE),
+                    Hold(
+                        HoldKind.IN_FLIGHT,
+                        "to install",
+                        why,
+                        "continues automatically when the image is written",
+                        binding.IMAGE,
+                    ),
                 )
             )
         )
@@ -263,7 +269,7 @@ def _with_system(state: SystemState, look: KindView) -> list[ResourceKey]:
 
 
 def _already(key: ResourceKey) -> Hold:
-    reason = f"BMC reports the system that belongs to {key}"
+    reason = f"BMC reports the system of {key}, so spec.bmc is wrong in one of the two documents"
     return Hold(HoldKind.GUARD, "another-system", reason, "correct spec.bmc")
 
 
@@ -273,8 +279,8 @@ def _declared(word: str, reason: str, path: str | None = None) -> Hold:
 
 def _observed(path: str | None) -> Hold:
     hint = (
-        f"`groundstate adopt` sets spec.lifecycle.mode to {Mode.MANAGED}; without "
-        "lifecycle, declared fields are applied"
+        f"to let groundstate manage the machine, set spec.lifecycle.mode to {Mode.MANAGED} (`groundstate "
+        "adopt`); to let it apply only the declared fields, remove spec.lifecycle"
     )
     return Hold(
         HoldKind.DECLARED, "observe", f"Machine is only observed (spec.lifecycle.mode is {Mode.OBSERVE})", hint, path

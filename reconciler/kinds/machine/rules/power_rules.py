@@ -24,7 +24,15 @@ def led_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
         return hold_unreported(LED, "BMC does not report its indicator LED")
     if state.indicator is None:
         return hold_unsupported(LED, "the BMC has no indicator LED", "remove spec.indicatorLED")
-    return Steps((SetIndicator(key=look.key, led=IndicatorLED(spec.indicator_led), reason="indicator LED differs"),))
+    return Steps(
+        (
+            SetIndicator(
+                key=look.key,
+                led=IndicatorLED(spec.indicator_led),
+                reason=("indicator LED differs from spec.indicatorLED"),
+            ),
+        )
+    )
 
 
 def power_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
@@ -33,7 +41,16 @@ def power_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
     hangs = state.power is PowerState.POWERING_OFF and spec.power == "Off" and facts_in(look).shutdown_ignored
     if state.power in (PowerState.POWERING_ON, PowerState.POWERING_OFF) and not hangs:
         reason = f"BMC reports power {state.power}"
-        return Steps(holds=(Hold(HoldKind.IN_FLIGHT, "power", reason, "wait; the machine is observed again shortly"),))
+        return Steps(
+            holds=(
+                Hold(
+                    HoldKind.IN_FLIGHT,
+                    "power",
+                    reason,
+                    "wait for the next observation of the machine, in some seconds",
+                ),
+            )
+        )
     if state.power is None:
         return hold_unreported(POWER, "BMC reports no power state")
     if spec.power == "On":

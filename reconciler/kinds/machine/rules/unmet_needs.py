@@ -16,7 +16,10 @@ def state_of(value: Any) -> SystemState:
 
 def hold_unreported(path: str, reason: str) -> Steps:
     """What a BMC does not say now, as while it starts (ibm-openbmc/bmcweb#246), it may say at the next look."""
-    hint = "nothing is sent while it is unknown; the machine is observed again; check the BMC if it stays so"
+    hint = (
+        "wait for the next observation. If the BMC still does not report the value then, check the BMC. "
+        "groundstate sends nothing before that"
+    )
     return Steps(holds=(Hold(HoldKind.BLOCKED, UNREPORTED, reason, hint, path),))
 
 

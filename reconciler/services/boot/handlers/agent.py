@@ -139,7 +139,7 @@ class Agent:
         desk = self._desk
         text, grant = self._shown(request, (TokenPurpose.PHONE_HOME,), token)
         if grant.machine is None:
-            raise RequestRefused(400, "this token is for no machine")
+            raise RequestRefused(400, "the token does not belong to a machine")
         try:
             desk.tokens.use(text, (TokenPurpose.PHONE_HOME,), desk.now())
         except BadToken as bad:
@@ -192,7 +192,7 @@ class Agent:
             wrong = "the UUID and the MAC addresses match neither the BMC nor the document"
         if wrong is not None:
             whose = str(grant.machine) if grant.machine else grant.boot_request
-            message = f"another machine used the token for {whose}: {wrong}"
+            message = f"a machine used the token of {whose}, but is another machine: {wrong}"
             self._desk.refuse(request, 403, EventReason.AGENT_OF_ANOTHER_MACHINE, message, grant.machine)
 
     def _current(self, request: Request, grant: Grant) -> None:
@@ -202,7 +202,10 @@ class Agent:
                 self._stale(request, grant, grant.boot_request)
 
     def _stale(self, request: Request, grant: Grant, order: str) -> NoReturn:
-        message = f"boot request {order[:100]} is not what {grant.machine or 'the machine'} is started for"
+        message = (
+            f"the agent reported for boot request {order[:100]}, but {grant.machine or 'the machine'} was "
+            "started for another boot request"
+        )
         self._desk.refuse(request, 409, EventReason.BOOT_REQUEST_NOT_CURRENT, message, grant.machine)
 
     def _shown(

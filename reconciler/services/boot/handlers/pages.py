@@ -56,7 +56,7 @@ class Pages:
         self._doubt(request, asked, macs)
         if (asked or macs) and self._desk.lives.discovers(request.remote_addr or "", asked or "", macs):
             return self._discovered(request, asked, macs)
-        return text_response(scripts.to_disk("this machine is not declared, so it is not started from here"))
+        return text_response(scripts.to_disk("this machine is not declared in git, so it gets no boot script"))
 
     def _known(self, request: Request, key: ResourceKey, uuid: str | None, macs: tuple[str, ...]) -> Response:
         desk, address = self._desk, request.remote_addr or ""
@@ -70,7 +70,11 @@ class Pages:
                 f"{key} requested a boot script from an address outside of spec.boot.networks; the request was refused"
             )
             desk.warn(address, EventReason.BOOT_ADDRESS_REFUSED, message, key)
-            return text_response(scripts.to_disk(f"{key.name} is not started from this network"))
+            return text_response(
+                scripts.to_disk(
+                    f"{key.name} gets no boot script on this network: the address is outside of spec.boot.networks"
+                )
+            )
         return self._ordered(request, key, order, uuid, macs)
 
     def _doubt(self, request: Request, uuid: str | None, macs: tuple[str, ...]) -> None:
@@ -79,10 +83,10 @@ class Pages:
         key = lives.resembles(macs) if macs else None
         if key is not None and lives.serves(key, address) and lives.unanswered_boot_request(key) is not None:
             message = (
-                f"a machine with a MAC address of {key} and UUID {uuid or 'left out'} requested a boot "
-                f"script and got none. The BMC of {key} reports another UUID, or another machine has this "
-                f"MAC address. Compare the UUIDs, "
-                "and write the MAC addresses into spec.macs"
+                f"a boot script was refused: the request has a MAC address of {key}, but its UUID "
+                f"({uuid or 'left out'}) is not the one that the BMC of {key} reports. If another machine has "
+                f"this MAC address, write the right MAC addresses into spec.macs of {key}. If the mainboard was "
+                "replaced, wait for the next observation of the BMC"
             )
             self._desk.warn(address, EventReason.BOOT_MACHINE_DOUBTFUL, message, key)
 
@@ -103,7 +107,10 @@ class Pages:
     def media(self, request: Request) -> Response:
         """`/agent.iso`: the CD image, which BMCs fetch in parts."""
         if self._desk.settings.media is None:
-            raise NotFound("there is no CD image here; ./dev image makes one beside the agent's other files")
+            raise NotFound(
+                "the boot service has no CD image; `./dev image` makes the CD image, beside the other files of "
+                "the agent"
+            )
         return _from(request, self._desk.settings.folder, IMAGE)
 
     def _ordered(
@@ -113,7 +120,11 @@ class Pages:
             raise RequestRefused(503, f"too many boot scripts requested for this machine{_WAIT}", retry=_RETRY)
         ticket = self._ticket(request, Grant(TokenPurpose.BOOT, key, order.id, uuid, macs[:1], self._end()))
         if not self._desk.lives.report(key, order.id, FactType.SCRIPT_SERVED, f"to {request.remote_addr}"):
-            raise RequestRefused(503, "the boot request of this machine has just changed", retry=5)
+            raise RequestRefused(
+                503,
+                ("groundstate replaced the boot request of this machine a moment ago; the machine can ask again"),
+                retry=5,
+            )
         return self._agent(ticket, NEIGHBOURS if order.purpose is Purpose.INSPECT else 0)
 
     def _discovered(self, request: Request, uuid: str | None, macs: tuple[str, ...]) -> Response:

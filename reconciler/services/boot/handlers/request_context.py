@@ -81,7 +81,7 @@ class RequestContext:
         """Record that a request was refused, unless a similar one was recorded shortly before."""
         unreported = self._gate.passes(reason, address, self.now())
         if unreported is not None:
-            others = f"; {unreported} more reports of this kind were left out" if unreported else ""
+            others = f"; {unreported} more reports of this kind were not recorded" if unreported else ""
             self.lives.refused(machine, reason, f"{address}: {message}{others}")
 
     def first(self, kind: str, address: str) -> bool:

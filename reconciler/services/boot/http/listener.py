@@ -109,7 +109,7 @@ class _Request(HTTPRequest):
         if not super().read_request_headers():  # type: ignore[no-untyped-call]
             return False
         if self.chunked_read:
-            self.simple_response("411 Length Required", "say in Content-Length how long the body is")
+            self.simple_response("411 Length Required", "give the length of the body in the header Content-Length")
         return not self.chunked_read
 
 

@@ -35,7 +35,7 @@ class BootServer:
         log: Any,
     ) -> None:
         if (settings.cert is None) != (settings.key is None):
-            raise BootError("--boot-cert and --boot-key belong together: give both, or none")
+            raise BootError("give both --boot-cert and --boot-key, or neither")
         if settings.cert is not None and settings.key is not None:
             self.identity = tls.given_identity(settings.cert, settings.key)
         else:

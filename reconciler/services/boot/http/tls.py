@@ -44,7 +44,7 @@ def given_identity(cert: Path, key: Path) -> TlsIdentity:
     except (OSError, ValueError, TypeError) as error:
         raise BootError(f"--boot-key {key}: cannot be read as a PEM key without a password: {error}") from error
     if _spki(private.public_key()) != _spki(certificate.public_key()):
-        raise BootError(f"--boot-key {key} is not the key of --boot-cert {cert}; give two that belong together")
+        raise BootError(f"--boot-key {key} is not the key of --boot-cert {cert}; give a certificate and its key")
     return TlsIdentity(cert, key, pin(certificate))
 
 

@@ -126,7 +126,7 @@ class MachineProvisioning:
         self._on_undeclared(machine)
         unreported = self._found.passes(EventReason.MACHINE_FOUND, str(machine), self._now())
         if unreported is not None:
-            others = f"; {unreported} more reports of this kind were left out" if unreported else ""
+            others = f"; {unreported} more reports of this kind were not recorded" if unreported else ""
             about = (uuid or "", *sorted(mac.lower() for mac in macs))
             self._tell(None, EventReason.MACHINE_FOUND, f"an undeclared machine, {machine}{others}", about)
 

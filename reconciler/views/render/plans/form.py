@@ -50,8 +50,8 @@ def plan_from_json(data: bytes) -> Plan:
         raise ValueError(f"this is not a saved plan ({error}); make one with `groundstate plan --out FILE`") from None
     if version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
         raise ValueError(
-            f"this plan has format {version!r}, and this groundstate reads {FORMAT_VERSION}: "
-            "plan again with the groundstate that is to apply it"
+            f"this plan has format {version!r}, but this groundstate reads format {FORMAT_VERSION}; "
+            "run `groundstate plan --out` again with this version"
         )
     try:
         return msgspec.json.decode(data, type=Plan)

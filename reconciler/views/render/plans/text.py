@@ -22,7 +22,7 @@ from reconciler.views.render.tables.access_table import (
 )
 
 APPLY = "groundstate apply"
-ACCESS = "Access that is not in force yet: logins go there"
+ACCESS = "Changed access: after apply, logins are sent to these addresses"
 _ALL_NEW = "This store records no earlier logins. Use the daemon's store (--store) to see which logins changed"
 SYMBOLS = {Verb.CREATE: "+", Verb.UPDATE: "~", Verb.DELETE: "-", Verb.FORGET: "x"}
 _COLOURS = {Verb.CREATE: "green", Verb.UPDATE: "yellow", Verb.DELETE: "red", Verb.FORGET: "cyan"}
@@ -32,7 +32,7 @@ _TITLES = {
     ChangeGroup.WAITING: "Later: waiting for other resources",
     ChangeGroup.HELD: "Held",
     ChangeGroup.IN_FLIGHT: "In flight",
-    ChangeGroup.FAILED: "Failed, and not retried until something changes",
+    ChangeGroup.FAILED: "Failed; not retried until the document or the report of the BMC changes",
     ChangeGroup.DISRUPTIVE: "Disruptive or destructive, one by one",
 }
 _HELD_WORDS = {
@@ -43,7 +43,7 @@ _HELD_WORDS = {
     HoldKind.BLOCKED: "waits for",
 }
 _CAUSE_COLUMN = 48
-_FORGET = "x forget: groundstate removes the resource from the store; nothing is sent"
+_FORGET = "x forget: groundstate removes the resource from its store, and sends nothing"
 
 
 class Style:

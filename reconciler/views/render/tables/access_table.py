@@ -82,7 +82,7 @@ def _kind_of_trust(change: AccessChange) -> str:
         (_INSECURE, lambda _: "any certificate (insecure)"),
         (_PIN, lambda _: "certificate pinned"),
         (_CA, lambda file: f"caFile {file}"),
-        (_OLD, lambda _: "old ciphers taken"),
+        (_OLD, lambda _: "old ciphers accepted"),
     )
     return ", ".join(said(change.after[path]) for path, said in kinds if path in change.after)
 

@@ -22,7 +22,7 @@ def guard_lines(key: ResourceKey, at: datetime, change: Change | None, verdicts:
         f"Change: {what or 'none'}" if change is not None else "Change: none; the resource is as declared, or unknown"
     )
     if not verdicts:
-        lines.append("No declared guard applies to it.")
+        lines.append("No declared guard applies to the resource.")
     for one in verdicts:
         lines.append("")
         lines.extend(

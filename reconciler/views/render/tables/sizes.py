@@ -71,7 +71,7 @@ def verdict(machine: str, declared: str | None, found: Sequence[Explanation]) ->
     fits = [one.size for one in found if one.verdict is SizeVerdict.FITS]
     unknown = [one.size for one in found if one.verdict is SizeVerdict.UNKNOWN]
     if len(fits) > 1:
-        return f"{machine} is of {len(fits)} sizes: {', '.join(fits)}; narrow one of these sizes"
+        return f"{machine} fits {len(fits)} sizes: {', '.join(fits)}; narrow one of these sizes"
     if fits:
         said = f"{machine} is of size {fits[0]}"
         if declared is None:
