@@ -180,8 +180,8 @@ def guard_options(command: F, *, hidden: bool = False) -> F:
             option(
                 "--max-disrupted-per-rack",
                 type=limit,
-                help="Maximum number of machines of each rack that groundstate takes down within an hour. Left out: the share of "
-                f"--max-disrupted, or {TENTH} where that is a number.",
+                help="Maximum number of machines of each rack that groundstate takes down within an hour. "
+                f"Left out: the share of --max-disrupted, or {TENTH} where that is a number.",
             ),
             option(
                 "--max-removed",

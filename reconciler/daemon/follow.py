@@ -181,7 +181,8 @@ class Follower:
                 hint = f"groundstate rewind {sha[:10]} --reason WHY"
                 self._complain(
                     EventReason.NOT_DESCENDANT,
-                    f"{what}, which stays in force. The branch was probably reset by a forced push. If the reset is intended, "
+                    f"{what}, which stays in force. The branch was probably reset by a forced push. If the "
+                    "reset is intended, "
                     f"run: {hint}",
                     sha,
                 )

@@ -61,7 +61,7 @@ def test_a_login_that_is_refused_as_a_session_and_by_basic_authentication_is_lat
     server.misbehave("POST", SESSIONS, reply(401, extended("Wrong")), times=None)
     server.misbehave("GET", SYSTEMS, reply(status, extended("Access denied")), times=None)
     for _ in range(5):
-        with pytest.raises(AuthenticationFailed, match="refused user or password"):
+        with pytest.raises(AuthenticationFailed, match="refused the user name or the password"):
             bmc.read()
     assert logins(server) == 2
 
@@ -173,7 +173,7 @@ def test_a_password_that_must_be_changed_is_one_login_wherever_the_bmc_says_it(
     """dsx-ai-factory/infra-controller#4724: some give the session, and refuse all that is asked with it."""
     must_change(method, path, status)(server)
     for _ in range(5):
-        with pytest.raises(AuthenticationFailed, match="wants the password changed") as raised:
+        with pytest.raises(AuthenticationFailed, match="requires that the password is changed") as raised:
             bmc.read()
         assert raised.value.retry_after is not None
     assert logins(server) == 1

@@ -321,18 +321,22 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         self._token, self._session_uri = session_of(reply, uri)
         if self._token is None:
             self._doubt = Unreachable(
-                f"{self._url}: BMC created a session, but its answer has no X-Auth-Token; update the firmware of the BMC"
+                f"{self._url}: BMC created a session, but its answer has no X-Auth-Token; update the firmware "
+                "of the BMC"
             )
             self._leave(self._session_uri, {"Authorization": basic_header(credential)})
             self._session_uri = None
         return self._token is not None
 
     def _no_session(self, uri: str, reply: Reply, credential: Credential) -> DriverError:
-        """Why a BMC gave no session, where basic authentication may work. Raises what else it is."""
+        """Why a BMC refused a session, where basic authentication may work. Raises what else it is."""
         status = reply.status_code
         said = error_of_reply("POST", uri, self._url, reply, credential.password)
         if is_out_of_sessions(reply):
-            words = f"BMC gave no session (HTTP {status}); probably too many sessions are open. Open sessions expire"
+            words = (
+                f"BMC refused a new session (HTTP {status}), probably because too many sessions are open. "
+                "Open sessions end after some minutes without requests"
+            )
             raise Busy(f"{self._url}: {words}; groundstate tries the login again", retry_after=retry_after(reply))
         if isinstance(said, PasswordChangeRequired):
             raise self._refused(said)

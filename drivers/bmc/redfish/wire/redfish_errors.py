@@ -105,9 +105,9 @@ def _moved(text: str, to: str, url: str, session: str | None) -> DriverError:
     """`to`: the Location; `url`: where the BMC was asked."""
     where = _fit(to, session)
     if names_other_host(to, url):
-        return Rejected(f"{text}the resource moved to {where}; set bmc.address to where the BMC is")
+        return Rejected(f"{text}the BMC redirects to {where}; set bmc.address to the right address of the BMC")
     return Rejected(
-        f"{text}the resource moved to {where}, where groundstate does not send this request. Check that bmc.address is "
+        f"{text}the BMC redirects to {where}, where groundstate does not send this request. Check that bmc.address is "
         "a BMC that speaks Redfish, or update the BMC's firmware"
     )
 
