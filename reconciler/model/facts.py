@@ -94,6 +94,8 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the last spec said, for when the document is gone."""
     place: str | None = None
     """Which system of which endpoint the last spec meant (`Kind.endpoint`)."""
+    access: dict[str, str] = {}
+    """By which way its endpoint was to be reached, as `AccessChange` has it; empty: not known, or there is none."""
     added_at: datetime | None = None
     """When a state first declared it beside others that were known before; None: it was among the first ones."""
     joining: bool = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from reconciler.kinds import KINDS
-from reconciler.kinds.common.machine_facts import all_machine_facts, machine_facts
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.plans.access import AccessChange
 from reconciler.model.resource import DesiredState, ResourceKey
@@ -16,14 +15,13 @@ def access_changes(desired: DesiredState, remembered: Mapping[ResourceKey, Resou
 
     `remembered`: before this state is taken in. A machine at the place of one that is gone is that one.
     """
-    machines = all_machine_facts(remembered)
-    gone = {facts.place: facts.access for key, facts in machines.items() if key not in desired.resources}
+    gone = {(key.kind, facts.place): facts.access for key, facts in remembered.items() if key not in desired.resources}
     found = []
     declared = (pair for kind in KINDS.values() if kind.access for pair in kind.access.words(desired).items())
     for key, after in declared:
         resource = desired.resources[key]
-        known = machine_facts(remembered, key)
-        before = known.access if key in remembered else gone.get(KINDS[key.kind].endpoint_of(resource), {})
+        known, here = remembered.get(key), KINDS[key.kind].endpoint_of(resource)
+        before = known.access if known is not None else gone.get((key.kind, here), {})
         if after != before:
             found.append(AccessChange(key, before, after, resource.source))
     return tuple(sorted(found, key=lambda one: one.key))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from reconciler.kinds import KINDS, RECONCILED
-from reconciler.kinds.common.machine_facts import all_machine_facts
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
 
@@ -23,9 +22,11 @@ def affected_keys(
 
 
 def _bound_to(changed: Iterable[ResourceKey], facts: Mapping[ResourceKey, ResourceFacts]) -> list[ResourceKey]:
-    """The machines of claims that have changed or are gone."""
-    names = {str(key) for key in changed}
-    return [key for key, one in all_machine_facts(facts).items() if f"MachineClaim/{one.lifecycle.claim}" in names]
+    """Those that are in a slot of one that has changed or is gone, as machines are in those of a claim."""
+    holders = set(changed)
+    rules = {name: kind.fact_rules for name, kind in KINDS.items() if kind.fact_rules.takes_slots}
+    slots = ((key, rules[key.kind].slot(one)) for key, one in facts.items() if key.kind in rules)
+    return [key for key, slot in slots if slot is not None and slot.holder in holders]
 
 
 def _changed(key: ResourceKey, before: DesiredState, after: DesiredState) -> bool:

@@ -32,6 +32,7 @@ def carried_over(
     losing = {key.kind for key in leaving}
     new_store = not any(key.kind in FLEET for key in remembered)
     changed: dict[ResourceKey, ResourceFacts | None] = dict(moved)
+    ways = {name: kind.access.words(desired) for name, kind in KINDS.items() if kind.access}
     guarding, new = desired.count(GUARD), new_guards(desired, remembered)
     for key, resource in desired.resources.items():
         if key.kind not in RECONCILED:
@@ -50,9 +51,16 @@ def carried_over(
         after = kind.fact_rules.declared(after, resource, desired, now)
         if guarding or after.guarded or kind.in_fleet:
             after = marked(desired, resource, after, now, new)
+        way = ways[key.kind].get(key, after.access) if key.kind in ways else after.access
         # Value by value, as this is gone through for all of a fleet in every plan.
-        if after is not before or (before.place, before.deletion_policy, before.joining) != (here, policy, joining):
-            changed[key] = msgspec.structs.replace(after, place=here, deletion_policy=policy, joining=joining)
+        if (
+            after is not before
+            or (before.place, before.deletion_policy, before.joining) != (here, policy, joining)
+            or way != before.access
+        ):
+            changed[key] = msgspec.structs.replace(
+                after, place=here, deletion_policy=policy, joining=joining, access=way
+            )
     for key, facts in leaving.items():
         kept = KINDS[key.kind].fact_rules.removed(facts, now) if key.kind in KINDS else facts
         if kept is not facts:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from reconciler.kinds import FLEET, KINDS, RECONCILED
+from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.common.kind_metrics import CountedGauge, LabelValues
 from reconciler.model.action import InFlight
 from reconciler.model.facts import Facts, ResourceFacts
@@ -27,7 +27,7 @@ from reconciler.views.conditions import READY, conditions, status_word
 RESOURCE_STATUS = "groundstate_resource_status"
 
 _BY_KIND: Mapping[str, tuple[CountedGauge, ...]] = {
-    name: (*kind.counted, *((MACHINE_CAPACITY,) if name in FLEET else ())) for name, kind in KINDS.items()
+    name: (*kind.counted, *((MACHINE_CAPACITY,) if kind.fact_rules.takes_slots else ())) for name, kind in KINDS.items()
 }
 
 COUNTED = tuple(gauge for gauges in _BY_KIND.values() for gauge in gauges)

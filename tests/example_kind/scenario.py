@@ -15,6 +15,7 @@ from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.column import ResourceView
+from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Done
@@ -22,12 +23,17 @@ from reconciler.model.plans.plan import CauseKind, Verb
 from reconciler.model.resource import DesiredState, Resource, ResourceKey, Revision, Source
 from reconciler.observed.backend import observation_of
 from reconciler.observed.connections import Connections, Drivers
+from reconciler.planning.access_changes import access_changes
+from reconciler.planning.access_changes import access_words as access_moved
+from reconciler.planning.affected import affected_keys
+from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.planning.guards.standing import Standing
 from reconciler.planning.planner import plan
 from reconciler.store import Store
 from reconciler.views.columns import columns
 from reconciler.views.conditions import conditions, status_word
 from reconciler.views.render.plans.text import render_text
+from reconciler.views.resource_tally import ResourceTally
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 KIND = KINDS["Switch"]
@@ -79,6 +85,10 @@ def switch(key):
     return Resource(key, spec, {}, {}, Source("a.yaml"))
 
 
+def moved_to(address):
+    return msgspec.structs.replace(switch(KEY), spec=msgspec.structs.replace(switch(KEY).spec, address=address))
+
+
 def reconcile(times=12):
     """The last outcome."""
     for _ in range(times):
@@ -92,7 +102,15 @@ store = Store.open("sqlite://")
 drivers = Drivers(None, None, None, None, {"switch": fabric})
 events = []
 with store.instance("run") as epoch:
-    context = Context(now=clock.now, random=lambda: 0.0, by="test", epoch=epoch, report=events.append)
+    limits = GuardLimits(max_removed=FleetShare(count=1), max_unreachable=FleetShare(percent=50))
+    context = Context(
+        now=clock.now,
+        random=lambda: 0.0,
+        by="test",
+        epoch=epoch,
+        standing=lambda: Standing(limits),
+        report=events.append,
+    )
     engine = Engine(store, Connections(drivers, Path()), Facts({}, {}), context)
     desired = DesiredState(Revision("a" * 40, "main", "fleet"), {key: switch(key) for key in (KEY, DEAD)})
     engine.adopt(desired)
@@ -133,7 +151,15 @@ with store.instance("run") as epoch:
     view = ResourceView(KEY, desired.resources[KEY], observed[KEY], status_word(states), states)
     assert [one.title for one in columns("Switch", wide=False)] == ["NAME", "UP", "STATUS", "SEEN"]
     assert [one.cell(view, clock.now()) for one in columns("Switch", wide=False)][:2] == ["leaf1", "1"], "shown"
-    assert planned.scope.machines == 0, "no machine"
+    assert planned.scope.machines == 1, "counted in the fleet"
+    assert store.facts()[KEY].writes > 0, "remembered as its kind says"
+    assert store.facts()[KEY].access == {"spec.address": "leaf1"}, "remembered with the way to it"
+    assert access_changes(desired, store.facts()) == (), "in force"
+    (moved,) = access_changes(DesiredState(desired.revision, {KEY: moved_to("leaf3")}), store.facts())
+    assert access_moved(moved) == "spec.address: leaf1 -> leaf3", access_moved(moved)
+    counted = ResourceTally().count(engine.world(), planned)
+    assert counted, "counted for the metrics"
+    assert (KEY in affected_keys(desired, desired, store.facts())) is False, "not concerned by nothing"
     assert store.facts()[KEY].place == "leaf1", "remembered with its endpoint"
     assert [str(key) for key in KIND.depends_on(desired.resources[KEY])] == ["Partition/lab"]
 

@@ -7,13 +7,17 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from drivers.base import Tls
+from reconciler.kinds.common.access.access_rules import Access, AccessRules
 from reconciler.kinds.common.column import observed_column
+from reconciler.kinds.common.fact_rules import FactRules
 from reconciler.kinds.common.field_types.fields import PartitionRef, Spec
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import Kind, KindView, Steps
 from reconciler.model.action import Action, Forget, SetValue, SetValueDisruptively, item_path
+from reconciler.model.facts import ResourceFacts
 from reconciler.model.plans.plan import Hold, HoldKind
-from reconciler.model.resource import Resource
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 
 class PortSpec(Spec, frozen=True, kw_only=True):
@@ -38,6 +42,33 @@ class SwitchState(msgspec.Struct, frozen=True):
 
 
 PORTS = "spec.ports"
+
+
+class SwitchFacts(ResourceFacts, frozen=True, omit_defaults=True):
+    """What is remembered of a switch beside what is remembered of every resource."""
+
+    writes: int = 0
+
+
+class SwitchFactRules(FactRules):
+    """How that changes: each action that is sent is a write more."""
+
+    facts_type = SwitchFacts
+
+    def sent(self, action: Action, facts: ResourceFacts) -> ResourceFacts:
+        """One more."""
+        assert isinstance(facts, SwitchFacts)
+        return msgspec.structs.replace(facts, writes=facts.writes + 1)
+
+
+def access_to_switch(spec: SwitchSpec, desired: DesiredState) -> Access:
+    """Its driver would be opened by this."""
+    return Access("switch", spec.address, None, Tls(), None)
+
+
+def access_words(desired: DesiredState) -> dict[ResourceKey, dict[str, str]]:
+    """The same of all switches, in words."""
+    return {one.key: {"spec.address": one.spec.address} for one in desired.of_kind("Switch")}
 
 
 class SwitchRules:
@@ -96,5 +127,8 @@ SWITCH = Kind(
     endpoint=lambda spec: spec.address,
     lock=lambda spec: spec.address,
     refusal_is_final=True,
+    in_fleet=True,
+    fact_rules=SwitchFactRules(),
+    access=AccessRules(to=access_to_switch, words=access_words, options=lambda _resources: ()),
     columns=(observed_column("UP", lambda state: sum(state.ports.values())),),
 )

@@ -55,14 +55,21 @@ TYPES = {kind.spec_type.__name__ for kind in KINDS.values()} | {
 }
 
 
+FACTS_OF_A_KIND = ("reconciler.kinds.common.machine_facts", "reconciler.kinds.common.renamed_facts")
+OF_EVERY_KIND = {"FactType", "NAME"}
+"""What others report of a resource, and the path of its name: of these modules, what is of no kind in particular."""
+
+
 def named(path: Path) -> Iterator[str]:
-    """The kinds that a module names: as a text, or by the type of a spec or of an observed value."""
+    """The kinds that a module names: as a text, or by the type of a spec, of facts or of an observed value."""
     tree = ast.parse(path.read_text("utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and node.value in KINDS:
             yield f"{node.lineno}: {node.value!r}"
         elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.lineno}: {alias.name}" for alias in node.names if alias.name in TYPES)
+            names = {alias.name for alias in node.names}
+            of_a_kind = names - OF_EVERY_KIND if node.module in FACTS_OF_A_KIND else names & TYPES
+            yield from (f"{node.lineno}: {name}" for name in sorted(of_a_kind))
 
 
 def wings(path: Path) -> set[str]:

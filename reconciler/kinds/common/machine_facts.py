@@ -199,8 +199,6 @@ class MachineFacts(ResourceFacts, frozen=True, omit_defaults=True):
     """Which image was chosen for it, from the moment at which the rules let that pass."""
     lifecycle: LifecycleFacts = NEWBORN
     """What groundstate did with it, where it inspects, installs and wipes it."""
-    access: dict[str, str] = msgspec.field(default_factory=dict)
-    """By which way it was to be reached, as `AccessChange` has it; empty: not known."""
     restart: Restart | None = None
     """The latest restart that a person asked for."""
 

@@ -16,7 +16,6 @@ from reconciler.kinds.common.machine_facts import MachineFacts, machine_s
 from reconciler.kinds.machine import machine_restart
 from reconciler.kinds.machine.lifecycle import lifecycle, system_identity, virtual_media
 from reconciler.kinds.machine.lifecycle.machine_reports import apply_report, facts_at_start, is_over
-from reconciler.kinds.machine.machine_access import access_by_machine
 from reconciler.kinds.machine.rules.boot_rules import confirms_order
 from reconciler.kinds.machine.rules.machine_records import record_machine_action
 from reconciler.kinds.machine.rules.machine_rules import ordered_boot
@@ -36,7 +35,7 @@ from reconciler.model.event import EventReason
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.plans.restart import RestartRequest, RestartResult
-from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.model.resource import Resource, ResourceKey
 
 LIFECYCLE_FIELDS = (RequestBoot.path, SetBoot.path, PowerOn.path, InsertMedia.path)
 """Fields of a managed machine that its lifecycle asks for, and no document of its own."""
@@ -56,14 +55,6 @@ class MachineFactRules(FactRules):
         """Its one-time boot order may be of any age where no machine was known."""
         order = one_time_boot(spec)
         return MachineFacts(found_order=order, found_new=new_store and order is not None)
-
-    def declared(
-        self, facts: ResourceFacts, resource: Resource[Any], desired: DesiredState, _now: datetime
-    ) -> ResourceFacts:
-        """By which way its BMC is reached."""
-        known = machine_s(facts)
-        access = access_by_machine(desired).get(resource.key, known.access)
-        return known if access == known.access else msgspec.structs.replace(known, access=access)
 
     def moved(self, facts: ResourceFacts) -> ResourceFacts:
         """A machine at another place has ignored no shutdown there, was not seen off there, and was not started from
