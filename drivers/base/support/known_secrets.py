@@ -8,6 +8,7 @@ a git server the token. `drivers.base` hands these functions on to the reconcile
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from urllib.parse import quote, unquote
 
 from drivers.base.support import scheduling
@@ -56,18 +57,31 @@ class KnownSecrets:
     def hidden(self, text: str, least: int = SHORTEST) -> str:
         """The text without any of them that has at least so many characters."""
         begun = self._by_beginning
-        if not begun or (len(begun) <= _FEW and not any(beginning in text for beginning in list(begun))):
-            return text
-        parts, kept, at = [], 0, 0
-        while at <= len(text) - SHORTEST:
+        parts, kept = [], 0
+        for at in self._places(text):
+            if at < kept:
+                continue
             found = (form for form in begun.get(text[at : at + SHORTEST], ()) if _is_at(form, text, at))
             length = len(next(found, ""))
             if length and length >= least:
                 parts += [text[kept:at], MASK]
-                kept = at = at + length
-            else:
-                at += 1
+                kept = at + length
         return "".join([*parts, text[kept:]]) if parts else text
+
+    def _places(self, text: str) -> Iterable[int]:
+        """Where a secret may begin, in order; each at most once."""
+        beginnings = list(self._by_beginning)
+        if len(beginnings) > _FEW:
+            return range(len(text) - SHORTEST + 1)
+        return sorted(at for beginning in beginnings if beginning in text for at in _each(beginning, text))
+
+
+def _each(part: str, text: str) -> Iterator[int]:
+    """Where the part stands in the text, overlapping itself or not."""
+    at = text.find(part)
+    while at >= 0:
+        yield at
+        at = text.find(part, at + 1)
 
 
 def _is_at(form: str, text: str, at: int) -> bool:
