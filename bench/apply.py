@@ -33,8 +33,6 @@ THREADS = 128
 REQUESTS = (
     ("GET", "/redfish/v1/", None),
     ("POST", SESSIONS, b'{"UserName": "operator", "Password": "bench"}'),
-    ("GET", "/redfish/v1/Systems", None),
-    ("GET", SYSTEM, None),
     ("GET", SYSTEM, None),
     ("POST", RESET, b'{"ResetType": "On"}'),
     ("GET", SYSTEM, None),

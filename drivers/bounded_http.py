@@ -82,10 +82,10 @@ def read_headers(file: io.BufferedIOBase) -> http.client.HTTPMessage:
 
 
 class Timed(io.RawIOBase):
-    """Reads from a socket until a moment, whatever the other side drips."""
+    """Reads from a socket until a moment, whatever the other side drips. `received`: what was read of it before."""
 
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
-        self._sock, self._deadline = sock, deadline
+    def __init__(self, sock: socket.socket, deadline: float, received: bytes = b"") -> None:
+        self._sock, self._deadline, self._received = sock, deadline, received
         # The file keeps the socket open when http.client closes the connection ahead of the body.
         self._raw = sock.makefile("rb", buffering=0)
 
@@ -95,6 +95,10 @@ class Timed(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         """As of any raw file. Raises TimeoutError."""
+        if self._received:
+            size = min(len(buffer), len(self._received))
+            buffer[:size], self._received = self._received[:size], self._received[size:]
+            return size
         left = self._deadline - scheduling.monotonic()
         if left <= 0:
             raise TimeoutError
@@ -111,12 +115,12 @@ class Timed(io.RawIOBase):
         return io.BufferedReader(self, _CHUNK)
 
 
-def ends_at(deadline: float) -> Callable[..., BoundedResponse]:
+def ends_at(deadline: float, received: bytes = b"") -> Callable[..., BoundedResponse]:
     """What makes the answers of a connection (http.client's `response_class`) that must be whole, status and headers
     included, at this moment of the monotonic clock. Else they raise TimeoutError. A socket's own timeout begins anew
-    with each byte that the other side drips."""
+    with each byte that the other side drips. `received`: what was read of the answer before."""
 
     def made(sock: socket.socket, *args: Any, **options: Any) -> BoundedResponse:
-        return BoundedResponse(cast("socket.socket", Timed(sock, deadline)), *args, **options)
+        return BoundedResponse(cast("socket.socket", Timed(sock, deadline, received)), *args, **options)
 
     return made

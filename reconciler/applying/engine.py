@@ -107,6 +107,7 @@ class Engine:
                 carried = carried_over(desired, known, now)
             # From here on nothing depends on what the documents say.
             self._state.desired = desired
+            self._reconciler.earlier.forget()
             self._planner.survey_again()
             loosened = loosening_words(carried, known)
             self._events.record_each(loosened, EventReason.GUARD_LOOSENING, EventType.WARNING)
@@ -120,20 +121,26 @@ class Engine:
 
     # -- what is observed and reported -------------------------------------------------------------------------------
 
-    def absorb(self, observations: Iterable[Observation]) -> None:
+    def absorb(self, observations: Iterable[Observation], own: Collection[ResourceKey] = ()) -> None:
         """Settle and learn by observations that were taken before, all in one write: the guards judge the whole fleet
-        by them. A desired state must be in force. Raises StoreError."""
+        by them. A desired state must be in force. Raises StoreError.
+
+        `own`: those that this process has just taken itself, while no other one was at work on the store. A first write
+        may go by them (`earlier_looks`)."""
         with self._state.changing():
             desired = self._state.desired
             assert desired is not None  # noqa: S101
             learned: dict[ResourceKey, ResourceFacts] = {}
             for seen in observations:
+                at_rest = seen.key not in self._state.flights
                 self._state.record(seen)
                 try:
                     facts = self._learned(seen, desired)
                 except Exception as error:  # noqa: BLE001  one observation; the others are learned from
                     self._state.set_aside(seen, f"the observation cannot be used because of {defect(error)}")
                     continue
+                if at_rest and seen.key in own:
+                    self._reconciler.earlier.keep(seen, desired.resources.get(seen.key))
                 if facts is not None:
                     learned[seen.key] = facts
             self._reconciler.keep(learned)

@@ -15,6 +15,7 @@ import msgspec
 from drivers.base import Accepted, DriverError, Task, Unreachable
 from reconciler.applying.context import Context
 from reconciler.applying.drift import drift_message, learn
+from reconciler.applying.earlier_looks import EarlierLooks, serves_for
 from reconciler.applying.events import EventRecorder
 from reconciler.applying.fleet_plan import FleetPlanner
 from reconciler.applying.settlement import (
@@ -76,6 +77,7 @@ class Reconciler:
         self._backends, self._poller, self._planner, self._context = backends, poller, planner, context
         self._state, self._events = state, events
         self._ids = 0
+        self.earlier = EarlierLooks()
         # What is known as long as the process lives. Of actions in flight: how many observations showed nothing of one.
         self._in_vain: dict[str, int] = {}
         # When their machines were taken down before them, which counts again when they are refused.
@@ -93,7 +95,8 @@ class Reconciler:
             return waiting(
                 OutcomeReason.NO_DESIRED_STATE, "no commit is in force yet; the daemon reads the repository first"
             )
-        seen = self._observe_with_task(key, desired)  # Slow, so without the gate; sending too.
+        earlier = self._seen_earlier(key, desired)
+        seen = earlier or self._observe_with_task(key, desired)  # Slow, so without the gate; sending too.
         with self._state.changing():  # All that it changes is on disk when this ends, in one piece.
             result: Outcome | InFlight | None = (
                 self._unread(seen) or self._superseded(desired) or self._settle(key, desired, seen)
@@ -104,11 +107,19 @@ class Reconciler:
                 if change is None:
                     result = Done()
                 else:
-                    result = self._guard(change, desired) or self._record(change, desired, seen)
+                    result = self._guard(change, desired)
+                    result = result or self._too_early(change, earlier) or self._record(change, desired, seen)
         outcome = self._send(result, desired, seen) if isinstance(result, InFlight) else result
         return self._requeue(key, outcome)
 
     # -- observe -----------------------------------------------------------------------------------------------------
+
+    def _seen_earlier(self, key: ResourceKey, desired: DesiredState) -> Observation | None:
+        """What the plan saw of it a moment ago; None: it is to be observed now."""
+        seen = self.earlier.take(key, desired.resources.get(key), self._context.now())
+        if seen is None or key in self._state.flights or self._former_names(key, desired, seen):
+            return None
+        return seen
 
     def _observe_with_task(self, key: ResourceKey, desired: DesiredState) -> Observation:
         """What the resource shows. The Task of an action that it does not show yet is read too. A failed Task is
@@ -272,6 +283,12 @@ class Reconciler:
             self._behind.setdefault(first, set()).add(change.key)
             return waiting(OutcomeReason.IN_TURN, f"{shown_key(first)} {kind.turns.words}")
         return None
+
+    def _too_early(self, change: Change, earlier: Observation | None) -> Outcome | None:
+        """Why the change must not go by what the plan saw; None: it may, or the look is of now."""
+        if earlier is None or serves_for(change.actions[0], earlier):
+            return None
+        return waiting(OutcomeReason.OBSERVED_EARLIER, f"{change.key} is observed again just before the action")
 
     def _hold(self, change: Change) -> Outcome:
         """What holds the change, reported when that is new, and once a day as long as it holds."""

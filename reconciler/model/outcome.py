@@ -42,6 +42,8 @@ class OutcomeReason(StrEnum):
     """The same endpoint, such as a BMC, has an action for another resource in flight."""
     STALE = "Stale"
     """The change is not the one that was approved any more."""
+    OBSERVED_EARLIER = "ObservedEarlier"
+    """The observation is of the plan, and the action wants one of just before."""
     NEW_REVISION = "NewRevision"
     """A new revision took force during the observation."""
     NO_DESIRED_STATE = "NoDesiredState"

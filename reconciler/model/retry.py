@@ -75,6 +75,7 @@ REQUEUE: dict[OutcomeReason, float | Polling] = {
     OutcomeReason.TASK_FAILED: 5,
     OutcomeReason.NOT_CONFIRMED: 5,
     OutcomeReason.RECORDED: 0,
+    OutcomeReason.OBSERVED_EARLIER: 0,
     OutcomeReason.NEW_REVISION: 0,
     OutcomeReason.STALE: 0,
 }

@@ -207,7 +207,8 @@ def _engine(at: Workspace, store: Store, context: Context, prospect: Prospect) -
     engine.adopt(prospect.desired, prospect.base)
     if not are_current(store, prospect.desired):
         label(store, engine, prospect.desired)
-    engine.absorb(prospect.observations)
+    is_alone = context.epoch == prospect.epoch + 1
+    engine.absorb(prospect.observations, prospect.looked if is_alone else ())
     return engine
 
 

@@ -59,6 +59,10 @@ class Prospect(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     base: DesiredState | None = None
     """The state before, whose guards judge too, as the store remembers nothing."""
+    looked: frozenset[ResourceKey] = frozenset()
+    """What was observed for the plan itself."""
+    epoch: int = 0
+    """The store's epoch before that: the next process at work on the store gets the next one."""
 
 
 class PlanRequest(msgspec.Struct, frozen=True):
@@ -87,6 +91,7 @@ def plan_in(
     with at.noting_uncommitted(source):
         desired, warnings = at.read_all(source)
     with at.store() as store:
+        epoch = store.epoch()
         facts = facts_under(store, desired)
         base = at.base(source, desired, facts)
         remembered = _remembered(desired, facts, base)
@@ -98,7 +103,8 @@ def plan_in(
             *warnings,
             *on_sizes(scope.keys, desired, store.inventories.all(_sized(scope.keys, desired))),
         )
-        observed = _observed(at, store, remembered, scope, request, observed_so_far)
+        before, seen = _observed(at, store, remembered, scope, request, observed_so_far)
+        observed = before | seen
     planned = plan(
         desired,
         observed,
@@ -117,6 +123,8 @@ def plan_in(
         frozenset(scope.keys),
         at.notes,
         base,
+        frozenset(seen),
+        epoch,
     )
 
 
@@ -163,14 +171,14 @@ def _observed(
     scope: _Scope,
     request: PlanRequest,
     observed_so_far: ObservedSoFar,
-) -> dict[ResourceKey, Observation]:
-    """What the store has seen, and over it what is seen now. All of the IPAM is observed, whatever the filter: it is
+) -> tuple[dict[ResourceKey, Observation], dict[ResourceKey, Observation]]:
+    """What the store has seen, and what is seen now. All of the IPAM is observed, whatever the filter: it is
     one read, and addresses wait for networks."""
     meant, known = set(scope.keys), set(remembered.everything)
     to_observe = [key for key in remembered.everything if is_made(key) or (request.refresh and key in meant)]
     before = {one.key: one for one in store.observations(observed_types()) if one.key in known}
     seen = _observe(at.connections(store), to_observe, remembered.desired, remembered.facts, request.concurrency)
-    return before | {one.key: one for one in _counted(seen, len(to_observe), observed_so_far)}
+    return before, {one.key: one for one in _counted(seen, len(to_observe), observed_so_far)}
 
 
 def _with_commits(planned: Plan, source: DesiredSource, desired: DesiredState) -> Plan:

@@ -103,6 +103,11 @@ class Store:
         """Close every connection."""
         self._database.close()
 
+    def epoch(self) -> int:
+        """The epoch of the last process that was at work on the store; 0 before the first. Raises StoreError."""
+        with self._database.read() as connection:
+            return instance.last_epoch(connection)
+
     @contextmanager
     def instance(self, name: str) -> Iterator[int]:
         """Be the one instance at work on the store, under `name` (such as `run`); gives the epoch.

@@ -531,7 +531,7 @@ def test_a_session_goes_to_nobody_but_the_address_that_it_was_made_with(
     bmc = driver.open(replace(endpoint(server, pki.tls), credential=resolve))
     bmc.read()
     seen = len(server.requests)
-    monkeypatch.setattr(redfish_http.RedfishConnection, "_peer", lambda *_: Peer("127.0.0.2", True))
+    monkeypatch.setattr(redfish_http.RedfishConnection, "_peer_of", lambda *_: Peer("127.0.0.2", True))
     with pytest.raises(AuthenticationFailed, match="not to that address"):
         bmc.reset(ResetType.ON)
     assert asked == ["127.0.0.1", "127.0.0.2"]

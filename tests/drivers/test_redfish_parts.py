@@ -48,6 +48,50 @@ def test_no_other_id_is_advised_while_a_system_cannot_be_read(driver: RedfishDri
     assert "systemId" not in str(raised.value)
 
 
+def test_a_system_that_is_where_redfish_has_it_is_read_without_the_list(driver: RedfishDriver, pki: Pki) -> None:
+    with RedfishServer(pki.context, service()) as server:
+        assert driver.open(endpoint(server, pki.tls, "1")).read().power is PowerState.ON
+        assert (server.count("GET", f"{ROOT}/Systems"), server.count("GET", SYSTEM)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        pytest.param(reply(404), id="nothing"),
+        pytest.param(reply(403), id="nothing for this account"),
+        pytest.param(reply(400, extended("No such system")), id="a refusal"),
+        pytest.param(reply(500), id="a failure"),
+        pytest.param(reply(200, system(Id="2", **{"@odata.id": f"{ROOT}/Systems/2"})), id="another system"),
+        pytest.param(reply(200, {}), id="a system without a name"),
+        pytest.param(Answer([b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>"]), id="a page to log in"),
+    ],
+)
+def test_a_system_that_is_elsewhere_is_found_by_the_list(driver: RedfishDriver, pki: Pki, there: Answer) -> None:
+    elsewhere = f"{ROOT}/Nodes/1"
+    documents = {
+        **service(),
+        f"{ROOT}/Systems": {"Members": [{"@odata.id": elsewhere}]},
+        elsewhere: system(**{"@odata.id": elsewhere}, Model="elsewhere"),
+    }
+    with RedfishServer(pki.context, documents) as server:
+        server.misbehave("GET", SYSTEM, there, times=None)
+        bmc = driver.open(endpoint(server, pki.tls, "1"))
+        assert bmc.read().model == "elsewhere"
+        asked = server.count("GET", SYSTEM)
+        assert [bmc.read().model for _ in range(3)] == ["elsewhere"] * 3
+        assert server.count("GET", SYSTEM) == asked  # It is looked for there once.
+
+
+@pytest.mark.parametrize("odd", ["../Chassis/1", "a b", "1/", "1?x=y", "."])
+def test_an_id_that_would_lead_elsewhere_is_looked_for_in_the_list_alone(
+    driver: RedfishDriver, pki: Pki, odd: str
+) -> None:
+    with RedfishServer(pki.context, service()) as server:
+        with pytest.raises(Rejected, match=r"set bmc\.systemId to one of: 1"):
+            driver.open(endpoint(server, pki.tls, odd)).read()
+        assert server.count("GET", f"{ROOT}/Systems") == 1
+
+
 def paged(*links: object, name: str = "Members@odata.nextLink") -> dict[str, Document]:
     """Two systems on two pages, the second of which is behind these links in turn."""
     documents = two()
@@ -83,11 +127,12 @@ def test_a_page_that_cannot_be_read_hides_no_system_of_the_others(driver: Redfis
     page = f"{ROOT}/Systems?$skip=1"
     with RedfishServer(pki.context, paged(page, None)) as server:
         server.misbehave("GET", page, reply(500, extended("later")), times=None)
-        assert driver.open(endpoint(server, pki.tls, "HGX")).read().model == "HGX"
+        for known in ("HGX", "1"):  # Each is where Redfish has it, whatever the list says.
+            driver.open(endpoint(server, pki.tls, known)).read()
         listed = driver.systems(endpoint(server, pki.tls))
         assert listed.ids == ("HGX",)
         assert "HTTP 500: later" in str(listed.unread)
-        for number in (None, "1"):
+        for number in (None, "2"):
             with pytest.raises(Unreachable, match="HTTP 500: later") as raised:
                 driver.open(endpoint(server, pki.tls, number)).read()
             assert "systemId" not in str(raised.value)

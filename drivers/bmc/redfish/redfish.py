@@ -40,7 +40,7 @@ from drivers.base.support import scheduling
 from drivers.bmc.redfish.redfish_boot import PendingBoot, pending_override, send_override
 from drivers.bmc.redfish.redfish_inventory import read_inventory
 from drivers.bmc.redfish.redfish_led import ChassisLight, led_change, light_of
-from drivers.bmc.redfish.redfish_list import can_go_on, find_system, list_systems
+from drivers.bmc.redfish.redfish_list import can_go_on, find_system, list_systems, system_by_path
 from drivers.bmc.redfish.redfish_media import Drive, Request, media_of, more_is_wanted, read_drives, to_eject, to_insert
 from drivers.bmc.redfish.redfish_probe import probe
 from drivers.bmc.redfish.redfish_reader import PartUnreadable
@@ -145,13 +145,15 @@ class RedfishSystem:
     """One ComputerSystem."""
 
     __slots__ = (
-        *("_action", "_asks_left", "_connector", "_id", "_is_pending", "_is_quick", "_last", "_light", "_path"),
-        *("_resets", "_settings"),
+        *("_action", "_asks_left", "_connector", "_id", "_is_listed", "_is_pending", "_is_quick", "_last", "_light"),
+        *("_path", "_resets", "_settings"),
     )
 
     def __init__(self, connector: OneShotConnector, system_id: str | None) -> None:
         self._connector, self._id = connector, system_id
         self._path: str | None = None
+        self._is_listed = False
+        """Whether the list is to be read for the path."""
         self._light = ChassisLight(connector)
         self._settings = PendingBoot(connector)
         self._is_pending: bool | None = None
@@ -305,6 +307,12 @@ class RedfishSystem:
         return self._parsed(*self._get())
 
     def _get(self) -> tuple[str, Reply]:
+        if self._path is None and not self._is_listed:
+            self._is_listed = True  # Also for who meets an error there: the list may be readable all the same.
+            found = system_by_path(self._connector, self._id)
+            if found is not None:
+                self._path = sys.intern(found[0])
+                return found
         # Most BMCs of a fleet have the same few paths: one text for all.
         path = self._path = self._path or sys.intern(find_system(self._connector, self._id))
         begun = scheduling.monotonic()

@@ -3,15 +3,27 @@ there."""
 
 from __future__ import annotations
 
+import re
 from typing import NoReturn
 
 import msgspec
 
-from drivers.base import AuthenticationFailed, DriverError, Forbidden, ListedSystems, Rejected, Unreachable
+from drivers.base import (
+    AuthenticationFailed,
+    DriverError,
+    Forbidden,
+    ListedSystems,
+    Rejected,
+    Unreachable,
+    Unsupported,
+)
 from drivers.bmc.redfish.redfish_reader import PartUnreadable, next_page
 from drivers.bmc.redfish.wire.redfish_connector import OneShotConnector
-from drivers.bmc.redfish.wire.redfish_errors import NotFound
+from drivers.bmc.redfish.wire.redfish_errors import Broken, NotFound
+from drivers.bmc.redfish.wire.redfish_http import Reply
 
+_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+"""An id that may stand in a path as it is."""
 _MOST_PAGES = 50
 _NAMED, _SHOWN = 20, 100
 """Systems in a message, and characters of each name."""
@@ -80,6 +92,22 @@ def _listed(members: list[object], unread: DriverError | None) -> SystemList:
     if odd and not paths:
         raise ValueError("the members of the list of systems have no path")
     return SystemList(paths, odd, unread)
+
+
+def system_by_path(connector: OneShotConnector, system_id: str | None) -> tuple[str, Reply] | None:
+    """The system where Redfish has it, below the list by its id, so that the list need not be read. None: the list must
+    tell, as it is not there, or is another one. Raises DriverError."""
+    if system_id is None or not _ID.fullmatch(system_id):
+        return None
+    path = f"{connector.systems_uri().rstrip('/')}/{system_id}"
+    try:
+        reply: Reply = connector.get(path)
+        document = reply.json()
+    except (Rejected, Unsupported, Forbidden, Broken, ValueError):
+        return None
+    own = document.get("@odata.id")
+    names = {document.get("Id"), own.rstrip("/").rpartition("/")[2] if isinstance(own, str) else None}
+    return (path, reply) if system_id in names else None
 
 
 def find_system(connector: OneShotConnector, system_id: str | None) -> str:

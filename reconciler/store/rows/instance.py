@@ -63,6 +63,11 @@ EPOCH = Question(
 """Which epoch it is, which then stays so until the transaction ends."""
 
 
+def last_epoch(connection: Connection) -> int:
+    """The epoch that was taken last; 0 before the first one."""
+    return int(connection.execute(select(instance_table.c.epoch)).scalar_one())
+
+
 def check_epoch(connection: Connection, epoch: int) -> None:
     """Raise Fenced unless `epoch` is the current one, which it then stays until this transaction ends."""
     refuse_other_epoch(ask(connection, {"epoch": EPOCH})["epoch"], epoch)

@@ -12,7 +12,6 @@ import socket
 import ssl
 import zlib
 from collections.abc import Callable, Mapping
-from email.message import Message
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ import msgspec
 
 from drivers.base import NO_NAME, Peer, Rejected, Tls, Unreachable, hidden, printable, read_json
 from drivers.base.support import scheduling
+from drivers.bmc.redfish.wire.quick_answer import Headers, read_quickly
 from drivers.bmc.redfish.wire.redfish_tls import (
     CONNECT_SECONDS,
     HANDSHAKE_SECONDS,
@@ -95,10 +95,11 @@ def parse_bmc_address(text: str, tls: Tls) -> BmcAddress:
 class Reply:
     """An answer, in the shape that sushy reads."""
 
-    __slots__ = ("content", "headers", "status_code")
+    __slots__ = ("_document", "content", "headers", "status_code")
 
-    def __init__(self, status_code: int, headers: Message[str, str], content: bytes) -> None:
+    def __init__(self, status_code: int, headers: Headers, content: bytes) -> None:
         self.status_code, self.headers, self.content = status_code, headers, content
+        self._document: dict[str, Any] | None = None
 
     def digest(self, login: int) -> bytes:
         """By which the same answer under the same login is known again: a new login may have a new password to hide."""
@@ -107,13 +108,15 @@ class Reply:
     def json(self) -> dict[str, Any]:
         """The body's one object, its text cleaned and without a password that it repeats. Raises ValueError for
         anything else (two documents: check_redfish#151)."""
-        try:
-            document = read_json(self.content.rstrip(b"\0"), make=_kept)
-        except json.JSONDecodeError as error:
-            raise ValueError(_no_json(self.content, error)) from None
-        if not isinstance(document, dict):
-            raise ValueError("the answer is not a JSON object")
-        return document
+        if self._document is None:
+            try:
+                document = read_json(self.content.rstrip(b"\0"), make=_kept)
+            except json.JSONDecodeError as error:
+                raise ValueError(_no_json(self.content, error)) from None
+            if not isinstance(document, dict):
+                raise ValueError("the answer is not a JSON object")
+            self._document = document
+        return self._document
 
 
 def _no_json(content: bytes, error: json.JSONDecodeError) -> str:
@@ -135,7 +138,7 @@ class RedfishConnection:
     `connects`: see Endpoint; each call but `close` raises what it raises.
     """
 
-    __slots__ = ("_connect_seconds", "_connects", "_handshake_seconds", "_sock", "_tls", "address", "seconds")
+    __slots__ = ("_connect_seconds", "_connects", "_handshake_seconds", "_peer", "_sock", "_tls", "address", "seconds")
 
     def __init__(
         self,
@@ -151,12 +154,14 @@ class RedfishConnection:
         self._handshake_seconds = max(min(HANDSHAKE_SECONDS, seconds), more)
         # Not an http.client.HTTPSConnection, which is 0.5 KB more for each idle BMC.
         self._sock: socket.socket | None = None
+        self._peer: Peer | None = None
+        """Who is at the other end of the connection; asked for once, as it stays the same."""
 
     def peer(self) -> Peer:
         """Who is at the other end; connects if need be. Raises Unreachable."""
         if self._is_out_of_step():
             self.close()
-        return self._peer(self._sock or self._connect())
+        return self._peer_of(self._sock or self._connect())
 
     def send(
         self,
@@ -180,7 +185,7 @@ class RedfishConnection:
             self.close()
         kept = self._sock is not None
         sock = self._sock or self._connect()
-        if to is not None and self._peer(sock) != to:
+        if to is not None and self._peer_of(sock) != to:
             self.close()
             raise PeerChanged(
                 f"{self.address.url}: nothing was sent: the host name now resolves to another address than "
@@ -197,31 +202,37 @@ class RedfishConnection:
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
-        sock, self._sock = self._sock, None
+        sock, self._sock, self._peer = self._sock, None, None
         if sock is not None:
             sock.close()
 
-    def _peer(self, sock: socket.socket) -> Peer:
-        try:
-            name = sock.getpeername()
-        except OSError as error:
-            self.close()
-            raise Unreachable(f"{self.address.url}: {_words(error, self.seconds)}") from None
-        return Peer(str(name[0]), self.address.scheme == "https" and not self._tls.insecure)
+    def _peer_of(self, sock: socket.socket) -> Peer:
+        if self._peer is None:
+            try:
+                name = sock.getpeername()
+            except OSError as error:
+                self.close()
+                raise Unreachable(f"{self.address.url}: {_words(error, self.seconds)}") from None
+            self._peer = Peer(str(name[0]), self.address.scheme == "https" and not self._tls.insecure)
+        return self._peer
 
     def _exchange(
-        self,
-        sock: socket.socket,
-        method: str,
-        path: str,
-        headers: Mapping[str, str],
-        body: Any,
-        seconds: float,
+        self, sock: socket.socket, method: str, path: str, headers: Mapping[str, str], body: Any, seconds: float
     ) -> Reply:
         deadline = scheduling.monotonic() + seconds
         sock.settimeout(seconds)
         sock.sendall(request_bytes(method, path, {"Host": self.address.named, **headers}, body))
-        response = ends_at(deadline)(sock, method=method)
+        received = bytearray()
+        quick = read_quickly(sock, deadline, received, _MAX_BODY)
+        if quick is None:
+            return self._rest(sock, method, deadline, bytes(received))
+        if quick.closes:
+            self.close()
+        return Reply(quick.status, quick.headers, _unpacked(quick.body, quick.headers))
+
+    def _rest(self, sock: socket.socket, method: str, deadline: float, received: bytes) -> Reply:
+        """An answer of any form, of which this was received."""
+        response = ends_at(deadline, received)(sock, method=method)
         try:
             response.begin()
             content = self._content(response)
@@ -250,7 +261,7 @@ class RedfishConnection:
             raise Unreachable(f"{url}: {error}") from None
         except ssl.SSLCertVerificationError as error:
             raise Unreachable(f"{url}: {distrust(error, host, port)}") from None
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError) as error:
             if is_too_old(error):
                 why = f"{error.reason}. The server may offer only old ciphers or short keys. {OLD_CIPHERS}"  # type: ignore[union-attr]
                 raise Unreachable(f"{url}: no connection: {why}") from None
@@ -277,23 +288,32 @@ class RedfishConnection:
             return sock
 
     def _open_socket(self) -> socket.socket:
-        """`socket.create_connection`, to the addresses alone that may be connected to. Raises what `connects` raises
+        """Connected to the first address that answers of those that may be connected to. Raises what `connects` raises
         of the first one where none may, and OSError of the last one that was tried."""
         refused: list[Rejected] = []
         failed: list[OSError] = []
-        for found in socket.getaddrinfo(self.address.host, self.address.port, type=socket.SOCK_STREAM):
-            number = str(found[4][0])
+        for family, kind, protocol, _, to in socket.getaddrinfo(
+            self.address.host, self.address.port, type=socket.SOCK_STREAM
+        ):
             try:
                 if self._connects is not None:
-                    self._connects(number)
-                opened = socket.create_connection((number, self.address.port), self._connect_seconds)
-                opened.settimeout(self._handshake_seconds)
-                return opened
+                    self._connects(str(to[0]))
+                return self._connected(socket.socket(family, kind, protocol), to)
             except Rejected as error:
                 refused.append(error)
             except OSError as error:
                 failed.append(error)
         raise failed[-1] if failed else refused[0]
+
+    def _connected(self, sock: socket.socket, to: Any) -> socket.socket:
+        try:
+            sock.settimeout(self._connect_seconds)
+            sock.connect(to)
+            sock.settimeout(self._handshake_seconds)
+        except OSError:
+            sock.close()
+            raise
+        return sock
 
     def _is_out_of_step(self) -> bool:
         """Whether an idle connection was closed, or holds bytes that belong to no request."""
@@ -341,11 +361,15 @@ def _body(response: http.client.HTTPResponse) -> bytes:
             raise ValueError(f"an answer of more than {_MAX_BODY >> 20} MiB")
     if response.length:
         raise ValueError("a truncated answer")
-    if response.headers.get("Content-Encoding", "").lower() != "gzip":
-        return bytes(body)
+    return _unpacked(bytes(body), response.headers)
+
+
+def _unpacked(body: bytes, headers: Headers) -> bytes:
+    if (headers.get("Content-Encoding") or "").lower() != "gzip":
+        return body
     unpacking = zlib.decompressobj(_GZIP)
     try:
-        content = unpacking.decompress(bytes(body), _MAX_BODY)
+        content = unpacking.decompress(body, _MAX_BODY)
     except zlib.error:
         raise ValueError("the answer has the header gzip, but is not gzip") from None
     if not unpacking.eof:

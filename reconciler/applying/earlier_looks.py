@@ -1,0 +1,47 @@
+"""What the plan of an `apply` observed a moment ago. Such a look may serve for the first write to an endpoint, so that
+this one is not asked twice for the same."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from reconciler.kinds import KINDS
+from reconciler.model.action import Action, Disruption
+from reconciler.model.observation import Observation
+from reconciler.model.resource import Resource, ResourceKey
+
+LOOK_SECONDS = 10.0
+"""How old such a look may be. A plan that a person reads for longer is observed anew."""
+
+
+class EarlierLooks:
+    """Each look serves once, and nothing was sent to its endpoint since. May be shared by threads."""
+
+    def __init__(self) -> None:
+        self._by_lock: dict[str, dict[ResourceKey, Observation]] = {}
+
+    def keep(self, seen: Observation, resource: Resource[Any] | None) -> None:
+        """This look was taken for the plan, and nothing of the resource is in flight."""
+        lock = KINDS[seen.key.kind].lock_of(resource) if seen.key.kind in KINDS else ""
+        if lock and seen.error is None:
+            self._by_lock.setdefault(lock, {})[seen.key] = seen
+
+    def take(self, key: ResourceKey, resource: Resource[Any] | None, now: datetime) -> Observation | None:
+        """The look at the resource, while it is young. Whoever comes first to an endpoint uses up all looks at what is
+        behind it, as an action for one may change another."""
+        found = self._by_lock.pop(KINDS[key.kind].lock_of(resource), {}).get(key) if self._by_lock else None
+        if found is None or not 0 <= (now - found.taken_at).total_seconds() < LOOK_SECONDS:
+            return None
+        return found
+
+    def forget(self) -> None:
+        """Drop all of them."""
+        self._by_lock.clear()
+
+
+def serves_for(action: Action, seen: Observation) -> bool:
+    """Whether an action may go by a look of some seconds ago: it takes nothing down, and does no harm where somebody
+    else did the same meanwhile. What cuts the power, or does the opposite the second time, wants a look just before."""
+    rules = KINDS[action.key.kind].fact_rules
+    return action.disruption is Disruption.NONE and rules.repeatable(action, seen.value)
