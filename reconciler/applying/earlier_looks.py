@@ -41,7 +41,8 @@ class EarlierLooks:
 
 
 def serves_for(action: Action, seen: Observation) -> bool:
-    """Whether an action may go by a look of some seconds ago: it takes nothing down, and does no harm where somebody
-    else did the same meanwhile. What cuts the power, or does the opposite the second time, wants a look just before."""
+    """Whether an action may go by a look of some seconds ago. Such an action takes nothing down, and does no harm where
+    somebody else did the same meanwhile. What cuts the power, or does the opposite the second time, wants a look just
+    before."""
     rules = KINDS[action.key.kind].fact_rules
     return action.disruption is Disruption.NONE and rules.repeatable(action, seen.value)
