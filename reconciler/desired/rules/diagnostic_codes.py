@@ -44,6 +44,7 @@ DIAGNOSTICS: dict[str, str] = {
     "out-of-range": "The value is too small, too large, too short or too long.",
     "schema": "The document does not match the schema of its kind in another way.",
     "credential-ref": "A credentialRef must have exactly one of name, env, file and exec.",
+    "bmc-address": "The address of a BMC has a scheme, a path, a port or a number that cannot be used.",
     "tls-trust": "tls has more than one of caFile, fingerprint and insecure.",
     "credentials-in-url": "A URL contains a user or a password; use credentialRef instead.",
     "not-guardable": "A Guard names a kind whose changes guards do not hold, or that a budget does not count.",

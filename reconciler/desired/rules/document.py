@@ -10,6 +10,7 @@ from reconciler.kinds import KINDS
 from reconciler.kinds.catalogue.image import ImageSpec
 from reconciler.kinds.catalogue.partition import PartitionSpec
 from reconciler.kinds.common.field_types.bmc_access import BmcDefaults
+from reconciler.kinds.common.field_types.bmc_address import address_fault
 from reconciler.kinds.common.inventory import is_derived
 from reconciler.kinds.common.kind import RuleFinding
 from reconciler.kinds.machine.spec import MachineSpec
@@ -26,8 +27,7 @@ def check_document(resource: Resource[Any]) -> list[RuleFinding]:
     if isinstance(spec, MachineSpec):
         found.extend(_derived(resource))
         found.extend(_access(spec.bmc))
-        if "@" in spec.bmc.address:
-            found.extend(_userinfo(spec.bmc.address, "spec.bmc.address"))
+        found.extend(_address(spec.bmc.address))
     elif isinstance(spec, PartitionSpec) and spec.bmc:
         found.extend(_access(spec.bmc))
     elif isinstance(spec, ImageSpec):
@@ -56,6 +56,16 @@ def _access(bmc: BmcDefaults) -> Iterator[RuleFinding]:
         trust = {"caFile": tls.ca_file, "fingerprint": tls.fingerprint, "insecure": tls.insecure}
         if len(names := [name for name, value in trust.items() if value]) > 1:
             yield RuleFinding("tls-trust", "spec.bmc.tls", f"tls has {' and '.join(names)}", "keep one of them")
+
+
+def _address(address: str) -> Iterator[RuleFinding]:
+    path = "spec.bmc.address"
+    if "@" in address:
+        # The text is not shown where it may hold a password.
+        yield from _userinfo(address, path)
+    elif fault := address_fault(address):
+        what, hint = fault
+        yield RuleFinding("bmc-address", path, f"{path}: {address!r} cannot be connected to: {what}", hint)
 
 
 def _userinfo(url: str, path: str) -> Iterator[RuleFinding]:

@@ -18,7 +18,19 @@ Name = Annotated[
         description="Lower-case letters, digits, '-' and '.'; unique per kind.",
     ),
 ]
-Label = Annotated[str, Meta(max_length=253, description="A label or annotation value; quote what looks like a number.")]
+LabelKey = Annotated[str, Meta(max_length=253, pattern=r"^[^\s!=,()]+$")]
+"""What a selector can name: `reconciler.kinds.common.field_types.label_selector`."""
+LabelValue = Annotated[
+    str,
+    Meta(
+        max_length=253,
+        pattern=r"^[^\s!=,()]*$",
+        description="A label's value, without blanks and !=,() so that a selector can name it; quote what looks like a "
+        "number.",
+        examples=["r12"],
+    ),
+]
+Note = Annotated[str, Meta(max_length=253, description="An annotation's value; quote what looks like a number.")]
 Mac = Annotated[
     str,
     Meta(
@@ -139,11 +151,11 @@ class Metadata(Spec, frozen=True, kw_only=True):
 
     name: Name
     labels: Annotated[
-        dict[Annotated[str, Meta(max_length=253)], Label],
+        dict[LabelKey, LabelValue],
         Meta(description="Key-value pairs, by which `-l` selects resources: `groundstate get machines -l rack=r12`."),
     ] = {}
     annotations: Annotated[
-        dict[Annotated[str, Meta(max_length=253)], Label],
+        dict[Annotated[str, Meta(max_length=253)], Note],
         Meta(description="Notes for people and tools; never used to select."),
     ] = {}
 

@@ -1,0 +1,69 @@
+"""What is wrong with the text of a BMC's address, before anybody connects to it. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+_URL = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
+_HOST = re.compile(r"^(?:\[(?P<v6>[^\[\]]*)\]|(?P<host>[^\[\]:/?#]*))(?::(?P<port>[^/?#]*))?(?P<rest>[/?#].*)?$")
+_NUMBERS = re.compile(r"^[0-9.]*\.[0-9.]*$")
+_SCHEMES = ("http", "https")
+_MOST_PORT = 65535
+IN_BRACKETS = "write an IPv6 address in brackets, such as [2001:db8::12]"
+
+
+def address_fault(address: str) -> tuple[str, str] | None:
+    """What is wrong and how to mend it; None for a host, host:port or https URL. No name is resolved."""
+    url = _URL.match(address)
+    if url and url["scheme"].lower() not in _SCHEMES:
+        return (
+            f"{url['scheme']}:// is no address of a BMC",
+            "write https://HOST or the host alone; bmc.driver says how the BMC is spoken to",
+        )
+    text = address[url.end() :] if url else address
+    if _is_number(text.partition("%")[0], ipaddress.IPv6Address):
+        return (f"{text} stands without brackets", IN_BRACKETS)
+    parts = _HOST.match(text)
+    if parts is None:
+        return (
+            "it is neither a host nor host:port",
+            IN_BRACKETS if ":" in text else "write host, host:port or https://host",
+        )
+    return _host_fault(parts["v6"], parts["host"] or "") or _port_fault(parts["port"]) or _rest_fault(parts["rest"])
+
+
+def _host_fault(v6: str | None, host: str) -> tuple[str, str] | None:
+    if v6 is not None:
+        number, _, zone = v6.replace("%25", "%", 1).partition("%")
+        if not _is_number(number, ipaddress.IPv6Address) or ("%" in v6 and not zone):
+            return (f"[{v6}] is no IPv6 address", "correct it; only IPv6 addresses stand in brackets")
+        return None
+    if not host:
+        return ("it names no host", "write host, host:port or https://host")
+    if _NUMBERS.match(host) and not _is_number(host, ipaddress.IPv4Address):
+        return (f"{host} is no IPv4 address", "write four numbers from 0 to 255, without leading zeros")
+    return None
+
+
+def _port_fault(port: str | None) -> tuple[str, str] | None:
+    if port is None or (port.isascii() and port.isdigit() and 0 < int(port) <= _MOST_PORT):
+        return None
+    return (f"{port or 'nothing'} is no port", f"write a port from 1 to {_MOST_PORT}, or leave it out")
+
+
+def _rest_fault(rest: str | None) -> tuple[str, str] | None:
+    if rest is None or rest == "/":
+        return None
+    return (
+        f"{rest} follows the host",
+        "leave it out; groundstate finds the path itself, and bmc.systemId names one of several systems",
+    )
+
+
+def _is_number(text: str, kind: type[ipaddress.IPv4Address | ipaddress.IPv6Address]) -> bool:
+    try:
+        kind(text)
+    except ValueError:
+        return False
+    return True
