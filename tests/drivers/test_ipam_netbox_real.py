@@ -234,7 +234,7 @@ class TestPeople:
         place = f"ipam/ip-addresses/{the_address(person, 'a')['id']}/"
         person.patch(place, {"tags": []})
         netbox.release("a")
-        with pytest.raises(Conflict, match="put the tag back"):
+        with pytest.raises(Conflict, match="add the tag again"):
             netbox.acquire("lan", "a")
         assert len(person.get("ipam/ip-addresses/")) == 1
         assert any("not the tag" in problem for problem in netbox.check())
@@ -263,7 +263,7 @@ class TestPeople:
         person.post("ipam/prefixes/", {"prefix": "10.6.0.0/26"})
         got = netbox.put_network("a", IpamNetwork(parent="super"), {4: 26})
         assert got.prefixes == (Prefix("10.6.0.64/26"),)
-        with pytest.raises(Conflict, match="NetBox's own"):
+        with pytest.raises(Conflict, match="groundstate does not manage"):
             netbox.put_network("b", IpamNetwork((Prefix("10.6.0.0/28"),), parent="super"))
 
     def test_their_addresses_count_as_used(self, netbox: NetboxIpam, person: Person) -> None:
