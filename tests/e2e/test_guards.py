@@ -127,7 +127,7 @@ def test_get_and_explain_say_who_is_held_and_by_what(lab: Lab) -> None:
     assert (found.code, found.json["held"]) == (3, True)
     by_name = {one["guard"]: one for one in found.json["guards"]}
     assert by_name["guard/freeze"]["holds"] is True
-    assert by_name["guard/racks"]["budget"]["allowed"] == 1
+    assert by_name["guard/racks"]["budgets"][0]["allowed"] == 1
     later = lab.run("explain-guard", "machine/a1", *NO_LIMIT, "--at", "2999-01-02T00:00Z")
     assert later.code == 0, later.out
     assert "guard/freeze (Mandatory): lets the change pass" in later.out
@@ -159,7 +159,7 @@ def test_built_in_guards_are_listed_and_explained_like_declared_ones(lab: Lab) -
     assert list(spec["holds"]) == ["Machine/b1"], "a2 and b2 are held by the racks' guard"
     racks = lab.run("explain-guard", "guard/racks", *NO_LIMIT).out
     assert "guards 4 declared resources" in racks
-    assert "0 down of 2 guarded machines of rack a; the limit is 1" in racks
+    assert "0 down of 2 guarded machines of rack a in partition lab; the limit is 1" in racks
 
 
 def test_what_apply_observed_is_shown_though_all_was_held(lab: Lab) -> None:
@@ -267,4 +267,4 @@ def test_all_that_shows_a_plan_in_a_new_store_is_judged_by_the_guards_of_the_com
     empty = ("--store", str(lab.desk.folder / "other.db"))
     lab.commit("Off", guard("racks", budget={"maxDisrupted": 4, "per": "rack"}))
     found = lab.run("explain-guard", "machine/a1", *NO_LIMIT, *empty, "-o", "json").json["guards"]
-    assert [one["budget"]["allowed"] for one in found if one["guard"] == "guard/racks"] == [4, 1]
+    assert [one["budgets"][0]["allowed"] for one in found if one["guard"] == "guard/racks"] == [4, 1]

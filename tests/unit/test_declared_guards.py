@@ -126,6 +126,14 @@ class TestWindows:
         world = fleet(guard("g", windows=FREEZE), racked("r1-1", "Off"), facts=facts)
         assert bool(going(planned_at(world))) is goes
 
+    @pytest.mark.parametrize(("ago", "goes"), [(2, True), (59, True), (60, False)])
+    def test_a_shutdown_that_ran_out_of_time_is_ended_however_long_it_was_given(self, ago: int, goes: bool) -> None:
+        shutdown = {"timeoutSeconds": 7200, "escalate": "Force"}
+        given_up = NOW - timedelta(minutes=ago)
+        facts = MachineFacts(disrupted_at=given_up - timedelta(hours=2), shutdown_ignored=given_up)
+        world = fleet(guard("g", windows=FREEZE), racked("r1-1", "Off", shutdown=shutdown), facts={key("r1-1"): facts})
+        assert bool(going(planned_at(world))) is goes
+
     def test_an_action_in_flight_is_not_held(self) -> None:
         world = fleet(guard("g", windows=FREEZE), racked("r1-1", "Off"))
         action = PowerOff(key=key("r1-1"), reset_type="GracefulShutdown")  # type: ignore[arg-type]
@@ -186,6 +194,14 @@ class TestBudget:
         racks = [racked(f"r1-{n}", "Off") for n in range(3)]
         found = planned_at(fleet(guard("g", budget={"minAvailable": least, "per": "rack"}), *racks))
         assert len(going(found)) == count
+
+    @pytest.mark.parametrize("budget", [{"minAvailable": 1}, {"maxDisrupted": 1, "countUnavailable": True}])
+    def test_a_machine_that_was_not_observed_yet_is_not_taken_for_available(self, budget: dict[str, Any]) -> None:
+        """At the start of a daemon the machines that hang are the last to be observed."""
+        world = fleet(guard("g", budget=budget), racked("r1-1", "Off"), racked("r1-2"))
+        seen_so_far = {key("r1-1"): world.observed[key("r1-1")]}
+        assert going(planned_at(msgspec.structs.replace(world, observed=seen_so_far))) == []
+        assert going(planned_at(world)) == ["r1-1"]
 
     @pytest.mark.parametrize("gone", ["off", "unreachable", "maintenance"])
     def test_machines_that_are_unavailable_for_any_reason_count_where_asked_for(self, gone: str) -> None:

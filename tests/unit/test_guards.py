@@ -153,3 +153,8 @@ def test_limits_are_numbers_or_shares(text: str, printed: str) -> None:
 def test_other_limits_are_refused_in_words(text: str) -> None:
     with pytest.raises(ValueError, match=r"neither a number|out of range"):
         FleetShare.parse(text)
+
+
+@pytest.mark.parametrize(("percent", "total", "machines"), [(9.2, 750, 69), (4.4, 750, 33), (8.8, 1625, 143)])
+def test_a_share_is_not_off_by_a_machine_because_of_floats(percent: float, total: int, machines: int) -> None:
+    assert FleetShare(percent=percent).of(total) == machines

@@ -129,7 +129,7 @@ def _serves(_value: Any, _facts: ResourceFacts) -> bool:
     return False
 
 
-def _at_rest(_facts: ResourceFacts) -> bool:
+def _at_rest(_facts: ResourceFacts, _now: datetime) -> bool:
     return False
 
 
@@ -251,7 +251,7 @@ class Kind(msgspec.Struct, frozen=True):
     """Whether people work on it, by its spec, so that nothing is sent."""
     unavailable: Callable[[Any, ResourceFacts], bool] = _serves
     """Whether what is observed and remembered shows that it does not do its work."""
-    under_way: Callable[[ResourceFacts], bool] = _at_rest
+    under_way: Callable[[ResourceFacts, datetime], bool] = _at_rest
     """Whether something was begun with it that is to be ended, so that no window holds it."""
     gives_up: Callable[[Action], Iterable[ResourceKey]] = _nothing_else
     """The other resources that one of its actions gives up, as a claim its machines: their guards judge it too."""

@@ -239,9 +239,8 @@ class DisruptionBudget(Spec, frozen=True, kw_only=True):
     count_unavailable: Annotated[
         bool,
         Meta(
-            description=(
-                "true: machines that are off, unreachable, failed or in maintenance for another reason count too."
-            )
+            description="true: machines that are off, unreachable, not observed yet, failed or in maintenance for "
+            "another reason count too."
         ),
     ] = False
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from drivers.base import PowerState
 from reconciler.kinds.common.machine_facts import machine_s
 from reconciler.model.facts import ResourceFacts
+
+ESCALATES_WITHIN = timedelta(hours=1)
+"""For so long after a shutdown ran out of time, cutting the power ends what the shutdown began."""
 
 
 def machine_unavailable(value: Any, facts: ResourceFacts) -> bool:
@@ -14,9 +18,10 @@ def machine_unavailable(value: Any, facts: ResourceFacts) -> bool:
     return getattr(value, "power", None) is not PowerState.ON or machine_s(facts).lifecycle.failure is not None
 
 
-def machine_under_way(facts: ResourceFacts) -> bool:
-    """Whether the machine is started for the agent, or was taken down to be released: that goes on to its end."""
-    life, down = machine_s(facts).lifecycle, facts.disrupted_at
-    if life.boot_request is not None:
+def machine_under_way(facts: ResourceFacts, now: datetime) -> bool:
+    """Whether the machine is started for the agent, was taken down to be released, or ignored a graceful shutdown
+    within the hour, however long that was given: such work goes on to its end."""
+    life, down, ignored = machine_s(facts).lifecycle, facts.disrupted_at, machine_s(facts).shutdown_ignored
+    if life.boot_request is not None or (ignored is not None and now - ignored < ESCALATES_WITHIN):
         return True
     return life.releasing_at is not None and down is not None and life.releasing_at <= down

@@ -141,7 +141,7 @@ def groups_of(guard: GuardInForce, key: ResourceKey, world: GuardWorld) -> tuple
 
 
 def _unavailable(world: GuardWorld) -> frozenset[ResourceKey]:
-    """The machines of the fleet that are off, unreachable, paused or failed, whatever the reason."""
+    """The machines of the fleet that are off, unreachable, not observed yet, paused or failed, whatever the reason."""
 
     def build() -> frozenset[ResourceKey]:
         return frozenset(
@@ -153,9 +153,7 @@ def _unavailable(world: GuardWorld) -> frozenset[ResourceKey]:
 
 def _is_gone(resource: Resource[Any], world: GuardWorld) -> bool:
     kind, seen = KINDS[resource.key.kind], world.observed.get(resource.key)
-    if kind.paused(resource.spec):
+    if kind.paused(resource.spec) or seen is None:  # What was never seen may hang: it is not taken for available.
         return True
-    if seen is None:
-        return False
     facts = world.facts.resources.get(resource.key, NO_FACTS)
     return seen.error is not None or kind.unavailable(seen.value, facts)

@@ -106,7 +106,7 @@ def begins(change: Change, world: GuardWorld) -> bool:
     facts = world.facts.resources.get(change.key, NO_FACTS)
     if facts.disrupted_at is not None and world.now - facts.disrupted_at < UNDER_WAY:
         return False
-    return not KINDS[change.key.kind].under_way(facts)
+    return not KINDS[change.key.kind].under_way(facts, world.now)
 
 
 def protected(protection: Protection | None, change: Change, *, is_own: bool) -> str | None:

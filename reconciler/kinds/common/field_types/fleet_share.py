@@ -29,7 +29,9 @@ class FleetShare(msgspec.Struct, frozen=True):
 
     def of(self, total: int) -> float:
         """The limit in machines, of a fleet of `total`."""
-        return float(self.count) if self.count is not None else total * (self.percent or 0.0) / 100.0
+        if self.count is not None:
+            return float(self.count)
+        return round(total * (self.percent or 0.0) / 100.0, 6)  # 9.2% of 750 is 69, and not 68.99999999999999.
 
     def __str__(self) -> str:
         return str(self.count) if self.count is not None else f"{self.percent:g}%"
