@@ -101,3 +101,9 @@ def test_where_the_fleet_has_no_room_the_hold_says_when_the_fleet_has() -> None:
     found = planned(fleet(*racks(2, 4, off=1), facts=down))
     assert holders(found, "r00-00") == ["disruption-budget"]
     assert "wait until 2026-03-01 12:40:00Z" in change_of(found, "r00-00").held_by[0].hint
+
+
+def test_a_hold_of_the_fleet_names_all_flags_that_let_it_pass() -> None:
+    down = {key("r00-00"): MachineFacts(disrupted_at=NOW - timedelta(minutes=20))}
+    hold = change_of(planned(fleet(*racks(2, 4, off=1), facts=down)), "r00-01").held_by[0]
+    assert "groundstate apply --max-disrupted 4 --max-disrupted-per-rack 4`" in hold.hint

@@ -84,7 +84,11 @@ def allowed_down(budget: Budget, size: int) -> int:
 
 def group_state(budget: Budget, name: str, world: GuardWorld) -> GroupState:
     """How much of the group is down now."""
-    group, members = budget.group(name, world), _of_group(budget, name, world)
+    return _group_state(budget, name, _disrupted_by_group(budget, world).get(name, {}), world)
+
+
+def _group_state(budget: Budget, name: str, members: Mapping[ResourceKey, Disrupted], world: GuardWorld) -> GroupState:
+    group = budget.group(name, world)
     down = {key: one.since + budget.within for key, one in members.items() if _counts(one, budget.within, world.now)}
     return GroupState(
         group,
@@ -117,8 +121,9 @@ def budget_holds(budget: Budget, changes: Iterable[Change], world: GuardWorld) -
             for name in budget.groups_of(change.key, world):
                 wanting.setdefault(name, []).append(change)
     holds: dict[ResourceKey, tuple[Hold, ...]] = {}
+    by_group = _disrupted_by_group(budget, world) if wanting else {}
     for name, some in wanting.items():
-        state = group_state(budget, name, world)
+        state = _group_state(budget, name, by_group.get(name, {}), world)
         for key, more in _group_holds(budget, some, state, len(going), world.now).items():
             holds[key] = (*holds.get(key, ()), *more)
     return holds
@@ -155,8 +160,12 @@ def _room(budget: Budget, state: GroupState, now: datetime) -> tuple[int, dateti
     return 1, now + budget.pacing
 
 
-def _of_group(budget: Budget, name: str, world: GuardWorld) -> dict[ResourceKey, Disrupted]:
-    return {key: one for key, one in world.survey.disrupted.items() if name in budget.groups_of(key, world)}
+def _disrupted_by_group(budget: Budget, world: GuardWorld) -> dict[str, dict[ResourceKey, Disrupted]]:
+    found: dict[str, dict[ResourceKey, Disrupted]] = {}
+    for key, one in world.survey.disrupted.items():
+        for name in budget.groups_of(key, world):
+            found.setdefault(name, {})[key] = one
+    return found
 
 
 def _counts(one: Disrupted, within: timedelta, now: datetime) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
+from functools import cache, partial
 
 from reconciler.kinds import FLEET
 from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS
@@ -12,7 +12,7 @@ from reconciler.model.action import Disruption
 from reconciler.model.counting import count
 from reconciler.model.plans.plan import Change, Hold, HoldKind, override_hint
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guards.budgets import Budget, Group, group_state
+from reconciler.planning.guards.budgets import Budget, Group, GroupState, group_state
 from reconciler.planning.guards.declared_budgets import groups_of, members_of, new_machines, new_members
 from reconciler.planning.guards.guard import Guard, GuardWorld, Holds
 from reconciler.planning.guards.guard_limits import FEW, GuardLimits
@@ -94,11 +94,10 @@ def _given_back(limits: GuardLimits, changes: Iterable[Change], world: GuardWorl
 
 def built_in_budgets(world: GuardWorld) -> tuple[Budget, Budget]:
     """How many machines may be down at once: of each rack, and of the whole fleet."""
-    fleet = fleet_budget(world.standing.limits)
-    return _rack_budget(world, fleet), fleet
+    return _rack_budget(world), _fleet_budget(world)
 
 
-def _rack_budget(world: GuardWorld, fleet: Budget) -> Budget:
+def _rack_budget(world: GuardWorld) -> Budget:
     """How much of each rack may be down at once; machines without a rack are in none."""
     guard, limits = rack_guard(world.desired), world.standing.limits
 
@@ -106,9 +105,12 @@ def _rack_budget(world: GuardWorld, fleet: Budget) -> Budget:
         members, new = members_of(guard, name, world), new_members(guard, name, world)
         return Group(group_words(name, "machines"), len(members), new=len(new))
 
+    @cache
+    def fleet() -> GroupState:
+        return group_state(_fleet_budget(world), "", world)
+
     def hint(change: Change, down: int, going: int) -> str:
-        whole = group_state(fleet, "", world)
-        more = f"--max-disrupted {whole.counted + going} " if going > whole.room else ""
+        more = f"--max-disrupted {fleet().counted + going} " if going > fleet().room else ""
         return _hint(BUDGET, change.key, f"{more}--max-disrupted-per-rack {down}")
 
     return Budget(
@@ -121,15 +123,26 @@ def _rack_budget(world: GuardWorld, fleet: Budget) -> Budget:
     )
 
 
-def fleet_budget(limits: GuardLimits) -> Budget:
+def _fleet_budget(world: GuardWorld) -> Budget:
     """How much of the whole fleet may be down at once; the whole fleet is the group of the empty name."""
+    limits = world.standing.limits
+
+    racks = cache(lambda: _rack_budget(world))
+    rack = cache(lambda name: group_state(racks(), name, world))
+
+    def hint(change: Change, down: int, going: int) -> str:
+        states = [rack(name) for name in racks().groups_of(change.key, world)]
+        most = max((min(one.group.size, one.counted + going) for one in states if going > one.room), default=0)
+        more = f" --max-disrupted-per-rack {most}" if most > min((one.allowed for one in states), default=0) else ""
+        return _hint(BUDGET, change.key, f"--max-disrupted {down}{more}")
+
     return Budget(
         BUDGET,
         limits.max_disrupted,
         limits.window,
         groups_of=lambda key, _: ("",) if key.kind in FLEET else (),
         group=lambda _, world: Group("machines", world.survey.machines, new=new_machines(world)),
-        hint=lambda change, down, _: _hint(BUDGET, change.key, f"--max-disrupted {down}"),
+        hint=hint,
     )
 
 
