@@ -1,4 +1,4 @@
-"""Progress of an apply: a live line a machine on a terminal, plain lines everywhere else."""
+"""Progress of an apply: a line for each change, and on a terminal live rows of what is not done yet below them."""
 
 from __future__ import annotations
 
@@ -56,8 +56,12 @@ class Board:
             self._live.stop()
 
     def show(self, row: ProgressRow | None) -> None:
-        """A row changed."""
-        if row is not None and self._live is None:
+        """A row changed. Each change is a line, which stays; on a terminal the live rows are below these lines."""
+        if row is None:
+            return
+        if self._live is not None:
+            self._live.console.print(_line(row))
+        else:
             # Nobody listens any more; what was begun is finished all the same.
             with suppress(OSError):
                 self._stream.write(clean(f"{row.key}: {row.text}") + "\n")
@@ -67,14 +71,18 @@ class Board:
         from rich.table import Table
         from rich.text import Text
 
-        rows = sorted(self._progress.rows.values(), key=lambda row: (row.stage not in _BUSY, row.key))
+        rows = sorted(self._progress.open, key=lambda row: (row.stage is not ProgressStage.WORKING, row.key))
         table = Table(box=None, show_header=False, pad_edge=False)
         for row in rows[:LINES]:
             colour = _COLOUR[row.stage]
             table.add_row(Text(_MARK[row.stage], colour), Text(str(row.key), "bold"), Text(clean(row.text), colour))
-        done = len(rows) - len(self._progress.open)
-        table.add_row("", Text(f"{done} of {len(rows)} done", "dim"), "")
+        every = len(self._progress.rows)
+        table.add_row("", Text(f"{every - len(rows)} of {every} done", "dim"), "")
         return table
 
 
-_BUSY = (ProgressStage.WORKING, ProgressStage.FAILED, ProgressStage.HELD)
+def _line(row: ProgressRow) -> RenderableType:
+    from rich.text import Text
+
+    colour = _COLOUR[row.stage]
+    return Text.assemble((f"{_MARK[row.stage]}  ", colour), (str(row.key), "bold"), (f": {clean(row.text)}", colour))

@@ -8,6 +8,7 @@ from reconciler.kinds import KINDS
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.facts import Facts
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.planning.guards.guard import Guard
 from reconciler.planning.guards.standing import CommandLimits, Standing, standing_in_force
 from reconciler.runtime import now
 
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 def standing_of(store: Store, asked: CommandLimits) -> tuple[Standing, tuple[Diagnostic, ...]]:
     """The policy that judges every plan on this store, whichever command asks, and what is to be reported of it."""
     return standing_in_force(asked, store.daemon.get(), store.overrides.all(), now(), store.pauses.all())
+
+
+def daemon_waits(store: Store) -> tuple[Guard, ...]:
+    """What the daemon that is at work waits for beside the policy: one that only observes sends nothing."""
+    from reconciler.planning.guards.pauses import hold_everything
+
+    daemon = store.daemon.get()
+    return (hold_everything,) if daemon is not None and daemon.observes_only and daemon.at_work(now()) else ()
 
 
 def facts_of(store: Store) -> Facts:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
-from drivers.base import hidden
+from drivers.base import clean, hidden
 from reconciler.model.event import Event, EventType
 from reconciler.model.values.redact import redacted, redacted_all
+from reconciler.views.render.words import Paint, ansi, unpainted
 
 # Local variables are passwords and tokens, wherever one of these is handled: no traceback shows any.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
@@ -22,22 +25,42 @@ def logger(stream: TextIO, *, json: bool, color: bool = False) -> Any:
 
     What has the form of a credential, and every secret that was read, is hidden in each line, whoever wrote it.
     """
+    stamp = structlog.processors.TimeStamper(fmt="iso" if json else "%Y-%m-%d %H:%M:%SZ", utc=True)
     render: list[Any] = (
         [_TRACEBACKS, _hide, structlog.processors.JSONRenderer()]
         if json
-        else [
-            structlog.dev.ConsoleRenderer(colors=color, exception_formatter=structlog.dev.plain_traceback),
-            _hide_line,
-        ]
+        else [structlog.processors.format_exc_info, _Lines(stream, ansi if color else unpainted), _hide_line]
     )
     return structlog.wrap_logger(
-        structlog.WriteLogger(stream),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *render,
-        ],
+        structlog.WriteLogger(stream), processors=[structlog.processors.add_log_level, stamp, *render]
     )
+
+
+class _Lines:
+    """A line as `groundstate events` prints one. On a terminal it is broken between words, and goes on indented."""
+
+    def __init__(self, stream: TextIO, paint: Paint) -> None:
+        self._terminal, self._paint = stream.isatty(), paint
+
+    def __call__(self, _log: Any, _method: str, fields: MutableMapping[str, Any]) -> str:
+        at, level, event = fields.pop("timestamp"), str(fields.pop("level")), str(fields.pop("event"))
+        key, message, by = (fields.pop(name, None) for name in ("key", "message", "by"))
+        trace = fields.pop("exception", None)
+        head = f"{at}  {_LEVELS.get(level, level.capitalize()):<7}"
+        said = event if message is None else f"{event}: {clean(str(message))}"
+        others = (f"{name}={clean(str(value))}" for name, value in fields.items())
+        parts = [head, *([str(key)] if key is not None else []), said, *others, *([f"[{clean(by)}]"] if by else [])]
+        text = "  ".join(parts)
+        if self._terminal:
+            width = max(40, shutil.get_terminal_size().columns)
+            text = "\n".join(textwrap.wrap(text, width, subsequent_indent="    ", **_BREAKS))
+        text = text.replace(event, self._paint(_COLOURS.get(level, "bold"), event), 1)
+        return text if trace is None else f"{text}\n{trace}"
+
+
+_LEVELS = {"info": "Normal"}
+_COLOURS = {"warning": "yellow", "error": "red"}
+_BREAKS: Any = {"break_long_words": False, "break_on_hyphens": False, "drop_whitespace": True}
 
 
 def _hide(_log: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

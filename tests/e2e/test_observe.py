@@ -12,6 +12,9 @@ def test_a_daemon_that_only_observes_sends_nothing(desk: Desk) -> None:
         for key in ("Machine/m0", "Network/net"):
             assert "observe-only" in daemon.logged("Held", key=key)["message"]
         assert "running, only observes, sends nothing" in desk.run("status").out
+        found = daemon.until(lambda: desk.run("status", "-o", "json").json["held"], "the daemon's own counts")
+        assert found == {"observe-only": 3}
+        assert desk.run("get", "machines", "--status", "Held", "-o", "name").out == "Machine/m0\n"
         assert metric(daemon, "groundstate_observes_only") == 1
         assert "the daemon only observes" in desk.run("restart", "machine/m0", "--reason", "x").err
     assert desk.told("ActionSent") == []

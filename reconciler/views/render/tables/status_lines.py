@@ -9,13 +9,15 @@ from reconciler.model.counting import count_are
 from reconciler.model.event import Event
 from reconciler.model.plans.fleet_count import BudgetLevel
 from reconciler.model.plans.override import Override
-from reconciler.model.plans.pause import ResourcePause
+from reconciler.model.plans.pause import PAUSED, ResourcePause
+from reconciler.planning.guards.pauses import OBSERVE_ONLY
 from reconciler.planning.guards.standing import DaemonReport
 from reconciler.views.columns import short_age
 from reconciler.views.render.words import Paint, clean, override_words, pause_words, unpainted
 
 _GROUPS = 5
 """How many groups of declared guards are shown."""
+_HOLDERS = {PAUSED: "a pause", OBSERVE_ONLY: "run --observe"}
 _COLOURS = {"Ready": "green", "Held": "yellow", "Stalled": "red", "Unknown": "magenta", "Reconciling": "cyan"}
 
 
@@ -64,7 +66,7 @@ def held_lines(
 ) -> Iterator[str]:
     """What guards keep back (None: that is unknown), which of them are overridden, and what is paused."""
     if held is not None:
-        words = ", ".join(f"{number:,} by {guard}" for guard, number in held.items())
+        words = ", ".join(f"{number:,} by {_HOLDERS.get(guard, guard)}" for guard, number in held.items())
         yield f"Held:       {words or 'nothing'}"
     yield from (f"Override:   {clean(override_words(one))}" for one in overrides)
     yield from (f"Paused:     {clean(pause_words(one))}" for one in pauses)
