@@ -1,4 +1,4 @@
-"""How endpoints are spoken to: BMCs, the IPAM, secret sources."""
+"""Drivers of endpoints: BMCs, the IPAM, sources of credentials."""
 
 import atexit
 import gc

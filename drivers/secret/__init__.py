@@ -1,1 +1,1 @@
-"""Where credentials come from: environment, file, command."""
+"""Sources of credentials: environment, file, command."""

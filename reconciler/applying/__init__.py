@@ -1,1 +1,1 @@
-"""One reconcile of one resource: observe, settle, learn, plan, guard, record, send, requeue."""
+"""One reconcile of one resource: observe, settle earlier actions, plan, apply guards, record, send, requeue."""

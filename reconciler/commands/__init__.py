@@ -1,1 +1,1 @@
-"""The commands that cli.py registers: each wires a few parts together and prints what they say."""
+"""The commands that cli.py registers: each reads its options, calls an operation, and prints the result."""

@@ -1,1 +1,1 @@
-"""Threads, triggers and signals: what makes the parts a service."""
+"""The daemon: its threads, triggers and signals."""

@@ -1,1 +1,1 @@
-"""git and files to a `DesiredState`, or to everything that is wrong with them."""
+"""Reads git and files into a `DesiredState`, or into the list of everything that is wrong with them."""

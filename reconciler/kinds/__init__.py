@@ -1,4 +1,4 @@
-"""The kinds: KINDS is the table that everything else is driven by. Pure."""
+"""The kinds of resources; the table KINDS has all that other folders need to know of a kind. Pure."""
 
 from __future__ import annotations
 

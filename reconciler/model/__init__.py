@@ -1,1 +1,1 @@
-"""The nouns, pure: resource, observation, action, plan, facts, outcome, event, diagnostic."""
+"""The central types, pure: resource, observation, action, plan, facts, outcome, event, diagnostic."""

@@ -1,1 +1,1 @@
-"""Drivers and the store to observations: poller, inventories, the search for BMCs, connections."""
+"""Observes BMCs and the IPAM: poller, inventories, the search for BMCs, connections."""

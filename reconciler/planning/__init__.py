@@ -1,1 +1,1 @@
-"""From desired, observed and remembered to a plan: the plan function, guards, overrides, admission. Pure."""
+"""Makes a plan from desired, observed and recorded state: plan function, guards, overrides, admission. Pure."""

@@ -1,1 +1,1 @@
-"""What machines and people talk to: boot service, health, metrics, logs."""
+"""Interfaces to machines and people: boot service, health, metrics, logs."""

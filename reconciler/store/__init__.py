@@ -1,4 +1,4 @@
-"""The store: what must not be lost, on SQLite or PostgreSQL."""
+"""The store: facts, actions in flight and the ledger, in SQLite or PostgreSQL."""
 
 from reconciler.store.sql.store_errors import AlreadyBound, Fenced, InstanceHeld, NoStore, StoreError
 from reconciler.store.store import LedgerEntry, Store

@@ -1,1 +1,1 @@
-"""What people see: columns, conditions, and `render/`. Pure."""
+"""Texts and tables for people: columns, conditions, and `render/`. Pure."""

@@ -1,1 +1,1 @@
-"""What a driver offers, by capability: a BMC's, an IPAM's, pools, secrets; and the options that it takes."""
+"""The Protocols of drivers, by capability: BMC, IPAM, pools, secrets; and the options of a driver."""

@@ -1,1 +1,1 @@
-"""What every driver uses: errors, cleaned text, hidden secrets, back-off after a refused login, and scheduling."""
+"""Helpers for all drivers: errors, cleaned text, hidden secrets, back-off after a refused login, scheduling."""

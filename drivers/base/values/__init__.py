@@ -1,1 +1,1 @@
-"""What endpoints report, as values: power, hardware, tasks, MAC addresses."""
+"""Values that endpoints report: power, hardware, tasks, MAC addresses."""

@@ -1,1 +1,1 @@
-"""Commands that make a repository: a new one, and the demo's."""
+"""Commands that create a repository (`init`), and the demo."""

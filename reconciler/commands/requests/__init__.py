@@ -1,1 +1,1 @@
-"""Commands that ask a running daemon, through the store: reconcile, restart, pause, override, rewind."""
+"""Commands that write requests for the daemon into the store: reconcile, restart, pause, override, rewind."""

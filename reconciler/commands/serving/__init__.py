@@ -1,1 +1,1 @@
-"""Commands that run until they are stopped: the daemon, with the boot service, and what DHCP needs."""
+"""Commands that run until they are stopped, and the DHCP configurations for network boot."""

@@ -1,1 +1,1 @@
-"""A file to resources: YAML, schemas, validation, the cache of valid documents."""
+"""Reads one file into resources: YAML, schemas, validation, the cache of valid documents."""

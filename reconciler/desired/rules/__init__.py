@@ -1,1 +1,1 @@
-"""Rules between documents, and the table of diagnostic codes."""
+"""Rules that compare several documents, and the table of diagnostic codes."""

@@ -20,7 +20,7 @@ from reconciler.model.resource import DesiredState, Resource
 
 
 class Function(StrEnum):
-    """What is made of the values that a path yields."""
+    """How the values of a path are combined."""
 
     AVG = "avg"
     SUM = "sum"
@@ -61,7 +61,7 @@ class AggregateItem(Spec, frozen=True, kw_only=True):
 
 
 class AggregateSpec(Spec, frozen=True, kw_only=True):
-    """Numbers of each machine. Without data a number is not there: no label, and null in JSON."""
+    """Numbers that are computed for each machine. Without data there is no label, and null in JSON."""
 
     description: Annotated[Text, Meta(description="What the numbers are for.")] | None = None
     items: Annotated[

@@ -22,7 +22,7 @@ _REFERENCE = re.compile(r"(?P<os>[a-z][a-z0-9-]*)-(?P<version>[0-9]+(?:\.[0-9]+)
 
 
 class Classification(StrEnum):
-    """How far an image may be relied on."""
+    """The status of an image: preview, supported or deprecated."""
 
     PREVIEW = "preview"
     SUPPORTED = "supported"

@@ -30,7 +30,7 @@ class StartFrom(StrEnum):
 
 
 class BootNetwork(Spec, frozen=True, kw_only=True):
-    """A network that machines are started over."""
+    """A network over which machines boot."""
 
     cidr: Annotated[Cidr, Meta(description="The network's IPv4 prefix.")]
     range: Annotated[
@@ -41,7 +41,7 @@ class BootNetwork(Spec, frozen=True, kw_only=True):
 
 
 class BootService(Spec, frozen=True, kw_only=True):
-    """How the partition's machines are started from the network (`groundstate boot`)."""
+    """How the machines of the partition boot from the network (`groundstate boot`)."""
 
     networks: Annotated[
         tuple[BootNetwork, ...], Meta(min_length=1, description=("The networks in which machines boot this way."))
@@ -78,7 +78,7 @@ class BootService(Spec, frozen=True, kw_only=True):
 
 
 class PartitionSpec(Spec, frozen=True, kw_only=True):
-    """A place: a room, a row, a site."""
+    """A place with machines, such as a room, a row or a site."""
 
     description: Annotated[Text, Meta(description="What the partition is, for people.")] | None = None
     place: (

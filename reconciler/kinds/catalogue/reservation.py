@@ -12,7 +12,7 @@ from reconciler.model.resource import Resource
 
 
 class SizeReservationSpec(Spec, frozen=True, kw_only=True):
-    """So many machines of a size, in each of some partitions, for a project; others may only have what is over."""
+    """Machines of a size that are reserved for a project, in each of the partitions."""
 
     description: Annotated[Text, Meta(description="What the machines are reserved for.")] | None = None
     size: Annotated[str, reference_field("Size", "The Size of the machines.")]

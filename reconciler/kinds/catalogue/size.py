@@ -42,7 +42,7 @@ NEEDED = {ConstraintType.CORES: "processors", ConstraintType.MEMORY: "memory"}
 
 
 class Constraint(Spec, frozen=True, kw_only=True):
-    """A range, both ends included, for the sum over the parts that `identifier` names."""
+    """A range for the sum over the parts that `identifier` selects. Both ends are included."""
 
     type: Annotated[ConstraintType, Meta(description="What the constraint counts.")]
     min: Annotated[Quantity, Meta(description="The minimum.", examples=[16, "64Gi"])]
@@ -61,7 +61,7 @@ class Constraint(Spec, frozen=True, kw_only=True):
 
 
 class SizeSpec(Spec, frozen=True, kw_only=True):
-    """A class of machines. Exactly one size should fit each machine: two that can fit the same one are refused."""
+    """A class of machines. Two sizes that could fit the same machine are refused."""
 
     description: Annotated[Text, Meta(description="What the size is, for people.")] | None = None
     constraints: Annotated[

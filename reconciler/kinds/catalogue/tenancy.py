@@ -15,7 +15,7 @@ Owners = Annotated[
 
 
 class TenantQuotas(Quotas, frozen=True, kw_only=True):
-    """Upper limits over all projects of a tenant together."""
+    """Limits for all projects of the tenant together."""
 
     projects: Annotated[int, Meta(ge=0, description="Maximum number of projects.")] | None = None
 
@@ -38,7 +38,7 @@ class TenantSpec(Spec, frozen=True, kw_only=True):
 
 
 class ProjectSpec(Spec, frozen=True, kw_only=True):
-    """A piece of work of one tenant; machines, networks and addresses belong to projects."""
+    """A project of one tenant. Machines, networks and addresses belong to projects."""
 
     tenant: Annotated[str, reference_field("Tenant", "The Tenant that owns the project.")]
     description: Annotated[Text, Meta(description="What the project is for.")] | None = None

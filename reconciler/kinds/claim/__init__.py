@@ -1,1 +1,1 @@
-"""MachineClaim: machines for a project, and claims under another name."""
+"""MachineClaim: machines for a project, and the rename of claims."""

@@ -34,14 +34,14 @@ SshKey = Annotated[
 
 
 class TolerationOperator(StrEnum):
-    """How a toleration's value is compared."""
+    """How the value of a toleration is compared."""
 
     EQUAL = "Equal"
     EXISTS = "Exists"
 
 
 class Toleration(Spec, frozen=True, kw_only=True):
-    """A taint that does not keep the claim away."""
+    """A taint that the claim accepts."""
 
     key: Annotated[str, Meta(min_length=1, max_length=253, description="The taint's name.")]
     operator: Annotated[TolerationOperator, Meta(description="Exists: any value is tolerated.")] = (
@@ -51,14 +51,14 @@ class Toleration(Spec, frozen=True, kw_only=True):
 
 
 class SpreadBy(StrEnum):
-    """Over what machines are spread."""
+    """Whether a claim's machines are spread over racks."""
 
     RACK = "Rack"
     NONE = "None"
 
 
 class SpreadSpec(Spec, frozen=True, kw_only=True):
-    """How the machines lie to each other."""
+    """How the machines of the claim are spread."""
 
     by: Annotated[
         SpreadBy,
@@ -96,7 +96,7 @@ class ClaimNetwork(Spec, frozen=True, kw_only=True):
 
 
 class MachineClaimSpec(Spec, frozen=True, kw_only=True):
-    """So many machines for a project, with an operating system and addresses on them."""
+    """A number of machines for a project, with an operating system and addresses."""
 
     description: Annotated[Text, Meta(description="What the machines are for.")] | None = None
     project: ProjectRef

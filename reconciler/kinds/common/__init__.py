@@ -1,1 +1,1 @@
-"""What all kinds are made of: `Kind` itself, shared field types, how a BMC is reached, what is in a machine."""
+"""Parts that all kinds share: `Kind` itself, field types, access to BMCs, hardware inventories."""

@@ -1,1 +1,1 @@
-"""Guard: what may be done to a fleet, when, and how much of it at once."""
+"""Guard: which changes of a fleet are allowed, when, and how many at once."""

@@ -15,7 +15,7 @@ LOCAL_TIME = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00|[0-9]{4}-[01][0-9]-[0-3][0-
 
 
 class Level(StrEnum):
-    """How binding a guard is."""
+    """How strict a guard is."""
 
     ADVISORY = "Advisory"
     MANDATORY = "Mandatory"
@@ -35,7 +35,7 @@ class Day(StrEnum):
 
 
 class Protection(StrEnum):
-    """What is never done while the guard stands."""
+    """What groundstate never does while the guard exists."""
 
     DELETE = "Delete"
     RELEASE = "Release"
@@ -43,7 +43,7 @@ class Protection(StrEnum):
 
 
 class GuardCause(StrEnum):
-    """Why a change is made."""
+    """The cause of a change."""
 
     COMMIT = "commit"
     DRIFT = "drift"
@@ -51,7 +51,7 @@ class GuardCause(StrEnum):
 
 
 class GuardedAction(StrEnum):
-    """Classes of actions, and actions. Powering on is not among them: no guard keeps a machine down."""
+    """Classes of actions, and single actions. Power-on is not included: a guard never keeps a machine off."""
 
     DISRUPTIVE = "disruptive"
     DESTRUCTIVE = "destructive"
@@ -88,7 +88,7 @@ HURTING = (GuardedAction.DISRUPTIVE, GuardedAction.DESTRUCTIVE)
 
 
 class GuardMatch(Spec, frozen=True, kw_only=True):
-    """Which resources. All that is given must hold; nothing given means every resource."""
+    """The resources to which the guard applies: those that fulfil all conditions. Left out: every resource."""
 
     kinds: Annotated[
         tuple[Annotated[str, Meta(pattern=r"^[A-Z][A-Za-z]*$", max_length=63)], ...],
@@ -124,7 +124,7 @@ class GuardMatch(Spec, frozen=True, kw_only=True):
 
 
 class WindowTime(Spec, frozen=True, kw_only=True):
-    """A part of each week, or one span of time."""
+    """A time of each week, or one time between two dates."""
 
     days: Annotated[
         tuple[Day, ...],
@@ -158,7 +158,7 @@ class WindowTime(Spec, frozen=True, kw_only=True):
 
 
 class Windows(Spec, frozen=True, kw_only=True):
-    """When work may begin. A window holds what begins, and never what ends it."""
+    """When work may begin. Work that has begun continues after the end of a window."""
 
     time_zone: Annotated[
         str,
@@ -246,7 +246,8 @@ class DisruptionBudget(Spec, frozen=True, kw_only=True):
 
 
 class GuardSpec(Spec, frozen=True, kw_only=True):
-    """A rule of any of three blocks. All guards that match a change must let it pass."""
+    """A rule for changes: windows, a budget, a protection, or several of these. All guards that match a change must let
+    the change pass."""
 
     description: Annotated[Text, Meta(description="What the guard is for; shown with each hold.")] | None = None
     level: Annotated[

@@ -1,1 +1,1 @@
-"""Network, IPAddress, Pool, Number: who holds what, who is next, and when nothing is left."""
+"""Network, IPAddress, Pool, Number: allocations, their order, and exhaustion."""

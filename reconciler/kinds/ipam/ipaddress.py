@@ -29,14 +29,14 @@ _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 
 
 class AddressType(StrEnum):
-    """Whether an address outlives what uses it."""
+    """Whether the address is kept when its machine or its document is removed."""
 
     EPHEMERAL = "Ephemeral"
     STATIC = "Static"
 
 
 class IPAddressSpec(Spec, frozen=True, kw_only=True):
-    """An address of a network."""
+    """One IP address of a Network."""
 
     description: Annotated[Text, Meta(description="What the address is for.")] | None = None
     network: Annotated[str, reference_field("Network", "The Network of the address.")]

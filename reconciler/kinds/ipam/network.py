@@ -27,7 +27,7 @@ from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 
 class NetworkType(StrEnum):
-    """Who may use a network."""
+    """Who may use the network."""
 
     PRIVATE = "Private"
     SHARED = "Shared"
@@ -37,14 +37,14 @@ class NetworkType(StrEnum):
 
 
 class Nat(StrEnum):
-    """What becomes of source addresses on the way into a network."""
+    """How the source addresses of traffic into a network are translated."""
 
     NONE = "None"
     IPV4_MASQUERADE = "IPv4Masquerade"
 
 
 class PrefixSpec(Spec, frozen=True, kw_only=True):
-    """One prefix and what in it is kept back."""
+    """One prefix, its gateway, and the addresses in it that are not allocated."""
 
     cidr: Annotated[Cidr, Meta(description="The prefix.")]
     gateway: (
@@ -71,7 +71,7 @@ class PrefixLength(Spec, frozen=True, kw_only=True):
 
 
 class VrfSpec(Spec, frozen=True, kw_only=True):
-    """The VRF of a network: a number of a pool, or the one that another network has. The number is also the VNI."""
+    """The VRF of a network: a number of a pool, or the VRF of another network. The number is also the VNI."""
 
     pool: Annotated[str, reference_field("Pool", "The Pool from which the network gets its VRF number.")] | None = None
     number: (
@@ -89,7 +89,7 @@ class VrfSpec(Spec, frozen=True, kw_only=True):
 
 
 class NetworkSpec(Spec, frozen=True, kw_only=True):
-    """A network. Within a namespace no two overlap, but a parent and its children."""
+    """A network. Within a namespace two networks cannot overlap, except a parent and its children."""
 
     description: Annotated[Text, Meta(description="What the network is for.")] | None = None
     type: Annotated[

@@ -34,7 +34,7 @@ NumberRange = Annotated[
 
 
 class PoolSpec(Spec, frozen=True, kw_only=True):
-    """Numbers that are given out one by one."""
+    """Numbers that are allocated one by one."""
 
     description: Annotated[Text, Meta(description="What the numbers are for.")] | None = None
     ranges: Annotated[

@@ -1,1 +1,1 @@
-"""Machine: power, boot, its lifecycle, its labels, and who may have its login."""
+"""Machine: power, boot, lifecycle, labels, and access to its BMC."""

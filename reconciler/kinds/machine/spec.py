@@ -28,14 +28,14 @@ POWER, BOOT, LED = PowerOn.path, SetBoot.path, SetIndicator.path
 
 
 class Escalate(StrEnum):
-    """What follows a graceful shutdown that the machine ignores."""
+    """What groundstate does when the machine ignores a graceful shutdown."""
 
     NEVER = "Never"
     FORCE = "Force"
 
 
 class ShutdownSpec(Spec, frozen=True, kw_only=True):
-    """How the machine is taken down."""
+    """How the machine is powered off."""
 
     timeout_seconds: Annotated[int, Meta(ge=10, le=7200, description="How long a graceful shutdown may take.")] = 300
     escalate: Annotated[
@@ -48,7 +48,7 @@ class ShutdownSpec(Spec, frozen=True, kw_only=True):
 
 
 class BootSpec(Spec, frozen=True, kw_only=True):
-    """Where the machine boots from instead of its own order."""
+    """A boot override: the device to boot from, in place of the machine's boot order."""
 
     target: Annotated[BootTarget, Meta(description=("The device to boot from (Redfish BootSourceOverrideTarget)."))] = (
         BootTarget.NONE
@@ -78,7 +78,7 @@ class BootSpec(Spec, frozen=True, kw_only=True):
 
 
 class Pause(Spec, frozen=True, kw_only=True):
-    """Why hands are off."""
+    """Why the machine is paused."""
 
     reason: Annotated[
         Text, Meta(min_length=1, description="Why the machine is in this state, and who to ask; shown in every plan.")
@@ -145,7 +145,7 @@ class LifecycleSpec(Spec, frozen=True, kw_only=True):
 
 
 class MachineSpec(Spec, frozen=True, kw_only=True):
-    """One machine and its BMC. What is not declared (power, boot, indicatorLED) is observed and left alone."""
+    """One machine and its BMC. Fields that are left out (power, boot, indicatorLED) are observed and not changed."""
 
     partition: PartitionRef
     bmc: Annotated[BmcSpec, Meta(description="The machine's BMC and how it is reached.")]

@@ -1,1 +1,1 @@
-"""A plan, and what people said that changes one: access, overrides, pauses, restarts."""
+"""The plan, and what changes a plan from outside: access, overrides, pauses, restarts."""

@@ -1,1 +1,1 @@
-"""Small values that stand alone: address ranges, UUIDs, boot purposes, redacted text."""
+"""Small independent values: address ranges, UUIDs, boot purposes, redacted text."""

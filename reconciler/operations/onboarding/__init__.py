@@ -1,1 +1,1 @@
-"""How machines are found, proposed as documents, and adopted."""
+"""Operations that find machines, propose their documents, and adopt them."""

@@ -1,1 +1,1 @@
-"""What people ask to see: resources, events, history, inventories, the IPAM, and explanations."""
+"""Operations that show: resources, events, history, inventories, the IPAM, and explanations."""

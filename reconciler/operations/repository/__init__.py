@@ -1,1 +1,1 @@
-"""The files of a team: a new repository, the validation of one, and the demo's fleet."""
+"""Operations on the files of a repository: create one, validate one, and the demo's fleet."""

@@ -1,1 +1,1 @@
-"""What people ask of a running daemon through the store: look now, restart, pause, override, rewind."""
+"""Operations that write requests for the daemon into the store: reconcile, restart, pause, override, rewind."""

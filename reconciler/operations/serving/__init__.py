@@ -1,1 +1,1 @@
-"""What runs until it is stopped: the daemon and the boot service, and the DHCP server's configuration."""
+"""Operations that run until they are stopped (daemon, boot service), and the DHCP server's configuration."""

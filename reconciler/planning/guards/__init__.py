@@ -1,1 +1,1 @@
-"""What a plan may do at once: the guards that are always there, those of documents, and their budgets. Pure."""
+"""The guards of a plan: the built-in ones, those of documents, and their budgets. Pure."""

@@ -1,1 +1,1 @@
-"""What is read from and written to the tables, a module for each subject."""
+"""Reads and writes of the store's tables, with a module for each subject."""

@@ -1,1 +1,1 @@
-"""The two databases: connections, tables, dialects, migrations, and commits that are grouped."""
+"""The two databases: connections, tables, dialects, migrations, and grouped commits."""

@@ -55,13 +55,13 @@ class PendingWrite:
             self._let_go()
 
     def confirm(self) -> None:
-        """It is on disk, unless it was refused before."""
+        """The transaction is on disk, unless it was refused before."""
         self.is_decided = True
         self._let_go()
 
     def _let_go(self) -> None:
-        """Of what it held. `refused` leads back to it: what was remembered of a fleet before would stay in memory until
-        garbage is collected, hours later in a daemon at rest."""
+        """Drop the references to the writes. Through `_refused` they hold the facts of a fleet, which would stay in
+        memory until the garbage collector runs, in a daemon at rest hours later."""
         self.writes, self._refused = (), _nothing
 
     def call(self, *, to_lead: bool) -> None:

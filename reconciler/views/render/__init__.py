@@ -1,1 +1,1 @@
-"""Texts for readers: plans, and tables of what is there. Pure."""
+"""Renders plans and tables as text. Pure."""

@@ -1,1 +1,1 @@
-"""How Redfish is spoken: HTTP, TLS, logins and sessions, and what an error answer means."""
+"""The Redfish protocol: HTTP, TLS, logins, sessions, and the errors that a BMC returns."""

@@ -1,1 +1,1 @@
-"""What is written to git: branches that propose documents, and a new repository."""
+"""Writes to git: branches that propose documents, and a new repository."""

@@ -1,1 +1,1 @@
-"""The past of documents: who changed each last, all of its versions, and which revision a time or a word means."""
+"""The history of documents: their last commits, their versions, and the revision that a time or a name means."""

@@ -1,1 +1,1 @@
-"""How an endpoint is reached: credentials, and the networks where BMCs may be."""
+"""Access to endpoints: credentials, and the networks in which BMCs may be."""

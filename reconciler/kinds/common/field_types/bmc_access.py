@@ -109,7 +109,7 @@ class TlsSpec(Spec, frozen=True, kw_only=True):
 
 
 class BmcDefaults(Spec, frozen=True, kw_only=True):
-    """What the partition's machines inherit unless they say otherwise."""
+    """Defaults for the BMCs of the partition's machines. A machine's own `bmc` takes precedence."""
 
     driver: (
         Annotated[str, Meta(min_length=1, description="The driver for the BMC.", examples=["redfish", "fake"])] | None
@@ -141,7 +141,7 @@ class BmcDefaults(Spec, frozen=True, kw_only=True):
 
 
 class BmcSpec(BmcDefaults, frozen=True, kw_only=True):
-    """The machine's BMC. Whatever is not said here comes from the partition's `bmc`."""
+    """The machine's BMC. Fields that are left out come from the `bmc` of the partition."""
 
     address: Annotated[
         str,

@@ -123,7 +123,7 @@ def names_of(renamed_from: str | tuple[str, ...] | None) -> tuple[str, ...]:
 
 
 class Family(StrEnum):
-    """The address family, as Kubernetes writes it."""
+    """The address family: IPv4 or IPv6."""
 
     IPV4 = "IPv4"
     IPV6 = "IPv6"
@@ -133,7 +133,7 @@ FAMILIES = {Family.IPV4: 4, Family.IPV6: 6}
 
 
 class DeletionPolicy(StrEnum):
-    """What becomes of what a resource owns when its document leaves git."""
+    """What happens to the allocation when the document is removed from git."""
 
     ORPHAN = "Orphan"
     RELEASE = "Release"
@@ -147,7 +147,7 @@ class Spec(
 
 
 class Metadata(Spec, frozen=True, kw_only=True):
-    """What every document says of itself."""
+    """The name, labels and annotations of a document."""
 
     name: Name
     labels: Annotated[
@@ -161,7 +161,7 @@ class Metadata(Spec, frozen=True, kw_only=True):
 
 
 class Quotas(Spec, frozen=True, kw_only=True):
-    """Upper limits; a limit that is not given is not enforced."""
+    """Limits. A limit that is left out does not exist."""
 
     machines: Annotated[int, Meta(ge=0, description="Maximum number of machines.")] | None = None
     addresses: Annotated[int, Meta(ge=0, description="Maximum number of addresses.")] | None = None
@@ -169,13 +169,13 @@ class Quotas(Spec, frozen=True, kw_only=True):
 
 
 class TaintEffect(StrEnum):
-    """What a taint keeps away."""
+    """The effect of a taint."""
 
     NO_CLAIM = "NoClaim"
 
 
 class Taint(Spec, frozen=True, kw_only=True):
-    """Keeps claims away."""
+    """A mark on a machine; only claims that tolerate the taint get the machine."""
 
     key: Annotated[str, Meta(min_length=1, max_length=253, description="The taint's name.")]
     value: Annotated[str, Meta(max_length=253, description="The taint's value.")] | None = None

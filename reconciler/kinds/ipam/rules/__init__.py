@@ -1,1 +1,1 @@
-"""What follows from the differences of networks, addresses, pools and numbers."""
+"""Rules of networks, addresses, pools and numbers: the actions and holds that follow from differences."""

@@ -1,6 +1,6 @@
-"""What an installed machine finds at its first start: a cloud-init NoCloud seed, or an Ignition config. Pure.
+"""The seed for an installed machine's first boot: cloud-init NoCloud, or an Ignition config. Pure.
 
-Structured files are JSON, which is YAML as well (YAML 1.2.2, 1.2), so that nothing here has to know how YAML quotes.
+Structured files are JSON, which is also YAML (YAML 1.2.2, 1.2), so this module does not have to quote YAML.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from reconciler.kinds.claim.spec import MachineClaimSpec, host_name
 META, USER, NETWORK, VENDOR, IGNITION = "meta-data", "user-data", "network-config", "vendor-data", "config.ign"
 
 NO_USER_DATA = "#cloud-config\n{}\n"
-"""cloud-init wants the file, whatever is in it."""
+"""The content of a user-data file without user data; cloud-init requires the file."""
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9:/._+=\[\]-]*")
 
 
 class PhoneHome(msgspec.Struct, frozen=True):
-    """How the installed system says that it is up. POST to `url` with the token as Bearer, where the certificate's key
-    has this pin (in curl's form). Or, for those that can send no header, POST to `simple_url`."""
+    """How the installed system reports that it is up. It POSTs to `url` with the token as Bearer; the certificate's key
+    has this pin (in curl's form). Systems that cannot send a header POST to `simple_url`."""
 
     url: str
     token: str
@@ -42,7 +42,7 @@ MARKS = PhoneHome(
 
 
 class SeedAddress(msgspec.Struct, frozen=True):
-    """An address that the machine has: of which Network, its prefix length there, and the gateway, if it has one."""
+    """An address of the machine: its Network, the prefix length there, and the gateway, if the Network has one."""
 
     network: str
     address: str
@@ -51,8 +51,8 @@ class SeedAddress(msgspec.Struct, frozen=True):
 
 
 class Host(msgspec.Struct, frozen=True):
-    """The machine as its system is to see it. `instance`: another word whenever it is installed anew, by which
-    cloud-init tells that from a reboot. `macs`: of its network cards, the one with the addresses first."""
+    """The machine as its system sees it. `instance` changes with each installation; by it cloud-init distinguishes an
+    installation from a reboot. `macs`: of the network cards, the one with the addresses first."""
 
     claim: str
     machine: str
@@ -82,7 +82,7 @@ def build(spec: MachineClaimSpec, host: Host, home: PhoneHome | None = MARKS) ->
 
 
 def fill_seed(seed: Mapping[str, str], home: PhoneHome) -> dict[str, str]:
-    """The seed with this in place of MARKS. What the claim's author wrote is left as it is."""
+    """The seed with these values in place of MARKS. The text of the claim's author is not changed."""
     marks, values = msgspec.structs.astuple(MARKS), msgspec.structs.astuple(home)
     done = dict(seed)
     for name in (META, VENDOR):
@@ -93,17 +93,17 @@ def fill_seed(seed: Mapping[str, str], home: PhoneHome) -> dict[str, str]:
 
 
 def instance_id(machine: str, order: str) -> str:
-    """The instance-id of what is installed under this order."""
+    """The instance-id of the installation that this boot request makes."""
     return f"{machine}-{order}"
 
 
 def hostname(spec: MachineClaimSpec, host: Host) -> str:
-    """The name that the claim gives it."""
+    """The host name that the claim gives to the machine."""
     return host_name(spec.hostname, host.claim, host.slot, host.machine)
 
 
 def is_ignition(text: str) -> bool:
-    """Whether it is an Ignition config: JSON with a key `ignition` (its specification, version 3.x)."""
+    """Whether the user data is an Ignition config: JSON with a key `ignition` (its specification, version 3.x)."""
     try:
         found = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -112,7 +112,7 @@ def is_ignition(text: str) -> bool:
 
 
 def netplan(host: Host) -> dict[str, Any]:
-    """Netplan's version 2: every address on the first card; with none, whatever DHCP gives."""
+    """The network configuration in netplan's version 2: all addresses on the first card; without addresses, DHCP."""
     card: dict[str, Any] = {"match": {"macaddress": host.macs[0]} if host.macs else {"name": "e*"}}
     if not host.addresses:
         return {"version": 2, "ethernets": {"lan0": {**card, "dhcp4": True}}}
@@ -125,7 +125,8 @@ def netplan(host: Host) -> dict[str, Any]:
 
 
 def _routes(addresses: Sequence[SeedAddress]) -> dict[int, dict[str, Any]]:
-    """The gateway of each family: that of the first address that has one. Two would be a coin toss for each packet."""
+    """The default route of each family: the gateway of the first address that has one. With two routes, each packet
+    could take either."""
     found: dict[int, dict[str, Any]] = {}
     for one in addresses:
         if one.gateway is None:
@@ -148,7 +149,7 @@ def _meta(spec: MachineClaimSpec, host: Host, home: PhoneHome | None) -> str:
 
 
 def _phone_home(home: PhoneHome | None) -> str:
-    """The lines of the metadata by which a system reports that it is up."""
+    """The lines of the metadata with which a system reports that it is up."""
     if home is None:
         return ""
     reported = {
@@ -165,7 +166,7 @@ def _phone_home(home: PhoneHome | None) -> str:
 
 
 def _vendor(host: Host, home: PhoneHome | None) -> dict[str, Any]:
-    """What holds unless the user data says otherwise."""
+    """The vendor data: defaults that the user data can replace."""
     found: dict[str, Any] = {}
     if host.ntp:
         found["ntp"] = {"enabled": True, "servers": list(host.ntp)}

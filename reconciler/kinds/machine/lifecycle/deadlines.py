@@ -1,4 +1,4 @@
-"""How long each step of a machine's lifecycle may take, and what is wrong after that. Pure."""
+"""How long each step of a machine's lifecycle may take, and the failure after that. Pure."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from reconciler.model.retry import BOOT_REQUEST
 from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
 
 SERVED_WITHIN = timedelta(minutes=20)
-"""From an order to the agent's first word. A graceful shutdown, the firmware's start (ten minutes are not rare on
-servers with much memory) and the download of the agent."""
+"""From the boot request to the first report of the agent. This includes a graceful shutdown, the start of the firmware
+(ten minutes are common on servers with much memory) and the download of the agent."""
 SILENT_AFTER = timedelta(minutes=3)
-"""The agent says that it is alive every five seconds; then it or the machine has died, or lost its network."""
+"""The agent reports every five seconds. After this time without a report, the agent or the machine has stopped, or lost
+its network."""
 GONE_AFTER = timedelta(seconds=30)
-"""The same, of an agent whose machine is seen off."""
+"""The same, if the machine is observed off."""
 INSTALL_WITHIN = timedelta(hours=2)
 WIPE_WITHIN = timedelta(hours=24)
-"""A disk of 20 TB without a secure erase, at 250 MB/s."""
+"""Long enough for a disk of 20 TB without a secure erase, at 250 MB/s."""
 HOME_WITHIN = timedelta(minutes=20)
-"""From the end of the writing to the system's first word."""
+"""From the end of the writing to the first report of the installed system."""
 GRACE = timedelta(minutes=2)
-"""How long the agent may take to switch the machine off by itself."""
+"""How long the agent may take to power the machine off."""
 MAX_ATTEMPTS = 3
 
 
 def overdue(life: LifecycleFacts, now: datetime, *, off: bool = False) -> LifecycleFailure | None:
-    """What is wrong with the order under way, when it has waited for too long. `off`: the machine is seen off."""
+    """Why the open boot request counts as failed, if it has waited too long. `off`: the machine is observed off."""
     order = life.boot_request
     if order is None or order.ended_at is not None:
         return None
@@ -61,19 +62,19 @@ def overdue(life: LifecycleFacts, now: datetime, *, off: bool = False) -> Lifecy
 
 
 def missing_home(life: LifecycleFacts, now: datetime) -> bool:
-    """Whether the installed system should have been heard of by now. Its disk is left alone all the same: a machine
-    that was counted as fresh for want of a report lost its data (metal-api#207)."""
+    """Whether the installed system should have reported by now. Even then its disk is not touched: a machine that
+    counted as fresh without a report lost its data (metal-api#207)."""
     written = life.written
     return written is not None and life.phoned_home_at is None and now >= written.at + HOME_WITHIN
 
 
 def retry_at(life: LifecycleFacts) -> datetime | None:
-    """When the next order may be given after a failure; None: at once."""
+    """When the next boot request may begin after a failure; None: at once."""
     return None if life.failure is None else life.failure.at + timedelta(seconds=BOOT_REQUEST * max(1, life.attempts))
 
 
 def failed(life: LifecycleFacts, reason: str, message: str, now: datetime) -> LifecycleFailure:
-    """A failure that ends an order: the last of so many attempts is final."""
+    """The failure that ends a boot request. The failure of the last attempt is final."""
     final = life.attempts >= MAX_ATTEMPTS
     tried = f"; attempt {life.attempts} of {MAX_ATTEMPTS}"
     return LifecycleFailure(reason, message + tried, now, final)

@@ -1,7 +1,7 @@
-"""A managed machine's lifecycle: what its facts come to, and what they ask for next. Pure.
+"""A managed machine's lifecycle: its phase by the facts, and what the machine needs next. Pure.
 
-The phases are derived each time and never stored. An unclaimed machine is off. Nothing is ever written to a disk, or
-wiped off it, without a boot request for just that. A machine is observed off before it is booted for one.
+The phases are derived each time and never stored. An unclaimed machine is off. No disk is written or wiped without a
+boot request for exactly that. A machine is observed off before it boots for a boot request.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from reconciler.model.resource import DesiredState
 from reconciler.model.values.boot_purpose import Purpose
 
 NO_SYSTEM = ShutdownSpec(timeout_seconds=30, escalate=Escalate.FORCE)
-"""For a machine on which only the agent can be running, which does not hear a power button."""
+"""How to power off a machine on which only the agent can run; the agent does not react to a power button."""
 CRASH_LOOP = EventReason.CRASH_LOOP
 CRASH_STARTS = 3
 CRASH_WITHIN = timedelta(minutes=15)
-"""A system that is started so often in that time, and does not call, is in a crash loop."""
+"""A system that starts several times within this time, without a report, is in a crash loop."""
 
 
 class Phase(StrEnum):
-    """Where a managed machine is in its lifecycle."""
+    """The phase of a managed machine in its lifecycle."""
 
     DISCOVERED = "Discovered"
     INSPECTING = "Inspecting"
@@ -45,7 +45,7 @@ class Phase(StrEnum):
 
 
 class BootStage(StrEnum):
-    """How far an order has come."""
+    """The stage of a boot request."""
 
     NONE = "none"
     ORDERED = "ordered"
@@ -54,14 +54,14 @@ class BootStage(StrEnum):
 
 
 def claim_spec(facts: MachineFacts, desired: DesiredState | None) -> MachineClaimSpec | None:
-    """What the claim that the machine is bound to says now. None when it is not declared any more, or is another
-    project's by now. Then it is another claim of the same name, which has no word in this machine."""
+    """The current spec of the claim to which the machine is bound. None if the claim is no longer declared, or now
+    belongs to another project: then it is another claim of the same name."""
     claim = claim_of(desired, facts.lifecycle) if desired is not None else None
     return claim.spec if claim is not None and claim.spec.project == facts.project else None
 
 
 def stage(life: LifecycleFacts) -> BootStage:
-    """How far the order under way has come."""
+    """The stage of the open boot request."""
     request = life.boot_request
     if request is None:
         return BootStage.NONE
@@ -71,7 +71,7 @@ def stage(life: LifecycleFacts) -> BootStage:
 
 
 def phase(facts: MachineFacts, claim: MachineClaimSpec | None) -> Phase:
-    """Where the machine is in its lifecycle. A machine whose failure is final is in Error, whosever it is."""
+    """The phase of the machine. A machine with a final failure is in Error, whether it is claimed or not."""
     life = facts.lifecycle
     if life.failure is not None and life.failure.final:
         return Phase.ERROR
@@ -88,12 +88,12 @@ def phase(facts: MachineFacts, claim: MachineClaimSpec | None) -> Phase:
 
 
 def goal(life: LifecycleFacts) -> Phase:
-    """Where it is on its way to."""
+    """The phase that the machine should reach."""
     return Phase.RUNNING if life.claim is not None and life.releasing_at is None else Phase.AVAILABLE
 
 
 def purpose(facts: MachineFacts, spec: MachineSpec | None, claim: MachineClaimSpec | None) -> Purpose | None:
-    """What the machine must be started from the network for, if for anything."""
+    """The purpose for which the machine must boot the agent next; None: no need."""
     life = facts.lifecycle
     if life.releasing_at is not None:
         return Purpose.WIPE if life.wiped is None or life.wiped.at < life.releasing_at else None
@@ -104,7 +104,7 @@ def purpose(facts: MachineFacts, spec: MachineSpec | None, claim: MachineClaimSp
 
 
 def installed(facts: MachineFacts, claim: MachineClaimSpec) -> bool:
-    """Whether the claim's image, and none that was asked for since, is on the disk."""
+    """Whether the claim's image is on the disk, and the claim requested no newer installation."""
     life, written = facts.lifecycle, facts.lifecycle.written
     if written is None or written.claim != life.claim:
         return False
@@ -115,8 +115,8 @@ def installed(facts: MachineFacts, claim: MachineClaimSpec) -> bool:
 
 
 def boot_of(facts: MachineFacts, state: SystemState) -> BootSpec | None:
-    """The one-time boot that is, or is to be, ordered of the BMC. For an order under way from the network, or from the
-    virtual drive, else from the disk that was written last. None where the BMC's own order will do."""
+    """The one-time boot override that the BMC should have. For an open boot request it is the network or the virtual
+    drive, otherwise the disk that was written last. None: the boot order of the BMC is right."""
     life = facts.lifecycle
     if life.boot_request is not None:
         return BootSpec(
@@ -136,7 +136,7 @@ def boot_of(facts: MachineFacts, state: SystemState) -> BootSpec | None:
 
 
 def start_target(image: str | None, state: SystemState) -> BootTarget:
-    """The boot target for a start from the network, or from this CD image."""
+    """The boot target for a boot from the network, or from this CD image."""
     if image is not None:
         return virtual_media.disc(state)
     offered = state.allowed_boot_targets
@@ -148,8 +148,8 @@ def start_target(image: str | None, state: SystemState) -> BootTarget:
 def effective_machine(
     spec: MachineSpec, facts: MachineFacts, state: SystemState, claim: MachineClaimSpec | None, now: datetime
 ) -> MachineSpec:
-    """The document with what its life asks for put in: project and image, boot override and power. One that is only
-    observed for a while keeps what its claim gave it."""
+    """The document with the values that the lifecycle adds: project, image, boot override and power. A machine in mode
+    Observe keeps the values of its claim."""
     if not managed(spec):
         kept = facts.lifecycle.claim is not None and facts.lifecycle.releasing_at is None
         return msgspec.structs.replace(spec, project=facts.project, image=facts.image) if kept else spec
@@ -162,15 +162,15 @@ def effective_machine(
 
 
 def nothing_to_lose(life: LifecycleFacts) -> bool:
-    """Whether no system that anybody installed can be running. It was seen off, and has since started from here, for an
-    agent that has not written one or has not ended yet."""
+    """Whether no installed system can be running. The machine was observed off. Since then groundstate has booted only
+    an agent, which has not written a system or has not finished."""
     ended = stage(life) is BootStage.ENDED
     return life.stopped_at is not None and (life.written is None or ended)
 
 
 def unknown_runs(life: LifecycleFacts, state: SystemState) -> bool:
-    """Whether it runs, and by what is remembered nothing is installed on it, nor was it started from here. Such is a
-    store that was restored from a backup of before the installation, or of before another claim got the machine."""
+    """Whether the machine is on, and by the store nothing is installed on it and groundstate did not power it on. For
+    example, the store was restored from a backup of before the installation."""
     return life.written is None and life.stopped_at is None and state.power is PowerState.ON
 
 
@@ -196,7 +196,8 @@ def _driven(
 def boot_request_still_wanted(
     spec: MachineSpec, facts: MachineFacts, state: SystemState, claim: MachineClaimSpec | None, now: datetime
 ) -> bool:
-    """Whether the order under way is still meant: what git says by now, and what is seen, would give it again."""
+    """Whether the open boot request is still needed: the current documents and observations would create the same one
+    again."""
     life = facts.lifecycle
     if life.boot_request is None or left_to_people(spec):
         return False
@@ -210,19 +211,19 @@ def boot_request_still_wanted(
 
 
 def left_to_people(spec: MachineSpec) -> bool:
-    """Whether nothing is done in its lifecycle at present, by what the document says."""
+    """Whether the document pauses the lifecycle of the machine."""
     return not managed(spec) or spec.suspend is not None or spec.maintenance is not None
 
 
 def unattended(life: LifecycleFacts) -> LifecycleFacts:
-    """The life of a machine of which nobody knows who started what runs there, if anything does. No order is under way,
-    and the next one begins like the first, with all that protects a machine that runs."""
+    """The lifecycle facts of a machine of which groundstate does not know who powered it on. No boot request is open.
+    The next one begins like the first, with all protections of a running machine."""
     return msgspec.structs.replace(life, boot_request=None, attempts=0, stopped_at=None)
 
 
 def observe_power(spec: MachineSpec, life: LifecycleFacts, state: SystemState, now: datetime) -> LifecycleFacts:
-    """The life after a look. What runs while the machine is left to people may be theirs, but for an agent that calls
-    or has just done its work."""
+    """The lifecycle facts after an observation. A machine that is on while it is left to people may be used by them,
+    unless an agent reports or has just finished."""
     life = _by_this_clock(life, now)
     if not left_to_people(spec) or state.power is not PowerState.ON:
         return life
@@ -233,8 +234,8 @@ def observe_power(spec: MachineSpec, life: LifecycleFacts, state: SystemState, n
 
 
 def _by_this_clock(life: LifecycleFacts, now: datetime) -> LifecycleFacts:
-    """What an order waits for since a later time than now, by a clock that has been put back, counts from now on. What
-    is overdue would be noticed when the clock has caught up, perhaps in years."""
+    """The facts with times that are not later than now. If the clock was put back, waits count from now on; otherwise
+    they would end only when the clock has caught up."""
     request = life.boot_request
     if request is None:
         return life
@@ -247,7 +248,7 @@ def _by_this_clock(life: LifecycleFacts, now: datetime) -> LifecycleFacts:
 
 
 class AgentTask(StrEnum):
-    """What the agent is to do now."""
+    """What the agent must do now."""
 
     WAIT = "wait"
     INSTALL = "install"
@@ -256,8 +257,8 @@ class AgentTask(StrEnum):
 
 
 def agent_task(facts: MachineFacts, claim: MachineClaimSpec | None) -> AgentTask:
-    """What the agent is to do now. It writes and wipes only under an order that was given for that, to a machine whose
-    claim still says so."""
+    """What the agent must do now. It writes and wipes only for a boot request with that purpose, and only while the
+    machine's claim still says so."""
     life = facts.lifecycle
     if stage(life) is not BootStage.WORKING or life.boot_request is None:
         return AgentTask.POWER_OFF
@@ -275,15 +276,15 @@ def agent_task(facts: MachineFacts, claim: MachineClaimSpec | None) -> AgentTask
 
 
 def crash_loop_is_over(life: LifecycleFacts, state: SystemState, now: datetime) -> bool:
-    """Whether a crash loop is over: the machine runs, and was not started again. A system whose token to call with is
-    used up or expired cannot say so itself."""
+    """Whether a crash loop is over: the machine is on, and was not started again. A system whose token is used or
+    expired cannot report this."""
     looping = life.failure is not None and life.failure.reason == CRASH_LOOP
     return looping and state.power is PowerState.ON and bool(life.starts) and now >= life.starts[-1] + CRASH_WITHIN
 
 
 def _power_under(request: BootRequest, now: datetime) -> str | None:
-    """On until the agent calls. While it is at work nobody else touches the power: that it is off then means that it
-    has gone. In the end it switches off by itself, and is switched off when it does not."""
+    """The power state during a boot request. On until the agent reports. While the agent works, groundstate does not
+    change the power, so Off means that the agent has stopped. At the end the agent powers off, or groundstate does."""
     if request.ended_at is not None:
         return None if now < request.ended_at + GRACE else "Off"
     return "On" if request.registered_at is None else None

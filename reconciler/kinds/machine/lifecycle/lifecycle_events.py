@@ -1,4 +1,4 @@
-"""Which fact may come when in a machine's lifecycle, and what it makes of it. Pure."""
+"""Which reports are expected in which stage of the lifecycle, and how each changes the facts. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from reconciler.model.event import EventReason
 from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
 
 INSTALLS_KEPT = 16
-"""Each attempt empties the disk that it writes to, so that older ones leave nothing."""
+"""How many installations are remembered. Each attempt erases the disk before it writes, so older installations leave
+nothing."""
 EXPECTED: dict[FactType, frozenset[tuple[BootStage, Purpose | None]]] = {
     FactType.SCRIPT_SERVED: frozenset((BootStage.ORDERED, one) for one in Purpose),
     FactType.SENT_TO_DISK: frozenset({(BootStage.NONE, None)}),
@@ -25,13 +26,13 @@ EXPECTED: dict[FactType, frozenset[tuple[BootStage, Purpose | None]]] = {
     # An agent's power-off may come out as a restart.
     FactType.PHONED_HOME: frozenset({(BootStage.NONE, None), (BootStage.ENDED, Purpose.INSTALL)}),
 }
-"""The stages, with the purpose of the order, in which a fact is expected. All others are recorded as unexpected and
-change nothing, but for a system that calls from a machine that is being released."""
+"""For each report, the stages and purposes in which it is expected. Other reports are recorded as unexpected and change
+nothing. The exception is a system that reports from a machine that is being released."""
 
 
 class FactApplied(msgspec.Struct, frozen=True):
-    """A fact taken up: the life after it, and how it is reported; no reason: no event. `expected` False: nothing
-    has moved but `trouble`."""
+    """The result of a report: the lifecycle facts after it, and its event; no reason: no event. `expected` False: only
+    `trouble` changed."""
 
     lifecycle: LifecycleFacts
     reason: str
@@ -40,7 +41,7 @@ class FactApplied(msgspec.Struct, frozen=True):
 
 
 def apply_fact(life: LifecycleFacts, fact: FactType, detail: str, image: str | None, now: datetime) -> FactApplied:
-    """The life after a fact. `image`: the one that is pinned, which an install writes."""
+    """The lifecycle facts after a report. `image`: the pinned image, which an installation writes."""
     order, at = life.boot_request, stage(life)
     if (at, order.purpose if order else None) not in EXPECTED[fact] or _out_of_place(life, fact):
         return _unexpected(life, fact, detail, now)
@@ -84,7 +85,7 @@ def apply_fact(life: LifecycleFacts, fact: FactType, detail: str, image: str | N
 
 
 def _installs(life: LifecycleFacts) -> tuple[str, ...]:
-    """With the order under way, and that of what is on the disk."""
+    """The known installations, with the one of the open boot request."""
     written, order = life.written, life.boot_request
     ids = (*life.installs, written.boot_request if written is not None else "", order.id if order is not None else "")
     return tuple(dict.fromkeys(one for one in ids if one))[-INSTALLS_KEPT:]

@@ -1,5 +1,4 @@
-"""What is done next in a managed machine's lifecycle: an order, its end, or the machine's freedom; or why it waits.
-Pure."""
+"""The next step of a managed machine's lifecycle: a boot request, its end, the release, or a hold. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ LIFECYCLE_PATH = RequestBoot.path
 
 
 def lifecycle_field(spec: MachineSpec, look: KindView) -> Field:
-    """The phase that it is to reach beside the one that it is in."""
+    """The phase that the machine should reach, beside its current phase."""
     claim = lifecycle.claim_spec(facts_in(look), look.desired)
     at, goal = lifecycle.phase(facts_in(look), claim), lifecycle.goal(facts_in(look).lifecycle)
     life, state = facts_in(look).lifecycle, look.value if isinstance(look.value, SystemState) else SystemState()
@@ -41,7 +40,7 @@ def lifecycle_field(spec: MachineSpec, look: KindView) -> Field:
 
 
 def lifecycle_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
-    """The next step, or what it waits for."""
+    """The next step, or the hold that prevents it."""
     life, claim = facts_in(look).lifecycle, lifecycle.claim_spec(facts_in(look), look.desired)
     if system_identity.another_system(life, state) and life.claim is not None:
         return _another_system(spec, life, state, look)
@@ -70,7 +69,8 @@ def lifecycle_steps(spec: MachineSpec, state: SystemState, look: KindView) -> St
 
 
 def _another_system(spec: MachineSpec, life: LifecycleFacts, state: SystemState, look: KindView) -> Steps:
-    """Somebody's machine is not inspected anew: that the new system is its own is written down, and life goes on."""
+    """The step for a claimed machine with a new system (such as a new mainboard). The machine is not inspected again;
+    the new system is recorded, and the lifecycle continues."""
     word = spec.lifecycle.request if spec.lifecycle is not None else None
     system = system_identity.like_before(life, state)
     if word is None or system is None or system_identity.held_for_another_system(spec, life, state):
@@ -104,8 +104,8 @@ def _under_way(life: LifecycleFacts, wanted: Purpose | None, state: SystemState,
 
 
 def _refused(life: LifecycleFacts, look: KindView) -> LifecycleFailure | None:
-    """A step of the order that will not be tried again: the BMC would not have it, or nobody knows whether it arrived.
-    The next order is another one, and begins with the machine off."""
+    """The step after an action that will not be sent again: the BMC refused it, or nobody knows whether it arrived. The
+    boot request ends, and the next one begins with the machine off."""
     for path in (virtual_media.MEDIA, SetBoot.path, PowerOn.path):
         failure = facts_in(look).failures.get(path)
         given_up = failure is not None and (failure.terminal or virtual_media.given_up(path, failure))
@@ -165,7 +165,7 @@ def _at_rest(life: LifecycleFacts, state: SystemState, look: KindView) -> Steps:
 
 
 def _started_by_others(life: LifecycleFacts, state: SystemState) -> bool:
-    """Whether an unclaimed machine runs, for which nothing was ordered."""
+    """Whether an unclaimed machine is on without a boot request."""
     return life.claim is None and life.boot_request is None and state.power is PowerState.ON
 
 
@@ -238,12 +238,12 @@ def _order(
 
 
 def _attempt(life: LifecycleFacts) -> int:
-    """A person who asks anew begins from one."""
+    """The number of the next attempt. After a change of spec.lifecycle.request it begins at one."""
     return 1 if life.failure is None or life.failure.final else life.attempts + 1
 
 
 def _without_address(life: LifecycleFacts, look: KindView) -> Iterator[str]:
-    """The addresses of the machine's slot that are not held yet."""
+    """The addresses of the machine's slot that are not acquired yet."""
     for key in slot_addresses(look.desired, life) if look.desired is not None else ():
         seen = look.observed.get(key)
         if seen is None or not isinstance(seen.value, AddressState) or seen.value.address is None:
@@ -251,7 +251,7 @@ def _without_address(life: LifecycleFacts, look: KindView) -> Iterator[str]:
 
 
 def _asked_anew(spec: MachineSpec, life: LifecycleFacts, claim: MachineClaimSpec | None) -> bool:
-    """Whether a person has asked for another try since the failure began."""
+    """Whether spec.lifecycle.request was changed since the failure began."""
     word = spec.lifecycle.request if spec.lifecycle is not None else None
     if life.claim is not None and life.releasing_at is None:
         return claim is not None and (claim.request != life.tried_request or word not in (None, life.heeded_request))

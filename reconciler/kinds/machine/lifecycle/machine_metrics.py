@@ -1,4 +1,4 @@
-"""What the metrics count of machines. Pure."""
+"""The metrics of machines. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows from what the boot service, the agent or an installed system says of a machine. Pure."""
+"""How reports of the boot service, the agent or an installed system change the facts of a machine. Pure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from reconciler.model.event import EventType
 
 
 def is_over(facts: MachineFacts, fact: FactType, order: str | None) -> bool:
-    """Whether it is said for an order that is not the machine's any more. None: for none in particular."""
+    """Whether the report is for a boot request that has ended. `order` None: the report names no boot request."""
     return order is not None and order != _order_of(facts.lifecycle, fact)
 
 
 def apply_report(before: MachineFacts, fact: FactType, detail: str, system: str | None, now: datetime) -> ReportOutcome:
-    """Take up what is said. `system`: what tells the system at the BMC from others, where that is known."""
+    """Apply a report. `system`: the identity of the system at the BMC, if it is known."""
     taken = apply_fact(before.lifecycle, fact, detail, before.image, now)
     severity = EventType.NORMAL if taken.expected and taken.lifecycle.failure is None else EventType.WARNING
     if taken.lifecycle == before.lifecycle:
@@ -35,8 +35,8 @@ def apply_report(before: MachineFacts, fact: FactType, detail: str, system: str 
 
 
 def facts_at_start(facts: MachineFacts, now: datetime) -> MachineFacts:
-    """While nobody listened no agent could be heard: its silence begins now. Where that was for long, or the store is a
-    backup's, whoever runs there by now may have been started by others."""
+    """The facts at the start of a daemon. No agent could report before, so its silence begins now. After a long time,
+    or with a store from a backup, other people may have powered the machine on."""
     life = facts.lifecycle
     request, failure = life.boot_request, life.failure
     signs = [
@@ -55,7 +55,7 @@ def facts_at_start(facts: MachineFacts, now: datetime) -> MachineFacts:
 
 
 def _order_of(life: LifecycleFacts, fact: FactType) -> str | None:
-    """The order for which this may be said: a system calls for the one that installed it."""
+    """The boot request for which the report may be: an installed system reports for the one that installed it."""
     if fact is FactType.PHONED_HOME:
         return life.written.boot_request if life.written is not None else None
     return life.boot_request.id if life.boot_request is not None else None

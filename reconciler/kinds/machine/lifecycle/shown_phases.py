@@ -1,4 +1,4 @@
-"""Phases as people see them: of a managed machine, and of the machines in a claim's slots."""
+"""The phases that `get` and `describe` show: of a managed machine, and of the machines in a claim's slots."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def shown_phase(key: ResourceKey, desired: DesiredState, facts: Facts) -> str | 
 
 
 def machine_shown(key: ResourceKey, desired: DesiredState, facts: Facts) -> Shown:
-    """Of a machine: its phase."""
+    """The phase of a machine."""
     return Shown(shown_phase(key, desired, facts))
 
 
 def claim_shown(key: ResourceKey, desired: DesiredState, facts: Facts) -> Shown:
-    """Of a claim: its slots, each with its machine and that one's phase."""
+    """The slots of a claim, each with its machine and the phase of that machine."""
     claim = desired.resources.get(key)
     spec = claim.spec if claim is not None else None
     return Shown(

@@ -1,7 +1,7 @@
-"""The agent from a CD image, for machines that cannot start from the network. Which ones, and when it goes in and out
-of the virtual drive. Pure.
+"""The agent from a CD image, for machines that cannot boot from the network. Pure.
 
-It goes in while the machine is off, before the boot override says so, and comes out when its order is over.
+The image is inserted while the machine is off, before the boot override is set. It is ejected when the boot request has
+ended.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ from reconciler.model.retry import EJECT
 
 MEDIA = InsertMedia.path
 IMAGE = "agent.iso"
-"""The CD image's name at the boot service. Some BMCs take none that does not end so."""
+"""The name of the CD image at the boot service. Some BMCs accept only names with this ending."""
 _DISCS = (BootTarget.USB_CD, BootTarget.CD)
-"""Supermicro starts its virtual CD by the first alone (Ironic's sushy, BootSource.USB_CD)."""
+"""Boot targets for the virtual CD. Supermicro boots its virtual CD only by the first one (Ironic's sushy,
+BootSource.USB_CD)."""
 _ATTEMPTS = 3
-"""To get the image in for one order."""
+"""How often the image is inserted for one boot request."""
 _NETWORK = frozenset({BootTarget.PXE, BootTarget.UEFI_HTTP})
 
 
 def image_for(spec: MachineSpec, state: SystemState, desired: DesiredState | None) -> str | None:
-    """The URL of the CD image that the machine is to start the agent from; None for the network."""
+    """The URL of the CD image from which the machine boots the agent; None: it boots from the network."""
     partition = desired.resources.get(ResourceKey("Partition", spec.partition)) if desired is not None else None
     boot = partition.spec.boot if partition is not None and isinstance(partition.spec, PartitionSpec) else None
     if boot is None:
@@ -45,24 +46,24 @@ def image_for(spec: MachineSpec, state: SystemState, desired: DesiredState | Non
 
 
 def _speaks_network(state: SystemState) -> bool:
-    """Whether the BMC offers to start the machine from the network, as far as it says what it offers."""
+    """Whether the BMC offers a boot from the network, as far as the BMC reports its boot targets."""
     offered = state.allowed_boot_targets
     return offered is None or bool(_NETWORK & set(offered)) or not set(_DISCS) & set(offered)
 
 
 def disc(state: SystemState) -> BootTarget:
-    """The boot target that stands for the virtual drive."""
+    """The boot target of the virtual drive."""
     offered = state.allowed_boot_targets or ()
     return next((one for one in _DISCS if one in offered), BootTarget.CD)
 
 
 def has_disc(state: SystemState) -> bool:
-    """Whether the BMC offers to start from the virtual drive, as far as it says what it offers."""
+    """Whether the BMC offers a boot from the virtual drive, as far as the BMC reports its boot targets."""
     return state.allowed_boot_targets is None or bool(set(_DISCS) & set(state.allowed_boot_targets))
 
 
 def media_is_watched(facts: ResourceFacts) -> bool:
-    """Whether the virtual drives are to be observed, which costs requests of its own."""
+    """Whether the virtual drives must be observed, which costs extra requests."""
     if not isinstance(facts, MachineFacts):
         return False
     life = facts.lifecycle
@@ -70,7 +71,7 @@ def media_is_watched(facts: ResourceFacts) -> bool:
 
 
 def media_ready(life: LifecycleFacts, state: SystemState) -> bool:
-    """Whether the machine may be started for its order, as far as the virtual drive goes."""
+    """Whether the virtual drive is ready for the boot of the machine."""
     return life.boot_request is None or life.boot_request.media is None or _is_in(life, state)
 
 
@@ -82,7 +83,7 @@ def _is_in(life: LifecycleFacts, state: SystemState) -> bool:
 
 
 def media_field(life: LifecycleFacts, state: SystemState) -> Field | None:
-    """What is to be in the virtual drive beside what is; None where that is not asked."""
+    """The image that should be in the virtual drive, beside the observed one; None if nothing is requested."""
     seen = None if state.media is None else list(state.media)
     order = life.boot_request
     if order is None:
@@ -97,9 +98,9 @@ def media_field(life: LifecycleFacts, state: SystemState) -> Field | None:
 
 
 def media_steps(life: LifecycleFacts, state: SystemState, look: KindView) -> Steps:
-    """Put it in, or take it out. What was in before its order may be a remnant that only looks inserted: it is taken
-    out first (Ironic's note stale-insert-skip). What is in the drives of a BMC that does not say is found out by the
-    attempt, which fails."""
+    """The actions that insert or eject the image. An image from before the boot request may only seem to be inserted,
+    so it is ejected first (Ironic's note stale-insert-skip). If the BMC does not report its drives, only the attempt
+    shows whether they work."""
     wanted = life.boot_request.media if life.boot_request is not None else None
     old = life.media.url if life.media is not None else None
     if wanted is None:
@@ -113,7 +114,7 @@ def media_steps(life: LifecycleFacts, state: SystemState, look: KindView) -> Ste
 
 
 def _eject(url: str, why: str, look: KindView) -> Steps:
-    """Less and less often: some BMCs say of what is out that it is in, until they are restarted."""
+    """The eject, with growing waits: some BMCs report an ejected image as inserted until they are restarted."""
     failure = facts_in(look).failures.get(MEDIA)
     if failure is not None:
         again = failure.at + timedelta(seconds=EJECT.delay(failure.attempts))
@@ -125,19 +126,19 @@ def _eject(url: str, why: str, look: KindView) -> Steps:
 
 
 def given_up(path: str, failure: Failure) -> bool:
-    """Whether that was tried often enough for one order, whatever went wrong."""
+    """Whether the insert was tried often enough for one boot request."""
     return path == MEDIA and failure.attempts >= _ATTEMPTS
 
 
 def media_inserting(life: LifecycleFacts, url: str) -> LifecycleFacts:
-    """The life from the moment at which the image is sent for."""
+    """The lifecycle facts from the moment at which the image is sent."""
     return msgspec.structs.replace(
         life, media=Inserted(url, life.boot_request.id if life.boot_request is not None else "")
     )
 
 
 def observe_media(life: LifecycleFacts, fields: Iterable[Field]) -> LifecycleFacts:
-    """The life after a look: what was taken out is forgotten."""
+    """The lifecycle facts after an observation: an image that is not inserted any more is forgotten."""
     field = next((one for one in fields if one.path == MEDIA), None)
     if field is None or not field.equal or life.boot_request is not None:
         return life

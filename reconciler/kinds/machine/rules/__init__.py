@@ -1,1 +1,1 @@
-"""What follows from a machine's differences: actions and holds, and how its facts change by them."""
+"""Rules of machines: the actions and holds that follow from differences, and how each action changes the facts."""

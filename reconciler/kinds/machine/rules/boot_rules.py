@@ -1,4 +1,4 @@
-"""What is done about a machine's boot override: as declared, or as its lifecycle orders. Pure."""
+"""The actions for a machine's boot override, as the document declares it or the lifecycle requests it. Pure."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from reconciler.model.plans.plan import Hold, HoldKind, override_hint
 
 BOOT = SetBoot.path
 FIRST_SIGHT = "first-sight"
-"""The guard of one-time boot orders of unknown age."""
+"""The guard that holds a one-time boot override if nobody knows whether the machine already booted with it."""
 
 
 def confirms_order(boot: BootSpec, sent: BootOverride, value: Any) -> bool:
-    """Whether what was sent, perhaps for an order that was declared before, is what this one asks for."""
+    """Whether an action that was sent, perhaps for an earlier document, has the same effect as this one."""
     seen = state_of(value).boot
     return boot.target == sent.target and (boot.mode is None or (seen is not None and seen.mode == boot.mode))
 
 
 def boot_field(boot: BootSpec, state: SystemState, look: KindView) -> Field:
-    """What is declared of the boot override, beside what is observed."""
+    """The declared boot override beside the observed one."""
     desired = msgspec.to_builtins(boot)
     seen = state.boot
     if boot.enabled is BootEnabled.ONCE:
@@ -45,8 +45,8 @@ def boot_field(boot: BootSpec, state: SystemState, look: KindView) -> Field:
 
 
 def keeps_override(asked: BootOverride, seen: BootOverride) -> bool:
-    """Compared by meaning: a Once order may read back as Continuous (sushy-emulator) or as UefiTarget (Dell R640,
-    dell/redfish-ansible-module#74)."""
+    """Whether the observed override means the same as the declared one. A Once override may read back as Continuous
+    (sushy-emulator) or as UefiTarget (Dell R640, dell/redfish-ansible-module#74)."""
     if asked.enabled is BootEnabled.DISABLED:
         return seen.enabled in (None, BootEnabled.DISABLED)
     enabled = seen.enabled == asked.enabled or (
@@ -59,7 +59,7 @@ def keeps_override(asked: BootOverride, seen: BootOverride) -> bool:
 
 
 def boot_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
-    """What makes the boot override as declared, or why nothing may."""
+    """The actions that make the boot override as declared, or the holds that prevent them."""
     boot = spec.boot
     if boot is None:
         return Steps()
@@ -92,8 +92,8 @@ def boot_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
 
 
 def _order_of_unknown_age(boot: BootSpec, state: SystemState, look: KindView) -> Hold | None:
-    """A new store, or one that was mistyped, knows of no order that was carried out. Whatever it gives, the next boot
-    of a machine in production would install it again, whether the machine runs or is off just now."""
+    """The hold for a new or wrong store, which has no record of one-time overrides that machines already used. Without
+    the hold, the next boot could install a production machine again."""
     if facts_in(look).found_order is None or facts_in(look).found_order != once_order(boot):
         return None
     if facts_in(look).found_new:

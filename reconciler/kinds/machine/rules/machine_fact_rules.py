@@ -1,4 +1,4 @@
-"""How what is remembered of a machine changes. Pure."""
+"""How observations, actions and reports change the facts of a machine. Pure."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from reconciler.model.plans.restart import RestartRequest, RestartResult
 from reconciler.model.resource import Resource, ResourceKey
 
 LIFECYCLE_FIELDS = (RequestBoot.path, SetBoot.path, PowerOn.path, InsertMedia.path)
-"""Fields of a managed machine that its lifecycle asks for, and no document of its own."""
+"""Fields that the lifecycle of a managed machine sets, and that its document cannot declare."""
 
 
 _OTHER_SYSTEM = "spec.bmc now names another BMC or system"
@@ -52,28 +52,28 @@ class MachineFactRules(FactRules):
     takes_slots = True
 
     def first(self, spec: Any, new_store: bool) -> ResourceFacts:
-        """Its one-time boot order may be of any age where no machine was known."""
+        """The facts of a machine that the store does not know. Its one-time boot override may be of any age."""
         order = one_time_boot(spec)
         return MachineFacts(found_order=order, found_new=new_store and order is not None)
 
     def moved(self, facts: ResourceFacts) -> ResourceFacts:
-        """A machine at another place has ignored no shutdown there, was not seen off there, and was not started from
-        the network there."""
+        """The facts of a machine whose BMC endpoint changed. An ignored shutdown, an observed power-off and a network
+        boot belong to the former BMC, and are left out."""
         known = machine_s(facts)
         return msgspec.structs.replace(known, shutdown_ignored=None, lifecycle=lifecycle.unattended(known.lifecycle))
 
     def slot(self, facts: ResourceFacts) -> Slot | None:
-        """The slot of its claim."""
+        """The claim and slot that the machine is bound to."""
         life = machine_s(facts).lifecycle
         claim = claim_key(life)
         return Slot(claim, life.slot or 0) if claim is not None else None
 
     def leaves_slot(self, facts: ResourceFacts) -> bool:
-        """Whether its claim has released it."""
+        """Whether the claim has released the machine."""
         return machine_s(facts).lifecycle.releasing_at is not None
 
     def sent(self, action: Action, facts: ResourceFacts) -> ResourceFacts:
-        """An image may be in the virtual drive from the moment at which it is sent for."""
+        """The facts after an action was sent. From then on, an image may be in the virtual drive."""
         known = machine_s(facts)
         if isinstance(action, PowerOff):
             return machine_restart.restart_sent(known, action)
@@ -94,7 +94,8 @@ class MachineFactRules(FactRules):
     def confirmed(
         self, action: Action, facts: ResourceFacts, seen: Observation, resource: Resource[Any] | None
     ) -> ResourceFacts:
-        """A machine that came up serves again, unless its claim waits for its system. A one-time order was given."""
+        """The facts after an action was confirmed. A machine that was powered on is in service again, unless its claim
+        waits for the installed system."""
         known = machine_s(facts)
         match action:
             case PowerOn():
@@ -120,24 +121,25 @@ class MachineFactRules(FactRules):
         return is_repeatable(action, value)
 
     def ignored(self, action: Action, facts: ResourceFacts, now: datetime) -> Ignored | None:
-        """An operating system may ignore a power button."""
+        """The facts after a graceful shutdown without effect: an operating system may ignore the power button."""
         if not isinstance(action, PowerOff) or action.reset_type is not ResetType.GRACEFUL_SHUTDOWN:
             return None
         noted = msgspec.structs.replace(machine_s(facts), shutdown_ignored=now)
         return Ignored(noted, EventReason.SHUTDOWN_IGNORED, "the machine did not shut down")
 
     def begun(self, action: Action, value: Any) -> bool:
-        """A machine that is shutting down shows PoweringOff."""
+        """Whether the effect of an action has begun: a machine that shuts down reports PoweringOff."""
         shuts_down = isinstance(value, SystemState) and value.power is PowerState.POWERING_OFF
         return shuts_down and isinstance(action, PowerOff)
 
     def to_send_again(self, action: Action, resource: Resource[Any] | None) -> str:
-        """Of an override for one boot, which is not sent again by itself."""
+        """The field to change so that a one-time boot override is sent again; groundstate does not repeat such an
+        override."""
         declared = resource is not None and isinstance(resource.spec, MachineSpec) and resource.spec.boot is not None
         return "change spec.boot.request" if action.once and declared else ""
 
     def record(self, action: Action, facts: Mapping[ResourceKey, ResourceFacts], occasion: Occasion) -> Recorded:
-        """Whose it is, and its boot requests."""
+        """The facts after an action on the store alone: bindings and boot requests."""
         if not isinstance(action, MachineRecord):
             return super().record(action, facts, occasion)
         uuid = system_identity.uuid_of(occasion.value)
@@ -152,15 +154,15 @@ class MachineFactRules(FactRules):
         return machine_restart.cancelled(machine_s(facts), open_)
 
     def restart_result(self, facts: ResourceFacts, request: RestartRequest) -> RestartResult | None:
-        """By the latest restart."""
+        """The result of the latest restart."""
         one = machine_s(facts).restart
         if one is None or one.id != request.id or not one.ended:
             return None
         return RestartResult(request.id, request.key, one.failure)
 
     def on_behalf_of(self, action: Action, facts: ResourceFacts) -> str | ResourceKey | None:
-        """What is done for a claim is done because of the claim's commit. What is done to have a machine back, because
-        of the commit that gave it back."""
+        """The resource whose commit causes an action: the claim, for what is done for a claim; the commit that released
+        the machine, for a release."""
         life, asked = machine_s(facts).lifecycle, machine_s(facts).restart
         if asked is not None and not asked.ended and action.path == PowerOff.path:
             return f"restart {asked.id} by {asked.by}: {asked.reason}"
@@ -171,7 +173,7 @@ class MachineFactRules(FactRules):
     def observed(
         self, facts: ResourceFacts, resource: Resource[Any], value: Any, fields: tuple[Field, ...], now: datetime
     ) -> ResourceFacts:
-        """Whether a shutdown is still under way, what is in the virtual drive, and what its power says."""
+        """The facts after an observation: a running shutdown, the image in the virtual drive, and the power state."""
         known = machine_s(facts)
         life = virtual_media.observe_media(known.lifecycle, fields)
         if isinstance(resource.spec, MachineSpec) and isinstance(value, SystemState):
@@ -185,7 +187,7 @@ class MachineFactRules(FactRules):
         return machine_restart.at_start(facts_at_start(machine_s(facts), now))
 
     def ended(self, before: ResourceFacts, after: ResourceFacts) -> tuple[EventReason, str] | None:
-        """Its boot request, which is for one system, and for as long as groundstate works on the machine."""
+        """The facts without the boot request, which ends when the machine gets another system, or is left to people."""
         had, has = (machine_s(one).lifecycle.boot_request is not None for one in (before, after))
         if not had or has:
             return None
@@ -195,7 +197,7 @@ class MachineFactRules(FactRules):
     def report(
         self, facts: ResourceFacts, request: str | None, fact: Any, detail: str, value: Any, now: datetime
     ) -> ReportOutcome | None:
-        """What the boot service, the agent and the installed system say."""
+        """The facts after a report of the boot service, the agent or the installed system."""
         known = machine_s(facts)
         if is_over(known, fact, request):
             return None
@@ -204,7 +206,8 @@ class MachineFactRules(FactRules):
 
 
 def _still_shutting_down(resource: Resource[Any], fields: tuple[Field, ...]) -> bool:
-    """Not so while people work on it: after that it is asked again before its power is cut."""
+    """Whether a graceful shutdown is still running. Not while people work on the machine: after that, a new shutdown is
+    requested before the power is cut."""
     if is_paused(resource.spec):
         return False
     return any(f.path == PowerOff.path and not f.equal and bool(f.desired == PowerOff.goal) for f in fields)

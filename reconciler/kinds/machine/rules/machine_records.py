@@ -1,4 +1,4 @@
-"""What machines do by writing it down: whose a machine is, its boot requests, and how they end. Pure."""
+"""Actions of machines that change only the store: bindings, boot requests, and how they end. Pure."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def record_machine_action(
     name: str,
     uuid: str | None = None,
 ) -> Recorded:
-    """What is remembered when the action is done. `name`: of the boot request, where it gives one; `uuid`: what the
-    machine's BMC reported last."""
+    """The facts and events after the action. `name`: the name of the new boot request, for an action that creates one.
+    `uuid`: the UUID that the BMC reported last."""
     key, was = action.key, machine_facts(facts, action.key)
     match action:
         case Bind(project=project):

@@ -1,5 +1,4 @@
-"""What is done about a machine: whose it is, its boot override, its power and its LED. And its life, where that is
-groundstate's to manage."""
+"""The actions for a machine: binding, lifecycle, boot override, power and LED. Pure."""
 
 from __future__ import annotations
 
@@ -57,10 +56,12 @@ from reconciler.model.values.boot_purpose import Purpose
 
 
 class MachineRules:
-    """The reconciled half of Machine: fields against what the BMC says, and the actions between them."""
+    """The rules of Machine: the managed fields, and the actions that make the observed values equal to the declared
+    ones."""
 
     def fields(self, resource: Resource[MachineSpec], look: KindView) -> tuple[Field, ...]:
-        """Project, image, power, boot and LED, as far as they are declared; the first two as they are remembered."""
+        """Project, image, power, boot and LED, as far as they are declared. Project and image are compared with the
+        store."""
         state = state_of(look.value)
         spec = _effective(resource.spec, look)
         found = binding.fields(spec.project, spec.image, facts_in(look))
@@ -78,7 +79,8 @@ class MachineRules:
         return tuple(found)
 
     def steps(self, resource: Resource[MachineSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
-        """Whose it is first; boot before power, so that a machine boots from the declared target; the LED last."""
+        """The actions in order: binding first, boot before power (so that the machine boots from the declared target),
+        the LED last."""
         state = state_of(look.value)
         spec = _effective(resource.spec, look)
         parts = _binding_steps(spec, look, fields)
@@ -110,7 +112,7 @@ class MachineRules:
         return Steps(tuple(actions), tuple(dict.fromkeys(holds)), tuple(passes))
 
     def removal(self, look: KindView) -> Steps:
-        """A machine that git no longer declares is forgotten, never powered off."""
+        """A machine that git no longer declares is removed from the store, and never powered off."""
         if facts_in(look).lifecycle.claim is not None:
             reason = f"no longer declared, but claimed by MachineClaim/{facts_in(look).lifecycle.claim}"
             hint = "declare the machine again, and remove it after the claim has released it"
@@ -124,7 +126,7 @@ class MachineRules:
         return Steps((Forget(key=look.key, reason=why),))
 
     def confirmed(self, action: Action, value: Any) -> bool:
-        """Whether the BMC now says what the action asked for."""
+        """Whether the BMC now reports the effect of the action."""
         if not isinstance(action, MachineAction):
             return False
         state = state_of(value)
@@ -147,7 +149,8 @@ class MachineRules:
                 assert_never(action)
 
     def patience(self, action: Action, resource: Resource[MachineSpec] | None) -> float:
-        """Some BMCs say Off for three minutes after power on (openbmc/openbmc#804)."""
+        """Seconds to wait for the effect. Some BMCs report Off for three minutes after a power-on
+        (openbmc/openbmc#804)."""
         if not isinstance(action, BmcAction):
             return 0.0
         match action:
@@ -164,7 +167,8 @@ class MachineRules:
 
 
 def _in_order(life: LifecycleFacts) -> tuple[tuple[str, Callable[[MachineSpec, SystemState, KindView], Steps]], ...]:
-    """The CD image before all else where the machine is to start from it; else last, as some BMCs never let it go."""
+    """The steps in order. The CD image is inserted first if the machine is to boot from it. Otherwise media actions
+    come last, because some BMCs never eject."""
     drive = ((virtual_media.MEDIA, _media_steps),)
     others = ((BOOT, boot_steps), (POWER, power_steps), (LED, led_steps))
     return (*drive, *others) if life.boot_request is not None else (*others, *drive)
@@ -182,7 +186,7 @@ def declared_power(
     observed: ObservedState,
     now: datetime,
 ) -> str | None:
-    """What power is asked of the machine, by its document or for its claim, whatever restart is under way."""
+    """The power state that the document or the claim requests, regardless of an open restart."""
     seen, facts = observed.get(resource.key), machine_facts(remembered, resource.key)
     value = seen.value if seen is not None else None
     return _for_lifecycle(
@@ -191,7 +195,7 @@ def declared_power(
 
 
 def _turns_off(spec: MachineSpec, look: KindView) -> bool:
-    """For a restart. One that is off already has only to be powered on."""
+    """Whether a restart must power the machine off first. A machine that is already off is only powered on."""
     running = state_of(look.value).power is not PowerState.OFF
     return spec.power == "On" and running and machine_restart.turns_off(facts_in(look), look.now)
 
@@ -204,7 +208,7 @@ def _for_lifecycle(spec: MachineSpec, look: KindView) -> MachineSpec:
 
 
 def ordered_boot(resource: Resource[Any], facts: MachineFacts, value: Any) -> BootSpec | None:
-    """The boot override that is asked of the machine now, by its document or for its life."""
+    """The boot override that the machine should have now, by its document or its lifecycle."""
     if not isinstance(resource.spec, MachineSpec):
         return None
     return lifecycle.boot_of(facts, state_of(value)) if managed(resource.spec) else resource.spec.boot
@@ -253,7 +257,7 @@ def _other_machine(life: LifecycleFacts, state: SystemState) -> Hold:
 
 
 def _with_system(state: SystemState, look: KindView) -> list[ResourceKey]:
-    """Other machines whose system that is."""
+    """Other machines that are recorded with the system that the BMC reports."""
     wanted = system_identity.like_before(facts_in(look).lifecycle, state) or ""
     by_serial = wanted.startswith(system_identity.SERIAL)
     lives = {

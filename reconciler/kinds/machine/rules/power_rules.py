@@ -1,4 +1,4 @@
-"""What is done about a machine's power and its indicator LED. Pure."""
+"""The actions for a machine's power and its indicator LED. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POWER, LED = PowerOn.path, SetIndicator.path
 
 
 def led_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
-    """What makes the LED as declared, or why nothing may."""
+    """The actions that make the LED as declared, or the holds that prevent them."""
     if spec.indicator_led is None:
         return Steps()
     if state.indicator is None and "indicator" in state.unreported:
@@ -36,7 +36,7 @@ def led_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
 
 
 def power_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
-    """What makes the power as declared, or why nothing may."""
+    """The actions that make the power as declared, or the holds that prevent them."""
     # A graceful shutdown that hangs may show as PoweringOff for ever (ironcore-dev/metal-operator#129).
     hangs = state.power is PowerState.POWERING_OFF and spec.power == "Off" and facts_in(look).shutdown_ignored
     if state.power in (PowerState.POWERING_ON, PowerState.POWERING_OFF) and not hangs:

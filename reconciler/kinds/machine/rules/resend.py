@@ -1,4 +1,4 @@
-"""What does no harm when it is sent twice. Pure."""
+"""Which actions do no harm when they are sent twice. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a BMC does not report, or cannot do, and what is held for want of it. Pure."""
+"""Holds for values that a BMC does not report, and for functions that a BMC does not have. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from reconciler.model.plans.plan import UNREPORTED, Hold, HoldKind
 
 
 def state_of(value: Any) -> SystemState:
-    """What was read of the system; all of it unknown where nothing was."""
+    """The observed system; if nothing was observed, a SystemState in which all is unknown."""
     return value if isinstance(value, SystemState) else SystemState()
 
 
 def hold_unreported(path: str, reason: str) -> Steps:
-    """What a BMC does not say now, as while it starts (ibm-openbmc/bmcweb#246), it may say at the next look."""
+    """The hold for a value that the BMC does not report now, for example while it starts (ibm-openbmc/bmcweb#246). The
+    next observation may have the value."""
     hint = (
         "wait for the next observation. If the BMC still does not report the value then, check the BMC. "
         "groundstate sends nothing before that"
@@ -24,5 +25,5 @@ def hold_unreported(path: str, reason: str) -> Steps:
 
 
 def hold_unsupported(path: str, reason: str, hint: str) -> Steps:
-    """What a BMC cannot do is held until the document asks for something else."""
+    """The hold for a function that the BMC does not have. The hold ends when the document declares something else."""
     return Steps(holds=(Hold(HoldKind.FAILED, "unsupported", reason, hint, path),))

@@ -1,1 +1,1 @@
-"""What people are shown of guards: what one guard is, and what each guard says of a resource. Pure."""
+"""Reports of guards for people: what a guard is, and what each guard says of a resource. Pure."""

@@ -1,1 +1,1 @@
-"""What a machine and its agent ask for, and what they get."""
+"""The requests of machines and their agents, and the replies."""

@@ -1,1 +1,1 @@
-"""How they ask: the listener, TLS, the application, and the server that holds all parts."""
+"""The HTTP servers of the boot service: listener, TLS, application, and the server with all parts."""

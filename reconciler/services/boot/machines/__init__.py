@@ -1,1 +1,1 @@
-"""What the boot service knows and decides of machines: which one asks, and what that one is to do."""
+"""The machines of the boot service: which machine a request comes from, and what that machine must do."""

@@ -1,4 +1,4 @@
-"""A plan for readers: text for terminals, Markdown for reviews, JSON and YAML for programs."""
+"""Renders a plan: text for terminals, Markdown for reviews, JSON and YAML for programs."""
 
 from reconciler.views.render.plans.form import plan_from_json, render_json, render_yaml, to_form
 from reconciler.views.render.plans.markdown import render_markdown

@@ -1,1 +1,1 @@
-"""Tables and trees of what is there: machines, sizes, guards, placements, history."""
+"""Renders tables and trees: machines, sizes, guards, placements, history."""
