@@ -19,8 +19,8 @@ def machine_unavailable(value: Any, facts: ResourceFacts) -> bool:
 
 
 def machine_under_way(facts: ResourceFacts, now: datetime) -> bool:
-    """Whether the machine is started for the agent, was taken down to be released, or ignored a graceful shutdown
-    within the hour, however long that was given: such work goes on to its end."""
+    """Whether disruptive work on the machine has begun and must be finished. It has a boot request, was taken down for
+    its release, or ignored a graceful shutdown within the last hour, whatever spec.shutdown allows."""
     life, down, ignored = machine_s(facts).lifecycle, facts.disrupted_at, machine_s(facts).shutdown_ignored
     if life.boot_request is not None or (ignored is not None and now - ignored < ESCALATES_WITHIN):
         return True

@@ -61,7 +61,7 @@ class PendingWrite:
 
     def _let_go(self) -> None:
         """Drop the references to the writes. Through `_refused` they hold the facts of a fleet, which would stay in
-        memory until the garbage collector runs, in a daemon at rest hours later."""
+        memory until the next garbage collection."""
         self.writes, self._refused = (), _nothing
 
     def call(self, *, to_lead: bool) -> None:
