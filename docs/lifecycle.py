@@ -16,7 +16,7 @@ from reconciler.kinds.machine.lifecycle import deadlines
 from reconciler.kinds.machine.lifecycle.lifecycle import BootStage, Phase, phase, purpose, stage
 from reconciler.kinds.machine.lifecycle.lifecycle_events import EXPECTED, apply_fact
 from reconciler.kinds.machine.spec import MachineSpec
-from reconciler.model.action import Claim, Free, RecordAction, RequestBoot, Settle, Unclaim
+from reconciler.model.actions.record_actions import Claim, Free, RecordAction, RequestBoot, Settle, Unclaim
 from reconciler.model.resource import ResourceKey
 from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
 

@@ -37,7 +37,10 @@ from reconciler.kinds import KINDS, record_action, shown_key
 from reconciler.kinds.common.fact_rules import Occasion
 from reconciler.kinds.common.kind import REFUSALS
 from reconciler.kinds.common.turn_order import TurnOrder
-from reconciler.model.action import Action, Disruption, Forget, InFlight, RecordAction
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.action_base import Disruption, Forget
+from reconciler.model.actions.in_flight import InFlight
+from reconciler.model.actions.record_actions import RecordAction
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation

@@ -12,7 +12,8 @@ from drivers.base import Busy, DriverError, ErrorReason, Forbidden, Rejected, Un
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.fact_rules import FactRules, taken_down, undone
 from reconciler.kinds.common.kind import KindView
-from reconciler.model.action import Action, InFlight
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import Failure, ResourceFacts
 from reconciler.model.observation import Observation

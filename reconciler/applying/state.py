@@ -17,7 +17,7 @@ from reconciler.applying.context import Ledger, Pending
 from reconciler.kinds import KINDS, remembered_of
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView
-from reconciler.model.action import InFlight
+from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event
 from reconciler.model.facts import Facts, IndexedFacts, ResourceFacts
 from reconciler.model.ledger_write import AppendEvents, BeginAction, EndAction, LedgerWrite, NoteAction, PutFacts

@@ -44,7 +44,7 @@ from reconciler.kinds.machine.machine_adoption import MACHINE_ADOPTION
 from reconciler.kinds.machine.machine_conditions import machine_conditions
 from reconciler.kinds.machine.rules.machine_fact_rules import MachineFactRules
 from reconciler.kinds.machine.rules.machine_rules import MachineRules
-from reconciler.model.action import Action
+from reconciler.model.actions.action import Action
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 

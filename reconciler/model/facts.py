@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from reconciler.model.action import InFlight
+from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.resource import ResourceKey
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
-from reconciler.model.action import InFlight
+from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import ResourceKey

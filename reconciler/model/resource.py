@@ -9,28 +9,12 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from reconciler.model.values.resource_key import ResourceKey as ResourceKey
+
 API_VERSION = "groundstate/v1"
 
 SpecT = TypeVar("SpecT", covariant=True)
 T = TypeVar("T")
-
-
-class ResourceKey(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=True):
-    """Names are unique per kind."""
-
-    kind: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind}/{self.name}"
-
-    @classmethod
-    def parse(cls, text: str) -> ResourceKey:
-        """`Kind/name` as `str()` prints it. Raises ValueError."""
-        kind, slash, name = text.partition("/")
-        if not (kind and slash and name):
-            raise ValueError(f"{text!r} is not Kind/name")
-        return cls(kind, name)
 
 
 class Source(msgspec.Struct, frozen=True, gc=False):

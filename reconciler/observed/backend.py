@@ -14,7 +14,7 @@ import msgspec
 
 from drivers.base import Accepted, AuthenticationFailed, DriverError, ErrorReason, Task, Unsupported, clean, excerpt
 from reconciler.kinds import KINDS
-from reconciler.model.action import Action
+from reconciler.model.actions.action import Action
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.resource import DesiredState, ResourceKey

@@ -9,8 +9,8 @@ from typing import Any, assert_never
 from drivers.base import Accepted, Bmc, Task
 from reconciler.kinds import access_to
 from reconciler.kinds.machine.lifecycle.virtual_media import media_is_watched
-from reconciler.model.action import (
-    Action,
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.bmc_actions import (
     BmcAction,
     EjectMedia,
     InsertMedia,

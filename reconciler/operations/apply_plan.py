@@ -20,7 +20,7 @@ from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.daemon.label_refresh import are_current, label
 from reconciler.daemon.policy_state import PolicyState
-from reconciler.model.action import Action
+from reconciler.model.actions.action import Action
 from reconciler.model.event import Event
 from reconciler.model.outcome import Outcome, OutcomeReason
 from reconciler.model.plans.plan import Change, HoldKind, Plan, Unknown

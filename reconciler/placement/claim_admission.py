@@ -8,7 +8,8 @@ from datetime import datetime
 import msgspec
 
 from reconciler.kinds.machine.binding import waits_for_project
-from reconciler.model.action import Acquire, Bind, Claim, PinImage, PutNetwork, Rename
+from reconciler.model.actions.ipam_actions import Acquire, PutNetwork
+from reconciler.model.actions.record_actions import Bind, Claim, PinImage, Rename
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
 from reconciler.model.plans.plan import Change, Hold, HoldKind

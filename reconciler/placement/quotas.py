@@ -15,7 +15,7 @@ from reconciler.kinds.catalogue.image import stands_at
 from reconciler.kinds.claim.spec import display_key
 from reconciler.kinds.common.machine_facts import claim_of_facts, machine_facts, project_of_facts
 from reconciler.kinds.ipam.allocation.occupancy import is_held
-from reconciler.model.action import Bind
+from reconciler.model.actions.record_actions import Bind
 from reconciler.model.facts import Facts, grouped
 from reconciler.model.observation import ObservedState
 from reconciler.model.plans.plan import Hold, HoldKind

@@ -15,7 +15,7 @@ from reconciler.kinds.catalogue.image import stands_at
 from reconciler.kinds.catalogue.reservation import SizeReservationSpec
 from reconciler.kinds.catalogue.size import size_of
 from reconciler.kinds.common.machine_facts import machine_facts
-from reconciler.model.action import Bind
+from reconciler.model.actions.record_actions import Bind
 from reconciler.model.counting import count
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState

@@ -10,7 +10,9 @@ from reconciler.kinds import KINDS, nothing_remembered, remembered_of
 from reconciler.kinds.common.field_types.managed_field import Field, drifted
 from reconciler.kinds.common.kind import NO_BACKEND, Kind, KindView, Rules, Steps
 from reconciler.kinds.common.renamed_facts import NAME
-from reconciler.model.action import Action, Forget, InFlight
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.action_base import Forget
+from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.observation import Observation, ObservedState
 from reconciler.model.plans.plan import (

@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, Select, Table, and_, or_, select
 
 from drivers.base import ErrorReason, clean
-from reconciler.model.action import InFlight
+from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event, EventReason, EventType, repeated
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.ledger_write import AppendEvents, BeginAction, EndAction, LedgerWrite, NoteAction, PutFacts

@@ -12,7 +12,7 @@ from datetime import datetime
 from drivers.base import ErrorReason
 from reconciler.kinds import KINDS, remembered_of
 from reconciler.kinds.common.kind import MAINTENANCE, SUSPENDED
-from reconciler.model.action import Action
+from reconciler.model.actions.action import Action
 from reconciler.model.facts import Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ObservedState
 from reconciler.model.outcome import Condition, ConditionReason, Status

@@ -14,7 +14,7 @@ import msgspec
 
 from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.common.kind_metrics import CountedGauge, LabelValues
-from reconciler.model.action import InFlight
+from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.observation import ObservedState, ReadError
 from reconciler.model.plans.fleet_count import BudgetLevel, FleetCount

@@ -14,7 +14,8 @@ from reconciler.kinds.common.fact_rules import FactRules
 from reconciler.kinds.common.field_types.fields import PartitionRef, Spec
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import Kind, KindView, Steps
-from reconciler.model.action import Action, Forget, SetValue, SetValueDisruptively, item_path
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.action_base import Forget, SetValue, SetValueDisruptively, item_path
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey

@@ -22,7 +22,7 @@ from reconciler.kinds import record_action
 from reconciler.kinds.claim.spec import of_claim, slot_addresses
 from reconciler.kinds.common.fact_rules import Occasion
 from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts, all_machine_facts
-from reconciler.model.action import Free
+from reconciler.model.actions.record_actions import Free
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, ResourceKey

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from drivers.base import BootEnabled, BootMode, BootOverride, BootTarget, IndicatorLED, PowerState, SystemState
 from drivers.bmc.fake.fake_faults import READS, WRITES, Fault, FaultKind
-from reconciler.model.action import SetBoot
+from reconciler.model.actions.bmc_actions import SetBoot
 from reconciler.model.outcome import Done
 from reconciler.model.plans.override import Override
 from tests.loop.world import World, declare, keys, machine

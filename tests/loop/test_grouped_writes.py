@@ -21,7 +21,8 @@ from drivers.base import PowerState, ResetType
 from reconciler.applying.state import EngineState
 from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.common.machine_facts import MachineFacts
-from reconciler.model.action import InFlight, PowerOn
+from reconciler.model.actions.bmc_actions import PowerOn
+from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.ledger_write import AppendEvents, BeginAction, LedgerWrite, PutFacts

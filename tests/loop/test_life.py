@@ -27,7 +27,7 @@ from reconciler.kinds.common.machine_facts import (
 from reconciler.kinds.machine.lifecycle.lifecycle import Phase, claim_spec, phase
 from reconciler.kinds.machine.lifecycle.system_identity import another_system
 from reconciler.kinds.machine.spec import LifecycleSpec, MachineSpec
-from reconciler.model.action import AcceptSystem
+from reconciler.model.actions.record_actions import AcceptSystem
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
 from reconciler.workqueue.loop import COMMIT

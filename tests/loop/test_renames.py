@@ -22,7 +22,7 @@ from drivers.base import PowerState
 from reconciler.kinds.common.machine_facts import Written
 from reconciler.kinds.common.renamed_facts import former
 from reconciler.kinds.ipam.ipaddress import AddressState
-from reconciler.model.action import Unclaim
+from reconciler.model.actions.record_actions import Unclaim
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Done

@@ -21,7 +21,8 @@ from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.common.machine_facts import LifecycleFacts
 from reconciler.kinds.machine.spec import once_order
-from reconciler.model.action import Action, InFlight
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.plans.plan import Plan

@@ -55,38 +55,34 @@ from reconciler.kinds.machine.spec import (
     ShutdownSpec,
     once_order,
 )
-from reconciler.model.action import (
-    AcceptSystem,
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.action_base import Forget, SetValue
+from reconciler.model.actions.bmc_actions import EjectMedia, InsertMedia, PowerOff, PowerOn, SetBoot, SetIndicator
+from reconciler.model.actions.ipam_actions import (
     Acquire,
     AcquireNumber,
     AcquireVrf,
-    Action,
-    Bind,
-    Claim,
     DescribeAddress,
     DropNetwork,
     DropPool,
-    EjectMedia,
-    Forget,
-    Free,
-    InsertMedia,
-    PinImage,
-    PowerOff,
-    PowerOn,
     PutNetwork,
     PutPool,
-    RecordAction,
     Release,
     ReleaseNumber,
     ReleaseVrf,
+    Transfer,
+)
+from reconciler.model.actions.record_actions import (
+    AcceptSystem,
+    Bind,
+    Claim,
+    Free,
+    PinImage,
+    RecordAction,
     Rename,
     RequestBoot,
     RetireGuard,
-    SetBoot,
-    SetIndicator,
     Settle,
-    SetValue,
-    Transfer,
     Unclaim,
 )
 from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts

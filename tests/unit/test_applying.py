@@ -26,7 +26,10 @@ from reconciler.kinds.common.machine_facts import (
 from reconciler.kinds.machine.lifecycle.deadlines import SERVED_WITHIN
 from reconciler.kinds.machine.lifecycle.machine_reports import apply_report, facts_at_start, is_over
 from reconciler.kinds.machine.spec import MachineSpec
-from reconciler.model.action import Acquire, Bind, Claim, InFlight, PowerOn, Unclaim
+from reconciler.model.actions.bmc_actions import PowerOn
+from reconciler.model.actions.in_flight import InFlight
+from reconciler.model.actions.ipam_actions import Acquire
+from reconciler.model.actions.record_actions import Bind, Claim, Unclaim
 from reconciler.model.event import EventReason
 from reconciler.model.facts import NO_FACTS
 from reconciler.model.outcome import Failed, OutcomeReason, Waiting

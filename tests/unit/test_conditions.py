@@ -26,7 +26,8 @@ from reconciler.kinds.guard.memory import FormerGuard, GuardFacts
 from reconciler.kinds.ipam.ipaddress import AddressState, IPAddressSpec
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, PrefixSpec
 from reconciler.kinds.machine.spec import BootSpec, LifecycleSpec, Mode, Pause, once_order
-from reconciler.model.action import InFlight, PowerOff
+from reconciler.model.actions.bmc_actions import PowerOff
+from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.outcome import Condition, Status

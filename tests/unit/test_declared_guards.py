@@ -12,7 +12,10 @@ from drivers.base import PowerState, SystemState
 from reconciler.desired.rules.guard_references import check_guards
 from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.guard.spec import GuardedAction
-from reconciler.model.action import Action, Disruption, InFlight, PowerOff
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.action_base import Disruption
+from reconciler.model.actions.bmc_actions import PowerOff
+from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.diagnostic import Severity
 from reconciler.model.facts import Facts
 from reconciler.model.plans.override import Override

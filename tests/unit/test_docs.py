@@ -14,7 +14,7 @@ from docs import generate
 from drivers.base import ErrorReason
 from reconciler.desired.load import load_state
 from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS
-from reconciler.model.action import Action
+from reconciler.model.actions.action import Action
 from reconciler.model.event import EventReason
 from reconciler.model.outcome import ConditionReason
 from reconciler.services.metrics import Metrics

@@ -20,7 +20,7 @@ from reconciler.kinds.common.machine_facts import (
     Written,
 )
 from reconciler.kinds.common.renamed_facts import AddressFacts, ClaimFacts
-from reconciler.model.action import AcquireNumber, ReleaseNumber
+from reconciler.model.actions.ipam_actions import AcquireNumber, ReleaseNumber
 from reconciler.model.facts import Applied, Failure, ResourceFacts, Wish
 from reconciler.model.resource import ResourceKey
 from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose

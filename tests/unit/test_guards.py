@@ -12,7 +12,8 @@ from drivers.base import PowerState, ResetType, SystemState
 from reconciler.kinds.catalogue.tenancy import TenantSpec
 from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.common.machine_facts import MachineFacts
-from reconciler.model.action import InFlight, PowerOff
+from reconciler.model.actions.bmc_actions import PowerOff
+from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.facts import Facts
 from reconciler.model.plans.plan import HoldKind, Plan
 from reconciler.model.resource import ResourceKey

@@ -26,7 +26,9 @@ from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.ipam.rules.ipaddress_rules import IPAddressRules
-from reconciler.model.action import Forget, Release, Unclaim
+from reconciler.model.actions.action_base import Forget
+from reconciler.model.actions.ipam_actions import Release
+from reconciler.model.actions.record_actions import Unclaim
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.plans.plan import HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey

@@ -13,7 +13,7 @@ from reconciler.kinds.ipam.ipaddress import AddressState, IPAddressSpec, check_i
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, declared_prefixes
 from reconciler.kinds.ipam.rules.ipaddress_rules import IPAddressRules
 from reconciler.kinds.ipam.rules.network_rules import NetworkRules
-from reconciler.model.action import Acquire, PutNetwork, Release
+from reconciler.model.actions.ipam_actions import Acquire, PutNetwork, Release
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import Resource, ResourceKey
 from tests.unit.planning_worlds import resource, seen

@@ -13,7 +13,8 @@ from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts
 from reconciler.kinds.machine.rules.machine_rules import MachineRules
 from reconciler.kinds.machine.spec import BootSpec, MachineSpec, access, check_machine, once_order
-from reconciler.model.action import Action, PowerOff, PowerOn, SetBoot, SetIndicator
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.bmc_actions import PowerOff, PowerOn, SetBoot, SetIndicator
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.plans.plan import HoldKind
 from reconciler.model.resource import Resource, ResourceKey

@@ -33,7 +33,10 @@ from reconciler.kinds.common.machine_facts import (
     all_machine_facts,
 )
 from reconciler.kinds.machine.spec import LifecycleSpec, Mode, Pause
-from reconciler.model.action import Claim, Disruption, InFlight, PowerOn
+from reconciler.model.actions.action_base import Disruption
+from reconciler.model.actions.bmc_actions import PowerOn
+from reconciler.model.actions.in_flight import InFlight
+from reconciler.model.actions.record_actions import Claim
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.plans.plan import HoldKind

@@ -12,7 +12,7 @@ from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, PrefixSpec, declared_prefixes
 from reconciler.kinds.machine.spec import BootSpec
-from reconciler.model.action import PowerOn, SetBoot, SetIndicator
+from reconciler.model.actions.bmc_actions import PowerOn, SetBoot, SetIndicator
 from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.plans.plan import CauseKind, HoldKind, Verb

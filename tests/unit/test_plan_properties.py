@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from drivers.base import PowerState, SystemState
 from reconciler.kinds import RECONCILED
 from reconciler.kinds.common.field_types.fleet_share import FleetShare
-from reconciler.model.action import Disruption
+from reconciler.model.actions.action_base import Disruption
 from reconciler.model.facts import Facts
 from reconciler.model.resource import DesiredState
 from reconciler.planning.guards.fleet_survey import disrupted

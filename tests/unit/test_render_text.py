@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from drivers.base import PowerState, SystemState
-from reconciler.model.action import Disruption
+from reconciler.model.actions.action_base import Disruption
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.plans.plan import Plan

@@ -15,17 +15,9 @@ from drivers.base import (
     SystemState,
 )
 from reconciler.kinds import KINDS
-from reconciler.model.action import (
-    Acquire,
-    Action,
-    EjectMedia,
-    InsertMedia,
-    PowerOff,
-    PowerOn,
-    Release,
-    SetBoot,
-    SetIndicator,
-)
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.bmc_actions import EjectMedia, InsertMedia, PowerOff, PowerOn, SetBoot, SetIndicator
+from reconciler.model.actions.ipam_actions import Acquire, Release
 from reconciler.model.resource import ResourceKey
 
 KEY, ADDRESS = ResourceKey("Machine", "m1"), ResourceKey("IPAddress", "vip")

@@ -9,7 +9,7 @@ from drivers.base import PowerState, SystemState
 from reconciler.kinds.common.field_types.fields import Taint
 from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.machine.spec import Pause
-from reconciler.model.action import Bind
+from reconciler.model.actions.record_actions import Bind
 from reconciler.model.facts import Facts
 from reconciler.model.plans.plan import HoldKind
 from reconciler.model.resource import ResourceKey

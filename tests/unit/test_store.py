@@ -13,7 +13,8 @@ from sqlalchemy import text
 
 from drivers.base import PowerState, ResetType, SystemState, Task, TaskState
 from reconciler.kinds.common.machine_facts import MachineFacts
-from reconciler.model.action import InFlight, PowerOn
+from reconciler.model.actions.bmc_actions import PowerOn
+from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Applied, Failure
 from reconciler.model.ledger_write import BeginAction, EndAction, NoteAction
@@ -274,7 +275,7 @@ import os, sys, threading
 import reconciler.store
 import msgspec
 from reconciler.kinds.common.inventory import Kept
-from reconciler.model.action import InFlight
+from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event
 
 def read():

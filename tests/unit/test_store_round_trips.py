@@ -16,7 +16,8 @@ from sqlalchemy import make_url, text
 
 from drivers.base import ErrorReason, ResetType
 from reconciler.kinds.common.machine_facts import MachineFacts
-from reconciler.model.action import InFlight, PowerOn
+from reconciler.model.actions.bmc_actions import PowerOn
+from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.ledger_write import AppendEvents, BeginAction, EndAction, LedgerWrite, NoteAction, PutFacts
 from reconciler.model.resource import ResourceKey

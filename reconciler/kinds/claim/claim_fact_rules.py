@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from reconciler.kinds.claim.claim_records import record_claim_action
 from reconciler.kinds.common.fact_rules import Occasion, Recorded
 from reconciler.kinds.common.renamed_facts import ClaimFacts, RenamedFactRules
-from reconciler.model.action import Action, ClaimRecord
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.record_actions import ClaimRecord
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import ResourceKey
 

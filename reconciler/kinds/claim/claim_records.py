@@ -11,7 +11,7 @@ from reconciler.kinds.claim.renamed_from import Remembered
 from reconciler.kinds.common.fact_rules import Recorded, undone
 from reconciler.kinds.common.machine_facts import machine_facts
 from reconciler.kinds.common.renamed_facts import ClaimFacts
-from reconciler.model.action import Claim, ClaimRecord, Rename, Unclaim
+from reconciler.model.actions.record_actions import Claim, ClaimRecord, Rename, Unclaim
 from reconciler.model.event import EventReason
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import ResourceKey

@@ -14,7 +14,9 @@ from reconciler.kinds.claim.spec import ClaimedMachine, MachineClaimSpec, lackin
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView, Steps
 from reconciler.kinds.common.renamed_facts import NAME, former
-from reconciler.model.action import Action, Claim, Forget, Rename, Unclaim
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.action_base import Forget
+from reconciler.model.actions.record_actions import Claim, Rename, Unclaim
 from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import Resource, ResourceKey
 

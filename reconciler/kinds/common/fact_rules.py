@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from reconciler.kinds.common.field_types.managed_field import Field
-from reconciler.model.action import Action, Disruption
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.action_base import Disruption
 from reconciler.model.event import EventReason, EventType
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation

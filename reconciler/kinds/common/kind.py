@@ -17,7 +17,7 @@ from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.field_types.reference_fields import named_resources
 from reconciler.kinds.common.kind_metrics import CountedGauge, LevelGauge
 from reconciler.kinds.common.turn_order import TurnOrder
-from reconciler.model.action import Action
+from reconciler.model.actions.action import Action
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.observation import Observation, ObservedState

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from reconciler.model.action import Action
+from reconciler.model.actions.action import Action
 from reconciler.model.observation import ObservedState
 from reconciler.model.resource import DesiredState, ResourceKey
 

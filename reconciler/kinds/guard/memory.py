@@ -11,7 +11,8 @@ import msgspec
 from reconciler.kinds.common.fact_rules import FactRules, Occasion, Recorded
 from reconciler.kinds.guard.loosening import loosens
 from reconciler.kinds.guard.spec import GuardSpec
-from reconciler.model.action import Action, GuardRecord
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.record_actions import GuardRecord
 from reconciler.model.event import EventReason
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.resource import DesiredState, Resource, ResourceKey

@@ -12,7 +12,9 @@ from reconciler.kinds.common.kind import KindView, Steps
 from reconciler.kinds.guard.loosening import loosens
 from reconciler.kinds.guard.memory import guard_s, remembered_spec
 from reconciler.kinds.guard.spec import GuardSpec
-from reconciler.model.action import Action, Forget, RetireGuard
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.action_base import Forget
+from reconciler.model.actions.record_actions import RetireGuard
 from reconciler.model.plans.plan import Hold, HoldKind, typed
 from reconciler.model.resource import Resource
 

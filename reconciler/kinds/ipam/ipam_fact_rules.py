@@ -11,10 +11,10 @@ from reconciler.kinds.common.renamed_facts import AddressFacts, RenamedFactRules
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.ipam.network import NetworkState
 from reconciler.kinds.ipam.pool import NumberState
-from reconciler.model.action import (
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.ipam_actions import (
     Acquire,
     AcquireNumber,
-    Action,
     DescribeAddress,
     DropNetwork,
     DropPool,

@@ -17,7 +17,8 @@ from reconciler.kinds.common.field_types.fields import (
     reference_field,
 )
 from reconciler.kinds.common.kind import RuleFinding
-from reconciler.model.action import AcquireNumber, Action, ReleaseNumber
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.ipam_actions import AcquireNumber, ReleaseNumber
 from reconciler.model.resource import Resource, ResourceKey
 
 MAX_NUMBER = 2**32 - 1

@@ -14,7 +14,7 @@ from reconciler.kinds.catalogue.size import SizeSpec, runs_image
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView, Steps
 from reconciler.kinds.common.machine_facts import MachineFacts, facts_in
-from reconciler.model.action import Bind, PinImage
+from reconciler.model.actions.record_actions import Bind, PinImage
 from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 

@@ -15,7 +15,7 @@ import msgspec
 from drivers.base import PowerState, ResetType, SystemState
 from reconciler.kinds.common.machine_facts import MachineFacts, Restart
 from reconciler.kinds.machine.spec import Escalate, MachineSpec, observes
-from reconciler.model.action import PowerOff
+from reconciler.model.actions.bmc_actions import PowerOff
 from reconciler.model.plans.restart import RestartRequest
 
 LATE = "the restart could not begin in time; request it again if the machine still needs it"

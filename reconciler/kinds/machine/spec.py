@@ -20,7 +20,7 @@ from reconciler.kinds.common.access.access_rules import Access
 from reconciler.kinds.common.field_types.bmc_access import BmcDefaults, BmcSpec, same_bmc, system_address
 from reconciler.kinds.common.field_types.fields import Mac, PartitionRef, Spec, Taint, Text, reference_field
 from reconciler.kinds.common.kind import RuleFinding
-from reconciler.model.action import PowerOn, SetBoot, SetIndicator
+from reconciler.model.actions.bmc_actions import PowerOn, SetBoot, SetIndicator
 from reconciler.model.plans.plan import digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 

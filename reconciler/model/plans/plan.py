@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from reconciler.model.action import Action, Disruption
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.action_base import Disruption
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.plans.access import AccessChange
 from reconciler.model.plans.override import Override

@@ -14,7 +14,7 @@ from reconciler.kinds.common.column import ResourceView
 from reconciler.kinds.common.defect import defect
 from reconciler.kinds.common.inventory import NO_INVENTORY, MachineInventory
 from reconciler.kinds.selectors import kinds_in_order, select
-from reconciler.model.action import InFlight
+from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event
 from reconciler.model.facts import Facts, IndexedFacts, ResourceFacts
 from reconciler.model.observation import INTERNAL, Observation

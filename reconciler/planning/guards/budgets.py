@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from reconciler.kinds.common.field_types.fleet_share import FleetShare
-from reconciler.model.action import Disruption
+from reconciler.model.actions.action_base import Disruption
 from reconciler.model.plans.plan import Change, Hold, HoldKind
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.fleet_survey import Disrupted

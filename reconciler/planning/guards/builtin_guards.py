@@ -8,7 +8,7 @@ from functools import cache, partial
 from reconciler.kinds import FLEET
 from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS
 from reconciler.kinds.guard.matching import group_value, group_words
-from reconciler.model.action import Disruption
+from reconciler.model.actions.action_base import Disruption
 from reconciler.model.counting import count
 from reconciler.model.plans.plan import Change, Hold, HoldKind, override_hint
 from reconciler.model.resource import ResourceKey

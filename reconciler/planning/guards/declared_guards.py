@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from reconciler.kinds import KINDS
 from reconciler.kinds.guard.spec import GuardCause, GuardSpec, Level, Protection
 from reconciler.kinds.guard.windows import WindowState, window_state
-from reconciler.model.action import Disruption
+from reconciler.model.actions.action_base import Disruption
 from reconciler.model.facts import NO_FACTS
 from reconciler.model.plans.plan import CauseKind, Change, Hold, HoldKind, override_hint
 from reconciler.model.resource import ResourceKey

@@ -14,7 +14,7 @@ from reconciler.kinds.claim.spec import all_holders, returning
 from reconciler.kinds.common.field_types.fields import DeletionPolicy
 from reconciler.kinds.guard.memory import GuardFacts, remembered_spec
 from reconciler.kinds.guard.spec import GuardSpec
-from reconciler.model.action import Disruption
+from reconciler.model.actions.action_base import Disruption
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
 from reconciler.model.resource import DesiredState, ResourceKey

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table, bindparam, delete, insert, text, updat
 from sqlalchemy.exc import IntegrityError
 
 from reconciler.kinds import INVENTORIED
-from reconciler.model.action import InFlight
+from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.ledger_write import AppendEvents, BeginAction, EndAction, LedgerWrite, NoteAction, PutFacts

@@ -9,7 +9,7 @@ import msgspec
 
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.inventory import Kept
-from reconciler.model.action import InFlight
+from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import ReadError

@@ -8,35 +8,31 @@ from typing import Any, assert_never
 
 from drivers.base import clean as clean
 from reconciler.kinds import implied
-from reconciler.model.action import (
-    AcceptSystem,
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.action_base import Forget, SetValue
+from reconciler.model.actions.bmc_actions import EjectMedia, InsertMedia, PowerOff, PowerOn, SetBoot, SetIndicator
+from reconciler.model.actions.ipam_actions import (
     Acquire,
     AcquireNumber,
-    Action,
-    Bind,
-    Claim,
     DescribeAddress,
     DropNetwork,
     DropPool,
-    EjectMedia,
-    Forget,
-    Free,
-    InsertMedia,
-    PinImage,
-    PowerOff,
-    PowerOn,
     PutNetwork,
     PutPool,
     Release,
     ReleaseNumber,
+    Transfer,
+)
+from reconciler.model.actions.record_actions import (
+    AcceptSystem,
+    Bind,
+    Claim,
+    Free,
+    PinImage,
     Rename,
     RequestBoot,
     RetireGuard,
-    SetBoot,
-    SetIndicator,
     Settle,
-    SetValue,
-    Transfer,
     Unclaim,
 )
 from reconciler.model.counting import count

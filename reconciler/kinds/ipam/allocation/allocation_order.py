@@ -9,7 +9,8 @@ from reconciler.kinds.ipam.exhaustion import in_order
 from reconciler.kinds.ipam.ipaddress import AddressState, IPAddressSpec
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, chosen_lengths, family_and_length, parent_of
 from reconciler.kinds.ipam.pool import NumberSpec, NumberState
-from reconciler.model.action import Acquire, AcquireNumber, Action, PutNetwork
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.ipam_actions import Acquire, AcquireNumber, PutNetwork
 from reconciler.model.observation import ObservedState
 from reconciler.model.resource import DesiredState, ResourceKey
 

@@ -26,7 +26,7 @@ from reconciler.kinds.ipam.network import (
     NetworkState,
 )
 from reconciler.kinds.ipam.pool import NumberState, pool_size, pool_state, ranges
-from reconciler.model.action import AcquireNumber, AcquireVrf
+from reconciler.model.actions.ipam_actions import AcquireNumber, AcquireVrf
 from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 

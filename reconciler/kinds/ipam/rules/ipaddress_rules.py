@@ -21,7 +21,9 @@ from reconciler.kinds.ipam.allocation.occupancy import leaks
 from reconciler.kinds.ipam.ipaddress import AddressState, AddressType, IPAddressSpec, about, machine_gone
 from reconciler.kinds.ipam.network import NetworkState, family_of
 from reconciler.kinds.ipam.renamed_addresses import comes_from, goes_to
-from reconciler.model.action import Acquire, Action, AddressAction, DescribeAddress, Forget, Release, Transfer
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.action_base import Forget
+from reconciler.model.actions.ipam_actions import Acquire, AddressAction, DescribeAddress, Release, Transfer
 from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 

@@ -27,7 +27,9 @@ from reconciler.kinds.ipam.network import (
     wanted_network,
 )
 from reconciler.kinds.ipam.pool import number_steps
-from reconciler.model.action import AcquireVrf, Action, DropNetwork, Forget, NetworkAction, PutNetwork, ReleaseVrf
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.action_base import Forget
+from reconciler.model.actions.ipam_actions import AcquireVrf, DropNetwork, NetworkAction, PutNetwork, ReleaseVrf
 from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import Resource, ResourceKey
 

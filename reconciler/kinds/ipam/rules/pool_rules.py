@@ -9,11 +9,11 @@ from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView, Steps
 from reconciler.kinds.ipam.allocation.free_numbers import holders_of_pool, number_holds
 from reconciler.kinds.ipam.pool import NumberSpec, PoolSpec, number_state, number_steps, pool_state, range_words, ranges
-from reconciler.model.action import (
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.action_base import Forget
+from reconciler.model.actions.ipam_actions import (
     AcquireNumber,
-    Action,
     DropPool,
-    Forget,
     NumberAction,
     PoolAction,
     PutPool,

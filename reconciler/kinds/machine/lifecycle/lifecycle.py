@@ -18,7 +18,7 @@ from reconciler.kinds.machine.lifecycle import virtual_media
 from reconciler.kinds.machine.lifecycle.deadlines import GRACE, overdue
 from reconciler.kinds.machine.lifecycle.system_identity import another_system, held_for_another_system
 from reconciler.kinds.machine.spec import BootSpec, Escalate, MachineSpec, ShutdownSpec, managed, once_order
-from reconciler.model.action import SetBoot
+from reconciler.model.actions.bmc_actions import SetBoot
 from reconciler.model.event import EventReason
 from reconciler.model.resource import DesiredState
 from reconciler.model.values.boot_purpose import Purpose

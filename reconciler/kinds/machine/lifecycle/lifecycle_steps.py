@@ -13,7 +13,8 @@ from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.machine.lifecycle import deadlines, lifecycle, system_identity, virtual_media
 from reconciler.kinds.machine.lifecycle.lifecycle import BootStage
 from reconciler.kinds.machine.spec import MachineSpec
-from reconciler.model.action import AcceptSystem, Free, PowerOn, RequestBoot, RequestErasure, SetBoot, Settle
+from reconciler.model.actions.bmc_actions import PowerOn, SetBoot
+from reconciler.model.actions.record_actions import AcceptSystem, Free, RequestBoot, RequestErasure, Settle
 from reconciler.model.event import EventReason
 from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose

@@ -17,7 +17,7 @@ from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView, Steps
 from reconciler.kinds.common.machine_facts import Inserted, LifecycleFacts, MachineFacts, facts_in
 from reconciler.kinds.machine.spec import MachineSpec
-from reconciler.model.action import EjectMedia, InsertMedia
+from reconciler.model.actions.bmc_actions import EjectMedia, InsertMedia
 from reconciler.model.facts import Failure, ResourceFacts
 from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey

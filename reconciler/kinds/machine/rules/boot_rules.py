@@ -12,7 +12,7 @@ from reconciler.kinds.common.kind import KindView, Steps
 from reconciler.kinds.common.machine_facts import facts_in
 from reconciler.kinds.machine.rules.unmet_needs import hold_unreported, hold_unsupported, state_of
 from reconciler.kinds.machine.spec import BootSpec, MachineSpec, once_order
-from reconciler.model.action import SetBoot
+from reconciler.model.actions.bmc_actions import SetBoot
 from reconciler.model.plans.plan import Hold, HoldKind, override_hint
 
 BOOT = SetBoot.path

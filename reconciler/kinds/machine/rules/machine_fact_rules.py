@@ -21,16 +21,9 @@ from reconciler.kinds.machine.rules.machine_records import record_machine_action
 from reconciler.kinds.machine.rules.machine_rules import ordered_boot
 from reconciler.kinds.machine.rules.resend import is_repeatable
 from reconciler.kinds.machine.spec import MachineSpec, is_paused, once_order, one_time_boot
-from reconciler.model.action import (
-    AcceptSystem,
-    Action,
-    InsertMedia,
-    MachineRecord,
-    PowerOff,
-    PowerOn,
-    RequestBoot,
-    SetBoot,
-)
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.bmc_actions import InsertMedia, PowerOff, PowerOn, SetBoot
+from reconciler.model.actions.record_actions import AcceptSystem, MachineRecord, RequestBoot
 from reconciler.model.event import EventReason
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation

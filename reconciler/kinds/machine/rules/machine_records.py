@@ -10,7 +10,7 @@ import msgspec
 
 from reconciler.kinds.common.fact_rules import Recorded
 from reconciler.kinds.common.machine_facts import BootRequest, LifecycleFacts, MachineFacts, machine_facts
-from reconciler.model.action import (
+from reconciler.model.actions.record_actions import (
     AcceptSystem,
     Bind,
     Free,

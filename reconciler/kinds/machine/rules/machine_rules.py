@@ -30,24 +30,18 @@ from reconciler.kinds.machine.rules.boot_rules import BOOT, boot_field, boot_ste
 from reconciler.kinds.machine.rules.power_rules import LED, POWER, led_steps, power_steps
 from reconciler.kinds.machine.rules.unmet_needs import state_of
 from reconciler.kinds.machine.spec import BootSpec, MachineSpec, Mode, managed, observes
-from reconciler.model.action import (
-    AcceptSystem,
-    Action,
-    Bind,
+from reconciler.model.actions.action import Action, MachineAction
+from reconciler.model.actions.action_base import Forget
+from reconciler.model.actions.bmc_actions import (
     BmcAction,
     EjectMedia,
-    Forget,
-    Free,
     InsertMedia,
-    MachineAction,
-    PinImage,
     PowerOff,
     PowerOn,
-    RequestBoot,
     SetBoot,
     SetIndicator,
-    Settle,
 )
+from reconciler.model.actions.record_actions import AcceptSystem, Bind, Free, PinImage, RequestBoot, Settle
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import ObservedState
 from reconciler.model.plans.plan import Hold, HoldKind

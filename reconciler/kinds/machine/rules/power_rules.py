@@ -10,7 +10,7 @@ from reconciler.kinds.common.machine_facts import facts_in
 from reconciler.kinds.machine import machine_restart
 from reconciler.kinds.machine.rules.unmet_needs import hold_unreported, hold_unsupported
 from reconciler.kinds.machine.spec import Escalate, MachineSpec
-from reconciler.model.action import PowerOff, PowerOn, SetIndicator
+from reconciler.model.actions.bmc_actions import PowerOff, PowerOn, SetIndicator
 from reconciler.model.plans.plan import Hold, HoldKind
 
 POWER, LED = PowerOn.path, SetIndicator.path

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any, assert_never
 
 from drivers.base import BootEnabled, PowerState, ResetType, SystemState
-from reconciler.model.action import Action, BmcAction, EjectMedia, InsertMedia, PowerOff, PowerOn, SetBoot, SetIndicator
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.bmc_actions import (
+    BmcAction,
+    EjectMedia,
+    InsertMedia,
+    PowerOff,
+    PowerOn,
+    SetBoot,
+    SetIndicator,
+)
 
 
 def is_repeatable(action: Action, seen: Any) -> bool:

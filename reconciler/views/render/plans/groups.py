@@ -8,7 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from reconciler.kinds import FLEET
-from reconciler.model.action import Disruption
+from reconciler.model.actions.action_base import Disruption
 from reconciler.model.plans.plan import CauseKind, Change, Hold, HoldKind, Plan, Verb, typed
 from reconciler.model.resource import ResourceKey
 

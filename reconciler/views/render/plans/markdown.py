@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import msgspec
 
 from reconciler.model import counting
-from reconciler.model.action import Disruption
+from reconciler.model.actions.action_base import Disruption
 from reconciler.model.plans.plan import Plan
 from reconciler.views.render import words
 from reconciler.views.render.plans.groups import alike, by_part, holds

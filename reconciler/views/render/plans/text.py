@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from reconciler.model import counting
-from reconciler.model.action import Disruption
+from reconciler.model.actions.action_base import Disruption
 from reconciler.model.plans.access import AccessChange
 from reconciler.model.plans.plan import CauseKind, Change, HoldKind, Plan, Unknown, Verb
 from reconciler.views.render import words

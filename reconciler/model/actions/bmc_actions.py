@@ -1,0 +1,103 @@
+"""What a BMC carries out."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from drivers.base import BootEnabled, BootOverride, IndicatorLED, PowerState, ResetType
+from reconciler.model.actions.action_base import ActionBase, Disruption, Prerequisite
+
+
+class PowerOn(ActionBase, frozen=True, tag="power-on"):
+    """Send the Reset that brings the machine up."""
+
+    path: ClassVar[str] = "spec.power"
+    needs: ClassVar[Prerequisite | None] = Prerequisite(
+        "spec.boot",
+        "the boot override of the machine is held, and without the boot override the machine would boot from "
+        "another device",
+        "the change continues automatically when the boot override is not held any more",
+    )
+    goal: ClassVar[PowerState] = PowerState.ON
+    brings_up: ClassVar[bool] = True
+    reset_type: ResetType
+
+    @property
+    def detail(self) -> str:
+        """The ResetType."""
+        return self.reset_type
+
+
+class PowerOff(ActionBase, frozen=True, tag="power-off"):
+    """Send the Reset that takes the machine down."""
+
+    disruption: ClassVar[Disruption] = Disruption.DISRUPTIVE
+    path: ClassVar[str] = "spec.power"
+    goal: ClassVar[PowerState] = PowerState.OFF
+    reset_type: ResetType
+
+    @property
+    def detail(self) -> str:
+        """The ResetType."""
+        return self.reset_type
+
+
+class SetBoot(ActionBase, frozen=True, tag="set-boot"):
+    """Write the boot override. `mode` None leaves the mode alone (ironcore-dev/metal-operator#81)."""
+
+    path: ClassVar[str] = "spec.boot"
+    reads_back: ClassVar[bool] = True
+    doubt: ClassVar[str] = "the machine may already have booted with it"
+    override: BootOverride
+
+    @property
+    def once(self) -> bool:
+        """An override for one boot."""
+        return self.override.enabled is BootEnabled.ONCE
+
+    @property
+    def detail(self) -> str:
+        """The target, and for how long."""
+        return f"{self.override.target} {self.override.enabled}"
+
+
+class SetIndicator(ActionBase, frozen=True, tag="set-indicator"):
+    """Set the indicator LED."""
+
+    path: ClassVar[str] = "spec.indicatorLED"
+    reads_back: ClassVar[bool] = True
+    led: IndicatorLED
+
+    @property
+    def detail(self) -> str:
+        """The LED's state."""
+        return self.led
+
+
+class InsertMedia(ActionBase, frozen=True, tag="insert-media"):
+    """Put the CD image at this URL into the machine's virtual drive."""
+
+    path: ClassVar[str] = "virtualMedia"
+    url: str
+
+    @property
+    def detail(self) -> str:
+        """The image's URL."""
+        return self.url
+
+
+class EjectMedia(ActionBase, frozen=True, tag="eject-media"):
+    """Take it out again."""
+
+    path: ClassVar[str] = "virtualMedia"
+    insists: ClassVar[bool] = True
+    url: str
+
+    @property
+    def detail(self) -> str:
+        """The image's URL."""
+        return self.url
+
+
+BmcAction = PowerOn | PowerOff | SetBoot | SetIndicator | InsertMedia | EjectMedia
+"""Actions that a BMC carries out."""
