@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.kinds import KINDS
-from reconciler.model.action import Action, Disruption
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.action_base import Disruption
 from reconciler.model.observation import Observation
 from reconciler.model.resource import Resource, ResourceKey
 

@@ -37,6 +37,28 @@ MISSING = {
         ("reconciler/kinds/ipam/ipam_fact_rules.py", "repeatable"),
         ("reconciler/views/render/words.py", "action"),
     },
+    "Resize": {
+        ("reconciler/observed/ipam_backend.py", "send"),
+        ("reconciler/kinds/ipam/rules/network_rules.py", "confirmed"),
+        ("reconciler/kinds/ipam/ipam_fact_rules.py", "repeatable"),
+        ("reconciler/views/render/words.py", "action"),
+    },
+    "Drain": {
+        ("reconciler/observed/ipam_backend.py", "send"),
+        ("reconciler/kinds/ipam/rules/pool_rules.py", "confirmed"),
+        ("reconciler/kinds/ipam/ipam_fact_rules.py", "repeatable"),
+        ("reconciler/views/render/words.py", "action"),
+    },
+    "Swap": {
+        ("reconciler/observed/ipam_backend.py", "send"),
+        ("reconciler/kinds/ipam/rules/pool_rules.py", "confirmed"),
+        ("reconciler/kinds/ipam/ipam_fact_rules.py", "repeatable"),
+        ("reconciler/views/render/words.py", "action"),
+    },
+    "Arm": {
+        ("reconciler/kinds/guard/memory.py", "record"),
+        ("reconciler/views/render/words.py", "action"),
+    },
     "Retire": {
         ("reconciler/kinds/machine/rules/machine_records.py", "record_machine_action"),
         ("reconciler/kinds/machine/rules/machine_rules.py", "confirmed"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
@@ -12,7 +12,7 @@ from reconciler.kinds.common.fact_rules import FactRules, Occasion, Recorded
 from reconciler.kinds.guard.loosening import loosens
 from reconciler.kinds.guard.spec import GuardSpec
 from reconciler.model.actions.action import Action
-from reconciler.model.actions.record_actions import GuardRecord
+from reconciler.model.actions.record_actions import GuardRecord, RetireGuard
 from reconciler.model.event import EventReason
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -54,9 +54,13 @@ class GuardFactRules(FactRules):
         """A former spec is in force no more."""
         if not isinstance(action, GuardRecord):
             return super().record(action, facts, occasion)
-        after = msgspec.structs.replace(guard_s(facts.get(action.key) or NO_FACTS), former=())
-        reported = (EventReason.GUARD_LOOSENED, "the former, stricter spec of the guard is no longer in force")
-        return Recorded({action.key: after}, {action.key: reported})
+        match action:
+            case RetireGuard():
+                after = msgspec.structs.replace(guard_s(facts.get(action.key) or NO_FACTS), former=())
+                reported = (EventReason.GUARD_LOOSENED, "the former, stricter spec of the guard is no longer in force")
+                return Recorded({action.key: after}, {action.key: reported})
+            case _:
+                assert_never(action)
 
     def removed(self, facts: ResourceFacts, now: datetime) -> ResourceFacts:
         """The last spec stays in force for an hour."""
