@@ -19,6 +19,7 @@ from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.budgets import takes_down
 from reconciler.planning.guards.guard import Guard, GuardWorld, Lifted, hold_back
 from reconciler.planning.guards.policy import policy
+from reconciler.planning.override_scope import in_force
 from reconciler.planning.plan_isolation import judge_changes
 
 STUCK = timedelta(minutes=2)
@@ -88,7 +89,8 @@ class BudgetOrder:
         self, mine: list[ResourceKey], world: GuardWorld, waits: tuple[Guard, ...], lifted: Lifted
     ) -> dict[ResourceKey, Change]:
         """Each that wants to go, as the guards judge it beside the others; kept as long as nothing changes."""
-        now, overrides, kept = world.now, world.standing.overrides, self._kept
+        # By what lifts now: one that ends leaves its row as it is.
+        now, overrides, kept = world.now, in_force(world.standing.overrides, world.now), self._kept
         if kept is None or kept.overrides != overrides or not kept.is_fresh(now) or not kept.found.keys() >= set(mine):
             some = tuple(self._wanting[key] for key in sorted(self._wanting) if key in mine or self._counts(key, now))
             found = {one.key: one for one in judge_changes(some, world, waits, lifted)}

@@ -143,7 +143,7 @@ def test_apply_beside_the_daemon_is_refused_before_a_plan_is_shown_and_advises_n
 
 
 def test_a_plan_has_the_limits_of_the_daemon_and_says_where_it_was_given_others(lab: Desk) -> None:
-    with lab.daemon("--max-disrupted", "50%") as running:
+    with lab.daemon("--max-disrupted", "50%", "--max-disrupted-per-rack", "100%") as running:
         for name in NAMES:
             running.logged("ActionConfirmed", key=f"Machine/{name}")
         lab.commit("All off", lab=fleet(**dict.fromkeys(NAMES, "Off")))

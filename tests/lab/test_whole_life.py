@@ -81,7 +81,7 @@ def test_a_bmc_and_a_network_that_die_while_the_image_is_written_are_waited_for(
 def test_four_machines_at_once_from_an_address_in_git_to_a_running_system_and_back(tmp_path: Path) -> None:
     with Lab(tmp_path, machines=4, memory_mib=640) as lab:
         fleet = LabFleet(lab)
-        fleet.start("--max-disrupted", "4", "--max-released", "4")
+        fleet.start("--max-disrupted", "100%", "--max-released", "4")
         fleet.commit("Add four", **{lab.machine(n).name: fleet.machine(n) for n in range(4)})
         for n in range(4):
             fleet.wait_phase(n, "Available", 600)

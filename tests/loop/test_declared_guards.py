@@ -77,6 +77,31 @@ def test_the_built_in_budget_goes_by_names_too(tmp_path: Path) -> None:
     assert off(world) == ["r1-00", "r1-01", "r1-02"]
 
 
+def test_without_any_guard_a_tenth_of_each_rack_goes_in_an_hour_also_after_a_restart(tmp_path: Path) -> None:
+    wide = msgspec.structs.replace(ALL, max_disrupted_per_rack=FleetShare(percent=10))
+    world = fleet(tmp_path, *racks(), limits=wide)
+    commit_backwards(world, declare(*racks("Off"), revision="b" * 40))
+    world.run(60)
+    world.restart()
+    world.run(600)
+    assert off(world) == ["r1-00", "r2-00"]
+    world.run(3600)
+    assert off(world) == ["r1-00", "r1-01", "r2-00", "r2-01"]
+
+
+def test_a_commit_that_adds_machines_cannot_use_the_room_that_it_makes(tmp_path: Path) -> None:
+    tenth = msgspec.structs.replace(ALL, max_disrupted=FleetShare(percent=10), max_disrupted_per_rack=ALL.max_removed)
+    world = fleet(tmp_path, *racks(), limits=tenth)
+    more = [one for one in racks(count=3, each=40) if one[1].startswith("r3-")]
+    commit_backwards(world, declare(*racks("Off"), *more, revision="b" * 40))
+    world.run(60)
+    world.restart()
+    world.run(600)
+    assert off(world) == ["r1-00"]
+    world.run(3600)
+    assert len(off(world)) > 4
+
+
 def test_the_event_of_a_hold_says_what_the_plan_says(tmp_path: Path) -> None:
     world = fleet(tmp_path, ONE_A_RACK, *racks())
     commit_backwards(world, declare(ONE_A_RACK, *racks("Off"), revision="b" * 40))
