@@ -26,6 +26,7 @@ from reconciler.model.outcome import Outcome, OutcomeReason
 from reconciler.model.plans.plan import Change, HoldKind, Plan, Unknown
 from reconciler.model.resource import ResourceKey
 from reconciler.model.retry import waiting
+from reconciler.operations.ipam_in_use import note_ipam_in_use
 from reconciler.operations.operator_name import operator
 from reconciler.operations.prospect import ObservedSoFar, PlanRequest, Prospect, plan_in, unwatched
 from reconciler.operations.stored_facts import facts_of
@@ -203,6 +204,7 @@ def keep_observed(at: Workspace, prepared: Prepared) -> None:
 
 
 def _engine(at: Workspace, store: Store, context: Context, prospect: Prospect) -> Engine:
+    note_ipam_in_use(at.where.ipam, store)
     engine = Engine(store, at.connections(store), facts_of(store), context)
     engine.adopt(prospect.desired, prospect.base)
     if not are_current(store, prospect.desired):

@@ -20,6 +20,7 @@ from reconciler.model.plans.plan import CauseKind, Plan
 from reconciler.model.resource import DesiredState, ResourceKey, Revision
 from reconciler.observed.connections import Connections
 from reconciler.onboarding.inventory_comparison import on_sizes
+from reconciler.operations.ipam_in_use import require_ipam_in_use
 from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.stored_facts import (
     derived_labels,
@@ -174,6 +175,7 @@ def _observed(
 ) -> tuple[dict[ResourceKey, Observation], dict[ResourceKey, Observation]]:
     """What the store has seen, and what is seen now. All of the IPAM is observed, whatever the filter: it is
     one read, and addresses wait for networks."""
+    require_ipam_in_use(at.where.ipam, store)
     meant, known = set(scope.keys), set(remembered.everything)
     to_observe = [key for key in remembered.everything if is_made(key) or (request.refresh and key in meant)]
     before = {one.key: one for one in store.observations(observed_types()) if one.key in known}

@@ -15,6 +15,7 @@ from drivers.base import Allocation, DriverError, IpamNetwork, IpamSettings, Num
 from reconciler.kinds import find_kind
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.observed.connections import Connections
+from reconciler.operations.ipam_in_use import note_ipam_in_use
 from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.operator_name import operator
 from reconciler.operations.where import Where
@@ -158,6 +159,7 @@ def merge_ipam(where: Where, copy: Copy, origin: str, *, dry_run: bool = False) 
         if not refused and not dry_run:
             _record(store, EventReason.IPAM_IMPORTED, f"{counts_of(copy)} of {origin}")
             refused = import_ipam(copy, ways.ipam, ways.pools)
+            note_ipam_in_use(where.ipam, store)
         return IpamImport(tuple(refused), at.notes)
 
 

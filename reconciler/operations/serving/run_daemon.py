@@ -17,6 +17,7 @@ from reconciler.desired.git.branches.proposal_branch import ProposalBranch
 from reconciler.desired.git.sources.repository import Repository
 from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.onboarding.discovery import HTTPS
+from reconciler.operations.ipam_in_use import note_ipam_in_use, require_ipam_in_use
 from reconciler.operations.onboarding.deliver_proposals import FOLDER
 from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.operator_name import operator
@@ -111,6 +112,9 @@ def _daemon(
     pace = DaemonSettings(
         git=settings.interval, resync=settings.resync, workers=settings.concurrency, keep=settings.keep_events
     )
+    require_ipam_in_use(at.where.ipam, store)
+    if not settings.observe:
+        note_ipam_in_use(at.where.ipam, store)
     ways = at.connections(store)
     return Daemon(source, store, ways, facts_of(store), context, standing, pace, log, cache_dir(), propose)
 
