@@ -9,7 +9,13 @@ import os
 from collections.abc import Callable
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    ZshComplete,
+    add_completion_class,
+    split_arg_string,
+)
 
 from reconciler.kinds import KINDS, find_kind
 
@@ -121,5 +127,18 @@ class _Bash(BashComplete):
         return f"{item.type},{item.value[self._kept :]}"
 
 
+class _Zsh(ZshComplete):
+    """zsh puts a space behind each word that it completes, and `-S ''` leaves that out behind what is only begun. fish
+    does so by itself."""
+
+    source_template = ZshComplete.source_template.replace(
+        "compadd -U -V unsorted -a completions",
+        """local -a begun=(${(M)completions:#*[=/]}) whole=(${completions:#*[=/]})
+        (( ! $#begun )) || compadd -S '' -U -V unsorted -a begun
+        (( ! $#whole )) || compadd -U -V unsorted -a whole""",
+    )
+
+
 _BREAKS = ("=", ":")
 add_completion_class(_Bash)
+add_completion_class(_Zsh)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -254,6 +255,18 @@ class TestCommandLine:
         wanted = {"_GROUNDSTATE_COMPLETE": "bash_complete", "COMP_WORDS": f"groundstate {words}"}
         done = desk.run(env={**wanted, "COMP_CWORD": str(len(words.split()) + words.endswith(" "))})
         assert (done.out.split(), done.err) == ([f"plain,{one}" for one in offered], "")
+
+    @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+    @pytest.mark.parametrize(("typed", "added"), [("ra", "-S  -U -V unsorted -a begun"), ("rack=r1", "-U -V unsorted")])
+    def test_zsh_puts_no_space_behind_what_is_only_begun(self, desk: Desk, typed: str, added: str) -> None:
+        desk.commit(m=[machine("m-a", labels={"rack": "r1"})], lab=[partition()])
+        offered = "plain\nrack=\n_" if typed == "ra" else "plain\nrack=r1\n_"
+        stubs = (
+            f"compdef() {{ : }}; env() {{ print '{offered}' }}; compadd() {{ print -r -- $@ }}; commands[groundstate]=x"
+        )
+        script = f"{stubs}\n{desk.run('completion', 'zsh').out}\nwords=(); CURRENT=2; _groundstate_completion"
+        done = subprocess.run(["zsh", "-f", "-c", script], capture_output=True, text=True, check=True)
+        assert done.stdout.startswith(added)
 
     def test_names_of_a_broken_revision_are_completed_as_far_as_it_is_sound(self, desk: Desk) -> None:
         desk.commit(m=[machine("m-a")], lab=[partition()], broken=[{"kind": "Nonsense"}])
