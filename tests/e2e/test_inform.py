@@ -257,7 +257,7 @@ class TestCommandLine:
         assert (done.out.split(), done.err) == ([f"plain,{one}" for one in offered], "")
 
     @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
-    @pytest.mark.parametrize(("typed", "added"), [("ra", "-S  -U -V unsorted -a begun"), ("rack=r1", "-U -V unsorted")])
+    @pytest.mark.parametrize(("typed", "added"), [("ra", "-S -U -V unsorted -a begun"), ("rack=r1", "-U -V unsorted")])
     def test_zsh_puts_no_space_behind_what_is_only_begun(self, desk: Desk, typed: str, added: str) -> None:
         desk.commit(m=[machine("m-a", labels={"rack": "r1"})], lab=[partition()])
         offered = "plain\nrack=\n_" if typed == "ra" else "plain\nrack=r1\n_"
