@@ -5,16 +5,33 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any, TextIO
-
-import structlog
-from structlog.tracebacks import ExceptionDictTransformer
 
 from drivers.base import clean, hidden
 from reconciler.model.event import Event, EventType
 from reconciler.model.values.redact import redacted, redacted_all
 from reconciler.views.render.words import Paint, ansi, unpainted
+
+
+@contextmanager
+def _as_if_missing(package: str) -> Iterator[None]:
+    """Have what is imported meanwhile do without an optional package, unless that is loaded already."""
+    is_loaded = package in sys.modules
+    if not is_loaded:
+        sys.modules[package] = None  # type: ignore[assignment]  # as the import system has it (docs: sys.modules)
+    try:
+        yield
+    finally:
+        if not is_loaded:
+            del sys.modules[package]
+
+
+# It would load rich and Pygments, 4 MiB in every daemon, to print the local variables of tracebacks.
+with _as_if_missing("rich"):
+    import structlog
+    from structlog.tracebacks import ExceptionDictTransformer
 
 # Local variables are passwords and tokens, wherever one of these is handled: no traceback shows any.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))

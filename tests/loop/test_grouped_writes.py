@@ -3,6 +3,8 @@ and what is believed is what is on disk."""
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -229,6 +231,26 @@ class Deferred:
             with suppress(StoreError):
                 entry.wait()
         self.pending.clear()
+
+
+def test_what_was_believed_before_is_in_memory_no_more_once_a_change_is_decided() -> None:
+    """Without waiting for garbage to be collected, or for the next change: of a fleet at rest it may be hours away."""
+
+    class Ledger(Deferred):
+        def enqueue(self, writes: Sequence[LedgerWrite], refused: Callable[[], None]) -> Any:
+            return self._group.enqueue(writes, refused)
+
+    state = EngineState(Ledger(Disk().write), Facts({}, {}))
+    before = remembered("a")
+    gc.disable()
+    try:
+        for value in (before, remembered("b")):
+            with state.changing():
+                state.save({ONE: value})
+        holders = sys.getrefcount(before) - sys.getrefcount(object())
+    finally:
+        gc.enable()
+    assert holders == 1  # The variable itself.
 
 
 STEP = st.one_of(

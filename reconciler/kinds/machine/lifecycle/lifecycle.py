@@ -218,6 +218,8 @@ def left_to_people(spec: MachineSpec) -> bool:
 def unattended(life: LifecycleFacts) -> LifecycleFacts:
     """The lifecycle facts of a machine of which groundstate does not know who powered it on. No boot request is open.
     The next one begins like the first, with all protections of a running machine."""
+    if life.boot_request is None and not life.attempts and life.stopped_at is None:
+        return life  # As it is for most of a fleet at each look.
     return msgspec.structs.replace(life, boot_request=None, attempts=0, stopped_at=None)
 
 

@@ -140,6 +140,6 @@ def media_inserting(life: LifecycleFacts, url: str) -> LifecycleFacts:
 def observe_media(life: LifecycleFacts, fields: Iterable[Field]) -> LifecycleFacts:
     """The lifecycle facts after an observation: an image that is not inserted any more is forgotten."""
     field = next((one for one in fields if one.path == MEDIA), None)
-    if field is None or not field.equal or life.boot_request is not None:
+    if field is None or not field.equal or life.boot_request is not None or life.media is None:
         return life
     return msgspec.structs.replace(life, media=None)

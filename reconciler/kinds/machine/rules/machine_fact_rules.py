@@ -172,8 +172,9 @@ class MachineFactRules(FactRules):
         if isinstance(resource.spec, MachineSpec) and isinstance(value, SystemState):
             life = lifecycle.observe_power(resource.spec, life, value, now)
         ignored = known.shutdown_ignored if _still_shutting_down(resource, fields) else None
-        after = msgspec.structs.replace(known, shutdown_ignored=ignored, lifecycle=life)
-        return machine_restart.restart_observed(after, resource.spec, value, now)
+        if ignored is not known.shutdown_ignored or life is not known.lifecycle:
+            known = msgspec.structs.replace(known, shutdown_ignored=ignored, lifecycle=life)
+        return machine_restart.restart_observed(known, resource.spec, value, now)
 
     def at_start(self, facts: ResourceFacts, now: datetime) -> ResourceFacts:
         """See `machine_reports.facts_at_start`, and `machine_restart.at_start`."""
