@@ -233,6 +233,38 @@ class Deferred:
         self.pending.clear()
 
 
+def test_a_change_that_begins_while_another_is_refused_is_decided_too() -> None:
+    """Whoever refused the first one raised ValueError, and every thread behind it waited for ever."""
+    disk, begun = Disk(odd=["x"]), threading.Event()
+    group, threads = GroupCommit(disk.write), list[threading.Thread]()
+
+    class Ledger(Deferred):
+        def enqueue(self, writes: Sequence[LedgerWrite], refused: Callable[[], None]) -> Any:
+            def refused_late() -> None:
+                threads.append(threading.Thread(target=change, args=(TWO, "b"), daemon=True))
+                threads[0].start()
+                assert begun.wait(60)
+                refused()
+
+            is_first = ONE in writes[0].keys
+            entry = group.enqueue(writes, refused_late if is_first else refused)
+            if not is_first:
+                begun.set()
+            return entry
+
+    state = EngineState(Ledger(disk.write), Facts({}, {}))
+
+    def change(key: ResourceKey, value: str) -> None:
+        with state.changing():
+            state.save({key: remembered(value)})
+
+    with pytest.raises(StoreError, match="x is odd"):
+        change(ONE, "x")
+    threads[0].join(60)
+    assert not threads[0].is_alive()
+    assert dict(state.facts) == disk.facts == {TWO: remembered("b")}
+
+
 def test_what_was_believed_before_is_in_memory_no_more_once_a_change_is_decided() -> None:
     """Without waiting for garbage to be collected, or for the next change: of a fleet at rest it may be hours away."""
 

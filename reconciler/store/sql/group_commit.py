@@ -50,8 +50,10 @@ class PendingWrite:
     def refuse(self, error: Exception) -> None:
         """It is not written, and never will be. For `GroupCommit`, and for whoever made it from what was refused."""
         if not self.is_decided:
-            self.error, self.is_decided = copy.copy(error), True
+            self.error = copy.copy(error)
+            # Whoever looks for what is not decided yet, while this takes back what was believed, must find it.
             self._refused()
+            self.is_decided = True
             self._let_go()
 
     def confirm(self) -> None:
