@@ -6,6 +6,8 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator
+from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from reconciler.desired.manifest.schemas import schema_for
 from reconciler.desired.rules.diagnostic_codes import DIAGNOSTICS
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.kind import Kind
+from reconciler.model.outcome import OutcomeReason
+from reconciler.model.retry import REQUEUE, Polling
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- Made by `python -m docs.generate`; changes belong into the program. -->"
@@ -37,6 +41,7 @@ def pages() -> dict[str, str]:
         "kinds.md": _kinds(),
         "commands.md": _commands(),
         "diagnostics.md": _diagnostics(),
+        "outcomes.md": _outcomes(),
         "lifecycle.md": ("# A machine's lifecycle", "", NOTE, "", *lifecycle.page()),
     }
     return {name: "\n".join(lines).rstrip() + "\n" for name, lines in made.items()}
@@ -208,6 +213,36 @@ def _of_kinds() -> Iterator[tuple[str, str, str]]:
         for node in ast.walk(ast.parse(inspect.getsource(module))) if module else ():
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "RuleFinding":
                 yield kind.name, _text(node.args[0]), _text(node.args[2])
+
+
+# -- outcomes ----------------------------------------------------------------------------------------------------------
+
+
+def _outcomes() -> Iterator[str]:
+    yield from ("# Outcomes", "", NOTE, "")
+    yield "Each reconcile of a resource ends with an outcome. A resource that is not as declared yet has one of these"
+    yield "reasons, or the reason of a driver's error ([events](events.md)). The last column is the time until the next"
+    yield "reconcile, as long as nothing happens before."
+    yield from ("", "| reason | meaning | next reconcile |", "|---|---|---|")
+    meanings = _meanings(OutcomeReason)
+    yield from (f"| `{one}` | {meanings[one.name]} | {_wait(REQUEUE[one])} |" for one in OutcomeReason)
+
+
+def _meanings(enum: type[StrEnum]) -> dict[str, str]:
+    """What is written below each member."""
+    lines = [line for node in ast.parse(inspect.getsource(enum)).body for line in getattr(node, "body", [])]
+    return {
+        node.targets[0].id: str(after.value.value)
+        for node, after in pairwise(lines)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+    }
+
+
+def _wait(wait: float | Polling) -> str:
+    if isinstance(wait, Polling):
+        return f"after a quarter of the time waited, {wait.least:g} s to {wait.most:g} s"
+    return f"after {wait:g} s" if wait else "at once"
 
 
 def _text(node: ast.expr) -> str:

@@ -45,8 +45,8 @@ class Failure(msgspec.Struct, frozen=True):
     """A write to a BMC that failed otherwise is not sent again before, whoever asks."""
 
 
-class Wish(msgspec.Struct, frozen=True):
-    """What a BMC was asked for one field."""
+class RecentWrites(msgspec.Struct, frozen=True):
+    """The writes of one value to one field of a BMC."""
 
     goal: str
     """A digest of the value."""
@@ -102,7 +102,7 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """It was first declared by a state with which others of its kind are gone, and these are not forgotten yet."""
     labels: dict[str, str] = {}
     """The labels that follow from its inventory, and stand in no document."""
-    wishes: dict[str, Wish] = {}
+    recent_writes: dict[str, RecentWrites] = {}
     """What was written to the endpoint lately, by field path."""
     guarded: dict[str, Guarded] = {}
     """The guards that guard it, by name."""

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from reconciler.model.facts import ResourceFacts, Wish
+from reconciler.model.facts import RecentWrites, ResourceFacts
 from reconciler.model.plans.plan import Hold, HoldKind
 
 _AN_HOUR = timedelta(hours=1)
@@ -21,19 +21,19 @@ WRITES_AN_HOUR = 6
 
 def count_write(facts: ResourceFacts, path: str, goal: str, now: datetime) -> ResourceFacts:
     """The facts from the moment at which the value with the digest `goal` is written to the field's BMC."""
-    before = facts.wishes.get(path)
+    before = facts.recent_writes.get(path)
     times = before.times if before is not None and before.goal == goal else ()
-    wish = Wish(goal, (*times, now)[-WRITES_AN_HOUR:])
-    return msgspec.structs.replace(facts, wishes={**facts.wishes, path: wish})
+    recent = RecentWrites(goal, (*times, now)[-WRITES_AN_HOUR:])
+    return msgspec.structs.replace(facts, recent_writes={**facts.recent_writes, path: recent})
 
 
 def uncount_write(facts: ResourceFacts, path: str) -> ResourceFacts:
     """The facts when the last write is known not to have reached the BMC."""
-    wish = facts.wishes.get(path)
-    if wish is None:
+    recent = facts.recent_writes.get(path)
+    if recent is None:
         return facts
-    shorter = Wish(wish.goal, wish.times[:-1])
-    return msgspec.structs.replace(facts, wishes={**facts.wishes, path: shorter})
+    shorter = RecentWrites(recent.goal, recent.times[:-1])
+    return msgspec.structs.replace(facts, recent_writes={**facts.recent_writes, path: shorter})
 
 
 def pace(wanted: Iterable[tuple[str, str, str]], facts: ResourceFacts, now: datetime) -> tuple[Hold, ...]:
@@ -44,13 +44,13 @@ def pace(wanted: Iterable[tuple[str, str, str]], facts: ResourceFacts, now: date
 
 
 def _wait(path: str, goal: str, fingerprint: str, facts: ResourceFacts, now: datetime) -> Hold | None:
-    wish, failure = facts.wishes.get(path), facts.failures.get(path)
-    if wish is None or wish.goal != goal:
+    recent, failure = facts.recent_writes.get(path), facts.failures.get(path)
+    if recent is None or recent.goal != goal:
         return None
     due, why = now, ""
     if failure is not None and failure.retry_at is not None and failure.fingerprint == fingerprint:
         due, why = failure.retry_at, f"attempt {failure.attempts} failed: {failure.message}"
-    lately = [at for at in wish.times if now - at < _AN_HOUR]
+    lately = [at for at in recent.times if now - at < _AN_HOUR]
     if len(lately) >= WRITES_AN_HOUR and lately[0] + _AN_HOUR > due:
         due = lately[0] + _AN_HOUR
         why = f"groundstate sent this value {len(lately)} times within an hour, and each time the value changed back"

@@ -172,7 +172,7 @@ def _stuck(differing: tuple[Field, ...], resource: Resource[Any], facts: Resourc
 def _paced(
     differing: tuple[Field, ...], resource: Resource[Any], facts: ResourceFacts, now: datetime
 ) -> tuple[Hold, ...]:
-    if not facts.wishes:
+    if not facts.recent_writes:
         return ()
     return pace(((f.path, digest(f.desired), f.fingerprint(resource.spec)) for f in differing), facts, now)
 

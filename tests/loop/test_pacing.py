@@ -102,8 +102,8 @@ def test_a_bmc_that_could_not_be_reached_was_not_asked(world: World) -> None:
     world.bmc("m1").faults.add(Fault(FaultKind.UNREACHABLE, on=WRITES, times=3))
     world.commit(declare(machine("m1", power="On")))
     world.run(HOUR)
-    (wish,) = [facts.wishes["spec.power"] for facts in world.facts().values()]
-    assert len(wish.times) == 1
+    (recent,) = [facts.recent_writes["spec.power"] for facts in world.facts().values()]
+    assert len(recent.times) == 1
 
 
 def test_the_repeats_of_a_refusal_are_one_event_each(world: World) -> None:

@@ -21,7 +21,7 @@ from reconciler.kinds.common.machine_facts import (
 )
 from reconciler.kinds.common.renamed_facts import AddressFacts, ClaimFacts
 from reconciler.model.actions.ipam_actions import AcquireNumber, ReleaseNumber
-from reconciler.model.facts import Applied, Failure, ResourceFacts, Wish
+from reconciler.model.facts import Applied, Failure, RecentWrites, ResourceFacts
 from reconciler.model.resource import ResourceKey
 from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
 from reconciler.store import Store
@@ -66,7 +66,7 @@ MEANT = {
         access={"spec.bmc.driver": "redfish"},
         applied=Applied({"spec.power": "On"}, "r", AT),
         failures={"spec.boot": Failure("Busy", "503", AT, False, 2, "f")},
-        wishes={"spec.power": Wish("g", (AT,))},
+        recent_writes={"spec.power": RecentWrites("g", (AT,))},
         lifecycle=LifecycleFacts(
             inspected_at=AT,
             claim="web",

@@ -160,7 +160,7 @@ class TestReading:
         if not empty_store_url.startswith("postgresql"):
             pytest.skip("files are read as a copy")
         older(empty_store_url)
-        with pytest.raises(StoreError, match=r"has schema 0005, of an older.*`groundstate run` of this version"):
+        with pytest.raises(StoreError, match=r"has schema 0005 of an older.*`groundstate run` of this version"):
             Store.read_only(empty_store_url)
         store = Store.open(empty_store_url)
         assert store.get_meta("name") == "kept"
@@ -194,7 +194,7 @@ def test_an_older_store_is_not_brought_up_to_date_under_a_process_that_is_at_wor
     with store.instance("run"):
         with store.engine.begin() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = '0007'"))
-        with pytest.raises(InstanceHeld, match=r"in use by groundstate run, process.*stop the older process first"):
+        with pytest.raises(InstanceHeld, match=r"in use by groundstate run, process.*stop the other process first"):
             Store.open(empty_store_url)
         with store.engine.connect() as connection:
             assert schema_version(connection) == "0007"

@@ -94,6 +94,6 @@ CREATE TABLE restart_request (
         id TEXT NOT NULL PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL,
         at TEXT NOT NULL, until TEXT NOT NULL, ended_at TEXT);
 
-INSERT INTO "alembic_version" VALUES ('0014');
+INSERT INTO "alembic_version" VALUES ('0015');
 
 INSERT INTO "instance" VALUES (1, 0, NULL)
