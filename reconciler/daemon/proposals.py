@@ -11,6 +11,7 @@ from datetime import datetime
 
 import msgspec
 
+from drivers.base import FoundBmc
 from reconciler import runtime
 from reconciler.applying.engine import Engine
 from reconciler.daemon.undeclared_machines import UndeclaredMachines
@@ -155,13 +156,14 @@ class Proposer:
             )
         todo = self._unread_systems(candidates(ranges, partitions, there, []), begun, stop)
         manner = self._schedule.manner
-        answers = probe_addresses(self._ways, todo, manner, self._complain_of_probe)
-        found = [(candidate, one) for candidate, one in answers if one is not None]
+        answers = list(probe_addresses(self._ways, todo, manner, self._complain_of_probe))
+        found = [(candidate, one) for candidate, one in answers if isinstance(one, FoundBmc)]
+        silent = [one for _, one in answers if isinstance(one, UnreadableBmc)]
         if stop.is_set():
             return
         self._found, unread = read_found(self._ways, found, partitions, manner)
         self._take_refusals(unread, {one.url: one.way for one, _ in found}, begun)
-        for one in unread:
+        for one in (*silent, *unread):
             self._complain(EventReason.BMC_NOT_READ, str(one), f"{one.url} {'refused' if one.refused else 'unread'}")
         self._looked_at = begun
 

@@ -7,12 +7,17 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from drivers.base import AuthenticationFailed, BmcFinder, DriverError, Endpoint, FoundBmc, Tls
+from drivers.base import AuthenticationFailed, BmcFinder, DriverError, Endpoint, FoundBmc, Tls, Unreachable
 from reconciler import runtime
 from reconciler.kinds.common.access.access_rules import Access
 from reconciler.observed.connections import Connections
 from reconciler.onboarding.discovery import FoundSystem, machine_key
 from reconciler.onboarding.probe_targets import ProbeTarget
+
+LATE_SECONDS = 3.0
+"""Longer than an address where nobody is takes, so that those keep their places."""
+MOST_LATE = 256
+"""Threads beside those that count: 1,000 BMCs that hang for 15 s each are through within a minute and a half."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,34 +39,52 @@ def paced(
     clock: Callable[[], float] = runtime.monotonic,
     sleep: Callable[[float], None] = runtime.sleep,
 ) -> Iterator[tuple[T, R]]:
-    """Work at each, `concurrency` side by side and at most `rate` begun a second; results as they come."""
-    pool = runtime.pool(concurrency, "discover")
+    """Work at each, `concurrency` side by side and at most `rate` begun a second; results as they come. What hangs
+    gives up its place after LATE_SECONDS, as in a crew: a rack of hanging BMCs does not hold up the others."""
+    pool = runtime.pool(concurrency + MOST_LATE, "discover")
     running: dict[runtime.Future[R], T] = {}
     begun, count = clock(), 0
+    begun_at: dict[runtime.Future[R], float] = {}
     try:
         for one in todo:
-            while len(running) >= concurrency:
-                yield from _finished(running)
+            while (wait := _until_a_place(list(begun_at.values()), concurrency, clock())) > 0:
+                yield from _finished(running, begun_at, wait)
             early = begun + count / rate - clock()
             if early > 0:
                 sleep(early)
-            running[pool.submit(work, one)] = one
+            future = pool.submit(work, one)
+            running[future], begun_at[future] = one, clock()
             count += 1
         while running:
-            yield from _finished(running)
+            yield from _finished(running, begun_at, None)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _finished(running: dict[runtime.Future[R], T]) -> Iterator[tuple[T, R]]:
-    for done in runtime.first_done(running):
+def _until_a_place(begun: list[float], concurrency: int, now: float) -> float:
+    """Seconds until one more may begin beside those that run since then; 0: now. Of those that run for long, MOST_LATE
+    are not counted."""
+    recent = sorted(at for at in begun if now - at < LATE_SECONDS)
+    late = len(begun) - len(recent)
+    if len(recent) + max(0, late - MOST_LATE) < concurrency:
+        return 0.0
+    return max(0.01, recent[0] + LATE_SECONDS - now) if recent and late < MOST_LATE else LATE_SECONDS
+
+
+def _finished(
+    running: dict[runtime.Future[R], T], begun_at: dict[runtime.Future[R], float], seconds: float | None
+) -> Iterator[tuple[T, R]]:
+    for done in runtime.first_done(running, seconds):
+        del begun_at[done]
         yield running.pop(done), done.result()
 
 
-def probe_address(finder: BmcFinder, at: Endpoint, seconds: float) -> FoundBmc | None:
-    """Whether there is a BMC."""
+def probe_address(finder: BmcFinder, at: Endpoint, seconds: float) -> FoundBmc | Unreachable | None:
+    """Whether there is a BMC. Unreachable: what listens there answers nothing."""
     try:
         return finder.probe(at.address, at.tls, seconds)
+    except Unreachable as silent:
+        return silent
     except DriverError:
         return None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import ErrorReason, FoundBmc, Rejected
+from drivers.base import ErrorReason, FoundBmc, Rejected, Unreachable
 from reconciler.observed.address_scan import identify, paced, probe_address, trust
 from reconciler.observed.backend import read_failure_of
 from reconciler.observed.connections import Connections
@@ -31,33 +31,42 @@ class Manner(msgspec.Struct, frozen=True):
 
 class UnreadableBmc(msgspec.Struct, frozen=True):
     """A BMC that was found and not read, and why. `refused`: it did not take the login. Not `is_whole`: others of its
-    systems were read."""
+    systems were read. Not `is_sure`: it may be anything that listens there."""
 
     url: str
     product: str
     why: str
     refused: bool = False
     is_whole: bool = True
+    is_sure: bool = True
 
     def __str__(self) -> str:
+        if not self.is_sure:
+            return f"{self.url}: perhaps a BMC, not read; {self.why}"
         named = f" ({self.product})" if self.product else ""
         return f"{self.url}: a BMC{named}, {'not read' if self.is_whole else 'not read whole'}; {self.why}"
 
 
 def probe_addresses(
     ways: Connections, todo: Iterator[ProbeTarget], manner: Manner, say: Callable[[str], None]
-) -> Iterator[tuple[ProbeTarget, FoundBmc | None]]:
-    """Ask each address, without a login, whether a BMC is there; in the order of the answers."""
+) -> Iterator[tuple[ProbeTarget, FoundBmc | UnreadableBmc | None]]:
+    """Ask each address, without a login, whether a BMC is there; in the order of the answers. What listens and answers
+    nothing is one that cannot be read."""
     reported: set[str] = set()
 
-    def looked(candidate: ProbeTarget) -> FoundBmc | None:
+    def looked(candidate: ProbeTarget) -> FoundBmc | UnreadableBmc | None:
         driver, named = candidate.way.driver, f"Partition/{candidate.partition}"
         finder = ways.finder(driver)
         try:
             if finder is not None:
                 if not manner.asked:
                     ways.refuse_outside(candidate.way)
-                return probe_address(finder, ways.endpoint(candidate.way), manner.timeout)
+                seen = probe_address(finder, ways.endpoint(candidate.way), manner.timeout)
+                return (
+                    UnreadableBmc(candidate.url, "", str(seen), is_sure=False)
+                    if isinstance(seen, Unreachable)
+                    else seen
+                )
             why = f"the driver {driver} of {named} cannot search for BMCs"
         except Rejected as error:
             why = f"{named}: {error}"

@@ -173,7 +173,7 @@ def test_an_answer_that_ends_with_null_bytes_is_read(bmc: Bmc, server: RedfishSe
     assert bmc.read().power is PowerState.ON
 
 
-@pytest.mark.parametrize("system_id", [None, "1"])
+@pytest.mark.parametrize("system_id", [None, "Self"])
 @pytest.mark.parametrize(
     "systems",
     [{"Members": []}, {"Members": [], "Members@odata.count": 0}, {"Members": [], "Members@odata.count": 1}],

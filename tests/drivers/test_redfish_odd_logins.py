@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import pytest
@@ -66,14 +67,34 @@ def test_a_login_that_is_refused_as_a_session_and_by_basic_authentication_is_lat
     assert logins(server) == 2
 
 
-@pytest.mark.parametrize("path", [SYSTEMS, SYSTEM])
-def test_one_odd_401_to_basic_authentication_costs_one_more_request(driver: RedfishDriver, pki: Pki, path: str) -> None:
+def test_one_odd_401_to_basic_authentication_that_has_held_costs_one_more_request(
+    driver: RedfishDriver, pki: Pki
+) -> None:
     """dsx-ai-factory/infra-controller#5349 on a BMC without sessions."""
     with RedfishServer(pki.context, sessionless()) as server:
-        server.misbehave("GET", path, reply(401, extended("Invalid username or password")))
         bmc = driver.open(endpoint(server, pki.tls))
+        bmc.read()
+        server.misbehave("GET", SYSTEM, reply(401, extended("Invalid username or password")))
         assert bmc.read().power == "On"
-        assert server.count("GET", path) == 2
+        assert server.count("GET", SYSTEM) == 3
+
+
+def test_a_first_401_to_basic_authentication_is_tried_once_more_half_a_minute_later(
+    driver: RedfishDriver, pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same at the first contact. A password that is wrong is tried twice then, and again after 15 minutes."""
+    at = [0.0]
+    monkeypatch.setattr(scheduling, "monotonic", lambda: at[0])
+    with RedfishServer(pki.context, sessionless()) as server:
+        bmc = driver.open(endpoint(server, pki.tls))
+        server.misbehave("GET", SYSTEMS, reply(401), times=2)
+        tried = []
+        for at[0] in (0.0, 29.0, 31.0, 900.0, 932.0):
+            with contextlib.suppress(AuthenticationFailed):
+                bmc.read()
+            tried.append(server.count("GET", SYSTEMS))
+        assert tried == [1, 1, 2, 2, 3]
+        assert bmc.read().power == "On"
 
 
 def test_an_odd_401_to_a_reset_by_basic_authentication_is_sent_once_more(driver: RedfishDriver, pki: Pki) -> None:
@@ -254,7 +275,7 @@ def test_a_redirect_that_leads_nowhere_ends_and_gives_no_advice_about_the_host(
 ) -> None:
     server.misbehave("GET", SYSTEM, reply(301, None, f"Location: {to}"), times=None)
     server.misbehave("GET", f"{SYSTEM}/", reply(301, None, f"Location: {SYSTEM}"), times=None)
-    with pytest.raises(Rejected, match="moved") as raised:
+    with pytest.raises(Rejected, match="redirects") as raised:
         bmc.read()
     assert "set bmc.address" not in str(raised.value)
     assert len(server.requests) < 20
@@ -262,7 +283,7 @@ def test_a_redirect_that_leads_nowhere_ends_and_gives_no_advice_about_the_host(
 
 def test_a_redirect_to_another_port_says_what_to_change(bmc: Bmc, server: RedfishServer) -> None:
     server.misbehave("GET", f"{ROOT}/", reply(301, None, f"Location: https://127.0.0.1:8080{ROOT}/"), times=None)
-    with pytest.raises(Rejected, match=r"moved to https://127\.0\.0\.1:8080.*set bmc\.address"):
+    with pytest.raises(Rejected, match=r"redirects to https://127\.0\.0\.1:8080.*set bmc\.address"):
         bmc.read()
 
 

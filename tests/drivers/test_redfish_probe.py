@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from drivers.base import AuthenticationFailed, BmcFinder, Credential, Rejected, Tls
+from drivers.base import AuthenticationFailed, BmcFinder, Credential, Rejected, Tls, Unreachable
+from drivers.bmc.redfish import redfish_probe
 from drivers.bmc.redfish.redfish import RedfishDriver
-from tests.drivers.bmc_servers import ROOT, Pki, RedfishServer, endpoint, extended, reply
+from tests.drivers.bmc_servers import DROP, ROOT, Answer, Pki, RedfishServer, endpoint, extended, reply
 
 SECONDS = 2.0
 ANY = Tls(insecure=True)
@@ -57,7 +59,6 @@ def test_the_certificate_is_told_and_whether_the_trust_holds_for_it(
         (reply(401, extended("log in")), False),
         (reply(404, extended("no")), None),
         (reply(200, {"hello": "world"}), None),
-        (reply(500), None),
         (reply(200, {"@odata.type": "#ServiceRoot.v1_0_0.ServiceRoot"}), True),
     ],
 )
@@ -76,9 +77,45 @@ def test_where_nobody_listens_there_is_nothing(driver: RedfishDriver) -> None:
         assert driver.probe(f"127.0.0.1:{free.getsockname()[1]}", ANY, SECONDS) is None
 
 
-def test_what_does_not_speak_tls_is_nothing(driver: RedfishDriver) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as plain:
-        assert driver.probe(f"127.0.0.1:{plain.getsockname()[1]}", ANY, 0.2) is None
+@pytest.mark.parametrize("status", [500, 503, 429])
+def test_a_host_that_cannot_answer_now_is_said_to_be_there(
+    driver: RedfishDriver, server: RedfishServer, status: int
+) -> None:
+    """A BMC that starts (xcat2/xcat-core#3310)."""
+    server.misbehave("GET", f"{ROOT}/", reply(status), times=None)
+    with pytest.raises(Unreachable, match=f"HTTP {status}"):
+        driver.probe(address(server), ANY, SECONDS)
+
+
+def test_a_host_that_ends_the_connection_is_said_to_be_there(driver: RedfishDriver, server: RedfishServer) -> None:
+    server.misbehave("GET", f"{ROOT}/", DROP, times=None)
+    with pytest.raises(Unreachable, match="closed the connection"):
+        driver.probe(address(server), ANY, SECONDS)
+
+
+def test_a_host_that_answers_no_request_is_said_to_be_there(
+    driver: RedfishDriver, server: RedfishServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bb-Ricardo/check_redfish#40: some take 30 s for the root alone."""
+
+    def silent() -> Iterator[bytes]:
+        server.ended.wait()
+        yield b""
+
+    monkeypatch.setattr(redfish_probe, "REQUEST_SECONDS", 0.3)
+    server.misbehave("GET", f"{ROOT}/", lambda _: Answer(silent(), close=True), times=None)
+    with pytest.raises(Unreachable, match=r"GET /redfish/v1/ got no answer within 0\.3 s"):
+        driver.probe(address(server), ANY, 0.3)
+
+
+def test_what_answers_no_handshake_is_said_to_be_there(driver: RedfishDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """stmcginnis/gofish#53: iDRACs of four years take long for it."""
+    monkeypatch.setattr(redfish_probe, "REQUEST_SECONDS", 0.2)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as plain,
+        pytest.raises(Unreachable, match=r"a TLS handshake got no answer within 0\.2 s"),
+    ):
+        driver.probe(f"127.0.0.1:{plain.getsockname()[1]}", ANY, 0.2)
 
 
 @pytest.mark.parametrize("text", ["http://127.0.0.1", "user@127.0.0.1", "https://"])

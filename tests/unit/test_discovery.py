@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,7 @@ from reconciler.desired.load import load_state
 from reconciler.desired.manifest.manifests import dump_yaml
 from reconciler.kinds.catalogue.partition import PartitionSpec
 from reconciler.kinds.common.access.access_rules import Access
+from reconciler.observed import address_scan
 from reconciler.observed.address_scan import paced, trust
 from reconciler.onboarding import discovery
 from reconciler.onboarding.dhcp_leases import Lease, read_leases
@@ -207,6 +209,25 @@ def test_so_many_are_begun_a_second_and_all_come_back() -> None:
     results = dict(paced(work, iter(range(10)), 5, 1, lambda: clock[0], sleep))
     assert results == {n: 2 * n for n in range(10)}
     assert begun == pytest.approx([n / 5 for n in range(10)])
+
+
+def test_work_that_hangs_gives_up_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third of the BMCs hangs: the others are through before the first of those is."""
+    monkeypatch.setattr(address_scan, "LATE_SECONDS", 0.05)
+    others_are_through = threading.Event()
+    left = set(range(30)) - set(range(0, 30, 3))
+
+    def work(number: int) -> bool:
+        if number % 3 == 0:
+            return others_are_through.wait(20)
+        left.discard(number)
+        if not left:
+            others_are_through.set()
+        return True
+
+    results = dict(paced(work, iter(range(30)), 10_000, 2))
+    assert len(results) == 30
+    assert all(results.values())
 
 
 # -- leases ---------------------------------------------------------------------------------------------------------

@@ -187,7 +187,8 @@ class BmcFinder(Protocol):
 
     def probe(self, address: str, tls: Tls, seconds: float) -> FoundBmc | None:
         """Ask, without a login, whether this is a BMC; None: nobody listens, or something else does. `seconds`: how
-        long a connection may take. Never raises for what it finds. Raises Rejected for a malformed address."""
+        long a connection may take; an answer may take longer. Raises Rejected for a malformed address, and Unreachable
+        for what listens and cannot be read, which may be a BMC that hangs or starts."""
 
     def systems(self, endpoint: Endpoint) -> ListedSystems:
         """The ids of the systems behind the BMC. Logs in. Raises DriverError."""

@@ -10,25 +10,31 @@ from typing import Any
 from drivers.base import FoundBmc, Rejected, Tls, Unreachable
 from drivers.bmc.redfish.redfish_system import firmware_text
 from drivers.bmc.redfish.wire.redfish_connector import SERVICE_ROOT
-from drivers.bmc.redfish.wire.redfish_http import BmcAddress, RedfishConnection, Reply, parse_bmc_address
+from drivers.bmc.redfish.wire.redfish_http import (
+    REQUEST_SECONDS,
+    BmcAddress,
+    RedfishConnection,
+    Reply,
+    parse_bmc_address,
+)
 from drivers.bmc.redfish.wire.redfish_tls import context_for, fingerprint
 
 _HEADERS = {"OData-Version": "4.0", "Accept": "application/json", "Accept-Encoding": "identity"}
 _LONGEST = 80
+_NOT_NOW = frozenset({408, 423, 429})
 
 
 def probe(text_of: str, tls: Tls, seconds: float) -> FoundBmc | None:
     """What listens there, if it may be a BMC. It is asked over the certificate that it showed first, trusted or not:
-    nothing secret is sent. Raises Rejected for a malformed address."""
+    nothing secret is sent. Raises Rejected for a malformed address, and Unreachable for what listens and cannot be
+    read."""
     address = parse_bmc_address(text_of, tls)
     if address.scheme != "https":
         raise Rejected(f"{text_of}: only https addresses can be probed")
     seen = _certificate(address, Tls(insecure=True), seconds)
     if seen is None:
         return None
-    root = _root(address, seen)
-    if root is None:
-        return None
+    root = _root(address, seen, seconds)
     document = _document(root)
     is_sure = root.status_code == 200 and _is_root(document)
     if not is_sure and root.status_code != 401:
@@ -47,26 +53,37 @@ def _holds(address: BmcAddress, tls: Tls, seconds: float) -> bool:
 def _certificate(address: BmcAddress, tls: Tls, seconds: float) -> str | None:
     """The fingerprint of the certificate that is shown; None: no connection, or the trust does not hold."""
     try:
-        with (
-            socket.create_connection((address.host, address.port), seconds) as plain,
-            context_for(tls).wrap_socket(plain, server_hostname=address.host) as connection,
-        ):
-            return fingerprint(connection)
+        with socket.create_connection((address.host, address.port), seconds) as plain:
+            plain.settimeout(max(seconds, REQUEST_SECONDS))
+            try:
+                with context_for(tls).wrap_socket(plain, server_hostname=address.host) as connection:
+                    return fingerprint(connection)
+            except TimeoutError:
+                raise _silent(address, "a TLS handshake", max(seconds, REQUEST_SECONDS)) from None
     except (OSError, ssl.SSLError, UnicodeError):
         return None
 
 
-def _root(address: BmcAddress, seen: str) -> Reply | None:
-    wire = RedfishConnection(address, Tls(fingerprint=seen, old_ciphers=True))
+def _silent(address: BmcAddress, what: str, seconds: float) -> Unreachable:
+    return Unreachable(f"{address.url}: the host accepts connections, but {what} got no answer within {seconds:g} s")
+
+
+def _root(address: BmcAddress, seen: str, seconds: float) -> Reply:
+    wire = RedfishConnection(address, Tls(fingerprint=seen, old_ciphers=True), max(seconds, REQUEST_SECONDS))
     try:
         reply = wire.send("GET", SERVICE_ROOT, _HEADERS)
         if reply.status_code in (301, 302, 307, 308):
             # Older Supermicro move a path to the same without, or with, a slash (check_redfish#187).
             reply = wire.send("GET", SERVICE_ROOT.rstrip("/"), _HEADERS)
-    except Unreachable:
-        return None
+    except Unreachable as error:
+        if isinstance(error.__context__, TimeoutError):
+            raise _silent(address, f"GET {SERVICE_ROOT}", wire.seconds) from None
+        raise
     finally:
         wire.close()
+    if reply.status_code >= 500 or reply.status_code in _NOT_NOW:
+        # A BMC that starts, or has no session left: who looks for BMCs wants to know.
+        raise Unreachable(f"{address.url}: GET {SERVICE_ROOT} was answered with HTTP {reply.status_code}")
     return reply
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from drivers.base import FoundBmc
 from reconciler.kinds.catalogue.partition import partitions_of
 from reconciler.kinds.common.access.credentials import host_of
 from reconciler.kinds.common.mac_vendor import mac_vendor
@@ -31,7 +32,7 @@ from reconciler.onboarding.discovery import (
     parse_scan_range,
     propose,
 )
-from reconciler.onboarding.probe_targets import NoPartition, candidates
+from reconciler.onboarding.probe_targets import NoPartition, ProbeTarget, candidates
 from reconciler.operations.onboarding.deliver_proposals import Delivery, deliver_proposals
 from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.prospect import ObservedSoFar, unwatched
@@ -137,16 +138,18 @@ class _Search:
         todo = candidates(ranges, self._partitions, self._known, skipped, request.tls)
         self._probed(0, total)
         try:
-            found = []
+            found, silent = list[tuple[ProbeTarget, FoundBmc]](), list[UnreadableBmc]()
             for number, (target, bmc) in enumerate(probe_addresses(self._ways, todo, manner, self._remark), 1):
                 self._probed(number, total)
-                if bmc is not None:
+                if isinstance(bmc, UnreadableBmc):
+                    silent.append(bmc)
+                elif bmc is not None:
                     found.append((target, bmc))
         except NoPartition as error:
             raise OperationError(str(error), FailureReason.NOT_FOUND) from error
         self._few(skipped, "more that are declared already")
         systems, unreadable = read_found(self._ways, found, self._partitions, manner)
-        for one in unreadable:
+        for one in (*silent, *unreadable):
             vendor = mac_vendor(self._cards.get(host_of(one.url), ""))
             self._remark(f"{one}{f' (its network card is of {vendor})' if vendor else ''}")
         self._remark(f"{count(len(found), 'BMC')} found, {count(len(systems), 'system')} read")

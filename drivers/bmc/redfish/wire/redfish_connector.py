@@ -94,7 +94,8 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         self._refusals = 0
         self._why_refused = ""
         self._doubt: DriverError | None = None
-        self._holds = False
+        self._holds = self._was_spared = False
+        """Whether something was read with this login; whether its first refusal was taken for an odd one."""
         self._barred: dict[str, float] = {}
         """Paths that are refused to a login that holds elsewhere, and until when that is taken for granted."""
         self._not_matched = 0
@@ -297,7 +298,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         credential = self.credential(peer)
         note_secrets(credential.password)
         if self._tried != hash(credential):
-            self._refusals, self._holds = 0, False
+            self._refusals, self._holds, self._was_spared = 0, False, False
         elif scheduling.monotonic() < self._refused_until:
             raise AuthenticationFailed(self._why_refused, retry_after=CREDENTIAL_CHECK)
         self._tried, self._meant = hash(credential), peer
@@ -389,8 +390,8 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         credential = self.credential(peer)
         self._tried, self._basic, self._meant = hash(credential), basic_header(credential), peer
         self.logins += 1
-        # An odd 401 costs one more try of the same login; one that was refused as a session already has had its two.
-        return self._basic != had or self._doubt is None
+        # An odd 401 costs one more try of a login that has held.
+        return self._basic != had or self._holds
 
     def _without_session(self) -> bool:
         """After a 401 to a session that was just made: whether basic authentication is to be tried."""
@@ -418,13 +419,18 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
 
     def _refused(self, why: DriverError) -> AuthenticationFailed:
         """The error of a login that the BMC refused, which is not tried again before long. `why`: in its own words."""
+        is_first_of_basic = self._basic is not None and self._doubt is None and not self._was_spared
         self._leave_session()
         self._log_out()
         self._holds = False
         if self.credential is None:
             return AuthenticationFailed(f"{self._url}: BMC requires a login; set bmc.credentialRef")
-        self._refusals += 1
-        seconds = REFUSED_LOGIN.delay(self._refusals)
+        if is_first_of_basic and not isinstance(why, PasswordChangeRequired):
+            # It was sent once, where a session and basic authentication are two tries: it may have been an odd 401.
+            self._was_spared, seconds = True, CREDENTIAL_CHECK
+        else:
+            self._refusals += 1
+            seconds = REFUSED_LOGIN.delay(self._refusals)
         self._refused_until = scheduling.monotonic() + seconds
         what = (
             "BMC requires that the password is changed before the first login"
@@ -435,7 +441,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         self._why_refused = (
             f"{self._url}: {what} ({said}). Correct the credential that bmc.credentialRef names; groundstate uses the "
             "new credential within a minute. groundstate tries the same credential again after "
-            f"{seconds / 60:.0f} min, "
+            f"{f'{seconds / 60:.0f} min' if seconds >= 60 else f'{seconds:.0f} s'}, "
             f"because BMCs lock accounts after several failed logins"
         )
         self._doubt = None
