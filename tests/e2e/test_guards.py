@@ -268,3 +268,15 @@ def test_all_that_shows_a_plan_in_a_new_store_is_judged_by_the_guards_of_the_com
     lab.commit("Off", guard("racks", budget={"maxDisrupted": 4, "per": "rack"}))
     found = lab.run("explain-guard", "machine/a1", *NO_LIMIT, *empty, "-o", "json").json["guards"]
     assert [one["budgets"][0]["allowed"] for one in found if one["guard"] == "guard/racks"] == [4, 1]
+
+
+def test_a_guard_that_the_commit_makes_mandatory_cannot_be_overridden_yet(lab: Lab) -> None:
+    """No override is accepted that lifts nothing: the plan would go on to hold without a word of why."""
+    absolute = guard("abs", level="Absolute", budget={"maxDisrupted": 0})
+    lab.commit("On", ONE_A_RACK, absolute)
+    assert lab.run("apply", "--yes", *NO_LIMIT).code == 0
+    lab.commit("Off", ONE_A_RACK, {**absolute, "spec": {**absolute["spec"], "level": "Mandatory"}})
+    done = lab.run("override", "guard/abs", "--for", "1h", "--reason", "INC-7")
+    assert done.code == 1
+    assert "had this level within the last hour" in done.err
+    assert going(lab) == []

@@ -234,6 +234,8 @@ def test_every_spec_that_was_loosened_within_the_hour_is_in_force(history: list[
         ({"windows": {"deny": [{"from": "9999-12-31T23:59"}]}}, "out-of-range"),
         ({"windows": {"allow": [{"to": "0001-01-01T00:00"}]}}, "out-of-range"),
         ({"windows": {"deny": [{"from": "01:00"}], "lastStart": "2d"}}, "out-of-range"),
+        ({"windows": {"allow": [{"from": "22:00", "to": "23:00"}], "lastStart": "1h"}}, "malformed-window"),
+        ({"windows": {"allow": [{"from": "22:00", "to": "02:00"}], "deny": [{"to": "24:00"}]}}, "malformed-window"),
         ({"budget": {}}, "malformed-budget"),
         ({"budget": {"maxDisrupted": 1, "minAvailable": 1}}, "malformed-budget"),
         ({"budget": {"maxDisrupted": "101%"}}, "malformed-budget"),
@@ -248,3 +250,17 @@ def test_what_makes_no_sense_is_refused_with_a_hint(spec: dict[str, Any], code: 
     (finding,) = check_guard(guard("g", **spec))
     assert finding.code == code
     assert finding.hint
+
+
+@pytest.mark.parametrize(
+    "windows",
+    [
+        {"allow": [{"from": "22:00", "to": "23:00"}], "lastStart": "59m"},
+        {"allow": [{"from": "22:00", "to": "02:00"}], "deny": [{"from": "00:00", "to": "24:00", "days": ["Mon"]}]},
+        {"allow": [{"from": "22:00", "to": "02:00"}], "deny": [{"from": "2026-01-01T00:00"}]},
+        {"allow": [{"from": "2026-12-20T00:00", "to": "2026-12-21T00:00"}], "deny": [{"to": "24:00"}]},
+        {"deny": [{"to": "24:00"}]},
+    ],
+)
+def test_windows_that_open_at_some_time_and_a_freeze_on_purpose_are_accepted(windows: dict[str, Any]) -> None:
+    assert check_guard(guard("g", windows=windows)) == []

@@ -12,7 +12,7 @@ from reconciler.kinds.common.field_types.label_selector import Unmatched, parse_
 from reconciler.kinds.common.kind import RuleFinding
 from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS
 from reconciler.kinds.guard.spec import DisruptionBudget, GuardSpec, Windows, WindowTime
-from reconciler.kinds.guard.windows import A_DAY, EARLIEST, LATEST, is_absolute
+from reconciler.kinds.guard.windows import A_DAY, EARLIEST, LATEST, is_absolute, opens_each_week
 from reconciler.model.resource import Resource
 
 
@@ -24,7 +24,7 @@ def check_guard(resource: Resource[GuardSpec]) -> list[RuleFinding]:
         what = "the guard has neither windows, nor a budget, nor a protection, so it holds nothing"
         found.append(RuleFinding("empty-guard", "spec", what, "add one of them, or remove the guard"))
     if spec.windows is not None:
-        found.extend(_windows(spec.windows))
+        found.extend(_windows(spec.windows) or _never_open(spec.windows))
     if spec.budget is not None:
         found.extend(_budget(spec.budget))
     return found
@@ -43,7 +43,11 @@ def _selector(text: str) -> Iterator[RuleFinding]:
         yield RuleFinding("malformed-selector", "spec.match.selector", str(error), hint)
 
 
-def _windows(windows: Windows) -> Iterator[RuleFinding]:
+def _windows(windows: Windows) -> list[RuleFinding]:
+    return list(_each_window(windows))
+
+
+def _each_window(windows: Windows) -> Iterator[RuleFinding]:
     try:
         ZoneInfo(windows.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -57,6 +61,14 @@ def _windows(windows: Windows) -> Iterator[RuleFinding]:
             yield from _window(entry, f"spec.windows.{name}.{index}")
     if windows.last_start is not None:
         yield from _span(windows.last_start, "spec.windows.lastStart", A_DAY)
+
+
+def _never_open(windows: Windows) -> Iterator[RuleFinding]:
+    """Of windows that are sound by themselves."""
+    if windows.allow and not opens_each_week(windows):
+        what = "no window is ever open, because spec.windows.deny or lastStart leaves nothing of spec.windows.allow"
+        hint = "correct the times; to hold everything, leave out allow and write deny"
+        yield RuleFinding("malformed-window", "spec.windows", what, hint)
 
 
 def _window(entry: WindowTime, path: str) -> Iterator[RuleFinding]:

@@ -62,6 +62,21 @@ def open_spans(windows: Windows, first: datetime, last: datetime) -> list[OpenSp
     return [span for span in opened if span.start < span.end]
 
 
+def opens_each_week(windows: Windows) -> bool:
+    """Whether work may begin at some time of a common week, as far as windows without a date decide that."""
+    if any(_has_date(one) for one in windows.allow):
+        return True
+    weekly = msgspec.structs.replace(
+        windows, time_zone="UTC", deny=tuple(one for one in windows.deny if not _has_date(one))
+    )
+    first, last = EARLIEST + 7 * A_DAY, EARLIEST + 21 * A_DAY  # What is at the edges may be cut off.
+    return any(span.start < last and first < span.end for span in open_spans(weekly, first, last))
+
+
+def _has_date(entry: WindowTime) -> bool:
+    return is_absolute(entry.from_) or is_absolute(entry.to)
+
+
 def local_moment(local: datetime, zone: ZoneInfo, *, second: bool = False) -> datetime:
     """The moment of a local time without a zone. The first moment after a missing hour, and the first or the `second`
     one of a doubled hour."""
@@ -87,7 +102,7 @@ def is_absolute(text: str | None) -> bool:
 
 def _spans(entries: Iterable[WindowTime], zone: ZoneInfo, first: datetime, last: datetime) -> Iterator[OpenSpan]:
     for entry in entries:
-        if is_absolute(entry.from_) or is_absolute(entry.to):
+        if _has_date(entry):
             yield _absolute(entry, zone)
         else:
             yield from _recurring(entry, zone, first, last)

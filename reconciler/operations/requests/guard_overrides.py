@@ -11,7 +11,7 @@ from reconciler.kinds.selectors import select
 from reconciler.model.plans.override import Override
 from reconciler.operations.operation_error import OperationError
 from reconciler.operations.operator_name import operator
-from reconciler.operations.stored_facts import derived_labels, facts_of
+from reconciler.operations.stored_facts import derived_labels, facts_of, state_and_facts
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.guards.guards_in_force import declared_guard_key, is_absolute_guard
@@ -111,7 +111,7 @@ def _refuse_absolute(at: Workspace, guard: str) -> None:
     if key is None:
         return
     with at.store() as store:
-        desired, facts = at.read(at.source(), store), facts_of(store)
+        desired, facts = state_and_facts(at, store)  # As every plan will judge the override.
     if key not in desired.resources and key not in facts.resources:
         select([guard], "", desired)  # Raises Unmatched, with the nearest name.
     if is_absolute_guard(guard, desired, facts):
