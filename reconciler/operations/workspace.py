@@ -96,6 +96,11 @@ class Workspace:
         """
         return self.read_all(source, store)[0]
 
+    def read_shown(self) -> DesiredState:
+        """The desired state, or the last good one where it is broken. Raises OperationError and SourceError."""
+        with self.store() as store:
+            return self.read(self.source(), store)
+
     def base(self, source: DesiredSource, desired: DesiredState, facts: Facts) -> DesiredState | None:
         """The state that this one follows in git, whose guards judge too where the store remembers nothing, as in a
         pull request. None where the store remembers what is in force, or the state before cannot be read."""

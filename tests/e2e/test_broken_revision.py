@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.e2e.desk import Desk, network
+from tests.e2e.desk import Desk, machine, network, partition
 
 
 @pytest.fixture
@@ -29,6 +29,19 @@ def test_the_revision_in_force_is_shown(slipped: tuple[Desk, str, str]) -> None:
             f"note: main@{broken[:10]} has errors (1 error; groundstate validate shows it); "
             f"showing main@{good[:10]}, the revision in force\n"
         )
+
+
+def test_what_is_in_a_machine_is_shown_by_the_revision_in_force(desk: Desk) -> None:
+    """An operator asks what is in a machine while somebody else's commit is broken."""
+    good = desk.commit(lab=[partition(), machine("m1")])
+    with desk.daemon() as daemon:
+        daemon.logged("InventoryTaken")
+        daemon.end(signal.SIGTERM)
+    desk.commit("Slip", lab="kind: Nothing\n")
+    for command in ("inventory", "explain-size"):
+        done = desk.run(command, "m1")
+        assert "Machine/m1" in done.out, done
+        assert f"showing main@{good[:10]}, the revision in force" in done.err
 
 
 def test_a_plan_and_the_files_on_disk_are_of_what_was_asked_for(slipped: tuple[Desk, str, str]) -> None:

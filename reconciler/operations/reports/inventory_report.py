@@ -57,7 +57,7 @@ class InventoryReport(msgspec.Struct, frozen=True):
 def report_inventory(where: Where, request: InventoryRequest) -> InventoryReport:
     """Raises OperationError. Writes the store for `refresh` and `accept` alone."""
     with Workspace(where) as at:
-        desired = at.read(at.source())
+        desired = at.read_shown()
         resource = one_resource(request.machine, INVENTORIED, desired)
         opened = at.changing(create=True) if request.refresh or request.accept else at.store()
         accepted: tuple[str, ...] = ()

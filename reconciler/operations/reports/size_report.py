@@ -44,7 +44,7 @@ def report_size(where: Where, machine: str, given: Basis | None = None, *, refre
     """By the inventory that is `given`, or what is kept, or, where nothing is kept, what the BMC says now. `refresh`:
     read from the BMC and kept first. Raises OperationError."""
     with Workspace(where) as at:
-        desired = at.read(at.source())
+        desired = at.read_shown()
         resource = one_resource(machine, INVENTORIED, desired)
         basis = given or _basis(at, resource, desired, refresh=refresh)
         found = explain_sizes(desired, basis.inventory)
