@@ -153,7 +153,7 @@ def test_a_loss_is_a_condition_until_it_is_accepted_and_a_gain_is_none() -> None
     lost = MachineInventory(kept(SMALL, previous=more, previous_at=NOW))
     (found,) = inventory_conditions(one, lost, now)
     assert (found.type, found.status, found.reason) == ("InventoryComplete", "False", "PartsLost")
-    assert "disk b is gone" in found.message
+    assert "disk b is missing" in found.message
     assert list(inventory_conditions(one, MachineInventory(kept(more, previous=SMALL, previous_at=NOW)), now)) == []
     assert list(inventory_conditions(one, MachineInventory(kept(SMALL)), now)) == []
 

@@ -40,6 +40,9 @@ class CachedDocuments(msgspec.Struct, frozen=True):
 
 _NOTHING = CachedDocuments({}, bytes(32))
 
+_NONE: Mapping[str, str] = {}
+"""One for all documents that have no labels, or no annotations; nobody changes it."""
+
 _RECORDS: dict[str, Any] = {
     name: msgspec.defstruct(
         f"{name}Record",
@@ -114,8 +117,8 @@ def resources(records: Iterable[Any], file: str) -> tuple[Resource[Any], ...]:
             Resource(
                 ResourceKey(_KINDS[type(record)], record.name),
                 record.spec,
-                record.labels,
-                record.annotations,
+                record.labels or _NONE,
+                record.annotations or _NONE,
                 Source(file, record.line, record.column),
             )
             for record in records

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,7 +49,8 @@ def _text(options: dict[str, Any]) -> str:
 
 
 def _said(words: dict[str, str | None]) -> dict[str, str]:
-    return {f"{BMC}.{name}": value for name, value in words.items() if value}
+    # One text for each path, however many machines there are.
+    return {sys.intern(f"{BMC}.{name}"): value for name, value in words.items() if value}
 
 
 def access_by_machine(desired: DesiredState) -> Mapping[ResourceKey, dict[str, str]]:

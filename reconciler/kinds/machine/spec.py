@@ -251,7 +251,7 @@ def access(spec: MachineSpec, defaults: BmcDefaults | None) -> Access:
         system_id=spec.bmc.system_id,
         tls=tls.trust() if tls else Tls(),
         credential_ref=spec.bmc.credential_ref or fallback.credential_ref,
-        options={**fallback.options, **spec.bmc.options} if driver == inherited else spec.bmc.options,
+        options=fallback.options | spec.bmc.options if fallback.options and driver == inherited else spec.bmc.options,
         timeout=spec.bmc.timeout_seconds or fallback.timeout_seconds,
     )
 
