@@ -193,7 +193,7 @@ class Reconciler:
     def _superseded(self, desired: DesiredState) -> Outcome | None:
         if desired is self._state.desired:
             return None
-        return waiting(OutcomeReason.NEW_REVISION, "a new revision took force during the observation")
+        return waiting(OutcomeReason.NEW_REVISION, "a new revision came into force during the observation")
 
     # -- settle what is in flight ------------------------------------------------------------------------------------
 

@@ -78,7 +78,9 @@ class Follower:
                     self._take_in()
             except SourceError as error:
                 self._read(False)
-                self._complain(EventReason.SOURCE_UNAVAILABLE, f"{error}; the revision in force stays", error.what)
+                self._complain(
+                    EventReason.SOURCE_UNAVAILABLE, (f"{error}; the revision in force does not change"), error.what
+                )
                 stop.wait(interval)
 
     def watch_remote(self, stop: runtime.Flag) -> None:
@@ -147,7 +149,9 @@ class Follower:
             loaded = load_state(snapshot, cache=self._cache, previous=self._loaded)
         except SourceError as error:
             self._read(False)
-            self._complain(EventReason.SOURCE_UNAVAILABLE, f"{error}; the revision in force stays", error.what)
+            self._complain(
+                EventReason.SOURCE_UNAVAILABLE, (f"{error}; the revision in force does not change"), error.what
+            )
             return self._fall_back()
         self._seen = snapshot.revision.id
         self._relax()
@@ -267,7 +271,7 @@ class Follower:
         if self._complaint is not None:
             self._complaint = None
             self._say(
-                EventType.NORMAL, EventReason.SOURCE_AVAILABLE, f"{self._source.location} is followed again", None
+                EventType.NORMAL, EventReason.SOURCE_AVAILABLE, f"{self._source.location} can be read again", None
             )
 
     def _say(self, severity: EventType, reason: str, message: str, revision: str | None, about: str = "") -> None:

@@ -71,7 +71,7 @@ def probe_addresses(
         except Rejected as error:
             why = f"{named}: {error}"
         except Exception as error:  # noqa: BLE001  what one address says must not stop the search
-            why = f"{candidate.url}: not probed: {read_failure_of(error).message}"
+            why = f"{candidate.url} was not probed: {read_failure_of(error).message}"
         if why not in reported:
             reported.add(why)
             say(why)

@@ -143,10 +143,14 @@ def proposal_message(this: Update, proposals: Sequence[Proposal], lone: Sequence
     removed = len(this.remove) if this.start is Start.TIP else 0
     lines = [subject(len(this.add), removed), ""]
     if proposals:
-        lines += ["Nothing is sent to them before they are adopted (lifecycle.mode Observe).", ""]
+        lines += ["groundstate sends nothing to these machines before they are adopted (lifecycle.mode Observe).", ""]
         lines += [f"- {_described(one)}" for one in proposals]
     if removed:
-        lines += ["", "Already declared by others:", ""] if proposals else ["Already declared by others:", ""]
+        lines += (
+            ["", ("Already declared in other commits:"), ""]
+            if proposals
+            else ["Already declared in other commits:", ""]
+        )
         lines += [f"- {path}" for path in this.remove]
     if lone:
         lines += [

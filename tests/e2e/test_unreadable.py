@@ -136,7 +136,7 @@ class TestRefused:
         desk.commit(lab=[bmcs.partition(**changes), at(system, "m", power="On")])
         done = desk.run("plan")
         assert done.code == 1, done
-        assert "Unknown: could not be read, so nothing is planned (1)" in done.out
+        assert "Unknown: could not be read, so nothing is planned for these resources (1)" in done.out
         return done
 
     def test_a_wrong_password(self, desk: Desk, bmcs: Bmcs, system: System) -> None:

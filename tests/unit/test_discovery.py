@@ -287,7 +287,7 @@ def test_a_system_that_no_document_can_be_made_of_hides_no_other(monkeypatch: py
     monkeypatch.setattr(discovery, "document", document)
     proposals, skipped = propose([found(1, serial="a"), found(2, serial="odd"), found(3, serial="c")], NOBODY)
     assert [one.name for one in proposals] == ["a", "c"]
-    assert "no document can be made of it, which is a bug in groundstate" in skipped[0].why
+    assert "no document can be made for this system because of a bug in groundstate" in skipped[0].why
 
 
 @pytest.mark.parametrize("address", ["fe80::1%eth0", "fe80::1%\x1b[2J", "fe80::1%25"])

@@ -162,7 +162,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 def test_a_repository_without_commits(tmp_path: Path) -> None:
     error = why_not(open_source(Git(tmp_path).folder).snapshot)
     assert str(error) == (
-        f"{tmp_path} has no commits; nothing was committed yet; commit the desired state, or use --work-tree"
+        f"{tmp_path} has no commits; the repository has no commit yet; commit the desired state, or use --work-tree"
     )
 
 

@@ -49,7 +49,7 @@ class FaultKind(StrEnum):
     """F04."""
     BOOT_NOT_KEPT = "boot override not kept"
     """F13."""
-    MEDIA_NOT_KEPT = "media neither goes in nor out"
+    MEDIA_NOT_KEPT = "media cannot be inserted or ejected"
     """F64."""
     ONCE_READS_CONTINUOUS = "Once reads back as Continuous"
     """As sushy-emulator does."""

@@ -281,7 +281,7 @@ class _Adapter(HTTPAdapter):
                 if scheduling.monotonic() > deadline:
                     raise TimeoutError
                 if len(body) > _MAX_BODY:
-                    raise ValueError(f"an answer of more than {_MAX_BODY >> 20} MiB")
+                    raise ValueError(f"the answer has more than {_MAX_BODY >> 20} MiB")
         reply.raw = io.BytesIO(bytes(body))
         return reply
 
@@ -401,5 +401,5 @@ def _words_of(error: Exception) -> str:
     if isinstance(error, requests.ConnectionError | HTTPError):
         return "NetBox closed the connection before the answer was complete"
     if isinstance(error, NONSENSE) and not isinstance(error, ValueError):
-        return "an answer that is not from NetBox"
+        return "the answer is not from NetBox"
     return str(error) or type(error).__name__

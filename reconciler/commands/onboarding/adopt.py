@@ -22,8 +22,9 @@ from reconciler.operations.onboarding.adopt_machines import AdoptRequest, FileEd
 def adopt_command(targets: tuple[str, ...], selector: str, dry_run: bool, **values: Any) -> None:
     """Change `mode: Observe` to `mode: Managed` in the files of the work tree, and nothing else in them.
 
-    Each machine is observed first. Its BMC must identify the machine, and nothing may differ from the document. A
-    machine that does not fit is shown with the reason, and the others are adopted. Commit the files to finish.
+    Each machine is observed first. The BMC must report a UUID or serial number, and the machine must not differ from
+    its document. For each other machine, the command prints the reason, and continues with the rest. Commit the files
+    to finish.
 
     Exit codes: 0 all are adopted, 1 at least one is not adopted.
 

@@ -56,13 +56,14 @@ from reconciler.operations.onboarding.discover_machines import DiscoverRequest, 
 @click.option("--push", is_flag=True, help="Push that branch to origin.")
 @where_options
 def discover_command(out: str | None, branch: str | None, push: bool, **values: Any) -> None:
-    """Search RANGEs (a prefix, a range a-b, address:port), DHCP leases or the partitions' bmcNetworks for BMCs.
+    """Search for BMCs in RANGEs (a prefix, a range a-b, address:port), in DHCP leases, or in the bmcNetworks of the
+    Partitions.
 
-    Each Redfish service is logged in to once, with the credentialRef of its partition. Each system behind it becomes a
-    Machine that is only observed (lifecycle.mode Observe). If no trust is declared and the system does not trust the
-    certificate, the certificate is pinned. Declared machines are skipped, so a second run finds nothing new.
+    Each Redfish service gets exactly one login, with the credentialRef of its Partition. Each system becomes a Machine
+    document with lifecycle.mode Observe. Without tls, and without a CA of this host that signed the certificate, the
+    document gets the fingerprint of the certificate. Declared machines are skipped, so a second run finds nothing new.
 
-    Exit codes: 0, or 1 when a BMC was found and could not be read.
+    Exit codes: 0 done, 1 a BMC was found and could not be read.
 
     \b
     Examples:

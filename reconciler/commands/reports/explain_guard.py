@@ -45,14 +45,13 @@ class _Moment(click.ParamType[datetime]):
 @policy_options
 @output_option("text", "json", "yaml", default="text")
 def explain_guard_command(target: str, at_time: datetime | None, output: str, **values: Any) -> None:
-    """Show every guard of a resource: its windows, its budget, its protection, and what it says of the change.
+    """Show every guard of a resource: its windows, its budget, its protection, and whether it holds the change.
 
-    For a guard, declared or built-in, show what it guards, how much of its budgets is used, and which changes it holds.
+    For a guard, declared or built-in, show the resources that it matches, the use of its budgets, and the changes that
+    it holds. The command uses the store; no BMC is contacted. With --at, windows and budgets are judged as of that
+    time, and all else as of now.
 
-    By what the store knows; no BMC is asked. With --at, windows and budgets are those of another time. All else is as
-    it is now.
-
-    Exit codes: 0 nothing is held, 3 a guard holds it, or the guard holds a change, 1 an error.
+    Exit codes: 0 nothing is held, 3 something is held, 1 an error.
 
     \b
     Examples:

@@ -63,11 +63,12 @@ def explain_placement_command(claim: str, refresh: bool, output: str, **values: 
 @output_option("table", "wide", "json", "yaml", default="table")
 @option("--partition", metavar="NAME", help="Only this partition.")
 def capacity_command(partition: str | None, refresh: bool, no_headers: bool, output: str, **values: Any) -> None:
-    """Count the machines of each size in each partition, from the latest observations in the store.
+    """Count the machines of each size in each partition, from the latest observations in the store. No BMC is contacted
+    without --refresh.
 
-    No BMC is contacted without --refresh. Each machine is counted once. Free machines can be claimed now. Claimed
-    machines belong to a project. Faulty machines are unclaimed, and unreadable, Critical or failed. Waiting machines
-    are unclaimed and sound, but cannot be claimed now. Reserved is how many free ones reservations keep back.
+    Each machine is counted in one column. FREE machines can be claimed now. CLAIMED machines belong to a project.
+    FAULTY machines are unclaimed, and are unreadable, of Critical health or failed. WAITING machines are unclaimed and
+    not faulty, but cannot be claimed now. RESERVED is the number of free machines that reservations keep.
 
     \b
     Examples:

@@ -32,8 +32,8 @@ from reconciler.views.render.words import ansi, unpainted
 def explain_size_command(machine: str, inventory: IO[str] | None, anew: bool, output: str, **values: Any) -> None:
     """Compare the inventory of a machine with every Size, constraint by constraint.
 
-    The agent's inventory is used first, and the BMC's where the agent's has nothing. If none is stored, the BMC is
-    asked. The output names the source.
+    The command uses the agent's inventory, and the BMC's for values that the agent did not report. If the store has
+    neither, the command reads the inventory from the BMC. The output names the source.
 
     Exit codes: 0 exactly one size fits (and it is the declared one, if one is declared), 1 otherwise.
 

@@ -151,7 +151,7 @@ def _described(one: Description) -> str:
         lines.append(f"Seen:        {short_age(seen.taken_at, at)} ago")
         lines.append(_indented(document["status"].get("observed") or document["status"].get("error") or {}))
     if view.derived:
-        lines += ["Labels of its inventory:", *(f"  {name}={clean(text)}" for name, text in view.derived.items())]
+        lines += ["Labels from the inventory:", *(f"  {name}={clean(text)}" for name, text in view.derived.items())]
     for kept in one.inventory.all:
         taken = (
             f"{short_age(kept.taken_at, at)} ago; `groundstate inventory` shows it" if kept.taken_at else "not read yet"

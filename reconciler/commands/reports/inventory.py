@@ -39,8 +39,8 @@ def inventory_command(
 ) -> None:
     """Show the inventory of a machine.
 
-    The daemon reads it from the BMC once a day, and the agent sends it when it runs. Changes are shown against the
-    last complete inventory. A missing part is shown until it is back, or until --accept.
+    The daemon reads the inventory from the BMC once a day, and the agent sends an inventory when it runs. Changes are
+    shown against the last complete inventory. A missing part is shown until it is back, or until --accept.
 
     \b
     Examples:

@@ -182,9 +182,9 @@ def _free(one: Usage) -> str:
 )
 @where_options
 def check_command(rebuild: bool, **values: Any) -> None:
-    """Verify that nothing overlaps, nothing is held twice or outside of its prefix, and nothing free is lost.
+    """Check the IPAM: overlaps, allocations with two owners or outside of their prefix, and lost free space.
 
-    Exit codes: 0 sound, 1 something is wrong; each line says what, where, and how to proceed.
+    Exit codes: 0 no errors, 1 errors; each line says what, where, and how to proceed.
 
     \b
     Examples:

@@ -13,9 +13,11 @@ from reconciler.operations.repository.init_repository import init_repository
 @click.command("init", short_help="Begin a repository of desired state.")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path), default=".")
 def init_command(directory: Path) -> None:
-    """Write a small desired state, schemas for the editor, a CI workflow, a pre-commit hook and a settings file.
+    """Create a repository: a small desired state, schemas for the editor, a CI workflow, a pre-commit hook and a
+    settings file.
 
-    Existing files are not changed, except the schemas: after an upgrade, run init again to renew them.
+    Existing files are not changed, except the schemas. After an upgrade, run `groundstate init` again to renew the
+    schemas.
 
     \b
     Examples:

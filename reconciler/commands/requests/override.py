@@ -69,15 +69,15 @@ def override_command(
     output: str,
     **values: Any,
 ) -> None:
-    """Let the changes that GUARD holds pass, for all or for some resources, for a limited time.
+    """Allow changes that GUARD holds, for all or for some resources, for a limited time.
 
     The override is in force within seconds for the daemon, `apply` and every plan. Do not stop the daemon for it.
 
-    Guards: disruption-budget, mass-removal, empty-desired-state, unreachable-fleet, mass-release, mass-unclaim; and
-    first-sight, for named or selected machines; and declared guards, as guard/NAME. For other guards, change the
-    document.
+    Guards that can be overridden: disruption-budget, mass-removal, empty-desired-state, unreachable-fleet,
+    mass-release, mass-unclaim. Also first-sight, for named or selected machines, and declared guards, as guard/NAME.
+    For other guards, change the document.
 
-    Exit codes: 0 done, 1 refused; the text says why.
+    Exit codes: 0 done, 1 refused; the message says why.
 
     \b
     Examples:

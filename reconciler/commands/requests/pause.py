@@ -35,13 +35,13 @@ def pause_command(
     reason: str,
     **values: Any,
 ) -> None:
-    """Write nothing to these resources while the pause stands: no power action, no address, no release.
+    """Stop changes to these resources: no power action, no address, no release.
 
-    The daemon, `apply` and every plan hold their changes within seconds. They are still observed. An action that was
-    sent already is observed to its end. The pause of a claim covers its machines and addresses. Without --for it
-    stands until `groundstate resume`.
+    The daemon, `apply` and every plan hold the changes within seconds. groundstate still observes the resources. If an
+    action was already sent, groundstate observes its result. The pause of a claim covers its machines and addresses.
+    Without --for, the pause lasts until `groundstate resume`.
 
-    Exit codes: 0 done, 1 refused; the text says why.
+    Exit codes: 0 done, 1 refused; the message says why.
 
     \b
     Examples:
@@ -66,7 +66,9 @@ def pause_command(
 @click.option("--all", "everything", is_flag=True, help="End the pauses of all resources (pause --all).")
 @where_options
 def resume_command(targets: tuple[str, ...], selector: str, everything: bool, **values: Any) -> None:
-    """End a pause: by its id, or in the words with which it was begun. Other pauses of the same resources stand.
+    """End a pause. Name the pause by its id, or by the same arguments that were given to `groundstate pause`.
+
+    Other pauses of the same resources stay in force.
 
     Exit codes: 0 done, 1 there is no such pause.
 

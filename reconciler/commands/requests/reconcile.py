@@ -17,12 +17,12 @@ from reconciler.views.render.words import clean
 @filter_options
 @where_options
 def reconcile_command(targets: tuple[str, ...], selector: str, **values: Any) -> None:
-    """Ask the running daemon to observe these resources and reconcile them now, instead of at their next turn.
+    """Ask the running daemon to observe and reconcile these resources now, before their next turn.
 
-    Guards, pacing and overrides hold as ever. The request is recorded in the ledger. Follow it with `groundstate
-    events KIND/NAME --watch`.
+    Guards, pacing and overrides apply as usual. The ledger records the request. `groundstate events KIND/NAME --watch`
+    shows the result.
 
-    Exit codes: 0 the daemon was asked, 1 no daemon is at work, or nothing matches.
+    Exit codes: 0 the daemon was asked, 1 no daemon is running, or nothing matches.
 
     \b
     Examples:

@@ -28,15 +28,14 @@ from reconciler.views.render.words import clean
 @click.option("--cancel", is_flag=True, help="Cancel the machine's open restart, if its power-off was not sent yet.")
 @where_options
 def restart_command(target: str, reason: str, within: timedelta, cancel: bool, **values: Any) -> None:
-    """Ask for one power cycle of a machine: a shutdown, and then power on, as declared.
+    """Request one power cycle of a machine: a graceful shutdown, and then power on.
 
-    The running daemon carries it out; without a daemon `groundstate apply machine/NAME` does. Guards, budgets and
-    pauses hold it as they hold any power-off. The shutdown is graceful; spec.shutdown decides what follows if the
-    machine ignores it. The restart is sent at most once, also if groundstate is killed meanwhile.
+    The running daemon carries out the restart; without a daemon, `groundstate apply machine/NAME` does. Guards, budgets
+    and pauses hold a restart like any power-off. If the machine ignores the shutdown, spec.shutdown decides what
+    follows. The power-off is sent at most once, even if groundstate is killed in between. A restart is refused for a
+    machine that is declared Off, in maintenance, suspended, only observed, or being provisioned.
 
-    It is refused for a machine that is declared Off, in maintenance, suspended, only observed, or being provisioned.
-
-    Exit codes: 0 it was asked for, or cancelled; 1 refused; the text says why.
+    Exit codes: 0 requested or cancelled, 1 refused; the message says why.
 
     \b
     Examples:

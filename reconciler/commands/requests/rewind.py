@@ -16,11 +16,12 @@ from reconciler.operations.requests.rewind_revision import allow_rewind
 @click.option("--reason", default="", metavar="WHY", help="The reason, which is recorded in the ledger.")
 @where_options
 def rewind_command(sha: str, reason: str, **values: Any) -> None:
-    """Allow the commit SHA to take force although it is not a descendant of the revision in force.
+    """Allow the commit SHA to come into force, although it is not a descendant of the revision in force.
 
-    The permission is for one change from that revision, and for 24 hours. The daemon uses it at its next fetch.
+    Use this command after an intended reset of the branch (a forced push). The permission is valid for one change from
+    that revision, and for 24 hours. The daemon uses the permission at its next fetch.
 
-    Exit codes: 0 done, 1 refused; the text says why.
+    Exit codes: 0 done, 1 refused; the message says why.
 
     \b
     Examples:

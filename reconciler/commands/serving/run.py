@@ -61,9 +61,9 @@ def run_command(
     observe: bool,
     **values: Any,
 ) -> None:
-    """Follow the repository and keep the fleet as it declares, until SIGTERM or Ctrl-C.
+    """Follow the repository, and keep the fleet as the repository declares it, until SIGTERM or Ctrl-C.
 
-    A broken commit changes nothing: the last sound one stays in force, and log and metrics show this.
+    A broken commit changes nothing: the last valid revision stays in force. The log and the metrics show the error.
 
     \b
     Examples:

@@ -46,7 +46,7 @@ class Nat(StrEnum):
 class PrefixSpec(Spec, frozen=True, kw_only=True):
     """One prefix, its gateway, and the addresses in it that are not allocated."""
 
-    cidr: Annotated[Cidr, Meta(description="The prefix.")]
+    cidr: Annotated[Cidr, Meta(description="The prefix in CIDR form, without host bits.")]
     gateway: (
         Annotated[Address, Meta(description=("The address of the router; groundstate never allocates it."))] | None
     ) = None

@@ -24,7 +24,7 @@ IN_DOUBT = (
     "power-off (see the machine's events), or the machine was off only for a short time. If the machine "
     "still needs a restart, request it again"
 )
-CANCELLED = "it was cancelled"
+CANCELLED = "the restart was cancelled"
 NOT_WANTED = "the machine is off, and spec.power is Off now, so the machine is not powered on again"
 IGNORED = "the machine ignored the graceful shutdown, and spec.shutdown.escalate is Never"
 

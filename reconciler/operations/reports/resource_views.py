@@ -238,7 +238,9 @@ class _Fleet(msgspec.Struct, frozen=True):
         try:
             return self._view(key)
         except Exception as error:  # noqa: BLE001  what is odd about one hides no other
-            odd = Condition("Ready", Status.UNKNOWN, INTERNAL, f"it cannot be shown, which is {defect(error)}")
+            odd = Condition(
+                "Ready", Status.UNKNOWN, INTERNAL, (f"this resource cannot be shown because of {defect(error)}")
+            )
             return ResourceView(key, self.desired.resources.get(key), None, "Unknown", (odd,), {})
 
     def _view(self, key: ResourceKey) -> ResourceView:

@@ -109,7 +109,7 @@ class DemoLedger:
                 runtime.sleep(0.2)
         finally:
             store.close()
-        raise DemoFailed(f"{reason} did not happen within {PATIENCE:.0f} s")
+        raise DemoFailed(f"the event {reason} did not happen within {PATIENCE:.0f} s")
 
 
 @contextmanager

@@ -52,7 +52,9 @@ class DaemonTable:
         try:
             found = _DECODER.decode(row.value)
         except msgspec.MsgspecError as error:
-            raise StoreError(f"the store's record of the daemon cannot be read: {error}; restart the daemon") from error
+            raise StoreError(
+                f"the record of the daemon in the store cannot be read: {error}; restart the daemon"
+            ) from error
         return msgspec.structs.replace(found, seen_at=row.heard, ended=row.epoch != current)
 
 

@@ -356,11 +356,11 @@ def _body(response: http.client.HTTPResponse) -> bytes:
         body += chunk
         reads += 1
         if reads > _MAX_READS:
-            raise ValueError(f"an answer in more than {_MAX_READS:,} pieces")
+            raise ValueError(f"the answer came in more than {_MAX_READS:,} pieces")
         if len(body) > _MAX_BODY:
-            raise ValueError(f"an answer of more than {_MAX_BODY >> 20} MiB")
+            raise ValueError(f"the answer has more than {_MAX_BODY >> 20} MiB")
     if response.length:
-        raise ValueError("a truncated answer")
+        raise ValueError("the answer is incomplete")
     return _unpacked(bytes(body), response.headers)
 
 
@@ -373,7 +373,7 @@ def _unpacked(body: bytes, headers: Headers) -> bytes:
     except zlib.error:
         raise ValueError("the answer has the header gzip, but is not gzip") from None
     if not unpacking.eof:
-        raise ValueError(f"a truncated answer, or one of more than {_MAX_BODY >> 20} MiB")
+        raise ValueError(f"the answer is incomplete, or has more than {_MAX_BODY >> 20} MiB")
     return content
 
 
@@ -383,5 +383,5 @@ def _words(error: Exception, seconds: float) -> str:
     if isinstance(error, _LOST) and not isinstance(error, ConnectionRefusedError):
         return "the BMC closed the connection before the answer was complete"
     if isinstance(error, http.client.HTTPException):
-        return f"an answer that is not HTTP ({type(error).__name__})"
+        return f"the answer is not HTTP ({type(error).__name__})"
     return str(getattr(error, "strerror", None) or str(error) or type(error).__name__)

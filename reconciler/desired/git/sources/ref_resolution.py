@@ -67,7 +67,7 @@ def _unknown(place: RepositoryFolder, name: str, ref: str | None) -> SourceError
     if not known:
         return SourceError(
             f"{name} has no commits",
-            "nothing was committed yet",
+            "the repository has no commit yet",
             "commit the desired state, or use --work-tree",
         )
     if ref is None:

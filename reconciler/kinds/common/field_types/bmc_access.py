@@ -15,7 +15,7 @@ CREDENTIAL_NAME = r"^[A-Za-z0-9_-]{1,63}$"
 
 
 class CredentialRef(Spec, frozen=True, kw_only=True):
-    """The source of user and password; exactly one of the four. The values themselves are never in git.
+    """The source of user and password: exactly one of name, env, file and exec. The values are never in git.
 
     `env`, `file` and `exec` work only if the settings of groundstate allow them (document_credentials).
     """
@@ -41,7 +41,7 @@ class CredentialRef(Spec, frozen=True, kw_only=True):
             Meta(
                 pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
                 description="NAME: the environment has NAME_USERNAME and NAME_PASSWORD, or NAME as `user:password`. "
-                "Only if the settings allow it.",
+                "Works only if the settings file allows this (document_credentials).",
             ),
         ]
         | None
@@ -52,7 +52,7 @@ class CredentialRef(Spec, frozen=True, kw_only=True):
             Meta(
                 min_length=1,
                 description="A file of mode 0600 that holds `user:password`, or JSON with username and password; "
-                "read again at each login. Only if the settings allow it.",
+                "read again at each login. Works only if the settings file allows this (document_credentials).",
             ),
         ]
         | None

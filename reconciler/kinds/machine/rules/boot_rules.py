@@ -103,5 +103,7 @@ def _order_of_unknown_age(boot: BootSpec, state: SystemState, look: KindView) ->
         also = ", or power the machine off"
     else:
         return None
-    hint = f"set or change spec.boot.request to send the boot override{also}; or {override_hint(FIRST_SIGHT, look.key)}"
+    hint = (
+        f"to send the boot override, set or change spec.boot.request{also}; or {override_hint(FIRST_SIGHT, look.key)}"
+    )
     return Hold(HoldKind.GUARD, FIRST_SIGHT, why, hint, BOOT)

@@ -35,7 +35,7 @@ LIFECYCLE_FIELDS = (RequestBoot.path, SetBoot.path, PowerOn.path, InsertMedia.pa
 
 
 _OTHER_SYSTEM = "spec.bmc now names another BMC or system"
-_LEFT_TO_PEOPLE = "the machine is running while it is suspended or in maintenance, and may be in use"
+_LEFT_TO_PEOPLE = "Machine is on while it is suspended or in maintenance, so people may be using it"
 
 
 class MachineFactRules(FactRules):

@@ -104,7 +104,7 @@ def sections(plan: Plan, style: Style) -> Iterator[list[str]]:
         if parts[part]:
             yield [_title(part, parts[part], style), *_entries(parts[part], style)]
     if plan.unknown:
-        title = "Unknown: could not be read, so nothing is planned"
+        title = "Unknown: could not be read, so nothing is planned for these resources"
         yield [_heading(title, len(plan.unknown), style), *unknown_lines(plan.unknown, style)]
     if parts[ChangeGroup.DISRUPTIVE]:
         yield disruptive_block(parts[ChangeGroup.DISRUPTIVE], style)
