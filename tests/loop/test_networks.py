@@ -65,6 +65,32 @@ def test_an_ephemeral_address_goes_with_its_document_and_a_static_one_stays(worl
     assert world.facts().keys() == {ResourceKey("Network", "n")}
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "warned"),
+    [
+        (child("a", deletionPolicy="Orphan"), child("b"), True),
+        (child("a", deletionPolicy="Release"), child("b"), False),
+        (child("a", deletionPolicy="Orphan"), child("b", project="q"), False),
+        (child("a", deletionPolicy="Orphan"), child("b", prefixLength={"IPv4": 26}), False),
+        (address("a", type="Static"), address("b", type="Static"), True),
+        (address("a", type="Static"), address("b", type="Static", renamedFrom="a"), False),
+        (address("a", type="Static"), address("b"), False),
+        (address("a"), address("b", type="Static"), False),
+    ],
+)
+def test_what_may_be_a_rename_that_gets_a_second_prefix_or_address_is_said_in_the_plan(
+    world: World, before: Any, after: Any, warned: bool
+) -> None:
+    world.commit(declare(NET, SUPER, before))
+    world.run(60)
+    world.commit(declare(NET, SUPER, after, revision="b" * 40))
+    found = world.engine.plan().diagnostics
+    assert [one.code for one in found] == ["second-allocation"] * warned
+    assert all(f"{after[0]}/b gets another allocation" in one.summary for one in found)
+    world.run(120)
+    assert not world.engine.plan().diagnostics, "it is said once, before it happens"
+
+
 class TestCollecting:
     def test_what_has_leaked_is_released_and_is_in_the_ledger(self, world: World) -> None:
         world.commit(declare(NET))

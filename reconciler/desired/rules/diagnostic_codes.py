@@ -87,6 +87,10 @@ DIAGNOSTICS: dict[str, str] = {
     "duplicate-number": "Two resources request the same number of a pool.",
     "other-project": "An address is requested in another project's private network, or for another project's machine.",
     "other-partition": "An address or a claim connects a machine with a network of another partition.",
+    "second-allocation": (
+        "Warning: a removed network or static address stays allocated, and a new one gets another prefix or address. "
+        "The message says what to do if this is a rename."
+    ),
     "renamed-from-unknown": "Warning: the store has no record of the name in spec.renamedFrom. Check the name.",
     "machine-gone": "Warning: an IPAddress is for a machine that is not declared.",
     "no-such-family": "An IPAddress requests IPv4 or IPv6, but the network has no prefix of that family.",

@@ -1,4 +1,4 @@
-"""Names from before a rename of which nothing is known: a typing error. Pure."""
+"""Names from before a rename of which nothing is known, a typing error; and renames without such a name. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from reconciler.kinds.claim.renamed_from import RENAMABLE
 from reconciler.kinds.claim.spec import has_machines, of_claim
 from reconciler.kinds.common.renamed_facts import former
 from reconciler.kinds.ipam.allocation.occupancy import is_held
+from reconciler.kinds.ipam.allocation.second_allocation import advise_on_second_allocations
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import NO_FACTS, Facts
 from reconciler.model.observation import ObservedState
@@ -19,7 +20,7 @@ def advise_on_renames(
     keys: Collection[ResourceKey], desired: DesiredState, observed: ObservedState, facts: Facts, _now: datetime
 ) -> tuple[Diagnostic, ...]:
     """The names of before of which nothing is known, while the new one is not as declared yet: a typing error. Later
-    the old name may stand there for good."""
+    the old name may stand there for good. And what may be a rename that its document does not speak of."""
     found = []
     for key in keys:
         resource = desired.resources.get(key) if key.kind in RENAMABLE else None
@@ -41,7 +42,7 @@ def advise_on_renames(
                 hint="check spec.renamedFrom for a typo",
             )
         )
-    return tuple(found)
+    return (*found, *advise_on_second_allocations(keys, desired, observed, facts, _now))
 
 
 def _is_known(old: ResourceKey, facts: Facts, observed: ObservedState) -> bool:
