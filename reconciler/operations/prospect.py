@@ -100,6 +100,7 @@ def plan_in(
         judge, reported = standing_of(store, asked)
         found = (
             *reported,
+            *_unknown_guards(source, facts, base),
             *not_descending(source, desired.revision, (store.get_meta(LAST_GOOD), store.get_meta(LAST_REF))),
             *warnings,
             *on_sizes(scope.keys, desired, store.inventories.all(_sized(scope.keys, desired))),
@@ -220,6 +221,15 @@ def not_descending(
     hint = f"if that is intended: groundstate rewind {revision.id[:10]} --reason WHY"
     said = f"{revision} is not a descendant of {last[:10]}, the revision in force, so the daemon refuses the revision"
     return (Diagnostic("not-descendant", Severity.WARNING, f"{said}; {hint}", None, "", hint),)
+
+
+def _unknown_guards(source: DesiredSource, facts: Facts, base: DesiredState | None) -> tuple[Diagnostic, ...]:
+    """A warning where neither a store nor git says which guards were in force before: a loosening is not noticed."""
+    if facts.resources or base is not None or not source.shallow():
+        return ()
+    hint = "git fetch --unshallow (in a CI checkout: fetch-depth: 0)"
+    said = "this clone is shallow and lacks the commit before, so this plan cannot judge by the guards in force before"
+    return (Diagnostic("shallow-clone", Severity.WARNING, f"{said}; {hint}", None, "", hint),)
 
 
 def _shallow(unknown: int) -> Diagnostic:

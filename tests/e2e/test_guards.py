@@ -280,3 +280,13 @@ def test_a_guard_that_the_commit_makes_mandatory_cannot_be_overridden_yet(lab: L
     assert done.code == 1
     assert "had this level within the last hour" in done.err
     assert going(lab) == []
+
+
+def test_a_plan_in_a_shallow_clone_without_a_store_says_that_former_guards_are_unknown(lab: Lab) -> None:
+    lab.commit("Off")
+    clone = lab.desk.folder / "shallow"
+    lab.desk.git("clone", "--quiet", "--depth", "1", f"file://{lab.desk.repo}", str(clone))
+    empty = ("--store", str(lab.desk.folder / "other.db"))
+    said = "this plan cannot judge by the guards in force before"
+    assert said in lab.run("plan", "--repo", str(clone), *empty).out
+    assert said not in lab.run("plan", *empty).out

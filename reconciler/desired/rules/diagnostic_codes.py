@@ -55,7 +55,7 @@ DIAGNOSTICS: dict[str, str] = {
         "A machine declares a label that groundstate derives from the inventory: groundstate/size or aggregate/NAME."
     ),
     # The repository
-    "shallow-clone": "The clone is shallow and ends before the last commit of a document, so that commit is unknown.",
+    "shallow-clone": "The clone is shallow. The last commit of a document, or the guards before, are not in it.",
     "not-descendant": "The revision does not follow the one in force: its branch was reset by a forced push.",
     # Between documents
     "duplicate-name": "Two documents of one kind have the same name.",
