@@ -430,7 +430,7 @@ def test_a_network_that_overlaps_one_made_meanwhile_is_taken_back() -> None:
         ("POST /api/ipam/prefixes/", Reply(201, [{**PREFIX, "id": 100}])),
         ("DELETE /api/ipam/prefixes/", Reply(204)),
     )
-    with serving(netbox) as ipam, pytest.raises(Busy, match=r"x took 10\.1\.0\.0/16 at the same time"):
+    with serving(netbox) as ipam, pytest.raises(Busy, match=r"x acquired 10\.1\.0\.0/16 at the same time"):
         ipam.put_network("lan", IpamNetwork((Prefix("10.1.2.0/24"),)))
     assert netbox.bodies[-1] == [{"id": 100}]
 
@@ -594,7 +594,7 @@ class TestTransfer:
 
     def test_one_that_holds_another_gets_nothing(self) -> None:
         netbox = Netbox(("GET /api/ipam/ip-addresses/", page(address("a", 5), address("b", 6))))
-        with serving(netbox) as ipam, pytest.raises(Conflict, match="b holds an address already"):
+        with serving(netbox) as ipam, pytest.raises(Conflict, match="b already holds an address"):
             ipam.transfer("a", "b")
         assert netbox.writes == []
 

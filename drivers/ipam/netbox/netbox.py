@@ -29,13 +29,13 @@ from drivers.ipam.addresses import parse_address, text_of
 from drivers.ipam.netbox.netbox_acquire import Acquiring, AddressRequest
 from drivers.ipam.netbox.netbox_batch import Batches
 from drivers.ipam.netbox.netbox_check import check_netbox
+from drivers.ipam.netbox.netbox_failures import NONSENSE
 from drivers.ipam.netbox.netbox_networks import Networks
 from drivers.ipam.netbox.netbox_records import ADDRESSES, DATA, NETWORK, OWNER, Records
 from drivers.ipam.netbox.netbox_rows import AddressRow, allocation_of, extra_data, network_of
 from drivers.ipam.netbox.netbox_usage import netbox_usage
 from drivers.ipam.netbox.netbox_wire import (
     NETBOX_REQUEST_SECONDS,
-    NONSENSE,
     NetboxConnection,
     NetboxRefused,
     Record,

@@ -22,6 +22,7 @@ from drivers.base import (
 )
 from drivers.base.support import scheduling
 from drivers.ipam.addresses import parse_address, text_of
+from drivers.ipam.netbox.netbox_failures import NONSENSE
 from drivers.ipam.netbox.netbox_rows import (
     AddressRow,
     PrefixRow,
@@ -39,7 +40,7 @@ from drivers.ipam.netbox.netbox_rows import (
     page_url,
     reserved_there,
 )
-from drivers.ipam.netbox.netbox_wire import NONSENSE, NetboxConnection, NetboxRefused, Record
+from drivers.ipam.netbox.netbox_wire import NetboxConnection, NetboxRefused, Record
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from pynetbox.core.query import AllocationError, ContentError, Request, RequestE
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 from drivers.base import (
     AuthenticationFailed,
@@ -32,6 +32,7 @@ from drivers.base import (
 )
 from drivers.base.support import scheduling
 from drivers.bounded_http import ends_at
+from drivers.ipam.netbox.netbox_failures import NONSENSE, NotConnected, is_before_sending, is_made_of, words_of
 
 _CONNECT_SECONDS = 5.0
 NETBOX_REQUEST_SECONDS = 60.0
@@ -44,10 +45,6 @@ _CHUNK = 64 * 1024
 _WORDS = 400
 _MOST_WAIT = 86400.0
 """Seconds: NetBox keeps us away for no longer than a day, whatever it says."""
-_DISTRUST = "CERTIFICATE_VERIFY_FAILED"
-NONSENSE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
-"""What comes of reading an answer that is not as it should be."""
-
 Record = dict[str, Any]
 """An object as NetBox writes it."""
 
@@ -160,8 +157,8 @@ class NetboxConnection:
         except (requests.RequestException, HTTPError, OSError, *NONSENSE) as error:
             # After a request that failed half way the connection is out of step.
             session.close()
-            sent = wrote and not _before_sending(error)
-            raise Unreachable(f"{self.url}: {_words_of(error)}", maybe_sent=sent) from None
+            sent = wrote and not is_before_sending(error)
+            raise Unreachable(f"{self.url}: {words_of(error)}", maybe_sent=sent) from None
         finally:
             self._idle.append(session)
 
@@ -193,10 +190,6 @@ class NetboxConnection:
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or body is None:
             return Unreachable(words, maybe_sent=wrote)
         return NetboxRefused(words, status, body)
-
-
-class _NotConnected(requests.ConnectionError):
-    """Nothing was sent: no connection came about."""
 
 
 class _Session(requests.Session):
@@ -272,7 +265,7 @@ class _Adapter(HTTPAdapter):
         try:
             reply = super().send(request, stream=True, timeout=timeout, proxies=None)
         except requests.ConnectionError as error:
-            raise (_NotConnected(*error.args) if "NewConnectionError" in repr(error) else error) from None
+            raise (NotConnected(*error.args) if is_made_of(error, NewConnectionError) else error) from None
         with reply.raw:
             body = bytearray()
             # As much as has come, where stream() would wait for a whole chunk.
@@ -378,28 +371,3 @@ def _seconds(text: str | None) -> float | None:
     except ValueError:
         return None
     return min(seconds, _MOST_WAIT) if math.isfinite(seconds) and seconds >= 0 else None
-
-
-def _before_sending(error: Exception) -> bool:
-    """Whether it failed ahead of the request: no connection, or none with the right one."""
-    return isinstance(error, requests.exceptions.ConnectTimeout | _NotConnected) or _DISTRUST in repr(error)
-
-
-def _words_of(error: Exception) -> str:
-    text = repr(error)
-    if isinstance(error, TimeoutError | requests.Timeout) or "timed out" in text:
-        return "no answer in time"
-    if isinstance(error, _NotConnected):
-        reason = getattr(error.args[0], "reason", error) if error.args else error
-        return f"no connection: {str(reason).rpartition(': ')[2]}"
-    if _DISTRUST in text:
-        why = text.partition(f"{_DISTRUST}] certificate verify failed: ")[2].partition(" (_ssl")[0]
-        return (
-            f"the certificate is not trusted: {why}; with --ipam-ca-file, name the file of the CA that signed "
-            "the certificate"
-        )
-    if isinstance(error, requests.ConnectionError | HTTPError):
-        return "NetBox closed the connection before the answer was complete"
-    if isinstance(error, NONSENSE) and not isinstance(error, ValueError):
-        return "the answer is not from NetBox"
-    return str(error) or type(error).__name__
