@@ -62,11 +62,12 @@ from reconciler.planning.carry_over import carried_over
 from reconciler.planning.guards.guard_marks import marks_follow
 
 HeldBy = frozenset[tuple[str, str | None]]
-"""What is held, and by what: actions with their fields, and guards with the path that each holds."""
+"""The actions that are held, with their fields, and the guards, with the path that each holds."""
 
 
 class Reconciler:
-    """Takes one key one action further. One key is reconciled by one thread at a time; keys run side by side."""
+    """Reconciles one key: it takes the resource one action further. Each key is reconciled by one thread at a time;
+    different keys run in parallel."""
 
     def __init__(
         self,
@@ -118,15 +119,15 @@ class Reconciler:
     # -- observe -----------------------------------------------------------------------------------------------------
 
     def _seen_earlier(self, key: ResourceKey, desired: DesiredState) -> Observation | None:
-        """What the plan saw of it a moment ago; None: it is to be observed now."""
+        """The observation that the plan made a moment ago; None: observe the resource now."""
         seen = self.earlier.take(key, desired.resources.get(key), self._context.now())
         if seen is None or key in self._state.flights or self._former_names(key, desired, seen):
             return None
         return seen
 
     def _observe_with_task(self, key: ResourceKey, desired: DesiredState) -> Observation:
-        """What the resource shows. The Task of an action that it does not show yet is read too. A failed Task is
-        believed only when a later look at the resource shows nothing either."""
+        """The observation of the resource. If it does not show the effect of an action in flight, the Task of the
+        action is read too. A failed Task counts only if a later observation shows no effect either."""
         seen = self._observe(key, desired)
         flight = self._state.flights.get(key)
         if flight is None or flight.handle is None or (flight.task and flight.task.failed):
@@ -142,7 +143,7 @@ class Reconciler:
         return self._observe(key, desired) if task.failed else seen
 
     def _progress(self, flight: InFlight, task: Task) -> None:
-        """Write down what the Task says; what is more than another percentage is an event."""
+        """Record the state of the Task; a change other than the percentage is an event."""
         noted, event = msgspec.structs.replace(flight, task=task), None
         if task.failed:
             event = failure_event(noted, self._state.of(flight.key), self._context.now())
@@ -155,7 +156,7 @@ class Reconciler:
         self._note(noted, event)
 
     def _observe(self, key: ResourceKey, desired: DesiredState) -> Observation:
-        """What the resource shows. What it holds under a former name decides too, so that must be readable as well."""
+        """The observation of the resource, and of its former names, which must be readable too."""
         seen = self._poller.observe(key, desired, self._state.of(key))
         former = [self._poller.observe(old, desired) for old in self._former_names(key, desired, seen)]
         seen = next((msgspec.structs.replace(seen, error=one.error) for one in former if one.error), seen)
@@ -165,7 +166,7 @@ class Reconciler:
         return seen
 
     def _former_names(self, key: ResourceKey, desired: DesiredState, seen: Observation) -> list[ResourceKey]:
-        """The names under which something of it may be held: while it holds nothing, or one held something last."""
+        """The former names under which the backend may hold values of the resource."""
         # One look-up each, so without the gate: most reconciles find nothing to do, and would only queue for it.
         holds, last = KINDS[key.kind].is_held, self._state.observed
         olds = KINDS[key.kind].former_names(key, desired, self._state.of(key))
@@ -176,7 +177,8 @@ class Reconciler:
         ]
 
     def _unread(self, seen: Observation) -> Outcome | None:
-        """An observation that failed is "unknown": nothing follows from it but another try. None: it was readable."""
+        """The outcome of an observation that failed: the resource is unknown, and is observed again later. None: the
+        observation succeeded."""
         before = self._unreadable.pop(seen.key, None)
         if seen.error is None:
             if before is not None:
@@ -209,7 +211,7 @@ class Reconciler:
         return waiting(OutcomeReason.CONFIRMING, message, age)
 
     def settle(self, flight: InFlight, seen: Observation, resource: Resource[Any] | None) -> Settled | None:
-        """What an observation shows to have become of an action, which is in flight no more then; None: nothing yet."""
+        """The result of an action, by an observation; the action is then no longer in flight. None: no result yet."""
         now = self._context.now()
         if flight.sent_at > now:  # By a clock that was put back since: the action has all its time from now on.
             flight = msgspec.structs.replace(flight, sent_at=now, deadline=now + (flight.deadline - flight.sent_at))
@@ -243,7 +245,7 @@ class Reconciler:
             self._events.record(key, EventReason.DRIFT_DETECTED, drift_message(field), EventType.WARNING, about=about)
 
     def keep(self, changed: Mapping[ResourceKey, ResourceFacts | None]) -> None:
-        """Save what was learned, with the guards that guard it by that, and report what ended with it."""
+        """Save the new facts, with the guards that match the resource, and record what ended with them."""
         if self._state.desired is not None:
             changed = marks_follow(self._state.desired, changed, self._state.facts, self._context.now())
         ended = {
@@ -259,14 +261,14 @@ class Reconciler:
     # -- plan --------------------------------------------------------------------------------------------------------
 
     def _plan(self, key: ResourceKey, desired: DesiredState) -> Change | None:
-        """The change of one resource; None: it is as declared, or not ours at all."""
+        """The change of one resource; None: it is as declared, or not managed."""
         ours = key in desired.resources or KINDS[key.kind].made or key in self._state.facts
         return next(iter(self._planner.plan({key}).changes), None) if ours else None
 
     # -- guard -------------------------------------------------------------------------------------------------------
 
     def _guard(self, change: Change, desired: DesiredState) -> Outcome | None:
-        """Why the change must not go now; None: it goes."""
+        """The outcome of a change that must wait now; None: it may be sent."""
         if not change.goes:
             return self._hold(change)
         if not self._context.approves(change):
@@ -288,13 +290,14 @@ class Reconciler:
         return None
 
     def _too_early(self, change: Change, earlier: Observation | None) -> Outcome | None:
-        """Why the change must not go by what the plan saw; None: it may, or the look is of now."""
+        """The outcome of a change that must wait, by the observation of the plan; None: it may be sent, or the
+        observation is current."""
         if earlier is None or serves_for(change.actions[0], earlier):
             return None
         return waiting(OutcomeReason.OBSERVED_EARLIER, f"{change.key} is observed again just before the action")
 
     def _hold(self, change: Change) -> Outcome:
-        """What holds the change, reported when that is new, and once a day as long as it holds."""
+        """The outcome of a held change. The hold is reported when it is new, and then once a day."""
         holds = (
             "; ".join(f"{hold.by}: {hold.reason}" for hold in change.held_by)
             or "the resource differs from its document, and groundstate has no action that changes this"
@@ -311,7 +314,7 @@ class Reconciler:
         return waiting(reason, holds, (now - self._since.setdefault(change.key, now)).total_seconds())
 
     def _is_news(self, change: Change, now: datetime) -> bool:
-        """Whether the hold is to be reported. Its words are no matter: they change with every number in them."""
+        """Whether the hold is reported. Its text does not matter, because the numbers in it change."""
         what = frozenset((action.name, action.served_path) for action in change.actions)
         by = what | {(hold.by, hold.path) for hold in change.held_by}
         before, at = self._held.get(change.key, (None, now))
@@ -321,7 +324,7 @@ class Reconciler:
         return True
 
     def _first_in_turn(self, turns: TurnOrder, action: Action, desired: DesiredState) -> ResourceKey | None:
-        """The nearest of those that are to have the same before this one, and will have it before long."""
+        """The nearest resource that must acquire a value of the same parent before this one."""
         for key in turns.ahead(action, desired, self._state.observed):
             if not self._context.follows(key):
                 continue
@@ -338,8 +341,8 @@ class Reconciler:
     # -- record ------------------------------------------------------------------------------------------------------
 
     def _record(self, change: Change, desired: DesiredState, seen: Observation) -> Outcome | InFlight:
-        """Write down what is about to be done. What is done by that is an outcome. What is still to be sent is in
-        flight, and must not be sent before it is on disk."""
+        """Record the action that is about to be done. An action on the store alone is then done, and has an outcome.
+        Any other action is in flight, and must not be sent before the record is on disk."""
         action = change.actions[0]
         if isinstance(action, Forget):
             return self._forget(action, desired)
@@ -383,7 +386,7 @@ class Reconciler:
         return Done()
 
     def _new_id(self) -> str:
-        """A name that nothing else has, in this run or another."""
+        """An id that is unique in this and all other runs."""
         self._ids += 1
         return f"{self._context.epoch}-{self._ids}"
 
@@ -405,7 +408,7 @@ class Reconciler:
         return Waiting(OutcomeReason.CONFIRMING, f"{describe(flight)} was sent", FIRST_CONFIRM if flight.place else 0.0)
 
     def _accept(self, flight: InFlight, accepted: Accepted) -> None:
-        """Remember that the other side took the action. A Task's handle must outlast this process."""
+        """Record that the endpoint accepted the action. The handle of a Task must survive the process."""
         taken = msgspec.structs.replace(flight, accepted=True, handle=accepted.handle, task=accepted.task)
         if accepted.handle is not None or accepted.task is not None:
             self._note(taken, failure_event(taken, self._state.of(flight.key), self._context.now()))
@@ -420,7 +423,8 @@ class Reconciler:
                 self._events.report_afterwards(event)
 
     def _refused(self, flight: InFlight, error: DriverError, desired: DesiredState, seen: Observation) -> Outcome:
-        """The other side said no. Some BMCs say no and do it all the same, so the resource is observed once more."""
+        """The endpoint refused the action. Some BMCs refuse and act nevertheless, so the resource is observed once
+        more."""
         resource = desired.resources.get(flight.key)
         if flight.place and isinstance(error, ANSWERED_NO):
             seen = self._observe(flight.key, desired)
@@ -472,7 +476,7 @@ class Reconciler:
     # -- requeue -----------------------------------------------------------------------------------------------------
 
     def _requeue(self, key: ResourceKey, outcome: Outcome) -> Outcome:
-        """The outcome says when the key comes back; whoever waited for the key comes at once."""
+        """Requeue the key as its outcome says, and the keys that waited for it at once."""
         if isinstance(outcome, Done):
             self.moves(key)
         waits = isinstance(outcome, Waiting) and outcome.reason in (OutcomeReason.CONFIRMING, OutcomeReason.IN_TURN)
@@ -489,7 +493,7 @@ class Reconciler:
 
 
 def hold_reason(change: Change) -> OutcomeReason:
-    """Why a change that does not go does not go, the gravest first."""
+    """The most serious reason for which a change is held."""
     for kind, reason in (
         (HoldKind.FAILED, OutcomeReason.STALLED),
         (HoldKind.GUARD, OutcomeReason.HELD),

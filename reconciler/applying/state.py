@@ -1,7 +1,8 @@
-"""What the engine knows: what is in force, remembered, in flight and observed.
+"""The state of the engine: the desired state in force, facts, actions in flight, observations.
 
-Whoever reads and then changes does so in `changing()`, which holds `gate`. What was changed is written down when the
-gate is free again. Others plan by it meanwhile, and nothing is sent by it before it is on disk."""
+A change of the state is made in `changing()`, which holds `gate`. Changes are written to the store after the gate is
+released. Other threads plan with them meanwhile, but nothing is sent before they are on disk.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ _FACTS, _FLIGHTS = "facts", "flights"
 
 
 class _ChangeSet:
-    """What one holder of the gate has changed: what is to be written, what was believed before, and what follows."""
+    """The changes of one holder of the gate: the values to write, the previous values, and callbacks."""
 
     __slots__ = ("before", "is_lost", "keys", "pending", "then", "writes")
 
@@ -42,7 +43,7 @@ class _ChangeSet:
         self.is_lost = False
 
     def finish(self) -> None:
-        """Wait until it is on disk, and do what follows. Raises StoreError."""
+        """Wait until the changes are on disk, and run the callbacks. Raises StoreError."""
         if self.pending is not None:
             self.pending.wait()
             if self.pending.is_decided:
@@ -84,11 +85,11 @@ class EngineState:
         return self._facts
 
     def of(self, key: ResourceKey) -> ResourceFacts:
-        """What is remembered of one."""
+        """The facts of one resource."""
         return remembered_of(self._facts, key)
 
     def everything(self) -> Facts:
-        """What is remembered and what is under way."""
+        """All facts and all actions in flight."""
         return Facts(self._facts, self._flights)
 
     def down(self, now: datetime) -> Facts:
@@ -100,11 +101,10 @@ class EngineState:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Hold the gate. When this ends, all that was changed in it is on disk, in one piece. Inside of another one of
-        the same thread, when that one ends. Never to be begun by who holds the gate otherwise.
-
-        Raises StoreError when it cannot be written; then it is not believed, nor what others made from it meanwhile.
-        """
+        """Hold the gate. At the end, all changes made in it are on disk in one piece. Inside another `changing()` of
+        the same thread, they are written at the end of the outer one. A thread must not begin it while it holds the
+        gate in another way. Raises StoreError when the changes cannot be written. Then they are undone, with all that
+        other threads derived from them."""
         mine: _ChangeSet | None = None
         try:
             with self.gate:
@@ -127,8 +127,8 @@ class EngineState:
             self._undecided.append(changes)
 
     def _take_back(self, changes: _ChangeSet) -> None:
-        """It could not be written: believe what was believed before. What was changed since of the same resources
-        follows from it, and is taken back too."""
+        """Restore the previous values after a failed write. Later changes of the same resources depend on them, and are
+        undone too."""
         with self.gate:
             if changes.is_lost:
                 return
@@ -180,21 +180,21 @@ class EngineState:
             self._busy.setdefault(after.lock, {})[after.key] = after
 
     def flights_on(self, bmc: str) -> Iterable[InFlight]:
-        """What is in flight on a BMC, or on what else an action has to itself."""
+        """The actions in flight that hold a lock, such as a BMC."""
         return self._busy.get(bmc, {}).values()
 
     def afterwards(self, follow: Callable[[], None]) -> None:
-        """Call this once all that is changed now is on disk, without the gate."""
+        """Run this callback once all changes so far are on disk, without the gate."""
         if self._changing is None:
             raise RuntimeError("there is nothing to be written first")
         self._changing.then.append(follow)
 
     def append(self, events: Iterable[Event]) -> None:
-        """Add to the ledger."""
+        """Append events to the ledger."""
         self._write(AppendEvents(tuple(events)))
 
     def save(self, changed: Mapping[ResourceKey, ResourceFacts | None]) -> None:
-        """Remember this of each; None: nothing any more."""
+        """Set the facts of each resource; None: forget them."""
         if not changed:
             return
         changes = self._write(PutFacts(dict(changed)))
@@ -204,7 +204,7 @@ class EngineState:
                 self._overlook(key)
 
     def assume(self, key: ResourceKey, facts: ResourceFacts) -> None:
-        """Go by this from now on; it may be lost."""
+        """Set facts that may be lost with the process."""
         self._set(_FACTS, key, facts)
 
     def _overlook(self, key: ResourceKey) -> None:
@@ -215,7 +215,7 @@ class EngineState:
             self.drop_observation(key)
 
     def drop_observation(self, key: ResourceKey) -> None:
-        """It is not there any more, and nobody declares it or remembers it."""
+        """Drop the observation of a resource that does not exist any more, and is neither declared nor recorded."""
         with self.gate:
             self._observed.pop(key, None)
             self._unsaved.pop(key, None)
@@ -225,27 +225,29 @@ class EngineState:
 
     @property
     def flights(self) -> Mapping[ResourceKey, InFlight]:
-        """What is under way."""
+        """The actions in flight."""
         return self._flights
 
     def begin(self, flight: InFlight, facts: ResourceFacts, event: Event, epoch: int) -> None:
-        """It is about to be sent, which it must not be before this is on disk. Others see it in flight from now on."""
+        """Record an action as in flight. It must not be sent before the record is on disk. Other threads see the action
+        as in flight at once."""
         changes = self._write(BeginAction(flight, facts, event, epoch))
         self._believe(changes, _FACTS, flight.key, facts)
         self._believe(changes, _FLIGHTS, flight.key, flight)
 
     def retime(self, flight: InFlight) -> None:
-        """Go by these times of it from now on; the ledger keeps when it was sent."""
+        """Set the times of an action in flight; the ledger keeps the time at which it was sent."""
         self._set(_FLIGHTS, flight.key, flight)
 
     def note(self, flight: InFlight, event: Event | None = None) -> None:
-        """Write down what is known of it by now: its handle, its Task. What was settled meanwhile is left alone."""
+        """Record new knowledge of an action in flight: its handle, its Task. An action that was settled meanwhile is
+        not changed."""
         changes = self._write(NoteAction(flight, event))
         if self._flies(flight):
             self._believe(changes, _FLIGHTS, flight.key, flight)
 
     def believe(self, flight: InFlight) -> None:
-        """Go by this of it from now on, as far as it is in flight still; for what may be lost."""
+        """Set what is known of an action, if it is still in flight; for values that may be lost."""
         if self._flies(flight):
             self._set(_FLIGHTS, flight.key, flight)
 
@@ -254,7 +256,7 @@ class EngineState:
         return current is not None and current.id == flight.id
 
     def end(self, flight: InFlight, facts: ResourceFacts, event: Event) -> None:
-        """It is in flight no more."""
+        """Record that an action is no longer in flight."""
         changes = self._write(EndAction(flight, facts, event))
         self._believe(changes, _FLIGHTS, flight.key, None)
         self._believe(changes, _FACTS, flight.key, facts)
@@ -263,7 +265,7 @@ class EngineState:
 
     @property
     def observed(self) -> Mapping[ResourceKey, Observation]:
-        """The last look at each."""
+        """The latest observation of each resource."""
         return self._observed
 
     def record(self, seen: Observation) -> None:
@@ -281,8 +283,8 @@ class EngineState:
             self._unsaved[seen.key] = seen
 
     def watch(self) -> Callable[[], set[ResourceKey]]:
-        """A function that gives the keys of which something else is remembered, under way or seen than at its last
-        call. To see the same again is no change. To be called by who holds the gate."""
+        """A function that returns the keys whose facts, actions or observations changed since its last call. An equal
+        observation is no change. Only the holder of the gate calls it."""
         changed: set[ResourceKey] = set()
         self._watches.append(changed)
 
@@ -298,29 +300,29 @@ class EngineState:
             watch.add(key)
 
     def copy(self) -> tuple[dict[ResourceKey, Observation], Facts]:
-        """What is seen and what is remembered as of now, which change no more."""
+        """A snapshot of the observations and facts."""
         with self.gate:
             return dict(self._observed), Facts(dict(self._facts), dict(self._flights))
 
     def set_aside(self, seen: Observation, why: str) -> None:
-        """Go by the resource as unknown until the next look: what was seen of it makes no sense to the rules."""
+        """Treat the resource as unknown until its next observation, because the rules cannot use this one."""
         self.record(Observation(seen.key, seen.taken_at, error=ReadError(INTERNAL, why)))
 
     def flush(self) -> None:
-        """Save what was seen since the last time; a batch, as losing it costs no more than another look."""
+        """Save the observations since the last call, in one batch. A lost batch costs only another observation."""
         with self.gate:
             batch, self._unsaved = self._unsaved, {}
         if batch:
             self._ledger.put_observations(batch.values())
 
     def compare(self, resource: Resource[Any], seen: Observation) -> tuple[Field, ...]:
-        """What is declared of one beside what was seen of it."""
+        """The managed fields of a resource: declared beside observed."""
         rules = KINDS[resource.key.kind].rules
         look = KindView(resource.key, seen.value, self.of(resource.key), self._observed, self.desired, self._facts)
         return rules.fields(resource, look) if rules else ()
 
     def keys(self) -> set[ResourceKey]:
-        """Whatever is declared or remembered."""
+        """The keys of all declared and recorded resources."""
         with self.gate:
             return {*self._facts, *(self.desired.resources if self.desired is not None else ())}
 

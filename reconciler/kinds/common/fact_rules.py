@@ -1,7 +1,7 @@
-"""How what is remembered of a resource changes: by its document, by its actions, by observations and reports. Pure.
+"""How the facts of a resource change: by its document, its actions, observations and reports. Pure.
 
-Generic rooms ask a kind's rules, and know nothing of what the kind remembers. Here is what is so of every kind; a kind
-that remembers more, or whose actions leave something behind, has rules of its own.
+Generic code calls these rules, and does not read the facts of a kind. This module has the rules for all kinds. A kind
+with facts of its own, or with actions that leave something behind, extends them.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 
 class Slot(msgspec.Struct, frozen=True):
-    """A numbered place of another resource, which one resource alone can have: a machine is in a claim's slot."""
+    """A numbered place in another resource that only one resource can have: a machine is in a slot of a claim."""
 
     holder: ResourceKey
     number: int
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """What a record action comes to: the facts that are different now, and the event of each, (reason, message)."""
+    """The result of an action on the store alone: the changed facts, and an event (reason, message) for each."""
 
     facts: dict[ResourceKey, ResourceFacts]
     events: Mapping[ResourceKey, tuple[str, str]]
 
 
 class Occasion(msgspec.Struct, frozen=True):
-    """When and why a record action is done."""
+    """When and why an action on the store is done."""
 
     now: datetime
     name: str
-    """A name that nothing else has, for what the action gives a name to."""
+    """A unique name, for an action that gives a name."""
     cause: str = ""
-    """Why it is done, in words: the commit."""
+    """The cause in words: the commit."""
     value: Any = None
-    """What was observed of the resource."""
+    """The observed value of the resource."""
 
 
 class Ignored(msgspec.Struct, frozen=True):
@@ -57,8 +57,8 @@ class Ignored(msgspec.Struct, frozen=True):
 
 
 class ReportOutcome(msgspec.Struct, frozen=True):
-    """What a report comes to: the facts then (the very same object when nothing is new), and what is reported of it; no
-    reason: nothing. `may_be_lost`: it is of no importance that it outlives the process."""
+    """The result of a report: the new facts (the same object if nothing changed) and the event; no reason: no event.
+    `may_be_lost`: the facts need not survive the process."""
 
     facts: ResourceFacts
     reason: str
@@ -68,97 +68,96 @@ class ReportOutcome(msgspec.Struct, frozen=True):
 
 
 class FactRules:
-    """The rules of a kind that remembers nothing of its own. A method whose facts change nothing gives the very same
-    object."""
+    """The rules of a kind without facts of its own. A method that changes nothing returns the same object."""
 
     facts_type: type[ResourceFacts] = ResourceFacts
     takes_slots = False
-    """It can be in a slot of another resource."""
+    """The resource can be in a slot of another resource."""
 
     # -- by its document ---------------------------------------------------------------------------------------------
 
     def first(self, _spec: Any, _new_store: bool) -> ResourceFacts:
-        """What is remembered of a resource that was not known before, by its spec. `new_store`: no resource that guards
-        count was known."""
+        """The facts of a resource that the store does not know, by its spec. `new_store`: the store knows no resource
+        that guards count."""
         return self.facts_type()
 
     def declared(
         self, facts: ResourceFacts, _resource: Resource[Any], _desired: DesiredState, _now: datetime
     ) -> ResourceFacts:
-        """What is remembered as soon as the document is in force, which is from `now` on."""
+        """The facts when the document comes into force at `now`."""
         return facts
 
     def removed(self, facts: ResourceFacts, _now: datetime) -> ResourceFacts:
-        """What is remembered as soon as no document is in force, which is from `now` on."""
+        """The facts when the document is no longer in force, from `now`."""
         return facts
 
     def moved(self, facts: ResourceFacts) -> ResourceFacts:
-        """What stays when the endpoint is another than before."""
+        """The facts that remain after the endpoint changed."""
         return facts
 
     def former_names(self, _facts: ResourceFacts) -> tuple[str, ...]:
-        """The names that it had before, the latest last."""
+        """The former names of the resource, the latest last."""
         return ()
 
     # -- by its actions ----------------------------------------------------------------------------------------------
 
     def sent(self, _action: Action, facts: ResourceFacts) -> ResourceFacts:
-        """What is remembered from the moment at which the action is sent."""
+        """The facts from the moment at which the action is sent."""
         return facts
 
     def refused(
         self, _action: Action, facts: ResourceFacts, _why: str, *, is_final: bool, now: datetime
     ) -> ResourceFacts:
-        """What is remembered of an action that was certainly not carried out. `is_final`: it is not sent again by
-        itself."""
+        """The facts after an action that was certainly not carried out. `is_final`: it is not sent again."""
         return facts
 
     def confirmed(
         self, _action: Action, facts: ResourceFacts, _seen: Observation, _resource: Resource[Any] | None
     ) -> ResourceFacts:
-        """What is remembered when an observation shows that the action took effect."""
+        """The facts when an observation shows that the action took effect."""
         return facts
 
     def result(self, _action: Action, _value: Any) -> str:
-        """What came of asking for any: who got which address; empty where the action says it."""
+        """What an action acquired, such as an address; empty if the action names it already."""
         return ""
 
     def repeatable(self, _action: Action, _value: Any) -> bool:
-        """Whether the action does no harm when it is sent twice, by what was observed just now."""
+        """Whether the action does no harm when it is sent twice, by the current observation."""
         return False
 
     def ignored(self, _action: Action, _facts: ResourceFacts, _now: datetime) -> Ignored | None:
-        """Of an action that asks somebody who may ignore it; None: that it has no effect is a failure."""
+        """The outcome of an action that may be ignored, as a graceful shutdown may; None: without effect, the action
+        has failed."""
         return None
 
     def begun(self, _action: Action, _value: Any) -> bool:
-        """Whether what is observed shows that the action is being carried out."""
+        """Whether the observation shows that the action is being carried out."""
         return False
 
     def to_send_again(self, _action: Action, _resource: Resource[Any] | None) -> str:
-        """How a person has an action sent again that is not sent again by itself; empty: there is no way."""
+        """How a person can have the action sent again; empty: it is not possible."""
         return ""
 
     def record(self, action: Action, _facts: Mapping[ResourceKey, ResourceFacts], _occasion: Occasion) -> Recorded:
-        """What is remembered when a record action is done. Raises TypeError for one that the kind does not have."""
+        """The facts after an action on the store. Raises TypeError for an action that the kind does not have."""
         raise TypeError(f"{action.name} of {action.key} is not done by writing it down")
 
     def on_behalf_of(self, _action: Action, _facts: ResourceFacts) -> str | ResourceKey | None:
-        """For whom the action is done: a cause in words, or the resource whose commit is the cause. None: itself."""
+        """The cause of an action in words, or the resource whose commit is the cause. None: the resource itself."""
         return None
 
     # -- by requests of people ---------------------------------------------------------------------------------------
 
     def restart_asked(self, facts: ResourceFacts, _request: RestartRequest) -> ResourceFacts:
-        """What is remembered once a restart is asked for; the very same object where it is known already."""
+        """The facts after a restart was requested; the same object if it is known already."""
         return facts
 
     def restart_cancelled(self, facts: ResourceFacts, _open: Collection[str]) -> ResourceFacts:
-        """What is remembered once these restarts alone are wanted; the very same object where none was taken back."""
+        """The facts when only these restarts are still requested; the same object if none was cancelled."""
         return facts
 
     def restart_result(self, _facts: ResourceFacts, _request: RestartRequest) -> RestartResult | None:
-        """How the restart ended; None: it has not."""
+        """How the restart ended; None: it has not ended."""
         return None
 
     # -- by observations and reports ---------------------------------------------------------------------------------
@@ -166,38 +165,38 @@ class FactRules:
     def observed(
         self, facts: ResourceFacts, _resource: Resource[Any], _value: Any, _fields: tuple[Field, ...], _now: datetime
     ) -> ResourceFacts:
-        """What an observation teaches beside what is as declared and what has drifted."""
+        """The facts after an observation, beside applied values and drift."""
         return facts
 
     def at_start(self, facts: ResourceFacts, _now: datetime) -> ResourceFacts:
-        """What is remembered when a process begins, which does not know what happened while none was there."""
+        """The facts at the start of a process, which does not know what happened while no process ran."""
         return facts
 
     def ended(self, _before: ResourceFacts, _after: ResourceFacts) -> tuple[EventReason, str] | None:
-        """What ended, and why, with a change of the facts that no action or report made; None: nothing."""
+        """What ended, and why, by a change of the facts without an action or report; None: nothing."""
         return None
 
     def report(
         self, _facts: ResourceFacts, _request: str | None, _fact: Any, _detail: str, _value: Any, _now: datetime
     ) -> ReportOutcome | None:
-        """What follows from what a service reports of the resource, for a request by its id. None: that request is
-        over, or there is none."""
+        """The outcome of a service's report about the resource, for the request with this id. None: that request has
+        ended, or does not exist."""
         return None
 
     # -- what others must not have too -------------------------------------------------------------------------------
 
     def slot(self, _facts: ResourceFacts) -> Slot | None:
-        """The slot in which it is."""
+        """The slot that the resource is in."""
         return None
 
     def leaves_slot(self, _facts: ResourceFacts) -> bool:
-        """Whether it is being released, so that it may be in none from now on."""
+        """Whether the resource is being released from its slot."""
         return False
 
 
 def undone(action: Action, facts: ResourceFacts) -> ResourceFacts:
-    """The facts from when the action is sent: what it undoes is not drift. Where it is done to repair drift, all that
-    it undoes is part of that story."""
+    """The facts when the action is sent: the values that it changes are not drift. In a repair of drift, they belong to
+    that drift."""
     applied = facts.applied.fields if facts.applied else {}
     gone = [path for path in action.undoes if path in applied]
     if not gone or facts.applied is None:
@@ -210,7 +209,7 @@ def undone(action: Action, facts: ResourceFacts) -> ResourceFacts:
 
 
 def taken_down(action: Action, facts: ResourceFacts, at: datetime) -> ResourceFacts:
-    """The facts from when an action is sent that takes the resource down."""
+    """The facts when an action is sent that takes the resource down."""
     if action.disruption is not Disruption.DISRUPTIVE:
         return facts
     return msgspec.structs.replace(facts, disrupted_at=at, taken_down_at=at)

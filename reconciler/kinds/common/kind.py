@@ -1,4 +1,4 @@
-"""What a kind is to the rest of the house: its words, its types and its pure rules."""
+"""What generic code needs to know of a kind: its names, its types and its pure rules."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 def _never_lifted(_guard: str) -> str | None:
-    """Of no override."""
+    """The answer if no override is in force."""
     return None
 
 
@@ -57,33 +57,33 @@ class KindView(msgspec.Struct, frozen=True):
     lifted: Callable[[str], str | None] = _never_lifted
 
     def once(self, name: str, build: Callable[[], T]) -> T:
-        """Something that follows from all that was seen, built at the first call of a plan."""
+        """A value that follows from the observations of this plan; `build` is called at its first use."""
         if name not in self.memo:
             self.memo[name] = build()
         kept: T = self.memo[name]
         return kept
 
     def refused(self, key: ResourceKey, path: str) -> bool:
-        """Whether the other side refused it what the field asks for, when it was asked last. What could not be asked
-        was not refused."""
+        """Whether the endpoint refused the latest request for the field. A request that could not be sent was not
+        refused."""
         facts = self.remembered.get(key)
         failure = facts.failures.get(path) if facts is not None else None
         return failure is not None and failure.reason in REFUSALS
 
 
 REFUSALS = (ErrorReason.CONFLICT, ErrorReason.EXHAUSTED, ErrorReason.REJECTED, ErrorReason.UNSUPPORTED)
-"""Errors by which the other side says no."""
+"""Errors by which the endpoint refused an action."""
 
 
 class Steps(msgspec.Struct, frozen=True):
-    """What a kind would do."""
+    """The actions and holds of one resource."""
 
     actions: tuple[Action, ...] = ()
-    """In order."""
+    """The actions, in order."""
     holds: tuple[Hold, ...] = ()
-    """What stands in the way."""
+    """The reasons for which actions wait."""
     passes: tuple[str, ...] = ()
-    """The guards of the kind's own that would hold it, and that an override lifts (`KindView.lifted`)."""
+    """The kind's own guards that would hold the change, but are overridden (`KindView.lifted`)."""
 
 
 class Rules(Protocol):
@@ -115,10 +115,11 @@ class RuleFinding(msgspec.Struct, frozen=True):
 
 
 SUSPENDED, MAINTENANCE = "Suspended", "Maintenance"
-"""Conditions of what people asked to leave alone, whatever kind it is."""
+"""Conditions of resources whose document stops changes, for all kinds."""
 
 BMC, IPAM, NO_BACKEND = "bmc", "ipam", "none"
-"""Backends: which endpoint observes a kind and carries out its actions. With none, what is written down is done."""
+"""Backends: the endpoint that observes a kind and carries out its actions. A kind without a backend changes only the
+store."""
 
 
 def _never(_value: Any) -> bool:
@@ -164,15 +165,15 @@ def _nothing_renamed(
 
 
 class Implied(msgspec.Struct, frozen=True):
-    """What implies a resource that has no document of its own, as a claim does its addresses."""
+    """The document that implies a resource without its own document, as a claim implies its addresses."""
 
     by: ResourceKey
     words: str
-    """What the resource is for: `MachineClaim/web, slot 0`."""
+    """The purpose of the resource, such as `MachineClaim/web, slot 0`."""
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """One kind. Generic rooms ask it instead of comparing its name."""
+    """One kind. Generic code asks the kind, and does not compare its name."""
 
     name: str
     plural: str
@@ -180,104 +181,106 @@ class Kind(msgspec.Struct, frozen=True):
     summary: str
     spec_type: type[msgspec.Struct]
     check: Callable[[Resource[Any]], list[RuleFinding]] | None = None
-    """Sees one document alone."""
+    """Checks one document alone."""
     rules: Rules | None = None
-    """None: nothing is reconciled, and the fields below do not matter."""
+    """None: the kind is not reconciled, and the fields below do not matter."""
     observed_type: Any = None
-    """What an observation of it holds."""
+    """The type of an observed value."""
     backend: str = NO_BACKEND
     absent: Any = None
-    """What an observation holds where the backend has nothing of that name."""
+    """The observed value of a resource that the backend does not have."""
     made: bool = True
-    """groundstate makes it at the backend, and what the backend holds for an undeclared owner may have leaked. Else it
-    is found there, as a machine is: it is never created, and it is forgotten without being observed."""
+    """True: groundstate creates the resource at the backend, and allocations of undeclared owners may have leaked.
+    False: the resource exists without groundstate, as a machine does. Then it is never created, and removing it from
+    the store needs no observation."""
     is_held: Callable[[Any], bool] = _never
-    """Whether an observed value shows something that a removal would give up."""
+    """Whether the observed value shows an allocation that a removal would release."""
     leaks: Callable[[Any], bool] = _never
-    """Whether an observed value has leaked where its owner is neither declared nor remembered."""
+    """Whether the observed value has leaked, if its owner is neither declared nor recorded."""
     kept: Callable[[Any], Any] = _same
-    """What of an observed value is saved. The very same object where that is all."""
+    """The part of an observed value that is saved; the same object if that is all of it."""
     believed: Callable[[Any], Any] = _same
-    """What of it is decided by: not a count that is out of date with the next allocation."""
+    """The part of an observed value on which decisions may be based, without counts that the next allocation changes.
+    """
     endpoint: Callable[[Any], str] | None = None
-    """Which system of which endpoint a spec means, whatever the resource is called: a BMC and the id of a system."""
+    """The system that a spec names, independent of the resource's name: a BMC and the id of a system."""
     lock: Callable[[Any], str] | None = None
-    """What one action excludes, by the spec: all that one BMC has (chaos/powerman#67 tells why). The endpoint is
-    this, or begins with this and `#`."""
+    """What one action excludes, by the spec: all systems of one BMC (chaos/powerman#67 shows why). The endpoint is
+    equal to the lock, or begins with the lock and `#`."""
     lock_name: str = "endpoint"
-    """What excludes others is called in messages."""
+    """The name of the lock in messages."""
     endpoint_field: str = "spec"
-    """The field that says the endpoint."""
+    """The field of the spec that names the endpoint."""
     access: AccessRules | None = None
     """How its endpoints are reached, where a driver is opened for each; None: they are not reached by a driver of
     the documents."""
     former_names: Callable[[ResourceKey, DesiredState, ResourceFacts], list[ResourceKey]] = _no_former_names
-    """The names under which the backend may still hold what is this one's; none that is declared itself."""
+    """The undeclared names under which the backend may still hold the allocations of the resource."""
     renamed: Callable[
         [DesiredState, Mapping[ResourceKey, ResourceFacts]], Mapping[ResourceKey, ResourceFacts | None]
     ] = _nothing_renamed
     """What is remembered differently because documents of the kind say what they were called before, of whatever
     kind; None: nothing any more."""
     implied: Callable[[ResourceKey], Implied | None] = _declared_itself
-    """Whose document implies it, by its key; None for one that has a document of its own."""
+    """The document that implies the resource, by its key; None for a resource with its own document."""
     turns: TurnOrder | None = None
-    """Who goes first of those that are given the next free one of the same; None: nothing is given in turn."""
+    """The order in which resources acquire the next free value of the same parent; None: the kind acquires nothing."""
     admit: Callable[[DesiredState, Facts], Iterable[Diagnostic]] | None = None
-    """Why a state must not take force, for what is remembered: something of the kind is in use, and would go."""
+    """Errors of a desired state that must not come into force, because something that it removes is in use."""
     advise: (
         Callable[[Collection[ResourceKey], DesiredState, ObservedState, Facts, datetime], Iterable[Diagnostic]] | None
     ) = None
-    """Warnings beside a plan of these resources, of any kind."""
+    """Warnings for a plan of these resources, of any kind."""
     refusal_is_final: bool = False
-    """A refusal is about the resource alone: nothing that happens to another resource changes it."""
+    """A refusal concerns the resource alone: a change of another resource does not end it."""
     in_fleet: bool = False
-    """Guards count it: as declared, lost, unreachable, taken down."""
+    """Guards count resources of this kind: declared, removed, unreachable, taken down."""
     joins: bool = False
-    """Those that are first declared while others of the kind go are kept apart from those that were there before."""
+    """Resources that are first declared by a state that removes others of the kind are marked, because they may be
+    renames."""
     placed: bool = False
-    """It gets resources of another kind, as a claim gets machines: it waits while none fits, and is observed again when
-    one may fit."""
+    """Placement gives resources of another kind to this kind, as machines to a claim. It waits while none fits, and is
+    reconciled when one may fit."""
     inventoried: bool = False
-    """Its parts are read and kept, and labels follow from them."""
+    """The hardware inventory is read and kept, and gives labels."""
     columns: tuple[Column, ...] = ()
-    """What `get` shows beside the name and the status."""
+    """Columns of `get`, beside name and status."""
     shown: Callable[[ResourceKey, DesiredState, Facts], Shown] = _nothing_more
-    """What `get` and `describe` show of it beside that."""
+    """Further values that `get` and `describe` show."""
     conditions: Callable[[Resource[Any], ResourceFacts, Observation | None], Iterable[Condition]] = _no_conditions
-    """Its own conditions, beside Ready, Reconciling and Stalled."""
+    """The kind's own conditions, beside Ready, Reconciling and Stalled."""
     fact_rules: FactRules = FactRules()
-    """How what is remembered of it changes, and of which type that is."""
+    """The type of the kind's facts, and the rules by which they change."""
     paused: Callable[[Any], bool] = _never
-    """Whether people work on it, by its spec, so that nothing is sent."""
+    """Whether the spec stops all changes, because people work on the resource."""
     unavailable: Callable[[Any, ResourceFacts], bool] = _serves
-    """Whether what is observed and remembered shows that it does not do its work."""
+    """Whether the resource is out of service, by its observed value and facts."""
     under_way: Callable[[ResourceFacts, datetime], bool] = _at_rest
-    """Whether something was begun with it that is to be ended, so that no window holds it."""
+    """Whether disruptive work has begun that must be finished, so that no window holds it."""
     gives_up: Callable[[Action], Iterable[ResourceKey]] = _nothing_else
-    """The other resources that one of its actions gives up, as a claim its machines: their guards judge it too."""
+    """The other resources that an action releases, as a claim its machines. Their guards judge the action too."""
     adoption: Adoption | None = None
-    """How one that is only observed is taken over; None: groundstate manages all that are declared."""
+    """How a resource in mode Observe becomes managed; None: groundstate manages all declared resources of the kind."""
     counted: tuple[CountedGauge, ...] = ()
-    """What the metrics count of it, beside its status."""
+    """The metrics of the kind, beside the counts by status."""
     levels: LevelGauge | None = None
-    """How full it is, for the metrics; None: nothing is given out of it."""
+    """The metrics of how full a resource is; None: nothing is allocated from the kind."""
 
     @property
     def facts(self) -> type[ResourceFacts] | None:
-        """What is remembered of it: its own type, where it remembers more than every kind; None: it is not
-        reconciled, and nothing is remembered."""
+        """The type of the kind's facts; None: the kind is not reconciled."""
         return None if self.rules is None else self.fact_rules.facts_type
 
     def endpoint_of(self, resource: Resource[Any] | None) -> str:
-        """The system that its actions reach; empty where the kind has none, and for what is not declared."""
+        """The endpoint of the resource's actions; empty for a kind without endpoints, and for an undeclared resource."""
         return "" if self.endpoint is None or resource is None else self.endpoint(resource.spec)
 
     def lock_of(self, resource: Resource[Any] | None) -> str:
-        """What one of its actions excludes; empty where nothing is."""
+        """The lock of the resource's actions; empty if an action excludes nothing."""
         return "" if self.lock is None or resource is None else self.lock(resource.spec)
 
     def depends_on(self, resource: Resource[Any]) -> list[ResourceKey]:
-        """The resources that its document names, in order and once: by the schema's references."""
+        """The resources that the document names, in order and without repeats, by the references of the schema."""
         readers = named_resources(self.spec_type)
         found = (ResourceKey(target, name) for read, target in readers for name in read(resource.spec))
         return list(dict.fromkeys(found))
