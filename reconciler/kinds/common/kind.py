@@ -272,7 +272,7 @@ class Kind(msgspec.Struct, frozen=True):
         return None if self.rules is None else self.fact_rules.facts_type
 
     def endpoint_of(self, resource: Resource[Any] | None) -> str:
-        """The endpoint of the resource's actions; empty for a kind without endpoints, and for an undeclared resource."""
+        """The endpoint of the resource's actions; empty for a kind without endpoints, or an undeclared resource."""
         return "" if self.endpoint is None or resource is None else self.endpoint(resource.spec)
 
     def lock_of(self, resource: Resource[Any] | None) -> str:
