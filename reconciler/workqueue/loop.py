@@ -65,6 +65,8 @@ class Loop:
         self._resync, self._settled, self._crashed, self._gives_up = resync, settled, crashed, gives_up
         self._wake = runtime.condition_variable()
         self._woken = self._puts = 0
+        self._looking_at: dict[int, datetime] = {}
+        """When those who wait for the queue look at it again by themselves."""
         self._broke: list[BaseException] = []
         self._suspects = set(suspects)
         self._everything, self._latest = everything, now()
@@ -130,6 +132,13 @@ class Loop:
             self._woken += 1
             self._wake.notify_all()
 
+    def _wake_by(self, due: datetime) -> None:
+        """Let idle workers look again, but for those who will by then: most keys are put behind others."""
+        with self._wake:
+            self._woken += 1  # Who has looked and does not wait yet, looks once more.
+            if any(look > due for look in self._looking_at.values()):
+                self._wake.notify_all()
+
     def _work(self, stop: runtime.Flag, min_priority: int, lookout: runtime.Lock, crew: Crew) -> bool:
         try:
             return self._serve(stop, min_priority, lookout, crew)
@@ -160,11 +169,14 @@ class Loop:
             if key is not None:
                 return key
             due = self._queue.next_due(min_priority=min_priority)
-            pause = NAP if due is None else (due - self._now()).total_seconds()
+            now = self._now()
+            pause = NAP if due is None else min(NAP, max(0.005, (due - now).total_seconds()))
             with self._wake:
                 # Not when something was put while it looked.
                 if not stop.is_set() and woken == self._woken:
-                    self._wake.wait(min(NAP, max(0.005, pause)))
+                    self._looking_at[min_priority] = now + timedelta(seconds=pause)
+                    self._wake.wait(pause)
+                    del self._looking_at[min_priority]
         return None
 
     def _handle(self, key: ResourceKey) -> bool:
@@ -182,10 +194,12 @@ class Loop:
             self._queue.done(key)
         else:
             delay, priority = self._again(key, outcome)
-            self._queue.retry(key, self._now() + timedelta(seconds=delay), priority)
-            # Perhaps it was put meanwhile, and is due at once.
-            if delay < NAP or puts != self._puts:
+            due = self._now() + timedelta(seconds=delay)
+            self._queue.retry(key, due, priority)
+            if puts != self._puts:  # Perhaps it was put meanwhile, and is due at once.
                 self.wake()
+            elif delay < NAP:
+                self._wake_by(due)
         self._settled(key, outcome)
         return silent
 

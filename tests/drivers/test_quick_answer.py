@@ -24,6 +24,7 @@ def quick(*pieces: bytes, ends: bool = True, most: int = 1000) -> tuple[QuickAns
     """What is made of an answer that comes in these pieces, and what was read of it."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
+        ours.settimeout(10)
         comes = threading.Thread(target=_send, args=(theirs, pieces, ends))
         comes.start()
         received = bytearray()
@@ -109,6 +110,7 @@ def test_the_other_reader_goes_on_from_there(answer: bytes) -> None:
 def test_an_answer_that_does_not_come_ends_in_time() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
+        ours.settimeout(10)
         theirs.sendall(USUAL[:30])
         with pytest.raises(TimeoutError):
             read_quickly(ours, time.monotonic() + 0.05, bytearray(), 1000)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, assert_never
 
 import msgspec
@@ -165,10 +166,16 @@ def _put_facts(connection: Connection, facts: Mapping[ResourceKey, ResourceFacts
 
 def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     """Insert, or overwrite rows of the same primary key."""
+    connection.execute(_upsert(insert_for(connection), table), rows)
+
+
+@cache
+def _upsert(insert_into: Any, table: Table) -> Any:
+    # Kept, as to make it takes longer than to carry it out.
     keys = [column.name for column in table.primary_key]
-    added = insert_for(connection)(table)
+    added = insert_into(table)
     rest = {column.name: added.excluded[column.name] for column in table.columns if column.name not in keys}
-    connection.execute(added.on_conflict_do_update(index_elements=keys, set_=rest), rows)
+    return added.on_conflict_do_update(index_elements=keys, set_=rest)
 
 
 def _forget(connection: Connection, key: ResourceKey) -> None:

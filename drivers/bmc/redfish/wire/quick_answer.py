@@ -14,6 +14,8 @@ from drivers.base.support import scheduling
 
 D = TypeVar("D", str, None)
 
+SLACK = 0.05
+"""Seconds. To set a socket's timeout is a call of the system, and is left out for less."""
 _CHUNK = 16 * 1024
 _LONGEST_HEAD = 64 * 1024
 _MOST_HEADERS = 100
@@ -48,7 +50,8 @@ class QuickAnswer(NamedTuple):
 
 
 def read_quickly(sock: socket.socket, deadline: float, received: bytearray, most: int) -> QuickAnswer | None:
-    """The answer to one request that was just sent, whole before this moment of the monotonic clock.
+    """The answer to one request that was just sent, whole before this moment of the monotonic clock, but for `SLACK`.
+    The socket has a timeout.
 
     None: it is of another form, of more than `most` bytes, or breaks off within the body; what was read of it is in
     `received`. Raises OSError, such as TimeoutError, while the headers are not whole."""
@@ -80,7 +83,8 @@ def _more(sock: socket.socket, deadline: float, received: bytearray) -> bool:
     left = deadline - scheduling.monotonic()
     if left <= 0:
         raise TimeoutError
-    sock.settimeout(left)
+    if left < (sock.gettimeout() or 0.0) - SLACK:
+        sock.settimeout(left)
     piece = sock.recv(_CHUNK)
     received += piece
     return bool(piece)

@@ -220,7 +220,8 @@ class RedfishConnection:
         self, sock: socket.socket, method: str, path: str, headers: Mapping[str, str], body: Any, seconds: float
     ) -> Reply:
         deadline = scheduling.monotonic() + seconds
-        sock.settimeout(seconds)
+        if sock.gettimeout() != seconds:
+            sock.settimeout(seconds)
         sock.sendall(request_bytes(method, path, {"Host": self.address.named, **headers}, body))
         received = bytearray()
         quick = read_quickly(sock, deadline, received, _MAX_BODY)
