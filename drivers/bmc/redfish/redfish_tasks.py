@@ -85,6 +85,8 @@ class Writes:
 
 
 def _document(reply: Reply) -> dict[str, Any]:
+    if not reply.content:  # As most BMCs answer, with 204.
+        return {}
     try:
         return reply.json()
     except ValueError:
