@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import difflib
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, cast
 
@@ -68,8 +69,7 @@ class Registry:
         if len(given) != 1 or given[0] not in SECRET_SOURCES:
             raise SecretUnavailable(f"credentialRef must have exactly one of {', '.join(SECRET_SOURCES)}")
         kind = given[0]
-        source: SecretSource = EntryPoint(kind, SECRET_SOURCES[kind], "").load()()
-        found = source.resolve(table[kind])
+        found = _source(kind).resolve(table[kind])
         pair = f"{found.username}:{found.password}".encode()
         note_secrets(found.password, base64.b64encode(pair).decode("ascii"))
         return found
@@ -117,6 +117,12 @@ def options_of(name: str) -> type[DriverOptions] | None:
         return options_type(opened)
     finally:
         opened.close()
+
+
+@cache
+def _source(kind: str) -> SecretSource:
+    source: SecretSource = EntryPoint(kind, SECRET_SOURCES[kind], "").load()()
+    return source
 
 
 def _nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -92,7 +93,13 @@ class Bmc(Power, Boot, Indicator, VirtualMedia, InventorySource, Tasks, Protocol
 
 def with_all(system: System, driver: str) -> Bmc:
     """The system as a Bmc: the very same one where it has every capability. `driver`: its name, for the message."""
-    return system if isinstance(system, Bmc) else _Partial(system, driver)
+    return system if _has_all(type(system)) or isinstance(system, Bmc) else _Partial(system, driver)  # type: ignore[return-value]
+
+
+@cache
+def _has_all(kind: type[System]) -> bool:
+    """Kept for each class, as to compare a system with a Protocol takes longer than to open it."""
+    return issubclass(kind, Bmc)
 
 
 class _Partial:

@@ -37,6 +37,8 @@ class KnownSecrets:
 
     def note(self, *secrets: str | None) -> None:
         """Hide these from now on."""
+        if len(self._forms) < _MOST and all(secret in self._forms for secret in secrets if secret):
+            return  # With all of their forms, as none was forgotten yet.
         forms = {form for secret in secrets if secret for form in _forms(secret) if len(form) >= SHORTEST}
         if forms <= self._forms.keys():
             return

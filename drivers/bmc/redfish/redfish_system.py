@@ -57,8 +57,10 @@ class ParsedSystem(System):  # type: ignore[misc]  # sushy is untyped
 
     def _parse_attributes(self, json_doc: dict[str, Any]) -> dict[str, Any]:
         # sushy's goes through every attribute of the class, and again for its log: a quarter of a look's CPU.
+        # What is not in the document is not looked for either.
         for name, field in _FIELDS:
-            setattr(self, name, field._load(json_doc, self))
+            is_there = field._path[0] in json_doc or field._required
+            setattr(self, name, field._load(json_doc, self) if is_there else field._default)
         return {}
 
     def _get_etag(self) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
@@ -22,6 +22,7 @@ from drivers.base import note_secrets
 from reconciler import runtime
 from reconciler.store.sql.file_modes import give_access
 from reconciler.store.sql.migrate import HEAD, migrate, refuse_newer, schema_version
+from reconciler.store.sql.round_trips import in_sqlalchemy_errors
 from reconciler.store.sql.store_errors import NoStore, StoreError, StoreGone, store_address, store_error
 
 BUSY_SECONDS = 10.0
@@ -365,9 +366,11 @@ def keep_journal(connection: Any, pause: Callable[[float], None] = runtime.sleep
 
 def _begin_sqlite(connection: Connection) -> None:
     options = connection.get_execution_options()
-    if _DURABLE in options:
-        connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if options[_DURABLE] else 'NORMAL'}")
-    connection.exec_driver_sql(options.get(_BEGIN, "BEGIN"))
+    driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+    with in_sqlalchemy_errors(connection):
+        if _DURABLE in options:
+            driver.execute(f"PRAGMA synchronous = {'FULL' if options[_DURABLE] else 'NORMAL'}")
+        driver.execute(options.get(_BEGIN, "BEGIN"))
 
 
 def _begin_postgresql(connection: Connection) -> None:

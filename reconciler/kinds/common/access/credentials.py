@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -299,6 +300,7 @@ def _toml(value: Any) -> str:
     return json.dumps(value)
 
 
+@lru_cache(2**14)
 def bare_address(address: str) -> IPv4Address | IPv6Address:
     """As it is compared: one that came by an IPv6 socket is an IPv4 address; which link it is on decides nothing."""
     found = ip_address(address.partition("%")[0])
