@@ -24,7 +24,7 @@ from reconciler.commands.options import (
     where_options,
 )
 from reconciler.commands.plan import fleet_bar, rendered
-from reconciler.commands.terminal import exit_in_words, fail, live_long, on_terminal, say_notes
+from reconciler.commands.terminal import exit_in_words, fail, fitting, live_long, on_terminal, say_notes
 from reconciler.daemon.shutdown import Deadline, Stacks, stopped_by_signals
 from reconciler.model.plans.plan import Plan
 from reconciler.operations.apply_plan import (
@@ -127,7 +127,8 @@ def _prepared(at: Workspace, asked: CommandLimits, request: PlanRequest, *, quie
         prepared = prepare_apply(at, asked, request, saved, observed)
     say_notes(prepared.prospect.notes)
     planned = prepared.prospect.plan
-    click.echo(summary_line(planned) if quiet else rendered(planned, "text"), color=on_terminal(sys.stdout))
+    text = summary_line(planned) if quiet else rendered(planned, "text")
+    click.echo(fitting(text, sys.stdout), color=on_terminal(sys.stdout))
     for key in prepared.stale:
         click.echo(
             f"stale: the change of {key} is not the one in the saved plan any more, so it was left out. Run "

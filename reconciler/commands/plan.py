@@ -22,7 +22,7 @@ from reconciler.commands.options import (
     where_from,
     where_options,
 )
-from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, on_terminal, say_notes
+from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, fitting, on_terminal, say_notes
 from reconciler.model.plans.plan import Plan
 from reconciler.operations.prospect import ObservedSoFar, PlanRequest, Prospect, plan_fleet, save_plan
 from reconciler.operations.where import Where
@@ -82,7 +82,8 @@ def plan_command(
         if out is not None:
             save_plan(prospect.plan, out)
     command = _apply_command(targets, selector, out)
-    click.echo(rendered(prospect.plan, output, full=full, next_command=command), color=on_terminal(sys.stdout))
+    text = rendered(prospect.plan, output, full=full, next_command=command)
+    click.echo(fitting(text, sys.stdout) if output == "text" else text, color=on_terminal(sys.stdout))
     unread = fail_on_unknown and bool(prospect.plan.unknown)
     raise click.exceptions.Exit(EXIT_ERROR if unread else prospect.plan.exit_code)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import click
 
@@ -15,6 +16,7 @@ from drivers.base import printable_lines
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.values.redact import redacted
 from reconciler.operations.operation_error import FailureReason, OperationError, operation_error
+from reconciler.views.render.folding import folded
 
 _COLLECTIONS = 100
 """Of younger garbage before one of all; Python's own number is 10."""
@@ -39,6 +41,11 @@ def on_terminal(stream: object) -> bool:
     return isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def fitting(text: str, stream: TextIO, indent: int = 2) -> str:
+    """The text, with lines that the terminal would break within a word broken between words."""
+    return folded(text, shutil.get_terminal_size().columns, indent) if stream.isatty() else text
+
+
 def fail(message: str) -> NoReturn:
     """Say it on stderr and leave with 1."""
     _say_error(message)
@@ -50,7 +57,7 @@ def say_notes(notes: Iterable[str]) -> None:
     for text in notes:
         if text not in _said:
             _said.add(text)
-            click.echo(f"note: {text}", err=True)
+            click.echo(fitting(f"note: {text}", sys.stderr), err=True)
 
 
 _said: set[str] = set()
@@ -82,7 +89,8 @@ def _say_failure(failed: OperationError) -> None:
 
 
 def _say_error(message: str) -> None:
-    click.secho(f"error: {printable_lines(redacted(message))}", fg="red", err=True, color=on_terminal(sys.stderr))
+    said = fitting(f"error: {printable_lines(redacted(message))}", sys.stderr)
+    click.secho(said, fg="red", err=True, color=on_terminal(sys.stderr))
 
 
 def _say_diagnostics(failed: OperationError) -> None:

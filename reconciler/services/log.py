@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any, TextIO
@@ -12,6 +11,7 @@ from typing import Any, TextIO
 from drivers.base import clean, hidden
 from reconciler.model.event import Event, EventType
 from reconciler.model.values.redact import redacted, redacted_all
+from reconciler.views.render.folding import folded
 from reconciler.views.render.words import Paint, ansi, unpainted
 
 
@@ -69,15 +69,13 @@ class _Lines:
         parts = [head, *([str(key)] if key is not None else []), said, *others, *([f"[{clean(by)}]"] if by else [])]
         text = "  ".join(parts)
         if self._terminal:
-            width = max(40, shutil.get_terminal_size().columns)
-            text = "\n".join(textwrap.wrap(text, width, subsequent_indent="    ", **_BREAKS))
+            text = folded(text, shutil.get_terminal_size().columns, indent=4)
         text = text.replace(event, self._paint(_COLOURS.get(level, "bold"), event), 1)
         return text if trace is None else f"{text}\n{trace}"
 
 
 _LEVELS = {"info": "Normal"}
 _COLOURS = {"warning": "yellow", "error": "red"}
-_BREAKS: Any = {"break_long_words": False, "break_on_hyphens": False, "drop_whitespace": True}
 
 
 def _hide(_log: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -13,7 +13,7 @@ import msgspec
 from drivers.base import clean
 from reconciler.commands.options import filter_options, option, output_option, where_from, where_options
 from reconciler.commands.printing import dump
-from reconciler.commands.terminal import exit_in_words, live_long, on_terminal, say_notes
+from reconciler.commands.terminal import exit_in_words, fitting, live_long, on_terminal, say_notes
 from reconciler.kinds import shown_key
 from reconciler.model.event import Event, EventType
 from reconciler.operations.reports.ledger_events import EventRequest, read_events
@@ -79,6 +79,6 @@ def _event_line(event: Event, output: str) -> str:
     who = f"  [{clean(event.by)}]" if event.by else ""
     whose = shown_key(event.key) if event.key is not None else "fleet"
     line = f"{at:%Y-%m-%d %H:%M:%S}Z  {event.type:<7}  {clean(whose)}  {event.reason}: {clean(event.message)}"
-    line += f"{event.times}{who}"
+    line = fitting(f"{line}{event.times}{who}", sys.stdout, 4)
     colour = "yellow" if event.type is EventType.WARNING and on_terminal(sys.stdout) else None
     return click.style(line, fg=colour) if colour else line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from typing import Any
 
@@ -22,7 +23,7 @@ from reconciler.commands.options import (
 )
 from reconciler.commands.printing import dump
 from reconciler.commands.reports.resource_printer import ResourcePrinter
-from reconciler.commands.terminal import exit_in_words, live_long, say_notes
+from reconciler.commands.terminal import exit_in_words, fitting, live_long, say_notes
 from reconciler.kinds import implied
 from reconciler.operations.reports.resource_views import (
     Description,
@@ -130,7 +131,7 @@ def describe_command(targets: tuple[str, ...], selector: str, output: str, **val
         found = [resource_document(one.view) | {"events": msgspec.to_builtins(one.events)} for one in described.found]
         click.echo(dump(found[0] if described.single else document_list(found), output))
         return
-    click.echo("\n\n".join(_described(one) for one in described.found))
+    click.echo(fitting("\n\n".join(_described(one) for one in described.found), sys.stdout))
 
 
 def _described(one: Description) -> str:
@@ -149,7 +150,7 @@ def _described(one: Description) -> str:
     seen = view.observation
     if seen is not None:
         lines.append(f"Seen:        {short_age(seen.taken_at, at)} ago")
-        lines.append(_indented(document["status"].get("observed") or document["status"].get("error") or {}))
+        lines.append(_indented(_short(document["status"].get("observed") or document["status"].get("error") or {})))
     if view.derived:
         lines += ["Labels from the inventory:", *(f"  {name}={clean(text)}" for name, text in view.derived.items())]
     for kept in one.inventory.all:
@@ -179,6 +180,14 @@ def _clean(line: str) -> str:
     """A line whose indentation counts."""
     bare = line.lstrip(" ")
     return line[: len(line) - len(bare)] + printable(bare)
+
+
+def _short(value: dict[str, Any]) -> dict[str, Any]:
+    """The same, with each list of words on one line."""
+    return {
+        name: ", ".join(one) if isinstance(one, list | tuple) and all(isinstance(word, str) for word in one) else one
+        for name, one in value.items()
+    }
 
 
 def _indented(value: object) -> str:

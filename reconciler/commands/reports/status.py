@@ -11,7 +11,7 @@ import msgspec
 
 from reconciler.commands.options import guard_options_of, output_option, policy_options, where_from, where_options
 from reconciler.commands.printing import dump
-from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, on_terminal, say_notes
+from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, fitting, on_terminal, say_notes
 from reconciler.operations.reports.fleet_status import FleetStatus, fleet_status
 from reconciler.views.render.tables.status_lines import (
     budget_lines,
@@ -45,7 +45,7 @@ def status_command(output: str, **values: Any) -> None:
         found = fleet_status(where, asked)
     say_notes(found.notes)
     if output == "text":
-        click.echo("\n".join(_lines(found)), color=on_terminal(sys.stdout))
+        click.echo(fitting("\n".join(_lines(found)), sys.stdout, 12), color=on_terminal(sys.stdout))
     else:
         click.echo(dump(_form(found), output))
     raise click.exceptions.Exit(0 if found.healthy else EXIT_ERROR)
