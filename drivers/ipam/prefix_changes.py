@@ -66,7 +66,7 @@ def _held(run: Run, name: str, changed: Sequence[StoredPrefix], new: Sequence[Bl
     held = held_intervals(run, changed)
     if held and flips:
         raise Conflict(
-            f"network {name} cannot become a container, which holds no addresses: "
+            f"network {name} cannot become a container, because it still holds addresses: "
             f"{named_holders(holders_within(run, name), size(held))}; release these addresses first"
         )
     lost = subtract(held, joined(part for block in new for part in block.usable))
@@ -89,8 +89,9 @@ def _children(run: Run, name: str, changed: Sequence[StoredPrefix], new: Sequenc
     lost = [f"{cidr_of(*part)} of {child}" for child, part in found if not _in_one(part, places)]
     if lost:
         raise Conflict(
-            f"network {name}: {listed(lost[:MAX_NAMED], len(lost))} would no longer fit into one of its "
-            "prefixes, or would be reserved; delete that child first, or keep the prefix unchanged"
+            f"network {name}: after this change its child networks {listed(lost[:MAX_NAMED], len(lost))} would be "
+            "outside of its prefixes, or in a reserved part of them; delete these child networks first, or keep the "
+            "prefix unchanged"
         )
     return joined(part for _, part in found)
 

@@ -227,16 +227,16 @@ def _unknown_guards(source: DesiredSource, facts: Facts, base: DesiredState | No
     """A warning where neither a store nor git says which guards were in force before: a loosening is not noticed."""
     if facts.resources or base is not None or not source.shallow():
         return ()
-    hint = "git fetch --unshallow (in a CI checkout: fetch-depth: 0)"
+    hint = "run `git fetch --unshallow` (in a CI checkout, set fetch-depth: 0)"
     said = "this clone is shallow and lacks the commit before, so this plan cannot judge by the guards in force before"
     return (Diagnostic("shallow-clone", Severity.WARNING, f"{said}; {hint}", None, "", hint),)
 
 
 def _shallow(unknown: int) -> Diagnostic:
     documents = "1 document" if unknown == 1 else f"{unknown} documents"
-    ends = f"this clone is shallow and ends before the last change of {documents}"
-    said = f"{ends}, so no commit is named for that change"
-    hint = "git fetch --unshallow (in a CI checkout: fetch-depth: 0)"
+    ends = f"this clone is shallow: the last commits of {documents} are not in it"
+    said = f"{ends}, so the plan cannot name these commits"
+    hint = "run `git fetch --unshallow` (in a CI checkout, set fetch-depth: 0)"
     return Diagnostic("shallow-clone", Severity.WARNING, f"{said}; {hint}", None, "", hint)
 
 

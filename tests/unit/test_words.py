@@ -74,6 +74,13 @@ def test_the_help_of_every_command_shows_an_example() -> None:
     assert [name for name, one in commands(main) if not example.search(cleandoc(one.help or ""))] == []
 
 
+def test_every_command_in_a_message_exists() -> None:
+    known = {name for path, _ in commands(main) for name in (path, path.split()[0])}
+    named = {" ".join(found) for text in texts() for found in re.findall(r"`groundstate (ipam|boot) ([a-z]+)", text)}
+    named |= {found for text in texts() for found in re.findall(r"`groundstate ([a-z][a-z-]*)", text)}
+    assert named - known == set()
+
+
 def test_no_docstring_of_the_reconciler_holds_a_banned_word() -> None:
     paths = [path for path in CODE if "drivers" not in path.relative_to(ROOT).parts]
     found = {f"{path.relative_to(ROOT)}: {text}" for path in paths for text in docstrings(path)}

@@ -179,8 +179,8 @@ class Networks:
         held = [row for row in self._records.addresses(**{f"cf_{NETWORK}": name}) if row.network == name]
         if network.container and held:
             raise Conflict(
-                f"network {name} cannot become a container, which holds no addresses: {_named(held)}; release "
-                "these addresses first"
+                f"network {name} cannot become a container, because it still holds addresses: {_named(held)}; "
+                "release these addresses first"
             )
         usable = joined(part for block in blocks for part in block.usable)
         if lost := [row for row in held if subtract([(row.number, row.number)], usable)]:
@@ -198,8 +198,9 @@ class Networks:
         if gone:
             words = listed([f"{row.block.cidr} of {row.network}" for row in gone[:MAX_NAMED]], len(gone))
             raise Conflict(
-                f"network {name}: {words} would no longer fit into one of its prefixes, or would be reserved; "
-                "delete that child first, or keep the prefix unchanged"
+                f"network {name}: after this change its child networks {words} would be outside of its "
+                "prefixes, or in a reserved part of them; delete these child networks first, or keep the "
+                "prefix unchanged"
             )
         if not blocks:
             raise Rejected(

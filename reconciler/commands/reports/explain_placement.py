@@ -68,7 +68,7 @@ def capacity_command(partition: str | None, refresh: bool, no_headers: bool, out
 
     Each machine is counted in one column. FREE machines can be claimed now. CLAIMED machines belong to a project.
     FAULTY machines are unclaimed, and are unreadable, of Critical health or failed. WAITING machines are unclaimed and
-    not faulty, but cannot be claimed now. RESERVED is the number of free machines that reservations keep.
+    not faulty, but cannot be claimed now. RESERVED is the part of the free machines that reservations keep.
 
     \b
     Examples:

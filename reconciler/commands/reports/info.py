@@ -111,7 +111,7 @@ def _version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        return "not installed (run from its source)"
+        return "unknown, because groundstate runs from its source tree and is not installed"
 
 
 @click.command("completion", short_help="Print a shell's completion script.")

@@ -63,7 +63,12 @@ def pause_command(
 
 @click.command("resume", short_help="End a pause.")
 @filter_options
-@click.option("--all", "everything", is_flag=True, help="End the pauses of all resources (pause --all).")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help=("End only the pauses that were made with `pause --all`; other pauses stay in force."),
+)
 @where_options
 def resume_command(targets: tuple[str, ...], selector: str, everything: bool, **values: Any) -> None:
     """End a pause. Name the pause by its id, or by the same arguments that were given to `groundstate pause`.

@@ -51,8 +51,8 @@ class AggregateItem(Spec, frozen=True, kw_only=True):
             pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
             max_length=63,
             description=(
-                "The name of the number. `get machines -o wide` shows a column of this name, and machines get "
-                "the label `aggregate/NAME`."
+                "The name of the result, here NAME. `get machines -o wide` shows the result in a column of this "
+                "name, and machines have it as the label `aggregate/NAME`."
             ),
             examples=["disks.capacity"],
         ),

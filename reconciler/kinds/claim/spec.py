@@ -154,7 +154,10 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^[a-z0-9{]([a-z0-9.{}-]*[a-z0-9}])?$",
-            description="The host name; `{slot}` is the slot of the machine, from 0. Unique within the project.",
+            description=(
+                "The host name. `{slot}` is replaced by the slot: the number of the machine within the claim, "
+                "from 0. Host names must be unique within the project."
+            ),
         ),
     ] = "{claim}-{slot}"
     ssh_keys: Annotated[tuple[SshKey, ...], Meta(description="Public SSH keys that may log in.")] = ()

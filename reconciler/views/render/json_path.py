@@ -59,7 +59,9 @@ def parse_field_path(text: str) -> FieldPath:
     while at < len(path) and path[at:] != ".":
         step = _STEP.match(path, at)
         if step is None:
-            raise BadPath(f"{text!r} is not a path, from `{path[at:]}` on; write paths like {EXAMPLE}")
+            raise BadPath(
+                f"{text!r} is not a valid path: the mistake begins at `{path[at:]}`; write paths like {EXAMPLE}"
+            )
         made, several = _with_step(made, step)
         many, at = many or several, step.end()
     try:

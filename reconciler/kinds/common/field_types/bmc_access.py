@@ -41,7 +41,7 @@ class CredentialRef(Spec, frozen=True, kw_only=True):
             Meta(
                 pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
                 description="NAME: the environment has NAME_USERNAME and NAME_PASSWORD, or NAME as `user:password`. "
-                "Works only if the settings file allows this (document_credentials).",
+                "Works only if document_credentials in the settings file allows this.",
             ),
         ]
         | None
@@ -52,7 +52,7 @@ class CredentialRef(Spec, frozen=True, kw_only=True):
             Meta(
                 min_length=1,
                 description="A file of mode 0600 that holds `user:password`, or JSON with username and password; "
-                "read again at each login. Works only if the settings file allows this (document_credentials).",
+                "read again at each login. Works only if document_credentials in the settings file allows this.",
             ),
         ]
         | None

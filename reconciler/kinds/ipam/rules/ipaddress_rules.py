@@ -165,10 +165,12 @@ def _transfer(look: KindView, old: ResourceKey, state: AddressState) -> Transfer
 
 
 def _both(key: ResourceKey, own: AddressState, old: ResourceKey, state: AddressState) -> Hold:
-    reason = f"{display_key(key)} holds {own.address}, but its former name {display_key(old)} holds {state.address}"
+    reason = (
+        f"{display_key(key)} holds {own.address}, but {display_key(old)}, its former name, still holds {state.address}"
+    )
     hint = (
-        "remove spec.renamedFrom and declare both names, or release one of the two addresses (`groundstate ipam "
-        "release`)"
+        "remove spec.renamedFrom, declare both names and apply that. Then remove the document whose address is "
+        "not needed, with deletionPolicy: Release"
     )
     return Hold(HoldKind.GUARD, RENAMED, reason, hint)
 

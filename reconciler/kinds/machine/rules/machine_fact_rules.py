@@ -35,7 +35,9 @@ LIFECYCLE_FIELDS = (RequestBoot.path, SetBoot.path, PowerOn.path, InsertMedia.pa
 
 
 _OTHER_SYSTEM = "spec.bmc now names another BMC or system"
-_LEFT_TO_PEOPLE = "Machine is on while it is suspended or in maintenance, so people may be using it"
+_LEFT_TO_PEOPLE = (
+    "Machine is powered on, but spec.suspend or spec.maintenance is set, so people may be using the machine"
+)
 
 
 class MachineFactRules(FactRules):
