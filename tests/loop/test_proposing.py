@@ -300,7 +300,7 @@ def test_a_machine_whose_bmc_is_not_found_is_named_and_not_proposed(office: Offi
     assert [UUID in text and "R650" in text for text in office.told("BmcNotFound")] == [True]
     office.hall.add(1)
     office.round(HOUR)
-    assert f"- UUID {UUID}, MACs {OTHER}; R650" in office.git("log", "-1", "--format=%B", office.tip)
+    assert f"- UUID {UUID}, MAC addresses {OTHER}; R650" in office.git("log", "-1", "--format=%B", office.tip)
 
 
 def test_a_machine_that_is_met_brings_the_next_look_forward(office: Office) -> None:

@@ -157,7 +157,7 @@ def test_the_message_names_what_is_proposed_what_went_and_who_has_no_bmc() -> No
     assert text.splitlines()[0] == "Add 1 found machine, leave out 1 that is already declared"
     assert "- Machine/n at https://n.bmc; serial n\n" in text
     assert "- machines/g.yaml\n" in text
-    assert "- UUID u-9, MACs unknown; 2 disks\n" in text
+    assert "- UUID u-9, MAC addresses unknown; 2 disks\n" in text
 
 
 def test_a_serial_number_gives_a_forge_nothing_to_act_on() -> None:
@@ -181,7 +181,7 @@ def test_networks_are_looked_through_as_far_as_they_are_not_too_many_addresses()
         ("b", 32766, 8443),
         ("b", 2, 8443),
     ]
-    assert [text.partition(" has ")[0] for text in left_out] == ["Partition/a: 2001:db8::/64"]
+    assert [text.partition(" is left out")[0] for text in left_out] == ["Partition/a: 2001:db8::/64"]
 
 
 def test_an_address_is_asked_once_and_a_declared_bmc_is_not_asked() -> None:
