@@ -149,7 +149,7 @@ def test_the_first_inventory_a_loss_and_a_gain_are_events(world: World) -> None:
         ("InventoryChanged", EventType.WARNING),
         ("InventoryChanged", EventType.NORMAL),
     ]
-    assert world.events[1].message == "out-of-band: disk b is gone: 1 bytes, S2"
+    assert world.events[1].message == "out-of-band: disk b is missing; it was 1 bytes, S2"
 
 
 @pytest.mark.parametrize(
