@@ -83,7 +83,7 @@ def test_a_system_phones_home_with_curl_as_the_documentation_shows(service: Serv
 
 def test_certificate_and_key_are_given_together(service: Service, tmp_path: Path) -> None:
     settings = BootSettings(address="x", folder=tmp_path, kernel="", initrd="", cert=tmp_path / "c")
-    with pytest.raises(BootError, match="give a certificate and its key"):
+    with pytest.raises(BootError, match="give both --boot-cert and --boot-key"):
         type(service.server)(settings, service.lives, service.store.tokens, service.files, lambda: NOW, None)
 
 

@@ -136,7 +136,7 @@ WRONG = {
     ),
     "children that overlap": (
         "UPDATE ipam_prefix SET lo = {10.0.0.8}, hi = {10.0.0.15}, cidr = '10.0.0.8/29' WHERE network = 'b'",
-        "prefix 10.0.0.0/28 of network a overlaps prefix 10.0.0.8/29 of network b, in one scope",
+        "prefix 10.0.0.0/28 of network a overlaps prefix 10.0.0.8/29 of network b in the same namespace",
     ),
     "a child outside": (
         "UPDATE ipam_prefix SET lo = {10.0.1.0}, hi = {10.0.1.63}, cidr = '10.0.1.0/26' WHERE network = 'b'",
@@ -200,7 +200,7 @@ WRONG = {
     ),
     "a pool in a namespace of networks": (
         "UPDATE ipam_prefix SET scope = ':' WHERE family = 0",
-        "pool vrf is not a single row of its own",
+        "pool vrf is stored in more than one row",
     ),
 }
 

@@ -71,7 +71,7 @@ def test_within_them_a_connection_is_made(said: str, number: str) -> None:
 def test_outside_of_them_none_is_and_the_setting_is_named(said: str, number: str) -> None:
     why = connection_refusal(settings(said), "bmc.example", number)
     assert why is not None
-    assert f"bmc.example leads to {number.partition('%')[0]}, but" in why
+    assert f"bmc.example has the IP address {number.partition('%')[0]}, but" in why
     assert "nothing was sent" in why
 
 

@@ -48,7 +48,7 @@ def test_a_branch_that_is_there_goes_on(fleet: Git) -> None:
 
 
 def test_a_file_with_other_contents_is_not_written_over(fleet: Git) -> None:
-    with pytest.raises(SourceError, match=r"partition.yaml is there already"):
+    with pytest.raises(SourceError, match=r"partition.yaml exists already"):
         commit_on_branch(fleet.folder, "found", "HEAD", {"partition.yaml": "x: 1\n"}, "one")
     assert not branch_exists(fleet.folder, "found")
 

@@ -64,8 +64,8 @@ def test_what_the_settings_allow(reference: CredentialRef, address: str, verifie
     [
         (BMC, "10.1.1.7", True, 'networks = ["10.1.0.0/24", "fd00:1::/64", "10.1.1.7/32"]'),
         (BMC, "127.0.0.1", True, "not for 127.0.0.1, the address of bmc.example; nothing was sent"),
-        (BMC, "::ffff:127.0.0.1", True, "not to 127.0.0.1,"),
-        (BMC, "fe80::1%eth0", True, "not to fe80::1,"),
+        (BMC, "::ffff:127.0.0.1", True, "not for 127.0.0.1,"),
+        (BMC, "fe80::1%eth0", True, "not for fe80::1,"),
         (BMC, "10.1.0.7", False, "insecure = true"),
         (CredentialRef(name="old"), "10.1.0.7", False, "10.2.0.0/24"),
         (CredentialRef(name="new"), "10.1.0.7", True, "the settings have no credential new (it has bmc, old, two)"),

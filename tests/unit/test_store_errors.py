@@ -98,7 +98,7 @@ def test_a_database_that_another_program_locks(tmp_path: Path, monkeypatch: pyte
 
 def test_a_sqlite_that_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
-    with pytest.raises(StoreError, match=r"3\.35 is required; use a newer Python"):
+    with pytest.raises(StoreError, match=r"needs SQLite 3\.35; use a newer Python"):
         Store.open(f"sqlite:///{tmp_path / 'state.db'}")
 
 

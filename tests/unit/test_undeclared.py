@@ -50,7 +50,7 @@ def test_of_what_the_agent_collected_the_words_for_people_are_kept() -> None:
     kept = read_undeclared(A.upper(), [MAC.upper(), "rubbish"], collected, NOW)
     assert (kept.uuid, kept.macs, kept.serial, kept.product) == (A, (MAC,), "S1", "R650")
     assert (kept.parts, kept.neighbours) == ("1 disks", ("leaf1 Eth7",))
-    assert str(kept) == f"UUID {A}, MACs {MAC}; R650; serial S1; 1 disks; on leaf1 Eth7"
+    assert str(kept) == f"UUID {A}, MAC addresses {MAC}; R650; serial S1; 1 disks; on leaf1 Eth7"
 
 
 def test_of_a_machine_that_names_no_product_the_maker_of_its_network_cards_is_said() -> None:
