@@ -41,7 +41,7 @@ class PartChange(msgspec.Struct, frozen=True):
         what = f"{self.part} {self.name}".strip()
         match self.turn:
             case Turn.LOST:
-                return f"{what} is missing: {self.before}"
+                return f"{what} is missing; it was {self.before}"
             case Turn.NEW:
                 return f"{what} is new: {self.after}"
             case Turn.CHANGED:
