@@ -170,7 +170,7 @@ class TestRefused:
                 ["boot-service", "--for", "1h", "--reason", "x"],
                 "cannot be overridden. Instead: network boot needs the boot service",
             ),
-            (["disruption-budgt", "--for", "1h", "--reason", "x"], "guards that can: disruption-budget"),
+            (["disruption-budgt", "--for", "1h", "--reason", "x"], "these guards can: disruption-budget"),
             (["disruption-budget", "--reason", "x"], "say how long the override lasts"),
             (["disruption-budget", "--for", "1h"], "--reason is missing"),
             (["disruption-budget", "--for", "1h", "--reason", "  "], "--reason is missing"),
