@@ -435,25 +435,24 @@ class Reconciler:
                     OutcomeReason.RECORDED,
                     f"{describe(flight)} was refused ({error}), but the observation shows that the action took effect",
                 )
+        fields = self._state.compare(resource, seen) if resource else ()
+        prints = (f.fingerprint(resource.spec) for f in fields if resource and f.path == flight.action.served_path)
+        fingerprint = next(prints, None)
         with self._state.gate:
-            waits = wait_out(flight, error, seen, self._state.of(flight.key), self._context.now())
+            waits = wait_out(flight, error, seen, fingerprint, self._state.of(flight.key), self._context.now())
         if waits is not None:
             self._note(*waits)
             return Waiting(OutcomeReason.CONFIRMING, f"{describe(flight)} was refused: {error}", FIRST_CONFIRM)
-        return self._end_refused(flight, error, resource, seen)
+        return self._end_refused(flight, error, fingerprint)
 
-    def _end_refused(
-        self, flight: InFlight, error: DriverError, resource: Resource[Any] | None, seen: Observation
-    ) -> Outcome:
-        fields = self._state.compare(resource, seen) if resource else ()
-        prints = (f.fingerprint(resource.spec) for f in fields if resource and f.path == flight.action.served_path)
+    def _end_refused(self, flight: InFlight, error: DriverError, fingerprint: str | None) -> Outcome:
         with self._state.changing():
             before = self._state.of(flight.key)
             if flight.action.disruption is Disruption.DISRUPTIVE:
                 down, last = self._down_before.get(flight.id, (None, None))
                 before = msgspec.structs.replace(before, disrupted_at=down, taken_down_at=last)
             now, random = self._context.now(), self._context.random()
-            settled, outcome = refuse_action(flight, error, next(prints, None), before, now, random)
+            settled, outcome = refuse_action(flight, error, fingerprint, before, now, random)
             self._end(flight, settled)
             return self._others_first(flight, error, outcome)
 

@@ -208,20 +208,42 @@ def failure_event(flight: InFlight, facts: ResourceFacts, now: datetime) -> Even
 
 
 def wait_out(
-    flight: InFlight, error: DriverError, seen: Observation, facts: ResourceFacts, now: datetime
+    flight: InFlight,
+    error: DriverError,
+    seen: Observation,
+    fingerprint: str | None,
+    facts: ResourceFacts,
+    now: datetime,
 ) -> tuple[InFlight, Event] | None:
     """What may be ignored, as a graceful shutdown, and was refused stays in flight until its deadline, when its kind
     decides what follows. Returns the action, and what is reported. None for what is refused in the usual way. That is
-    any other action, an error of the way to the endpoint, and the first "not now" of one that is busy."""
+    any other action, an error of the way to the endpoint, and the "not now" of one that is busy, as long as there is
+    time to ask again."""
     if not isinstance(error, ANSWERED_NO) or not _may_be_ignored(flight, facts, now):
         return None
-    first = flight.action.served_path not in facts.failures
-    if isinstance(error, Busy) and first and not _rules(flight).begun(flight.action, seen.value):
+    idle = isinstance(error, Busy) and not _rules(flight).begun(flight.action, seen.value)
+    if idle and _time_to_ask_again(flight, error, _in_a_row(facts, flight, fingerprint), now):
         return None
     event = _event(
         flight, now, EventReason.ACTION_REFUSED, f"was refused: {error}", EventType.WARNING, outcome=error.reason
     )
     return msgspec.structs.replace(flight, accepted=True, refusal=str(error)), event
+
+
+def _time_to_ask_again(flight: InFlight, error: DriverError, before: Failure | None, now: datetime) -> bool:
+    """Whether the next attempt comes within the patience for the action, which counts from the first "not now". The
+    first one is always followed by another attempt."""
+    if before is None or before.busy_since is None:
+        return True
+    floor = error.retry_after if isinstance(error, Busy) else None
+    wait = write_delay(before.attempts + 1, 0.0, base=retry_policy(error.reason).wait.first, floor=floor)
+    return now + timedelta(seconds=wait) < before.busy_since + (flight.deadline - flight.sent_at)
+
+
+def _in_a_row(facts: ResourceFacts, flight: InFlight, fingerprint: str | None) -> Failure | None:
+    """The attempt that failed before this one, for the same desired and observed value."""
+    before = facts.failures.get(flight.action.served_path)
+    return before if before is not None and before.fingerprint == (fingerprint or digest(flight.action.name)) else None
 
 
 def _expired(
@@ -296,12 +318,15 @@ def _failure(
     terminal: bool,
     now: datetime,
 ) -> ResourceFacts:
-    path = flight.action.served_path
-    previous = facts.failures.get(path)
-    fingerprint = fingerprint or digest(flight.action.name)
-    attempts = previous.attempts + 1 if previous and previous.fingerprint == fingerprint else 1
-    failure = Failure(reason, message, now, terminal, attempts, fingerprint)
-    return msgspec.structs.replace(facts, failures={**facts.failures, path: failure})
+    previous = _in_a_row(facts, flight, fingerprint)
+    attempts = previous.attempts + 1 if previous else 1
+    busy_since = previous.busy_since if previous else None
+    if reason == ErrorReason.BUSY:
+        busy_since = busy_since or now
+    failure = Failure(
+        reason, message, now, terminal, attempts, fingerprint or digest(flight.action.name), busy_since=busy_since
+    )
+    return msgspec.structs.replace(facts, failures={**facts.failures, flight.action.served_path: failure})
 
 
 def _event(

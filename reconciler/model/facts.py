@@ -43,6 +43,8 @@ class Failure(msgspec.Struct, frozen=True):
     """A digest of what is desired and observed."""
     retry_at: datetime | None = None
     """A write to a BMC that failed otherwise is not sent again before, whoever asks."""
+    busy_since: datetime | None = None
+    """When a BMC first answered "not now" in this row of attempts; None: it did not."""
 
 
 class RecentWrites(msgspec.Struct, frozen=True):

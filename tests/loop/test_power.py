@@ -279,6 +279,42 @@ def test_a_busy_bmc_is_asked_again_later(world: World) -> None:
     assert world.bmc("m1").state.power is PowerState.ON
 
 
+class TestAGracefulShutdownOfABusyBmc:
+    """A BMC that says "not now" twice within five seconds was not asked again: the shutdown counted as ignored, and the
+    power stayed on for good, or was cut with `escalate: Force`, though no shutdown had ever reached the system."""
+
+    @staticmethod
+    def off(world: World, times: int | None, **shutdown: object) -> list[tuple[float, object]]:
+        power_by_hand(world, "m1", PowerState.ON)
+        world.bmc("m1").faults.add(Fault(FaultKind.BUSY, on=WRITES, times=times))
+        world.commit(declare(machine("m1", power="Off", shutdown={"timeoutSeconds": 300, **shutdown})))
+        world.run(3600)
+        return [(write.at, write.value) for write in world.bmc("m1").writes]
+
+    @pytest.mark.parametrize("escalate", ["Never", "Force"])
+    @pytest.mark.parametrize("times", [1, 2, 3])
+    def test_is_sent_again_until_the_bmc_has_time(self, world: World, times: int, escalate: str) -> None:
+        sent_at = self.off(world, times, escalate=escalate)
+        assert sent_at == [(at, ResetType.GRACEFUL_SHUTDOWN) for at in (0.0, 5.0, 25.0, 105.0)[: times + 1]]
+        assert world.bmc("m1").state.power is PowerState.OFF
+        assert isinstance(world.outcomes[keys(["m1"])[0]], Done)
+
+    def test_comes_to_its_deadline_where_the_bmc_never_has_time(self, world: World) -> None:
+        sent_at = self.off(world, None)
+        assert [at for at, _ in sent_at] == [0.0, 5.0, 25.0, 105.0]
+        assert world.reasons("m1")[-1] == "ShutdownIgnored"
+        assert isinstance(world.outcomes[keys(["m1"])[0]], Failed)
+
+    def test_has_all_its_attempts_whatever_was_refused_before(self, world: World) -> None:
+        world.bmc("m1").faults.add(Fault(FaultKind.BUSY, on=WRITES, times=1))
+        world.commit(declare(machine("m1", power="On"), revision="b" * 40))
+        world.run(1)
+        world.at = 1000.0
+        sent_at = self.off(world, 2)
+        assert [value for _, value in sent_at] == [ResetType.ON, *[ResetType.GRACEFUL_SHUTDOWN] * 3]
+        assert world.bmc("m1").state.power is PowerState.OFF
+
+
 def test_an_unreachable_bmc_is_unknown_and_comes_back(world: World) -> None:
     world.bmc("m1").faults.add(Fault(FaultKind.UNREACHABLE, times=None))
     world.commit(declare(machine("m1", power="On")))
