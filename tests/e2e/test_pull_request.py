@@ -153,7 +153,7 @@ def test_the_refusal_names_the_line_to_write_and_writing_it_helps(desk: Desk, tm
 def test_where_an_address_leads_counts_and_not_how_it_is_written(fleet: Desk, evil: Evil, host: str) -> None:
     declare(fleet, evil, {"name": "bmc"}, address=f"http://{host}:{evil.port}")
     done = fleet.run("plan")
-    assert "and not to 127.0.0.1" in done.out, done
+    assert "not for 127.0.0.1" in done.out, done
     assert not evil.requests
 
 
