@@ -34,7 +34,8 @@ def item_path(field: str, item: str) -> str:
 
 
 class ActionBase(msgspec.Struct, frozen=True, tag_field="action", kw_only=True):
-    disruption: ClassVar[Disruption] = Disruption.NONE
+    """Each action says for itself what its `disruption` is: none is assumed to take nothing down."""
+
     path: ClassVar[str] = "metadata"
     """The managed field that it serves."""
     needs: ClassVar[Prerequisite | None] = None
@@ -98,6 +99,7 @@ class SetValue(ActionBase, frozen=True, tag="set-value", omit_defaults=True):
     """Make a managed field, or one item of it, be as declared, in the way that the kind's backend knows. The action of
     kinds whose endpoint needs no other."""
 
+    disruption: ClassVar[Disruption] = Disruption.NONE
     field: str
     """The managed field's path."""
     value: Any
@@ -127,3 +129,5 @@ class SetValueDisruptively(SetValue, frozen=True, tag="set-value-disruptively", 
 
 class Forget(ActionBase, frozen=True, tag="forget"):
     """Stop knowing a resource that git no longer declares. Nothing is sent to the outside."""
+
+    disruption: ClassVar[Disruption] = Disruption.NONE

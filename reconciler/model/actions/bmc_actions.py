@@ -11,6 +11,7 @@ from reconciler.model.actions.action_base import ActionBase, Disruption, Prerequ
 class PowerOn(ActionBase, frozen=True, tag="power-on"):
     """Send the Reset that brings the machine up."""
 
+    disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.power"
     needs: ClassVar[Prerequisite | None] = Prerequisite(
         "spec.boot",
@@ -45,6 +46,7 @@ class PowerOff(ActionBase, frozen=True, tag="power-off"):
 class SetBoot(ActionBase, frozen=True, tag="set-boot"):
     """Write the boot override. `mode` None leaves the mode alone (ironcore-dev/metal-operator#81)."""
 
+    disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.boot"
     reads_back: ClassVar[bool] = True
     doubt: ClassVar[str] = "the machine may already have booted with it"
@@ -64,6 +66,7 @@ class SetBoot(ActionBase, frozen=True, tag="set-boot"):
 class SetIndicator(ActionBase, frozen=True, tag="set-indicator"):
     """Set the indicator LED."""
 
+    disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.indicatorLED"
     reads_back: ClassVar[bool] = True
     led: IndicatorLED
@@ -77,6 +80,7 @@ class SetIndicator(ActionBase, frozen=True, tag="set-indicator"):
 class InsertMedia(ActionBase, frozen=True, tag="insert-media"):
     """Put the CD image at this URL into the machine's virtual drive."""
 
+    disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "virtualMedia"
     url: str
 
@@ -89,6 +93,7 @@ class InsertMedia(ActionBase, frozen=True, tag="insert-media"):
 class EjectMedia(ActionBase, frozen=True, tag="eject-media"):
     """Take it out again."""
 
+    disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "virtualMedia"
     insists: ClassVar[bool] = True
     url: str

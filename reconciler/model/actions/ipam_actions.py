@@ -12,6 +12,7 @@ class PutNetwork(ActionBase, frozen=True, tag="put-network"):
     """Make the network in the IPAM be exactly this. `lengths`: for each family, the length of a prefix that the IPAM
     is to choose from the parent."""
 
+    disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.prefixes"
     network: IpamNetwork
     lengths: tuple[tuple[int, int], ...] = ()
@@ -31,6 +32,7 @@ class DropNetwork(ActionBase, frozen=True, tag="drop-network"):
 class Acquire(ActionBase, frozen=True, tag="acquire"):
     """Acquire `address`, or the lowest free one of `family`, for the resource."""
 
+    disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.address"
     network: str
     address: str | None = None
@@ -46,6 +48,7 @@ class Acquire(ActionBase, frozen=True, tag="acquire"):
 class DescribeAddress(ActionBase, frozen=True, tag="describe-address"):
     """Change what the IPAM says about the address that the resource holds."""
 
+    disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec"
     about: About
 
@@ -67,6 +70,7 @@ class Release(ActionBase, frozen=True, tag="release"):
 class Transfer(ActionBase, frozen=True, tag="transfer"):
     """What the IPAM holds for the owner `was` is the resource's from now on: the address stays as it is."""
 
+    disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "metadata.name"
     was: str
     address: str
@@ -80,6 +84,7 @@ class Transfer(ActionBase, frozen=True, tag="transfer"):
 class PutPool(ActionBase, frozen=True, tag="put-pool"):
     """Make the pool be exactly these numbers."""
 
+    disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.ranges"
     ranges: tuple[IntegerRange, ...]
 
@@ -93,6 +98,7 @@ class DropPool(ActionBase, frozen=True, tag="drop-pool"):
 class AcquireNumber(ActionBase, frozen=True, tag="acquire-number"):
     """Take `number`, or the lowest free one, of a pool for the resource."""
 
+    disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.number"
     pool: str
     number: int | None = None

@@ -12,6 +12,7 @@ from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
 class Bind(ActionBase, frozen=True, tag="bind"):
     """Remember whose machine it is; None: unclaimed. Nothing is sent to the outside."""
 
+    disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.project"
     project: str | None
 
@@ -19,6 +20,7 @@ class Bind(ActionBase, frozen=True, tag="bind"):
 class PinImage(ActionBase, frozen=True, tag="pin-image"):
     """Remember which image, of those that the document allows, is the machine's; None: none. Nothing is sent."""
 
+    disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.image"
     image: str | None
 
@@ -27,6 +29,7 @@ class Rename(ActionBase, frozen=True, tag="rename"):
     """Write down that a MachineClaim was called otherwise before, `was`: its machines stay as they are. Nothing is
     sent."""
 
+    disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "metadata.name"
     was: tuple[str, ...]
     machines: tuple[str, ...]
@@ -35,6 +38,7 @@ class Rename(ActionBase, frozen=True, tag="rename"):
 class Claim(ActionBase, frozen=True, tag="claim"):
     """Give machines to a MachineClaim, all of these or none: (slot, machine's name) of each. Nothing is sent."""
 
+    disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.count"
     project: str
     machines: tuple[tuple[int, str], ...]
@@ -65,6 +69,7 @@ class RequestBoot(ActionBase, frozen=True, tag="request-boot"):
     the URL `media`, by the boot target `target`. `heeded`: the `request` of the machine's document, where that is
     heeded with it. Nothing is sent by this alone."""
 
+    disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.lifecycle"
     needs_boot_service: ClassVar[bool] = True
     purpose: Purpose
@@ -89,6 +94,7 @@ class RequestErasure(RequestBoot, frozen=True, tag="request-erasure"):
 class Settle(ActionBase, frozen=True, tag="settle"):
     """Write down how an order ended, or what keeps the machine from going on. Nothing is sent."""
 
+    disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.lifecycle"
     failure: LifecycleFailure | None = None
 
@@ -97,6 +103,7 @@ class AcceptSystem(ActionBase, frozen=True, tag="accept-system"):
     """Remember that the machine's system has this UUID from now on, in the place of `was`, as the `request` of its
     document, `word`, says. Nothing is sent."""
 
+    disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.lifecycle"
     system: str
     was: str
@@ -106,12 +113,14 @@ class AcceptSystem(ActionBase, frozen=True, tag="accept-system"):
 class Free(ActionBase, frozen=True, tag="free"):
     """The machine is off and wiped: it is unclaimed. Nothing is sent."""
 
+    disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.lifecycle"
 
 
 class RetireGuard(ActionBase, frozen=True, tag="retire-guard"):
     """Write down that the former, stricter specs of a guard are in force no more. Nothing is sent."""
 
+    disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec"
 
 
