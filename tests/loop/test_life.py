@@ -629,7 +629,7 @@ def test_the_system_of_another_machine_is_accepted_by_no_word(world: World) -> N
     live(world, [metal], 300)
     assert world.machine(metal.key).lifecycle.system != OTHER_BOARD
     reasons = {hold.reason for change in world.engine.plan().changes for hold in change.held_by}
-    assert "BMC reports the system of Machine/m2" in reasons
+    assert "BMC reports the system of Machine/m2, so spec.bmc is wrong in one of the two documents" in reasons
 
 
 @pytest.mark.parametrize(("releasing_at", "tried"), [(None, "claim's"), (START, "new")])
