@@ -217,8 +217,7 @@ def wait_out(
 ) -> tuple[InFlight, Event] | None:
     """What may be ignored, as a graceful shutdown, and was refused stays in flight until its deadline, when its kind
     decides what follows. Returns the action, and what is reported. None for what is refused in the usual way. That is
-    any other action, an error of the way to the endpoint, and the "not now" of one that is busy, as long as there is
-    time to ask again."""
+    any other action, and an error of the way to the endpoint. A "not now" also, while there is time to ask again."""
     if not isinstance(error, ANSWERED_NO) or not _may_be_ignored(flight, facts, now):
         return None
     idle = isinstance(error, Busy) and not _rules(flight).begun(flight.action, seen.value)

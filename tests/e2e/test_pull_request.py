@@ -147,13 +147,19 @@ def test_the_refusal_names_the_line_to_write_and_writing_it_helps(desk: Desk, tm
         "[::ffff:7f00:1]",
         "2130706433",
         "0x7f000001",
-        "127.1",
     ],
 )
 def test_where_an_address_leads_counts_and_not_how_it_is_written(fleet: Desk, evil: Evil, host: str) -> None:
     declare(fleet, evil, {"name": "bmc"}, address=f"http://{host}:{evil.port}")
     done = fleet.run("plan")
     assert "not for 127.0.0.1" in done.out, done
+    assert not evil.requests
+
+
+def test_an_address_of_less_than_four_numbers_is_refused_by_its_form(fleet: Desk, evil: Evil) -> None:
+    declare(fleet, evil, {"name": "bmc"}, address=f"http://127.1:{evil.port}")
+    done = fleet.run("plan")
+    assert (done.code, "127.1 is no IPv4 address" in done.err) == (1, True), done
     assert not evil.requests
 
 
