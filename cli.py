@@ -94,6 +94,9 @@ class Commands(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Say it in words when what is printed cannot be written: `> plan.md` on a full disk. Print no credentials."""
         hide_credentials()
+        # A command lives for seconds and makes many small values; looking for cycles among them is half of a plan's
+        # time. Also while a command's modules are imported, which is a tenth of a small one's.
+        gc.disable()
         try:
             return super().main(*args, **kwargs)
         except OSError as error:
@@ -187,8 +190,6 @@ def main() -> None:
       groundstate demo       see it at work on a simulated fleet, nothing to configure
       groundstate init       begin a repository of your own
     """
-    # A command lives for seconds and makes many small values; looking for cycles among them is half of a plan's time.
-    gc.disable()
 
 
 if __name__ == "__main__":

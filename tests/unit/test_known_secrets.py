@@ -17,9 +17,14 @@ from reconciler.commands.crash_report import _Hiding
 SECRET = 'Tr0ub4dor "und" Drei@x/y'
 
 
-@pytest.fixture
-def known() -> KnownSecrets:
+OTHERS = [f"{number:05}-of-another" for number in range(200)]
+"""More than are sought one by one."""
+
+
+@pytest.fixture(params=[[], OTHERS], ids=["few", "many"])
+def known(request: pytest.FixtureRequest) -> KnownSecrets:
     found = KnownSecrets()
+    found.note(*request.param)
     found.note(SECRET, "calvin")
     return found
 
@@ -57,11 +62,12 @@ def test_a_short_secret_is_not_hidden_in_data(known: KnownSecrets) -> None:
     st.lists(st.text("abcdefgh01", min_size=8, max_size=12), min_size=1, max_size=80),
     st.text("abcdefgh01 ", max_size=60),
     st.text("abcdefgh01 ", max_size=60),
+    st.sampled_from([[], OTHERS]),
 )
-def test_none_of_many_is_left(secrets: list[str], before: str, after: str) -> None:
+def test_none_of_many_is_left(secrets: list[str], before: str, after: str, others: list[str]) -> None:
     """As many as a fleet has whose BMCs have a password each."""
     known = KnownSecrets()
-    known.note(*secrets)
+    known.note(*secrets, *others)
     shown = known.hidden(f"{before}{secrets[0]}{after}")
     assert not [one for one in secrets if one in shown]
 

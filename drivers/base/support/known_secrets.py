@@ -23,7 +23,7 @@ NO_NAME = 12
 """Characters from which on a secret is hidden in data too: a shorter one may be a model's name."""
 _MOST = 100_000
 """The oldest are forgotten beyond it: a daemon of years sees many sessions."""
-_FEW = 32
+_FEW = 100
 """Up to which the beginnings of secrets are sought in a text; beyond, those of a text among the secrets."""
 
 
@@ -72,9 +72,10 @@ class KnownSecrets:
 
     def _places(self, text: str) -> Iterable[int]:
         """Where a secret may begin, in order; each at most once."""
-        beginnings = list(self._by_beginning)
-        if len(beginnings) > _FEW:
-            return range(len(text) - SHORTEST + 1)
+        begun = self._by_beginning
+        if len(begun) > _FEW:
+            return [at for at in range(len(text) - SHORTEST + 1) if text[at : at + SHORTEST] in begun]
+        beginnings = list(begun)
         return sorted(at for beginning in beginnings if beginning in text for at in _each(beginning, text))
 
 
