@@ -26,6 +26,20 @@ LATER = "sha256:" + "b" * 64
 DEFAULTS = BmcDefaults(credential_ref=CredentialRef(env="BMC"), tls=TlsSpec(fingerprint=PIN))
 
 
+def test_a_kind_that_is_no_machine_shows_where_its_logins_go_too() -> None:
+    """Its endpoint is in a field of another name, and what has no words of its own is shown by its path."""
+    way = {"spec.controller.driver": "sas", "spec.controller.tls.insecure": "true", "spec.controller.bus": "pcie"}
+    changes = tuple(
+        AccessChange(ResourceKey("Shelf", name), {}, {"spec.controller.address": f"{name}.lab", **way})
+        for name in ("s1", "s2")
+    )
+    many = render_text(msgspec.structs.replace(NOTHING, access=changes))
+    assert "+ Shelf s[1-2]  (2)  sas, any certificate (insecure), spec.controller.bus pcie" in many
+    assert "s[1-2].lab" in many
+    one = render_text(msgspec.structs.replace(NOTHING, access=changes[:1]))
+    assert "+ Shelf s1  s1.lab, sas, any certificate (insecure), spec.controller.bus pcie" in one
+
+
 def fleet(defaults: BmcDefaults | None = DEFAULTS, /, **machines: Any) -> DesiredState:
     """Machines of one partition: name to what their `bmc` says beside the address."""
     made = [

@@ -14,10 +14,11 @@ from reconciler.model.plans.access import AccessChange
 from reconciler.views.render import words
 from reconciler.views.render.ranges import fold
 
-_BMC = "spec.bmc"
-_ADDRESS, _SYSTEM, _DRIVER = f"{_BMC}.address", f"{_BMC}.systemId", f"{_BMC}.driver"
-_CREDENTIAL, _PIN = f"{_BMC}.credentialRef", f"{_BMC}.tls.fingerprint"
-_CA, _INSECURE, _OLD = f"{_BMC}.tls.caFile", f"{_BMC}.tls.insecure", f"{_BMC}.tls.oldCiphers"
+_ADDRESS, _SYSTEM, _DRIVER, _OPTIONS = ".address", ".systemId", ".driver", ".options"
+_CREDENTIAL, _PIN, _CA = ".credentialRef", ".tls.fingerprint", ".tls.caFile"
+_INSECURE, _OLD = ".tls.insecure", ".tls.oldCiphers"
+_KNOWN = (_ADDRESS, _SYSTEM, _DRIVER, _OPTIONS, _CREDENTIAL, _PIN, _CA, _INSECURE, _OLD)
+"""The ends of the paths that have words of their own, below whatever field a kind keeps its endpoint in."""
 _MOST = 24
 """Addresses, or ranges of them, in one entry; of more, the networks and domains are shown with their numbers."""
 _SHOWN = len("sha256:") + 12
@@ -28,50 +29,54 @@ def alike_access(access: Iterable[AccessChange], *, apart: bool = False) -> list
     pins and their systems are left aside. `apart`: each alone."""
     groups: dict[object, list[AccessChange]] = {}
     for one in sorted(access, key=lambda change: change.is_new):
-        same = (_driver(one), _credential(one), _kind_of_trust(one)) if one.is_new else one.differences
+        same = (_driver(one), _credential(one), _kind_of_trust(one), _others(one)) if one.is_new else one.differences
         groups.setdefault(one.key if apart else (one.key.kind, one.is_new, same), []).append(one)
     return list(groups.values())
 
 
 def on_a_line(change: AccessChange, *, full: bool = False) -> str:
     """Address, driver, credential and trust of a new machine: `10.1.0.11, redfish, credential name bmc, pinned ...`."""
-    return ", ".join(filter(None, (_place(change), _driver(change), _credential(change), _trust(change, full=full))))
+    return ", ".join(
+        filter(None, (_place(change), _driver(change), _credential(change), _trust(change, full=full), _others(change)))
+    )
 
 
 def in_common(group: list[AccessChange]) -> str:
     """The same of many, but for what is each machine's own."""
-    return ", ".join(filter(None, (_driver(group[0]), _credential(group[0]), _kind_of_trust(group[0]))))
+    return ", ".join(
+        filter(None, (_driver(group[0]), _credential(group[0]), _kind_of_trust(group[0]), _others(group[0])))
+    )
 
 
 def places(group: list[AccessChange]) -> list[str]:
     """Their addresses as ranges; where those are too many, the networks and the domains, each with its number."""
-    every = fold(map(_place, group))
+    every = fold(filter(None, map(_place, group)))
     if len(every) <= _MOST:
         return [words.clean(one) for one in every]
     counted: dict[str, list[str]] = {}
     for one in group:
-        counted.setdefault(_around(one.after.get(_ADDRESS, "")), []).append(_place(one))
+        counted.setdefault(_around(_said(one, _ADDRESS) or ""), []).append(_place(one))
     return [
         words.clean(f"{where} ({len(found):,})" if len(found) > 1 else found[0]) for where, found in counted.items()
     ]
 
 
 def _place(change: AccessChange) -> str:
-    system = change.after.get(_SYSTEM)
-    return change.after.get(_ADDRESS, "") + (f" system {system}" if system else "")
+    system = _said(change, _SYSTEM)
+    return (_said(change, _ADDRESS) or "") + (f" system {system}" if system else "")
 
 
 def _driver(change: AccessChange) -> str:
-    return change.after.get(_DRIVER, "")
+    return _said(change, _DRIVER) or ""
 
 
 def _credential(change: AccessChange) -> str:
-    said = change.after.get(_CREDENTIAL)
+    said = _said(change, _CREDENTIAL)
     return f"credential {said}" if said else ""
 
 
 def _trust(change: AccessChange, *, full: bool) -> str:
-    pin = change.after.get(_PIN)
+    pin = _said(change, _PIN)
     if pin is None:
         return _kind_of_trust(change)
     return f"pinned to {pin}" if full or len(pin) <= _SHOWN else f"pinned to {pin[:_SHOWN]}..."
@@ -84,7 +89,18 @@ def _kind_of_trust(change: AccessChange) -> str:
         (_CA, lambda file: f"caFile {file}"),
         (_OLD, lambda _: "old ciphers accepted"),
     )
-    return ", ".join(said(change.after[path]) for path, said in kinds if path in change.after)
+    found = ((_said(change, end), said) for end, said in kinds)
+    return ", ".join(said(value) for value, said in found if value is not None)
+
+
+def _others(change: AccessChange) -> str:
+    """What a kind says of its access by paths that have no words here, path by path."""
+    return ", ".join(f"{path} {value}" for path, value in change.after.items() if not path.endswith(_KNOWN))
+
+
+def _said(change: AccessChange, end: str) -> str | None:
+    """The value of the path that ends so."""
+    return next((value for path, value in change.after.items() if path.endswith(end)), None)
 
 
 def _around(address: str) -> str:
