@@ -188,6 +188,7 @@ KINDS: dict[str, Kind] = {
             in_fleet=True,
             joins=True,
             inventoried=True,
+            size_of=machine.declared_size,
             columns=MACHINE_COLUMNS,
             shown=machine_shown,
             access=MACHINE_ACCESS,
@@ -227,6 +228,7 @@ KINDS: dict[str, Kind] = {
             check=check_guard,
             rules=GuardRules(),
             fact_rules=GuardFactRules(),
+            is_guard=True,
             columns=GUARD_COLUMNS,
         ),
     )

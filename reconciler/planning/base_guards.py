@@ -11,15 +11,15 @@ from datetime import datetime
 
 import msgspec
 
+from reconciler.kinds import KINDS
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.carry_over import carried_over, with_changes
-from reconciler.planning.guards.guards_in_force import GUARD
 
 
 def guards_of_base(base: DesiredState, now: datetime) -> dict[ResourceKey, ResourceFacts]:
     """What would be remembered of the guards of the state, had it been in force."""
-    return {key: facts for key, facts in _all_of(base, {}, now).items() if key.kind == GUARD}
+    return {key: facts for key, facts in _all_of(base, {}, now).items() if KINDS[key.kind].is_guard}
 
 
 def carried_from_base(base: DesiredState, desired: DesiredState, now: datetime) -> dict[ResourceKey, ResourceFacts]:
@@ -27,7 +27,7 @@ def carried_from_base(base: DesiredState, desired: DesiredState, now: datetime) 
     guards are in force, what they guard, and which machines are new. Nothing else is taken from it."""
     before = _all_of(base, {}, now)
     then = _all_of(desired, before, now)
-    guards = {key: facts for key, facts in then.items() if key.kind == GUARD}
+    guards = {key: facts for key, facts in then.items() if KINDS[key.kind].is_guard}
     return {key: _as_guarded(facts, then[key]) for key, facts in _all_of(desired, {}, now).items()} | guards
 
 

@@ -271,6 +271,11 @@ def is_paused(spec: MachineSpec) -> bool:
     return bool(spec.maintenance or spec.suspend)
 
 
+def declared_size(spec: MachineSpec) -> str | None:
+    """The Size that the document says the machine has."""
+    return spec.size
+
+
 def way_to(spec: MachineSpec, desired: DesiredState) -> Access:
     """How the machine is reached, with what its partition says for all of its machines."""
     partition = desired.resources.get(ResourceKey("Partition", spec.partition))

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from reconciler.kinds import RECONCILED
+from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.selectors import select
 from reconciler.model.plans.plan import Change
 from reconciler.model.resource import ResourceKey
@@ -17,7 +17,6 @@ from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.guards.fleet_survey import survey
 from reconciler.planning.guards.guard import GuardWorld
-from reconciler.planning.guards.guards_in_force import GUARD
 from reconciler.planning.guards.reports.guard_report import GuardVerdict, guard_verdicts
 from reconciler.planning.guards.reports.guard_state import GuardState, guard_states
 from reconciler.planning.guards.standing import CommandLimits
@@ -63,7 +62,7 @@ def explain_guard(where: Where, asked: CommandLimits, target: str, at_time: date
         planned = plan(desired, observed, facts, moment, standing)
         change = next((one for one in planned.changes if one.key == keys[0]), None)
         world = GuardWorld(desired, observed, facts, survey(desired, observed, facts), standing, moment)
-        if keys[0].kind == GUARD:
+        if KINDS[keys[0].kind].is_guard:
             states = guard_states(keys[0].name, planned.changes, world)
             return GuardExplanation(keys[0], moment, change, (), states, at.notes)
         verdicts = guard_verdicts(keys[0], change, world)
