@@ -1,4 +1,5 @@
-"""Drivers by name: the built-in ones, and outsiders' by entry point (groups `groundstate.bmc`, `groundstate.ipam`).
+"""Drivers by name: the built-in ones, and outsiders' by entry point (groups `groundstate.bmc`, `groundstate.ipam`,
+`groundstate.backends`).
 
 Modules are imported when first asked for, so that nobody pays for a driver that the fleet does not use.
 """
@@ -10,7 +11,7 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from drivers.base import (
     BmcDriver,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 BMC_GROUP = "groundstate.bmc"
 IPAM_GROUP = "groundstate.ipam"
+BACKENDS_GROUP = "groundstate.backends"
 
 BMC_DRIVERS = {"redfish": "drivers.bmc.redfish.redfish:open_driver", "fake": "drivers.bmc.fake.fake:open_driver"}
 IPAMS = {"embedded": "drivers.ipam.embedded.embedded:open_ipam", "netbox": "drivers.ipam.netbox.netbox:open_ipam"}
@@ -90,6 +92,16 @@ class Registry:
         """The pools of numbers, which are in the store's database whatever the IPAM is."""
         opener = cast("Callable[[Engine], Pools]", _import(EntryPoint("pools", POOLS, "")))
         return opener(engine)
+
+    def backend(self, name: str) -> Callable[..., Any]:
+        """What makes the backend of kinds that neither BMCs nor the IPAM serve, of `Connections` and a clock. Raises
+        Rejected for a name that nothing answers to."""
+        for point in entry_points(group=BACKENDS_GROUP, name=name):
+            return cast("Callable[..., Any]", _import(point))
+        raise Rejected(
+            f"no package registers a backend named {name}. Install the package that has the entry point {name} in "
+            f"the group {BACKENDS_GROUP} beside groundstate"
+        )
 
     def close(self) -> None:
         """Close every driver that was opened, even if one fails. Raises ExceptionGroup of all that failed."""

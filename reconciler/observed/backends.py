@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from drivers.base import Rejected
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.kind import BMC, IPAM, NO_BACKEND
 from reconciler.model.resource import ResourceKey
@@ -19,11 +20,13 @@ class Backends:
     """Every backend that there is. May be shared by threads."""
 
     def __init__(self, connections: Connections, now: Callable[[], datetime]) -> None:
+        """Raises Rejected where a kind names a backend that there is not, so that nothing begins without it."""
         # In the order in which many are observed: what is written down needs no request, and BMCs take longest.
         self._by_name: Mapping[str, Backend] = {
             NO_BACKEND: NoBackend(now),
             IPAM: IpamBackend(connections.ipam, connections.pools, now),
             **connections.more_backends,
+            **_others(connections, now),
             BMC: BmcBackend(connections, now),
         }
 
@@ -41,6 +44,23 @@ class Backends:
     def holdings(self) -> dict[ResourceKey, Any]:
         """All that the backends hold for resources that groundstate makes. Raises DriverError."""
         return {key: value for backend in self._by_name.values() for key, value in backend.holdings().items()}
+
+
+def _others(connections: Connections, now: Callable[[], datetime]) -> dict[str, Backend]:
+    """The backends that kinds name beside those that are known. Raises Rejected for all that there are not."""
+    known = {NO_BACKEND, IPAM, BMC, *connections.more_backends}
+    found: dict[str, Backend] = {}
+    refused = []
+    for kind in KINDS.values():
+        if kind.rules is None or kind.backend in known or kind.backend in found:
+            continue
+        try:
+            found[kind.backend] = connections.backend(kind.backend, now)
+        except Rejected as error:
+            refused.append(f"the kind {kind.name} cannot be observed or changed: {error}")
+    if refused:
+        raise Rejected("; ".join(refused))
+    return found
 
 
 def _name(key: ResourceKey) -> str:

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -51,7 +52,8 @@ from reconciler.observed.backend import Backend
 class Drivers(msgspec.Struct, frozen=True):
     """What the front door wires in: BMC drivers by name, the resolver of references, the IPAM and the pools.
 
-    `more`: the backends of kinds that none of these serves, by name.
+    `more`: the backends of kinds that none of these serves, by name. `backend`: what makes one that is not among them,
+    by its name; it raises Rejected for a name that nothing answers to.
     """
 
     bmc: Callable[[str], BmcDriver]
@@ -59,6 +61,7 @@ class Drivers(msgspec.Struct, frozen=True):
     ipam: Ipam
     pools: Pools
     more: Mapping[str, Backend] = {}
+    backend: Callable[[str], Callable[[Connections, Callable[[], datetime]], Backend]] | None = None
 
 
 class Connections:
@@ -71,6 +74,7 @@ class Connections:
         self._grants = grants
         self._lock = runtime.lock()
         self._open: dict[ResourceKey, tuple[Access, Bmc]] = {}
+        self._backends: dict[str, Backend] = {}
         self._report: Callable[[BmcRequest], None] | None = None
 
     def over(self, ipam: Ipam, pools: Pools) -> Connections:
@@ -95,6 +99,19 @@ class Connections:
     def more_backends(self) -> Mapping[str, Backend]:
         """Backends beside the BMCs and the IPAM, by the name by which kinds refer to them."""
         return self._drivers.more
+
+    def backend(self, name: str, now: Callable[[], datetime]) -> Backend:
+        """The backend of this name that is not among `more_backends`, made at the first call. Raises Rejected."""
+        with self._lock:
+            found = self._backends.get(name)
+        if found is not None:
+            return found
+        if self._drivers.backend is None:
+            raise Rejected(f"there is no backend named {name}")
+        # Outside of the lock, as it may ask for connections.
+        made = self._drivers.backend(name)(self, now)
+        with self._lock:
+            return self._backends.setdefault(name, made)
 
     @property
     def pools(self) -> Pools:
