@@ -39,6 +39,7 @@ from reconciler.kinds.machine.columns import MACHINE_COLUMNS
 from reconciler.kinds.machine.image_use import admit_images, advise_on_images
 from reconciler.kinds.machine.lifecycle.machine_metrics import MACHINE_PHASES
 from reconciler.kinds.machine.lifecycle.shown_phases import claim_shown, machine_shown
+from reconciler.kinds.machine.lifecycle.system_identity import uuid_of
 from reconciler.kinds.machine.machine_access import MACHINE_ACCESS
 from reconciler.kinds.machine.machine_adoption import MACHINE_ADOPTION
 from reconciler.kinds.machine.machine_conditions import machine_conditions
@@ -197,6 +198,7 @@ KINDS: dict[str, Kind] = {
             paused=machine.is_paused,
             adoption=MACHINE_ADOPTION,
             unavailable=machine_unavailable,
+            uuid=uuid_of,
             under_way=machine_under_way,
             admit=admit_claimed,
             counted=(MACHINE_PHASES,),

@@ -98,6 +98,8 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which system of which endpoint the last spec meant (`Kind.endpoint`)."""
     access: dict[str, str] = {}
     """By which way its endpoint was to be reached, as `AccessChange` has it; empty: not known, or there is none."""
+    uuid: str | None = None
+    """The UUID that its endpoint reported last; None: it reported none there."""
     added_at: datetime | None = None
     """When a state first declared it beside others that were known before; None: it was among the first ones."""
     joining: bool = False

@@ -333,3 +333,29 @@ def test_protection_from_deletion_of_machines_lets_their_claim_go(tmp_path: Path
 
 def both(one: DesiredState, other: DesiredState) -> DesiredState:
     return DesiredState(one.revision, {**one.resources, **other.resources})
+
+
+SHUT = {"deny": [{"from": "2000-01-01T00:00", "to": "2999-01-01T00:00", "reason": "why"}]}
+ONE_UUID, OTHER_UUID = "33221100-5544-7766-8899-aabbccddeeff", "5a1f0000-0000-4000-0001-000000000001"
+
+
+@pytest.mark.parametrize("protection", [{}, {"protection": "All"}])
+@pytest.mark.parametrize(("uuid", "held"), [(ONE_UUID, True), (OTHER_UUID, False), (None, True)])
+def test_another_name_and_another_spelling_of_the_bmc_do_not_escape_a_guard(
+    tmp_path: Path, protection: dict[str, Any], uuid: str | None, held: bool
+) -> None:
+    db = guard("db", match={"names": ["db-*"]}, windows=SHUT, level="Absolute", **protection)
+    others = racks(count=1)
+    world = fleet(tmp_path, db, *others, machine("db-2", address="localhost"))
+    old = world.fleet.machine("localhost")
+    old.state = msgspec.structs.replace(old.state, power=PowerState.ON, uuid=ONE_UUID)
+    world.run(3600)
+    new = world.fleet.machine("127.0.0.1", "q-2")
+    new.state = msgspec.structs.replace(new.state, power=PowerState.ON, uuid=uuid)
+    world.commit(declare(db, *others, machine("q-2", address="127.0.0.1", power="Off"), revision="b" * 40))
+    world.run(600)
+    world.restart()
+    world.run(600)
+    assert (new.state.power is PowerState.ON) is held
+    world.run(3600)
+    assert new.state.power is PowerState.OFF

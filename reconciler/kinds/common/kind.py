@@ -126,6 +126,10 @@ def _never(_value: Any) -> bool:
     return False
 
 
+def _no_uuid(_value: object) -> str | None:
+    return None
+
+
 def _serves(_value: Any, _facts: ResourceFacts) -> bool:
     return False
 
@@ -262,6 +266,8 @@ class Kind(msgspec.Struct, frozen=True):
     """The type of the kind's facts, and the rules by which they change."""
     paused: Callable[[Any], bool] = _never
     """Whether the spec stops all changes, because people work on the resource."""
+    uuid: Callable[[Any], str | None] = _no_uuid
+    """The UUID that the endpoint reports, by the observed value; None: it reports none."""
     unavailable: Callable[[Any, ResourceFacts], bool] = _serves
     """Whether the resource is out of service, by its observed value and facts."""
     under_way: Callable[[ResourceFacts, datetime], bool] = _at_rest

@@ -15,5 +15,11 @@ def same_uuid(one: str, other: str) -> bool:
     return one in (other, byte_swapped_uuid(other))
 
 
+def either_order(uuid: str) -> str:
+    """The same word for both ways of writing the UUID of one machine."""
+    known = uuid.lower()
+    return min(known, byte_swapped_uuid(known))
+
+
 def _swapped(field: str) -> str:
     return "".join(reversed([field[at : at + 2] for at in range(0, len(field), 2)]))

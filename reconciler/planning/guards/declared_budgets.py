@@ -18,6 +18,7 @@ from reconciler.planning.guards.declared_guards import also_words, judges, or_ov
 from reconciler.planning.guards.guard import GuardWorld
 from reconciler.planning.guards.guard_marks import is_guarded, is_new, mark_of
 from reconciler.planning.guards.guards_in_force import GuardInForce, guards_in_force
+from reconciler.planning.guards.possible_renames import guarded_before
 
 
 def declared_budgets(world: GuardWorld) -> tuple[Budget, ...]:
@@ -135,7 +136,9 @@ def groups_of(guard: GuardInForce, key: ResourceKey, world: GuardWorld) -> tuple
     now_so = mark_of(guard, resource, facts) if resource is not None else None
     before = facts.guarded.get(guard.name)
     if before is None or not is_guarded(guard, key, world):
-        return () if now_so is None else (now_so.group,)
+        former = guarded_before(guard.name, key, world)
+        own = now_so or (former[1] if former is not None else None)
+        return () if own is None else (own.group,)
     here = before.group if now_so is None else now_so.group
     return tuple(dict.fromkeys([here, *_left(guard, facts, world)]))
 

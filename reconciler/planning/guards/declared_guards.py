@@ -14,8 +14,9 @@ from reconciler.model.facts import NO_FACTS
 from reconciler.model.plans.plan import CauseKind, Change, Hold, HoldKind, override_hint
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.guard import GuardWorld
-from reconciler.planning.guards.guard_marks import is_guarded
+from reconciler.planning.guards.guard_marks import is_guarded, mark_of
 from reconciler.planning.guards.guards_in_force import GUARD, GuardInForce, guards_in_force
+from reconciler.planning.guards.possible_renames import guarded_before, newcomer_for
 
 UNDER_WAY = timedelta(hours=1)
 """For so long after a machine was taken down, what is done to it ends what was begun."""
@@ -29,7 +30,9 @@ _CAUSES = {
 
 def hold_declared(changes: Iterable[Change], world: GuardWorld) -> Mapping[ResourceKey, tuple[Hold, ...]]:
     """What the windows and protections hold."""
-    guards = [one for one in guards_in_force(world) if one.spec.windows is not None or one.spec.protection is not None]
+    changes = tuple(changes)
+    removes = any(change.source is None for change in changes)
+    guards = [one for one in guards_in_force(world) if removes or one.spec.windows or one.spec.protection]
     if not guards:
         return {}
     found = {
@@ -61,7 +64,7 @@ def _holds(guards: Iterable[GuardInForce], change: Change, world: GuardWorld) ->
 def _holds_on(
     guard: GuardInForce, change: Change, guarded: Collection[ResourceKey], world: GuardWorld
 ) -> Iterator[Hold]:
-    others = _others_words(key for key in guarded if key != change.key)
+    others = _others_words(key for key in guarded if key != change.key) + _former_words(guard, change, world)
     if guard.spec.windows is not None and judges(guard.spec, change) and begins(change, world):
         state = window_of(guard, world.now)
         if not state.open:
@@ -72,12 +75,23 @@ def _holds_on(
         yield _hold(
             guard, f"{taken}; the guard forbids that (spec.protection){others}", or_override(guard, change, hint)
         )
+    elif change.source is None and (new := newcomer_for(change.key, world)) is not None:
+        reason = f"{new} may be {change.key} under another name, so {change.key} is not forgotten for an hour"
+        yield _hold(guard, reason, or_override(guard, change, f"wait until the UUID of {new} is known, or for an hour"))
 
 
 def _concerned(change: Change) -> tuple[ResourceKey, ...]:
     kind = KINDS.get(change.key.kind)
     others = (key for action in change.actions for key in kind.gives_up(action)) if kind is not None else ()
     return (change.key, *dict.fromkeys(others))
+
+
+def _former_words(guard: GuardInForce, change: Change, world: GuardWorld) -> str:
+    former = guarded_before(guard.name, change.key, world)
+    resource, facts = world.desired.resources.get(change.key), world.facts.resources.get(change.key, NO_FACTS)
+    if former is None or resource is None or mark_of(guard, resource, facts) is not None:
+        return ""
+    return f"; the guard guards {former[0]}, which is no longer declared, and may be {change.key} under another name"
 
 
 def _others_words(keys: Iterable[ResourceKey]) -> str:

@@ -22,6 +22,7 @@ from reconciler.planning.guards.guards_in_force import (
     guards_in_force,
     rack_guard,
 )
+from reconciler.planning.guards.possible_renames import guarded_before
 
 
 def guards_of(key: ResourceKey, world: GuardWorld) -> list[GuardInForce]:
@@ -31,12 +32,13 @@ def guards_of(key: ResourceKey, world: GuardWorld) -> list[GuardInForce]:
 
 def is_guarded(guard: GuardInForce, key: ResourceKey, world: GuardWorld) -> bool:
     """Whether the guard is about the resource: by its document, or by what it was when it last matched. What a commit
-    takes out of the match is guarded for another hour; what is not declared any more, until it is forgotten."""
+    takes out of the match is guarded for another hour; what is not declared any more, until it is forgotten. What
+    may be that under another name is guarded too (`possible_renames`)."""
     facts = world.facts.resources.get(key, NO_FACTS)
     resource, mark = world.desired.resources.get(key), facts.guarded.get(guard.name)
     if resource is None:
         return mark is not None
-    if mark_of(guard, resource, facts) is not None:
+    if mark_of(guard, resource, facts) is not None or guarded_before(guard.name, key, world) is not None:
         return True
     if mark is None or (mark.until is not None and world.now >= mark.until):
         return False

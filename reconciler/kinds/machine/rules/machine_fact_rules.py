@@ -53,9 +53,10 @@ class MachineFactRules(FactRules):
 
     def moved(self, facts: ResourceFacts) -> ResourceFacts:
         """The facts of a machine whose BMC endpoint changed. An ignored shutdown, an observed power-off and a network
-        boot belong to the former BMC, and are left out."""
+        boot belong to the former BMC, and are left out. So does the UUID."""
         known = machine_s(facts)
-        return msgspec.structs.replace(known, shutdown_ignored=None, lifecycle=lifecycle.unattended(known.lifecycle))
+        life = lifecycle.unattended(known.lifecycle)
+        return msgspec.structs.replace(known, shutdown_ignored=None, lifecycle=life, uuid=None)
 
     def slot(self, facts: ResourceFacts) -> Slot | None:
         """The claim and slot that the machine is bound to."""
@@ -168,8 +169,12 @@ class MachineFactRules(FactRules):
     def observed(
         self, facts: ResourceFacts, resource: Resource[Any], value: Any, fields: tuple[Field, ...], now: datetime
     ) -> ResourceFacts:
-        """The facts after an observation: a running shutdown, the image in the virtual drive, and the power state."""
+        """The facts after an observation: a running shutdown, the image in the virtual drive, the power state and the
+        UUID."""
         known = machine_s(facts)
+        uuid = system_identity.uuid_of(value)
+        if uuid is not None and uuid != known.uuid:
+            known = msgspec.structs.replace(known, uuid=uuid)
         life = virtual_media.observe_media(known.lifecycle, fields)
         if isinstance(resource.spec, MachineSpec) and isinstance(value, SystemState):
             life = lifecycle.observe_power(resource.spec, life, value, now)
