@@ -47,5 +47,5 @@ def test_a_saved_plan_sends_nothing_by_a_way_that_it_did_not_show(desk: Desk) ->
     desk.commit(lab=[partition(), machine("m1", address="bmc-m9", power="On")])
     done = desk.run("apply", "--yes", "p.json")
     assert done.code == 1
-    assert "stale: Machine/m1" in done.err
+    assert "stale: the change of Machine/m1" in done.err
     assert desk.told("ActionSent") == []

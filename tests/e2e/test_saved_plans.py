@@ -64,7 +64,7 @@ def test_what_became_stale_is_left_alone_and_the_rest_is_done(desk: Desk) -> Non
 
     done = desk.run("apply", str(plan), "--yes")
     assert done.code == 1, done
-    assert "stale: Network/net differs from the saved plan" in done.err
+    assert "stale: the change of Network/net is not the one in the saved plan any more" in done.err
     assert [event.key.name for event in desk.told("ActionSent") if event.key] == ["net", "other"]
 
 
@@ -73,7 +73,7 @@ def test_what_a_later_commit_took_out_is_stale(desk: Desk) -> None:
     desk.commit(lab=[network(), address("web")])
     done = desk.run("apply", str(plan), "--yes")
     assert done.code == 1, done
-    assert "stale: IPAddress/db" in done.err
+    assert "stale: the change of IPAddress/db" in done.err
     assert list(held(desk).values()) == ["10.0.0.1"]
 
 
@@ -127,7 +127,7 @@ def test_a_plan_of_a_work_tree_that_was_edited_since(desk: Desk) -> None:
     desk.write(lab=[network(), network("other", "10.8.0.0/24"), address("web")])
     done = desk.run("apply", str(plan), "--work-tree", "--yes")
     assert done.code == 1
-    assert "stale: Network/other" in done.err
+    assert "stale: the change of Network/other" in done.err
     assert [event.key.name for event in desk.told("ActionSent") if event.key] == ["net"]
 
 
@@ -140,4 +140,4 @@ def test_what_a_later_commit_wants_otherwise_is_stale_though_nothing_is_left_to_
     desk.commit(lab=[partition(driver="fake"), machine("m", "m", power="Off")])
     done = desk.run("apply", str(plan), "--yes")
     assert done.code == 1, done
-    assert "stale: Machine/m" in done.err
+    assert "stale: the change of Machine/m" in done.err
