@@ -106,7 +106,7 @@ class TestHealth:
             assert metric(daemon, 'groundstate_machine_phase{phase="Error"}') == 0
             assert metric(daemon, 'groundstate_resource_status{kind="Machine",status="Ready"}') == 1
             assert metric(daemon, 'groundstate_resource_status{kind="Machine",status="Unknown"}') == 1
-            assert metric(daemon, 'groundstate_budget_allowed{group="r1",guard="guard/racks"}') == 1
+            assert metric(daemon, 'groundstate_budget_allowed{group="lab/r1",guard="guard/racks"}') == 1
             assert metric(daemon, 'groundstate_budget_used{group="",guard="disruption-budget"}') == 0
             assert metric(daemon, 'groundstate_bmc_request_seconds_count{driver="redfish",operation="read"}') >= 2
             assert metric(daemon, 'groundstate_bmc_errors_total{driver="redfish",reason="Unreachable"}') >= 1
@@ -230,7 +230,7 @@ class TestSource:
             daemon.logged("ActionConfirmed", key="Network/net")
             away = desk.repo.rename(desk.folder / "away")
             outage = daemon.logged("SourceUnavailable")
-            assert "the revision in force stays" in outage["message"]
+            assert "the revision in force does not change" in outage["message"]
             assert get(daemon, "/readyz").status == 200
             passes = 'groundstate_reconcile_total{kind="Network",result="done"}'
             seen = metric(daemon, passes)
@@ -335,4 +335,4 @@ def test_the_agent_s_image_that_is_not_there_is_named(desk: Desk) -> None:
     service = ("--boot-address", "127.0.0.1", "--boot-image", str(desk.folder))
     done = desk.run("run", "--listen", "127.0.0.1:0", *service)
     assert done.code == 1
-    assert f"error: --boot-image: {desk.folder}/vmlinuz: No such file or directory; ./dev image makes" in done.err
+    assert f"error: --boot-image: {desk.folder}/vmlinuz: No such file or directory; `./dev image` makes" in done.err

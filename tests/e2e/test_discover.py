@@ -198,7 +198,7 @@ def test_a_host_that_is_silent_or_not_there_is_passed_over(open_desk: Desk, hall
         (["127.0.0.1", "--branch", "main"], "branch main is checked out"),
         (["127.0.0.1", "--branch", "x", "--out", "../x"], "a folder of the repository"),
         (["127.0.0.1", "--push"], "--push needs --branch"),
-        (["127.0.0.1", "--insecure", "--ca-file", "x"], "exclude each other"),
+        (["127.0.0.1", "--insecure", "--ca-file", "x"], "give only one of --insecure, --ca-file and --fingerprint"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is(open_desk: Desk, arguments: list[str], said: str) -> None:
@@ -273,7 +273,7 @@ def test_an_inventory_is_read_kept_compared_and_accepted(observed: Desk, hall: H
         store.inventories.put(ONE, Origin.IN_BAND, inventory, datetime.now(UTC))
     store.close()
     lost = observed.run("inventory", ONE, "--diff")
-    assert (lost.code, "disk /dev/sd1 is gone" in lost.out) == (2, True)
+    assert (lost.code, "disk /dev/sd1 is missing" in lost.out) == (2, True)
     form = observed.run("inventory", ONE, "-o", "json").json
     assert form["sources"]["in-band"]["changes"]
     vendors = [nic["vendor"] for nic in form["sources"]["in-band"]["value"]["nics"]]

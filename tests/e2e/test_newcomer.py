@@ -146,7 +146,7 @@ class TestOptions:
             ("resync =\n", "cannot be read as settings"),
             ("max-disrupted = 'x'\n", "'x' is neither"),
             ("credentials.bmc = {env = 'BMC'}\n", "missing required field `networks`"),
-            ("credentials.bmc = {env = 'BMC', networks = []}\n", "credentials.bmc.networks names no network"),
+            ("credentials.bmc = {env = 'BMC', networks = []}\n", "credentials.bmc.networks is empty"),
             ("credentials.bmc = {env = 'BMC', networks = ['10.1.0.7/24']}\n", "has host bits set"),
             ("credentials.bmc = {networks = ['10.1.0.0/24']}\n", "credentials.bmc has none of env, file and exec"),
             ("credentials.bmc = 'secret'\n", "credentials"),

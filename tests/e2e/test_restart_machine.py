@@ -80,7 +80,7 @@ def test_what_must_not_be_restarted_is_refused(desk: Desk, spec: dict[str, Any],
     [
         (["machine/m0"], "--reason is missing"),
         (["machine/zz", "--reason", "x"], "no Machine is named 'zz'"),
-        (["machine/m0", "--reason", "x"], "the machine was never observed"),
+        (["machine/m0", "--reason", "x"], "groundstate has never observed the machine"),
     ],
 )
 def test_what_is_mistyped_is_refused(desk: Desk, arguments: list[str], said: str) -> None:
