@@ -15,11 +15,16 @@ from reconciler.commands import apply
 from tests.e2e.desk import Desk, machine, partition
 
 
+def host(tmp_path: Path, name: str) -> str:
+    """A BMC's address that no other test has."""
+    return f"{tmp_path.name.replace('_', '-')}-{name}"
+
+
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     """Two machines that run and are to go down; the guard lets one of them."""
     desk = Desk(tmp_path / "desk")
-    names = [f"{tmp_path}-{name}" for name in "ab"]
+    names = [host(tmp_path, name) for name in "ab"]
     for name in names:
         bmc = DEFAULT_FLEET.machine(name)
         bmc.state = msgspec.structs.replace(bmc.state, power=PowerState.ON)
@@ -34,13 +39,13 @@ def carry_out(desk: Desk) -> Result:
 
 
 def sent(tmp_path: Path, name: str) -> list[object]:
-    return [write.value for write in DEFAULT_FLEET.machine(f"{tmp_path}-{name}").writes]
+    return [write.value for write in DEFAULT_FLEET.machine(host(tmp_path, name)).writes]
 
 
 def test_what_was_shown_as_held_stays_held_though_room_came_meanwhile(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = DEFAULT_FLEET.machine(f"{tmp_path}-a")
+    first = DEFAULT_FLEET.machine(host(tmp_path, "a"))
     refused = Fault(FaultKind.AUTHENTICATION_FAILED, on=READS, times=None)
     monkeypatch.setattr(apply, "_confirm", lambda: first.faults.add(refused))
     done = carry_out(desk)
