@@ -11,7 +11,7 @@ from reconciler.kinds import FLEET, KINDS, RECONCILED
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.guard_marks import marked
-from reconciler.planning.guards.guards_in_force import GUARD, new_guards
+from reconciler.planning.guards.guards_in_force import new_guards
 
 
 def carried_over(
@@ -33,7 +33,8 @@ def carried_over(
     new_store = not any(key.kind in FLEET for key in remembered)
     changed: dict[ResourceKey, ResourceFacts | None] = dict(moved)
     ways = {name: kind.access.words(desired) for name, kind in KINDS.items() if kind.access}
-    guarding, new = desired.count(GUARD), new_guards(desired, remembered)
+    guarding = sum(desired.count(name) for name, kind in KINDS.items() if kind.is_guard)
+    new = new_guards(desired, remembered)
     for key, resource in desired.resources.items():
         if key.kind not in RECONCILED:
             continue

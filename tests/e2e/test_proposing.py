@@ -97,7 +97,7 @@ def test_a_followed_remote_gets_the_branch(office: Desk, hall: EmulatorFleet, tm
     [
         (["--propose-branch", "main"], "groundstate follows this branch"),
         (["--propose-branch", "a..b"], "is not a valid branch name"),
-        (["--propose-branch", "found", "--work-tree"], "leave --work-tree out"),
+        (["--propose-branch", "found", "--work-tree"], "leave out --work-tree"),
     ],
 )
 def test_what_cannot_be_is_said_before_the_daemon_starts(office: Desk, arguments: list[str], said: str) -> None:
