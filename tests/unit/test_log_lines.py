@@ -34,7 +34,7 @@ def test_a_line_without_a_message_shows_its_fields() -> None:
 
 def test_on_a_terminal_a_long_line_is_broken_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """An operator's terminal of 80 columns."""
-    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((80, 24)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: os.terminal_size((80, 24)))
     said = line(Terminal(), "Held", key="Machine/m1", message=" ".join(["word"] * 40))
     first, *rest = said.splitlines()
     assert max(map(len, (first, *rest))) <= 80
