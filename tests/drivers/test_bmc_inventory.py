@@ -211,8 +211,14 @@ def test_a_bmc_that_stops_answering_is_unreachable_rather_than_empty(bmc: Bmc, s
     assert not server.seen("GET", f"{SYSTEM}/Storage")
 
 
-def test_a_login_that_is_refused_on_the_way_is_an_error(bmc: Bmc, server: RedfishServer) -> None:
+def test_a_part_that_refuses_a_login_which_all_others_take_is_missing_alone(bmc: Bmc, server: RedfishServer) -> None:
     server.misbehave("GET", f"{SYSTEM}/Memory", reply(401, extended("no")), times=None)
+    assert bmc.inventory().missing == ("memory",)
+
+
+def test_a_login_that_is_refused_everywhere_is_an_error(bmc: Bmc, server: RedfishServer) -> None:
+    for path in documents():
+        server.misbehave("GET", path, reply(401, extended("no")), times=None)
     with pytest.raises(AuthenticationFailed):
         bmc.inventory()
 

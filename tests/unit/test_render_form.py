@@ -49,7 +49,7 @@ def test_fields_of_a_later_minor_version_are_ignored() -> None:
         (b"{}", "not a saved plan"),
         (b"\xff\xfe", "not a saved plan"),
         (b'{"format_version": 1}', "not a saved plan"),
-        (b'{"format_version": "1.0"}', "format '1.0'.*plan again"),
+        (b'{"format_version": "1.0"}', "format '1.0'.*plan --out` again"),
         (b'{"format_version": "11.0"}', "format '11.0'"),
         (b'{"format_version": "4.0", "changes": 3}', "damaged"),
     ],
