@@ -83,7 +83,8 @@ def test_a_member_of_the_group_reads_a_store_whose_daemon_was_killed(file: Path)
 def test_another_user_is_refused_and_told_how_to_let_a_group_read(file: Path, folder: int) -> None:
     file.parent.chmod(folder)
     said = python(READ, f"sqlite:///{file}", 65534)
-    assert said.startswith(f"StoreError store {file}: this user may not open it; to let a group read, ")
+    assert said.startswith(f"StoreError store {file}: this user has no permission to open ")
+    assert "its owner runs: chgrp GROUP" in said
 
 
 def test_a_role_with_select_alone_reads_a_store_in_postgresql(empty_postgresql_url: str) -> None:
