@@ -71,7 +71,7 @@ _SUMMARIES = {
     "history": "Show which commit changed a resource, by whom.",
     "ipam": "Show, check and copy prefixes, addresses and numbers.",
     "boot": "Print DHCP configurations for network boot.",
-    "explain": "Explain a kind or a field of it.",
+    "explain": "Explain a kind, or a field of a kind.",
     "inventory": "Show a machine's hardware inventory, and what changed.",
     "explain-size": "Compare a machine's inventory with every Size.",
     "explain-guard": "Show which guards hold a resource, and until when.",

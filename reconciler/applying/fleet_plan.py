@@ -43,7 +43,7 @@ class FleetPlanner:
         """The plan of the selected resources. Raises RuntimeError while no desired state is in
         force."""
         if self._state.desired is None:
-            raise RuntimeError("no desired state is in force")
+            raise RuntimeError("no desired state is in force yet; the daemon has not read the repository")
         observed, facts = self._state.observed, self._state.everything()
         planned = self._planned(
             self._state.desired, observed, facts, select, self.fleet, self._placements.placements, self._order.judge
@@ -74,7 +74,7 @@ class FleetPlanner:
         with self._state.gate:
             desired = self._state.desired
             if desired is None:
-                raise RuntimeError("no desired state is in force")
+                raise RuntimeError("no desired state is in force yet; the daemon has not read the repository")
             observed, facts = self._state.copy()
         planned = self._planned(desired, observed, facts)
         with self._state.gate:
@@ -88,7 +88,7 @@ class FleetPlanner:
         with self._state.gate:
             desired = self._state.desired
             if desired is None:
-                raise RuntimeError("no desired state is in force")
+                raise RuntimeError("no desired state is in force yet; the daemon has not read the repository")
             observed, facts = self._state.copy()
             left_out = self._as_declared.keys()
         select = {*keys_to_plan(desired, facts, observed)} - left_out

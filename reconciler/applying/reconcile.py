@@ -97,7 +97,8 @@ class Reconciler:
         desired = self._state.desired
         if desired is None:
             return waiting(
-                OutcomeReason.NO_DESIRED_STATE, "no commit is in force yet; the daemon reads the repository first"
+                OutcomeReason.NO_DESIRED_STATE,
+                ("no commit is in force yet; the daemon continues when it has read the repository"),
             )
         earlier = self._seen_earlier(key, desired)
         seen = earlier or self._observe_with_task(key, desired)  # Slow, so without the gate; sending too.

@@ -148,7 +148,10 @@ class EngineState:
 
     def _write(self, write: LedgerWrite) -> _ChangeSet:
         if self._changing is None:
-            raise RuntimeError("what must last is changed in `changing()`")
+            raise RuntimeError(
+                "internal error: stored state was changed outside of `changing()`, so the change would be lost; "
+                "report this bug"
+            )
         self._changing.writes.append(write)
         self._changing.keys |= write.keys
         return self._changing
@@ -186,7 +189,7 @@ class EngineState:
     def afterwards(self, follow: Callable[[], None]) -> None:
         """Run this callback once all changes so far are on disk, without the gate."""
         if self._changing is None:
-            raise RuntimeError("there is nothing to be written first")
+            raise RuntimeError("internal error: `afterwards()` was called outside of `changing()`; report this bug")
         self._changing.then.append(follow)
 
     def append(self, events: Iterable[Event]) -> None:

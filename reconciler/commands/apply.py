@@ -131,7 +131,7 @@ def _prepared(at: Workspace, asked: CommandLimits, request: PlanRequest, *, quie
     click.echo(fitting(text, sys.stdout), color=on_terminal(sys.stdout))
     for key in prepared.stale:
         click.echo(
-            f"stale: the change of {key} is not the one in the saved plan any more, so it was left out. Run "
+            f"stale: the change of {key} differs now from the saved plan, so this change was left out. Run "
             "`groundstate plan` again.",
             err=True,
         )

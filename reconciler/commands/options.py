@@ -231,7 +231,7 @@ def where_from(values: dict[str, Any]) -> Where:
     base = meta.get("settings_base") or Path.cwd()
     named = {name: values.pop(name) for name in ("repo", "ref", "path", "work_tree", "store")}
     if not named["ref"].strip():  # Of a variable that was not set.
-        raise click.UsageError("--ref is empty; name a branch, tag or commit, or leave it out for HEAD")
+        raise click.UsageError("--ref is empty; name a branch, tag or commit, or leave out --ref to use HEAD")
     found = Where(base=base, ipam=_ipam_from(values), grants=meta.get("grants", NO_GRANTS), **named)
     return msgspec.structs.replace(found, repo=top_level()) if found.repo == "." else found
 

@@ -25,23 +25,26 @@ _COMMANDS = {
     **dict.fromkeys(("kinds", "api-resources", "api-versions"), "explain"),
 }
 
-_IN_GIT = "change the document, commit the change, and `groundstate plan` shows what it does"
+_IN_GIT = "change the document, commit the change, and see its effect with `groundstate plan`"
 _ANSWERS = {
     **dict.fromkeys(("edit", "create", "patch", "label", "annotate", "set", "scale", "replace", "taint"), _IN_GIT),
     **dict.fromkeys(("power", "poweron", "poweroff", "on", "off", "stop", "shutdown"), f"for spec.power, {_IN_GIT}"),
     **dict.fromkeys(
         ("delete", "rm", "remove", "destroy", "prune"),
-        "remove the document from git and commit; groundstate then forgets a machine, and releases an address",
+        "remove the document from git and commit; groundstate then removes a machine from its store, or "
+        "releases an address",
     ),
     **dict.fromkeys(("wait", "watch"), "`groundstate get KIND/NAME -w` prints each change"),
-    **dict.fromkeys(("config", "settings"), "`groundstate --help` names the settings file"),
+    **dict.fromkeys(("config", "settings"), "`groundstate --help` shows where the settings file is"),
     **dict.fromkeys(("state", "output"), "`groundstate get -o json` prints what groundstate knows"),
-    **dict.fromkeys(("console", "ssh", "exec", "sol"), "groundstate opens no console"),
+    **dict.fromkeys(("console", "ssh", "exec", "sol"), "groundstate cannot open a console; use the BMC's console"),
 }
 """Commands of others that are none here."""
 
 _OPTIONS = {
-    **dict.fromkeys(("-A", "-n", "--all-namespaces", "--namespace"), "groundstate has no namespaces; leave it out"),
+    **dict.fromkeys(
+        ("-A", "-n", "--all-namespaces", "--namespace"), ("groundstate has no namespaces; leave the option out")
+    ),
     **dict.fromkeys(
         ("-f", "--filename", "--file"),
         "documents come from git: commit the file, or use --work-tree to read the files on disk",
@@ -52,7 +55,7 @@ _OPTIONS = {
     **dict.fromkeys(("--target", "--resource"), "name the resource as KIND/NAME, without an option"),
     **dict.fromkeys(("--follow", "--tail"), "did you mean --watch (-w), or --limit (-n)?"),
     **dict.fromkeys(("--context", "--kubeconfig", "--cluster"), "--repo and --store choose the fleet"),
-    "--force": "`groundstate override GUARD` lets a held change through, for a limited time",
+    "--force": "`groundstate override GUARD` allows changes that a guard holds, for a limited time",
 }
 """Options of others that are none here."""
 
@@ -62,7 +65,7 @@ def no_command(word: str, commands: Collection[str]) -> str:
     if word in _ANSWERS and not difflib.get_close_matches(word, commands, 1, 0.9):
         return f"there is no command {word!r}; {_ANSWERS[word]}"
     near = [_COMMANDS[word]] if word in _COMMANDS else difflib.get_close_matches(word, commands, 2, 0.6)
-    hint = f"did you mean {' or '.join(near)}?" if near else "`groundstate --help` lists them"
+    hint = f"did you mean {' or '.join(near)}?" if near else "`groundstate --help` lists all commands"
     return f"there is no command {word!r}; {hint}"
 
 

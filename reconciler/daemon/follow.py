@@ -192,7 +192,10 @@ class Follower:
                 )
                 return False
             case AncestryVerdict.UNKNOWN:
-                why = f"this clone is shallow, so groundstate cannot check that {revision} follows {last[:10]}"
+                why = (
+                    f"this clone is shallow, so groundstate cannot check that {revision} is a descendant of "
+                    f"{last[:10]}; run `git fetch --unshallow` there"
+                )
                 self._say(EventType.WARNING, EventReason.DESCENT_UNKNOWN, why, sha)
             case AncestryVerdict.ALLOWED if allowed is not None:
                 # Before it is in force, so that it counts once.
@@ -204,7 +207,7 @@ class Follower:
                     sha,
                 )
             case _:
-                said = f"{what}; --ref is {asked} now, and was {last_asked}"
+                said = f"{what}; the revision is accepted, because --ref was changed from {last_asked} to {asked}"
                 self._say(EventType.WARNING, EventReason.REVISION_REWOUND, said, sha)
         return True
 

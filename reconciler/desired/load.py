@@ -156,7 +156,7 @@ def _placed(snapshot: Snapshot, findings: list[Finding], unread: list[str]) -> I
         source = finding.resource.source
         detail = finding.detail
         if finding.code == "dangling-reference" and unread:
-            unless = f"unless it is declared in {unread[0]}, which could not be read"
+            unless = f"the document may be in {unread[0]}, which could not be read"
             detail = f"{detail}; {unless}" if detail else unless
         diagnostic = Diagnostic(finding.code, finding.severity, finding.summary, source, detail, finding.hint)
         yield marked[source.file].at(source.line, finding.path, diagnostic)

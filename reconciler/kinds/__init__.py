@@ -252,7 +252,10 @@ def access_to(resource: Resource[Any], desired: DesiredState) -> Access:
     """How its endpoint is reached. Raises Unsupported for a kind whose endpoints have no driver of the documents."""
     rules = KINDS[resource.key.kind].access
     if rules is None:
-        raise Unsupported(f"{resource.key} has no endpoint that a driver reaches")
+        raise Unsupported(
+            f"internal error: {resource.key} was sent to a driver, but this kind has no BMC or other endpoint; "
+            "report this bug"
+        )
     return rules.to(resource.spec, desired)
 
 

@@ -84,12 +84,18 @@ class NoBackend:
 
 def not_carried_out(action: Action, by: str) -> Unsupported:
     """The error of an action that came to a backend which does not carry it out: a defect of the kind's rules."""
-    return Unsupported(f"{action.name} of {action.key} came to the wrong backend: it belongs to {by}; report this bug")
+    return Unsupported(
+        f"{action.name} of {action.key} came to the wrong backend of groundstate (the right one is {by}); "
+        "report this bug"
+    )
 
 
 def no_tasks(key: ResourceKey) -> Unsupported:
     """The error of a handle that came to a backend which gives none."""
-    return Unsupported(f"actions for a {key.kind} are carried out without Tasks")
+    return Unsupported(
+        f"internal error: a Task of {key} was requested, but actions for the kind {key.kind} have no Tasks; "
+        "report this bug"
+    )
 
 
 def observation_of(key: ResourceKey, read: Callable[[], Any], now: Callable[[], datetime]) -> Observation:

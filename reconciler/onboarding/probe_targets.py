@@ -72,7 +72,7 @@ def declared_ranges(partitions: Iterable[Partition], port: int = HTTPS) -> tuple
             one = parse_scan_range(text, port, partition.key.name)
             if one.size > room:
                 left_out.append(
-                    f"{partition.key}: {text} is left out: it has {one.size:,} addresses, and only {room:,} "
+                    f"{partition.key}: {text} is left out: the range has {one.size:,} addresses, and only {room:,} "
                     "more can be probed"
                 )
             else:

@@ -228,7 +228,10 @@ def _unknown_guards(source: DesiredSource, facts: Facts, base: DesiredState | No
     if facts.resources or base is not None or not source.shallow():
         return ()
     hint = "run `git fetch --unshallow` (in a CI checkout, set fetch-depth: 0)"
-    said = "this clone is shallow and lacks the commit before, so this plan cannot judge by the guards in force before"
+    said = (
+        "this clone is shallow and does not contain the previous commit, so this plan does not check the guards "
+        "of that commit"
+    )
     return (Diagnostic("shallow-clone", Severity.WARNING, f"{said}; {hint}", None, "", hint),)
 
 

@@ -286,7 +286,8 @@ def change_store(where: Where, *, create: bool = False) -> Store:
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             elif not path.parent.is_dir():
                 raise OperationError(
-                    f"store {path}: there is no directory {path.parent}; make it, or correct --store",
+                    f"store {path}: the directory {path.parent} does not exist; create that directory, or "
+                    "correct --store",
                     FailureReason.NOT_FOUND,
                 )
         return Store.open(url, create=create)

@@ -62,13 +62,13 @@ def holds_before_observation(
             Hold(
                 HoldKind.BLOCKED,
                 "release",
-                "the claim must first release machines",
+                "the claim must release machines first, and then gets others",
                 "continues automatically when these machines are wiped and free",
             ),
         )
     leaving = [one for one in held if one.releasing and one.slot in lacks]
     if leaving and not (spec.partial and len(leaving) < len(lacks)):
-        reason = f"a slot is free when its machine is wiped; still being released: {named_machines(leaving)}"
+        reason = f"the slots are free when their machines are wiped; still being released: {named_machines(leaving)}"
         return (
             Hold(
                 HoldKind.BLOCKED, "release", reason, ("continues automatically when these machines are wiped and free")

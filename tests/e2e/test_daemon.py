@@ -51,7 +51,10 @@ class TestHealth:
         with desk.daemon() as daemon:
             daemon.logged("RevisionRefused")
             assert get(daemon, "/healthz").status == 200
-            assert get(daemon, "/readyz") == (503, "no commit is in force yet; the daemon reads the repository first\n")
+            assert get(daemon, "/readyz") == (
+                503,
+                ("no commit is in force yet; the daemon continues when it has read the repository\n"),
+            )
             assert metric(daemon, "groundstate_revision_broken") == 1
 
     def test_metrics_count_resources_passes_and_events(self, desk: Desk) -> None:

@@ -287,6 +287,6 @@ def test_a_plan_in_a_shallow_clone_without_a_store_says_that_former_guards_are_u
     clone = lab.desk.folder / "shallow"
     lab.desk.git("clone", "--quiet", "--depth", "1", f"file://{lab.desk.repo}", str(clone))
     empty = ("--store", str(lab.desk.folder / "other.db"))
-    said = "this plan cannot judge by the guards in force before"
+    said = "this plan does not check the guards of that commit"
     assert said in lab.run("plan", "--repo", str(clone), *empty).out
     assert said not in lab.run("plan", *empty).out

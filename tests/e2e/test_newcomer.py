@@ -87,7 +87,7 @@ class TestTargets:
             ("delete", "remove the document from git and commit"),
             ("edit", "change the document, commit the change"),
             ("kinds", "did you mean explain?"),
-            ("xyzzy", "`groundstate --help` lists them"),
+            ("xyzzy", "`groundstate --help` lists all commands"),
         ],
     )
     def test_the_nearest_command_is_suggested(self, fleet: Desk, word: str, said: str) -> None:
@@ -127,7 +127,7 @@ class TestOptions:
             (["history", "web-01"], "write KIND/NAME, such as machine/web-01"),
             (["plan", "-o", "xml"], "'text', 'json', 'yaml', 'markdown'"),
             (["plan", "--max-disrupted", "many"], "neither a number of machines (such as 5) nor a share (such as 10%)"),
-            (["plan", "--max-disrupted", "101%"], "a share lies between 0% and 100%"),
+            (["plan", "--max-disrupted", "101%"], "a share is between 0% and 100%"),
             (["describe"], "name what to describe"),
             (["--config", "/nowhere", "plan"], "does not exist"),
         ],
@@ -185,7 +185,9 @@ class TestStore:
     def test_a_mistyped_folder_is_not_made(self, fleet: Desk) -> None:
         done = fleet.run("apply", "--yes", "--store", str(fleet.folder / "tpyo" / "state.db"))
         assert done.code == 1
-        assert f"there is no directory {fleet.folder}/tpyo; make it, or correct --store" in done.err
+        assert (
+            f"the directory {fleet.folder}/tpyo does not exist; create that directory, or correct --store"
+        ) in done.err
         assert not (fleet.folder / "tpyo").exists()
 
     @pytest.mark.parametrize("command", [["plan"], ["run"], ["events"]])
@@ -204,7 +206,7 @@ class TestStore:
         with sqlite3.connect(fleet.store) as connection:
             connection.execute("UPDATE alembic_version SET version_num = '9999'")
         connection.close()
-        refused(fleet.run("plan"), "schema 9999", "made by a newer groundstate")
+        refused(fleet.run("plan"), "schema 9999", "A newer groundstate made the store")
 
     def test_a_database_that_is_not_known_keeps_its_password(self, fleet: Desk) -> None:
         fleet.secrets.add("hunter2")

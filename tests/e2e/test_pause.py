@@ -89,8 +89,8 @@ def test_apply_leaves_alone_what_is_paused(lab: Desk) -> None:
     ("arguments", "said"),
     [
         (["machine/m1"], "--reason is missing"),
-        (["--reason", "x"], "name what to pause"),
-        (["--all", "machine/m1", "--reason", "x"], "name what to pause"),
+        (["--reason", "x"], "name the resources to pause"),
+        (["--all", "machine/m1", "--reason", "x"], "name the resources to pause"),
         (["machine/zz", "--reason", "x"], "no Machine is named 'zz'"),
         (["-l", "rack=z", "--reason", "x"], "-l rack=z matches nothing"),
         (["machine/m1", "--reason", "x", "--for", "0s"], "out of range"),

@@ -159,7 +159,7 @@ def test_where_an_address_leads_counts_and_not_how_it_is_written(fleet: Desk, ev
 def test_an_address_of_less_than_four_numbers_is_refused_by_its_form(fleet: Desk, evil: Evil) -> None:
     declare(fleet, evil, {"name": "bmc"}, address=f"http://127.1:{evil.port}")
     done = fleet.run("plan")
-    assert (done.code, "127.1 is no IPv4 address" in done.err) == (1, True), done
+    assert (done.code, "127.1 is not an IPv4 address" in done.err) == (1, True), done
     assert not evil.requests
 
 

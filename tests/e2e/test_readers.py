@@ -93,7 +93,7 @@ class TestOnly:
         before = digest(desk.store)
         done = desk.run(*arguments)
         assert (done.code, done.out) == (1, "")
-        assert "it was made by a newer groundstate; use that version. Nothing was changed" in done.err
+        assert "A newer groundstate made the store; use that version. Nothing was changed" in done.err
         assert digest(desk.store) == before
 
 

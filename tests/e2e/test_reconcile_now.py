@@ -54,4 +54,4 @@ def test_without_a_daemon_nothing_is_written_and_apply_is_named(lab: Desk) -> No
 
 
 def test_everything_at_once_must_be_meant(lab: Desk) -> None:
-    assert "name what to reconcile" in lab.run("reconcile").err
+    assert "name the resources to reconcile" in lab.run("reconcile").err

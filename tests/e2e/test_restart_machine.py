@@ -101,7 +101,7 @@ def test_a_cancelled_one_is_not_done(desk: Desk) -> None:
     assert desk.run("apply", "--yes", "machine/m0").code == 0
     assert not [one for one in sent(desk.events()) if "power-off" in one]
     again = desk.run("restart", "m0", "--cancel")
-    assert (again.code, "no restart of m0 is open" in again.err) == (1, True), again
+    assert (again.code, "m0 has no restart in progress" in again.err) == (1, True), again
 
 
 def test_the_daemon_drops_a_cancelled_one(desk: Desk) -> None:

@@ -61,7 +61,7 @@ def test_what_is_folded(names: list[str], folded: list[str]) -> None:
         ("r[1-2]-[3-4]", "is not a node range"),
         ("r[1-2-3]", "is not a number or a range"),
         ("r[1,]", "is not a number or a range"),
-        ("r[9-1]", "runs backwards"),
+        ("r[9-1]", "ends before it begins"),
         ("r[1-999999999999]", "too many names"),
         ("r[1-60000,1-60000]", "too many names"),
     ],

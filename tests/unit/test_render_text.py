@@ -84,7 +84,7 @@ def test_the_next_command_can_be_named() -> None:
 
 
 def test_no_changes_is_said_and_nothing_is_proposed() -> None:
-    assert render_text(NOTHING).endswith("No changes. Nothing is declared, and nothing was declared before.")
+    assert render_text(NOTHING).endswith("No changes. No resource is declared, and none was declared before.")
 
 
 @given(plans())

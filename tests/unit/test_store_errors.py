@@ -24,7 +24,7 @@ from reconciler.store.sql.database import parse_url
             "sqlite:////nowhere/at/all/state.db",
             r"/nowhere/at/all/state.db: its directory does not exist; create /nowhere",
         ),
-        ("sqlite:////proc", "it is a directory; name a file in it"),
+        ("sqlite:////proc", "the path is a directory; name a file in the directory"),
         ("postgresql://u:geheim@127.0.0.1:1/d", r"u:\*\*\*@127.0.0.1:1/d: the database cannot be reached; check that"),
     ],
 )

@@ -43,7 +43,7 @@ def validate_command(output: str, **values: Any) -> None:
     raise click.exceptions.Exit(0 if found.sound else EXIT_ERROR)
 
 
-@click.command("explain", short_help="Explain a kind or a field of it.")
+@click.command("explain", short_help="Explain a kind, or a field of a kind.")
 @click.argument("path", metavar="[KIND[.field...]]", required=False, shell_complete=complete_kind)
 def explain_command(path: str | None) -> None:
     """List the kinds, or describe a kind or one of its fields. The text comes from the schemas that validate documents.

@@ -63,7 +63,9 @@ def schema_text(kind: str) -> str:
 
 
 def _refuse(uri: str) -> NoReturn:
-    raise LookupError(f"schemas refer to nothing outside themselves, yet one names {uri}")
+    raise LookupError(
+        f"internal error: a schema refers to {uri}, but schemas must not refer to other files; report this bug"
+    )
 
 
 @cache
@@ -144,7 +146,7 @@ def _explain(error: Any) -> Iterator[Problem]:
             yield Problem(
                 "malformed-value",
                 path,
-                (f"{_dotted(path)}: {_said(path, value)} does not have the right form"),
+                f"{_dotted(path)}: {_said(path, value)} does not have the right form",
                 why,
                 _example(schema),
             )

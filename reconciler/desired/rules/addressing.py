@@ -98,7 +98,7 @@ def _overlapping(prefixes: list[_Prefix]) -> Iterator[Finding]:
         if widest and widest.span.version == span.version and span.first <= widest.span.last:
             where = "it" if widest.network is prefix.network else str(widest.network.key)
             what = f"{prefix.text} overlaps {widest.text} of {where}"
-            why = f"which is at {widest.network.source}"
+            why = f"{widest.network.key} is at {widest.network.source}"
             yield Finding(
                 "overlapping-prefixes",
                 prefix.network,
@@ -125,7 +125,7 @@ def _asked_for(
         listed = ", ".join(prefix.text for prefix in there[:4])
         if spec.family and FAMILIES[spec.family] not in chosen:
             what = f"Network/{spec.network} has no {spec.family} prefix"
-            why = f"it has {listed}" if listed else ""
+            why = f"the network has {listed}" if listed else ""
             yield Finding("no-such-family", resource, ("spec", "family"), what, why, "remove spec.family")
         if spec.address:
             span, path = address_range(spec.address), ("spec", "address")
@@ -168,6 +168,6 @@ def _duplicates(addresses: list[Resource[IPAddressSpec]], state: DesiredState) -
                     resource,
                     ("spec", "address"),
                     what,
-                    f"at {other.source}",
+                    f"{display_key(other.key)} is at {other.source}",
                     ("request another address"),
                 )

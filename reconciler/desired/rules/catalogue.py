@@ -71,7 +71,14 @@ def _aggregates(declared: list[Resource[AggregateSpec]]) -> Iterator[Finding]:
             if other is not one:
                 what = f"{other.key} already defines {item.target_path}"
                 path = ("spec", "items", index, "targetPath")
-                yield Finding("duplicate-aggregate", one, path, what, f"at {other.source}", "rename one of the two")
+                yield Finding(
+                    "duplicate-aggregate",
+                    one,
+                    path,
+                    what,
+                    (f"{other.key} is at {other.source}"),
+                    "rename one of the two",
+                )
 
 
 def _no_such_image(desired: DesiredState, claimed: Collection[ResourceKey]) -> Iterator[Finding]:

@@ -87,7 +87,7 @@ def _machines(claim: Resource[MachineClaimSpec], state: DesiredState) -> Iterato
     for index, name in enumerate(claim.spec.machines):
         machine = state.resources.get(ResourceKey("Machine", name))
         if machine is not None and machine.spec.partition not in claim.spec.partitions:
-            what = f"Machine/{name} is in Partition/{machine.spec.partition}, which spec.partitions does not name"
+            what = f"Machine/{name} is in Partition/{machine.spec.partition}, which is not in spec.partitions"
             hint = "add the partition to spec.partitions, or remove the machine from the list"
             path = ("spec", "machines", index)
             yield Finding("other-partition", claim, path, what, f"the machine is at {machine.source}", hint)

@@ -49,14 +49,18 @@ DIAGNOSTICS: dict[str, str] = {
     "credentials-in-url": "A URL contains a user or a password; use credentialRef instead.",
     "not-guardable": "A Guard names a kind whose changes guards do not hold, or that a budget does not count.",
     "guard-matches-nothing": (
-        "Warning: no declared resource matches a Guard, or its budget counts no resource, or its groups do not exist."
+        "Warning: a Guard matches no declared resource, or its budget counts no resource, or no resource has "
+        "the label in budget.per."
     ),
     "derived-label": (
         "A machine declares a label that groundstate derives from the inventory: groundstate/size or aggregate/NAME."
     ),
     # The repository
-    "shallow-clone": "The clone is shallow. The last commit of a document, or the guards before, are not in it.",
-    "not-descendant": "The revision does not follow the one in force: its branch was reset by a forced push.",
+    "shallow-clone": (
+        "The clone is shallow: the last commit of a document, or the commit with the guards in force, is "
+        "missing in the clone."
+    ),
+    "not-descendant": "The revision is not a descendant of the one in force: its branch was reset by a forced push.",
     # Between documents
     "duplicate-name": "Two documents of one kind have the same name.",
     "dangling-reference": "A field names a resource that does not exist.",

@@ -39,7 +39,7 @@ def check_document(resource: Resource[Any]) -> list[RuleFinding]:
 
 def _derived(machine: Resource[MachineSpec]) -> Iterator[RuleFinding]:
     for label in filter(is_derived, machine.labels):
-        hint = "remove the label; groundstate derives it from the machine's inventory"
+        hint = "remove the label; groundstate derives this label from the machine's inventory"
         yield RuleFinding("derived-label", "metadata.labels", f"the label {label} cannot be declared", hint)
 
 
@@ -50,7 +50,10 @@ def _access(bmc: BmcDefaults) -> Iterator[RuleFinding]:
         if len(given) != 1:
             said = " and ".join(given) or "none of name, env, file and exec"
             yield RuleFinding(
-                "credential-ref", "spec.bmc.credentialRef", f"credentialRef has {said}", "give exactly one"
+                "credential-ref",
+                "spec.bmc.credentialRef",
+                f"credentialRef has {said}",
+                ("give exactly one of name, env, file and exec"),
             )
     if tls is not None:
         trust = {"caFile": tls.ca_file, "fingerprint": tls.fingerprint, "insecure": tls.insecure}
@@ -70,5 +73,5 @@ def _address(address: str) -> Iterator[RuleFinding]:
 
 def _userinfo(url: str, path: str) -> Iterator[RuleFinding]:
     if _USERINFO.match(url):
-        hint = "remove it; a BMC's credentials are named by credentialRef"
+        hint = "remove the user and the password; name the credentials in credentialRef"
         yield RuleFinding("credentials-in-url", path, f"{path} holds a user or a password", hint)

@@ -137,7 +137,9 @@ def _culprit(
                 ), f"known values of the label {one.key} are {few_words(sorted(values))}"
             labels = {name for resource in resources for name in resource.labels}
             return ("spec", "match", "selector"), f"no resource has the label {one.key}; {_hint(one.key, labels)}"
-    return ("spec", "match"), "each field matches something, but no resource matches all of them"
+    return ("spec", "match"), (
+        "each field alone matches resources, but no resource matches all fields; correct spec.match"
+    )
 
 
 def _nothing(guard: Resource[Any], path: FindingPath, what: str, hint: str) -> Finding:

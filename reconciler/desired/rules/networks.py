@@ -43,7 +43,7 @@ def _child(network: Resource[NetworkSpec], state: DesiredState) -> Iterator[Find
         yield from _destinations(network, families(spec, None))
         return
     above = state.resources[ResourceKey("Network", spec.parent)]
-    where = f"which is at {above.source}"
+    where = f"{above.key} is at {above.source}"
     if parent.type is not NetworkType.SUPER:
         what = f"Network/{spec.parent} has the type {parent.type}, but a parent needs the type Super"
         yield Finding("network-parent", network, ("spec", "parent"), what, where, "name a network of type Super")
@@ -71,7 +71,7 @@ def _child(network: Resource[NetworkSpec], state: DesiredState) -> Iterator[Find
         above_it = [p.cidr for p in parent.prefixes if family_of(p.cidr) == family]
         if not any(family_and_length(cidr)[1] < length for cidr in above_it):
             what = f"Network/{spec.parent} has no IPv{family} prefix that is large enough for a /{length}"
-            hint = f"it has {', '.join(above_it) or f'no IPv{family} prefix at all'}"
+            hint = f"{above.key} has {', '.join(above_it) or f'no IPv{family} prefix at all'}"
             yield Finding("outside-parent", network, ("spec", "prefixLength", f"IPv{family}"), what, where, hint)
     yield from _destinations(network, families(spec, parent))
 
@@ -98,7 +98,7 @@ def _one_a_partition(networks: list[Resource[NetworkSpec]]) -> Iterator[Finding]
         if other is not network:
             what = f"Partition/{spec.partition} already has the network {other.key.name} of type {spec.type}"
             hint = "add the prefixes to that network, and remove this document"
-            yield Finding("second-network", network, ("spec", "type"), what, f"at {other.source}", hint)
+            yield Finding("second-network", network, ("spec", "type"), what, f"{other.key} is at {other.source}", hint)
 
 
 def _vrf(network: Resource[NetworkSpec], state: DesiredState, claimed: Collection[ResourceKey]) -> Iterator[Finding]:
@@ -152,7 +152,7 @@ def _numbers(state: DesiredState) -> Iterator[Finding]:
         if other is not resource:
             what = f"{source.number} of Pool/{source.pool} is already requested by {other.key}"
             hint = "request another number; to share the VRF of another network, write vrf: {network: NAME}"
-            yield Finding("duplicate-number", resource, path, what, f"at {other.source}", hint)
+            yield Finding("duplicate-number", resource, path, what, f"{other.key} is at {other.source}", hint)
 
 
 def _address(

@@ -143,5 +143,10 @@ def _duplicate_macs(machines: list[Resource[MachineSpec]]) -> Iterator[Finding]:
                 what = f"{other.key} also has the MAC address {mac}"
                 path = ("spec", "macs", index)
                 yield Finding(
-                    "duplicate-mac", machine, path, what, f"at {other.source}", ("correct one of the two documents")
+                    "duplicate-mac",
+                    machine,
+                    path,
+                    what,
+                    (f"{other.key} is at {other.source}"),
+                    "correct one of the two documents",
                 )

@@ -56,7 +56,7 @@ def _allow(node: Mapping[str, Any], allowed: frozenset[str]) -> None:
     """Only what yields no more than it is given. Raises Malformed for another node or function."""
     kind, inner = node["type"], node["children"]
     if kind in ("multi_select_list", "multi_select_dict") and allowed is _STEPS:
-        raise Malformed("the path gives several collections")
+        raise Malformed("the path gives several lists, but only one is allowed")
     if kind not in allowed:
         where = "" if allowed is _STEPS else " inside of filters"
         raise Malformed(f"{kind.replace('_', ' ')}s are not allowed in paths{where}")
@@ -77,7 +77,7 @@ class _Many(msgspec.Struct, frozen=True):
 def _one_of(found: Any) -> Any:
     if isinstance(found, _Many):
         if isinstance(found.of, _Many):
-            raise Malformed("the path gives several collections")
+            raise Malformed("the path gives several lists, but only one is allowed")
         return found.of
     return found
 

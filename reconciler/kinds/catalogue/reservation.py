@@ -37,7 +37,10 @@ def check_reservation(resource: Resource[SizeReservationSpec]) -> list[RuleFindi
     partitions = resource.spec.partitions
     return [
         RuleFinding(
-            "second-partition", f"spec.partitions.{index}", f"{name} is in the list already", "remove one of them"
+            "second-partition",
+            f"spec.partitions.{index}",
+            (f"{name} is in the list already"),
+            "remove one of the two entries",
         )
         for index, name in enumerate(partitions)
         if name in partitions[:index]

@@ -110,7 +110,10 @@ def check_size(resource: Resource[SizeSpec]) -> list[RuleFinding]:
     for kind, what in NEEDED.items():
         places = [index for index, one in enumerate(spec.constraints) if one.type is kind]
         if not places:
-            hint = f"add a constraint of type {kind}: a machine fits only if each of its parts is counted"
+            hint = (
+                f"add a constraint of type {kind}. A machine fits a size only if the size has a constraint for "
+                "each type of part in the machine"
+            )
             found.append(RuleFinding("never-matches", "spec.constraints", f"no constraint counts the {what}", hint))
         for index in places[1:]:
             path, hint = f"spec.constraints.{index}", "keep one constraint, with the right range"

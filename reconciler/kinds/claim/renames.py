@@ -66,7 +66,10 @@ def cannot_be(claim: ResourceKey, look: KindView) -> Hold | None:
     move = next((one for one in asked.values() if one.why_not and claim in (one.old, one.new)), None)
     if move is None:
         return None
-    reason = f"{move.new} names {move.old} in spec.renamedFrom, but cannot take over its machines: {move.why_not}"
+    reason = (
+        f"{move.new} names {move.old} in spec.renamedFrom, but cannot take over the machines of {move.old}: "
+        f"{move.why_not}"
+    )
     return Hold(HoldKind.GUARD, RENAMED, reason, f"remove spec.renamedFrom, and declare {move.old} again")
 
 

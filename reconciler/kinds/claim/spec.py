@@ -376,7 +376,10 @@ def _machines(spec: MachineClaimSpec) -> Iterator[RuleFinding]:
         for index, name in enumerate(names):
             if name in names[:index]:
                 yield RuleFinding(
-                    "named-twice", f"spec.{field}.{index}", f"{name} is in the list already", "remove one"
+                    "named-twice",
+                    f"spec.{field}.{index}",
+                    (f"{name} is in the list already"),
+                    "remove one of the two entries",
                 )
 
 
@@ -384,10 +387,15 @@ def _addresses(spec: MachineClaimSpec) -> Iterator[RuleFinding]:
     for index, one in enumerate(spec.networks):
         path = f"spec.networks.{index}"
         if any(other.network == one.network for other in spec.networks[:index]):
-            yield RuleFinding("named-twice", f"{path}.network", f"{one.network} is in the list already", "remove one")
+            yield RuleFinding(
+                "named-twice",
+                f"{path}.network",
+                (f"{one.network} is in the list already"),
+                "remove one of the two entries",
+            )
         if one.addresses and len(one.addresses) < spec.count:
             what = f"{len(one.addresses)} addresses for {spec.count} machines"
-            yield RuleFinding("too-few-addresses", f"{path}.addresses", what, "give one for each machine")
+            yield RuleFinding("too-few-addresses", f"{path}.addresses", what, "give one address for each machine")
 
 
 def _hostname(spec: MachineClaimSpec, claim: str) -> Iterator[RuleFinding]:
@@ -403,14 +411,17 @@ def _hostname(spec: MachineClaimSpec, claim: str) -> Iterator[RuleFinding]:
         if len(last) > LONGEST_NAME or max(map(len, last.split("."))) > LONGEST_LABEL:
             what = f"{last} is longer than {LONGEST_LABEL} characters between dots, or than {LONGEST_NAME} in all"
             yield RuleFinding(
-                "hostname-too-long", "spec.hostname", what, "shorten it, or the claim's name that is part of it"
+                "hostname-too-long",
+                "spec.hostname",
+                what,
+                ("shorten spec.hostname, or the name of the claim if it is part of the host name"),
             )
 
 
 def _values(spec: MachineClaimSpec) -> Iterator[RuleFinding]:
     for index, key in enumerate(spec.ssh_keys):
         if _PUBLIC_KEY.fullmatch(key) is None:
-            what = "it is a private key" if "PRIVATE KEY" in key else "a login needs the public key"
+            what = "the key is a private key" if "PRIVATE KEY" in key else "a login needs the public key"
             hint = "paste the line from the .pub file" + (
                 "; treat the private key as compromised" if "PRIVATE" in key else ""
             )

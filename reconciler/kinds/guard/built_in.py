@@ -91,18 +91,18 @@ _EVERY = (
     ),
     BuiltInGuard(
         "running",
-        "Holds lifecycle actions of a machine that is on, if groundstate did not power it on.",
+        "Holds lifecycle actions of a machine that is on, if groundstate did not power on that machine.",
         instead="power the machine off; see docs/reference/guards.md",
     ),
     BuiltInGuard(
         "another-system",
         "Holds all changes of a machine if its BMC reports another system than the one that was inspected.",
-        instead="correct spec.bmc, or accept the machine with spec.lifecycle.request",
+        instead="correct spec.bmc; if the mainboard was replaced, write the new UUID into spec.lifecycle.request",
     ),
     BuiltInGuard(
         "unjudged",
         "Holds a change if the guards cannot judge it because of a bug in groundstate.",
-        instead="the effect of the change cannot be counted; report the bug, or change the document",
+        instead="the guards cannot count the effect of the change; report the bug, or change the document",
     ),
     BuiltInGuard(
         PAUSED,
@@ -117,7 +117,7 @@ _EVERY = (
     BuiltInGuard(
         "claimed",
         "Holds the removal of a machine from the store while a claim has the machine.",
-        instead="declare the machine until its claim has released it",
+        instead="declare the machine until its claim has released the machine",
     ),
 )
 

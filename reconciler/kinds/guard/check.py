@@ -98,7 +98,7 @@ def _absolute(entry: WindowTime, path: str) -> Iterator[RuleFinding]:
             continue
         if not EARLIEST.year < moments[-1].year < LATEST.year:
             what = f"{text} is out of range: a year is from {EARLIEST.year + 1} to {LATEST.year - 1}"
-            hint = f"correct it, or remove `{name}`: the window then has no {'beginning' if name == 'from' else 'end'}"
+            hint = f"correct the year. Without `{name}`, the window has no {'beginning' if name == 'from' else 'end'}"
             yield RuleFinding("out-of-range", f"{path}.{name}", what, hint)
     if len(moments) == 2 and moments[0] >= moments[1]:
         what = f"the window ends at {entry.to}, which is not after its beginning"

@@ -285,7 +285,10 @@ def check_network(resource: Resource[NetworkSpec]) -> list[RuleFinding]:
     }
     found = [
         RuleFinding(
-            "network-type", f"spec.{field}", f"a network of type {spec.type} cannot have {field}", f"remove it: {why}"
+            "network-type",
+            f"spec.{field}",
+            (f"a network of type {spec.type} cannot have {field}"),
+            f"remove {field}: {why}",
         )
         for field, why in _FORBIDDEN[spec.type].items()
         if given[field]
@@ -297,7 +300,7 @@ def check_network(resource: Resource[NetworkSpec]) -> list[RuleFinding]:
         )
         found.append(RuleFinding("network-type", "spec", "a network needs prefixes", hint))
     if spec.parent is None and spec.prefix_length is not None and spec.type is not NetworkType.SUPER:
-        hint = "remove it, or name the parent"
+        hint = "remove prefixLength, or set spec.parent"
         found.append(
             RuleFinding(
                 "network-type",
@@ -322,7 +325,7 @@ def _super_only(spec: NetworkSpec) -> list[RuleFinding]:
                 "network-type",
                 f"spec.{field}",
                 f"only a network of type Super can have {field}",
-                "remove it, or set type: Super",
+                f"remove {field}, or set type: Super",
             )
             for field, there in given.items()
             if there
@@ -365,7 +368,7 @@ def _vrf_faults(spec: NetworkSpec) -> list[RuleFinding]:
         return []
     if (vrf.pool is None) == (vrf.network is None):
         said = "both pool and network" if vrf.pool else "neither pool nor network"
-        return [RuleFinding("network-vrf", "spec.vrf", f"vrf has {said}", "give exactly one")]
+        return [RuleFinding("network-vrf", "spec.vrf", f"vrf has {said}", "give exactly one of pool and network")]
     if vrf.number is not None and vrf.pool is None:
         return [
             RuleFinding(

@@ -35,8 +35,8 @@ def admit_claimed(desired: DesiredState, facts: Facts) -> Iterator[Diagnostic]:
             Severity.ERROR,
             f"{said}, but is still {still} {whose}{where}, slot {life.slot}",
             machine.source if machine is not None else claim.source if claim is not None else None,
-            "without its document the machine would never be wiped",
-            f"declare the machine again, and remove it once it is free: {hint}",
+            "groundstate cannot wipe the machine without its document",
+            f"declare the machine again, and remove the document when the machine is free: {hint}",
         )
 
 

@@ -57,10 +57,10 @@ def _in_use(image: str, users: list[ResourceKey], desired: DesiredState, facts: 
     return Diagnostic(
         "image-in-use",
         Severity.ERROR,
-        f"Image {image} is no longer declared, but {count} the image",
+        f"Image {image} is no longer declared, but {count} this image",
         sources[0],
         who,
-        f"declare the image again, and remove it after spec.image of {whose} names another image and that is applied",
+        f"declare the image again. Set spec.image of {whose} to another image, apply that, and then remove the image",
     )
 
 

@@ -16,7 +16,7 @@ from reconciler.model.resource import DesiredState, Resource
 def size_by_inventory(machine: Resource[MachineSpec], inventory: Inventory | None, desired: DesiredState) -> SizeFound:
     """The machine's size by its inventory: exactly one fits, or none is given."""
     if inventory is None:
-        return SizeFound(None, f"inventory of {machine.key} is not known yet", settled=False)
+        return SizeFound(None, f"the inventory of {machine.key} was not read yet", settled=False)
     # A fleet has few models of machines: each is held against the sizes once for a revision.
     known = desired.derived("size of", lambda _: dict[object, SizeFound]())
     disks = tuple((one.name, one.size) for one in inventory.disks)

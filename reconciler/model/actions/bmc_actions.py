@@ -49,7 +49,7 @@ class SetBoot(ActionBase, frozen=True, tag="set-boot"):
     disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.boot"
     reads_back: ClassVar[bool] = True
-    doubt: ClassVar[str] = "the machine may already have booted with it"
+    doubt: ClassVar[str] = "the machine may already have booted with this override"
     override: BootOverride
 
     @property

@@ -79,7 +79,8 @@ def read_history(where: Where, request: HistoryRequest) -> ResourceHistory:
         found = tuple(islice(wanted, request.limit))
         if not found and begin is None:
             why = (
-                f"{request.key} was never declared in {revision.ref}, and the ledger has no events of it; check "
+                f"{request.key} was never declared in {revision.ref}, and the ledger has no events of this "
+                "resource; check "
                 "kind and name"
             )
             raise OperationError(why, FailureReason.NOT_FOUND)

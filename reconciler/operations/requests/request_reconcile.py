@@ -31,7 +31,7 @@ def request_reconcile(where: Where, targets: tuple[str, ...], selector: str) -> 
     """Write the request into the ledger, where the daemon finds it within seconds. Guards, pacing and all that is
     remembered hold as ever. Raises OperationError, also where no daemon is at work."""
     if not targets and not selector:
-        raise OperationError("name what to reconcile, such as machine/r12-01, or select it with -l")
+        raise OperationError("name the resources to reconcile, such as machine/r12-01, or select them with -l")
     with Workspace(where) as at:
         with at.store() as store:
             daemon = _daemon(store)
@@ -44,7 +44,7 @@ def request_reconcile(where: Where, targets: tuple[str, ...], selector: str) -> 
             raise OperationError(why, FailureReason.NOT_FOUND)
         with at.changing() as store:
             by, time, reason = operator("reconcile"), now(), EventReason.RECONCILE_REQUESTED
-            said = "asked the daemon to observe and reconcile it now"
+            said = "asked the daemon to observe and reconcile the resource now"
             store.append([Event(time, EventType.NORMAL, reason, said, key, by=by) for key in keys])
         return ReconcileRequest(keys, daemon, at.notes)
 

@@ -66,7 +66,9 @@ def list_pauses(where: Where) -> PauseList:
 def begin_pause(where: Where, request: PauseRequest) -> PauseBegun:
     """It stands when this returns, and its event is in the ledger. Raises OperationError."""
     if request.everything == bool(request.targets or request.selector):
-        raise OperationError("name what to pause, such as machine/r12-01, or select it with -l, or pass --all")
+        raise OperationError(
+            "name the resources to pause, such as machine/r12-01, or select them with -l, or pass --all"
+        )
     if not request.reason.strip():
         raise OperationError(
             "--reason is missing: say why, such as --reason INC-7; the reason is shown in every plan and in the ledger"

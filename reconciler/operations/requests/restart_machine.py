@@ -88,7 +88,7 @@ def cancel_restart(
         request = next((one for one in asked if one.key == key), None)
         if request is None:
             events = f"groundstate events machine/{target.rpartition('/')[2]}"
-            why = f"no restart of {target} is open; `{events}` shows those that have ended"
+            why = f"{target} has no restart in progress; `{events}` shows the restarts that have ended"
             raise OperationError(why, FailureReason.NOT_FOUND)
         with at.changing() as store:
             if _was_sent(store, request):

@@ -156,8 +156,8 @@ def _advice(holder: StoreHolder | None, wanted: str) -> str:
     disruption budget from zero. Two stores would have two processes at work on one fleet."""
     if wanted == _UPGRADE:
         return (
-            "stop the other process first: it is an older groundstate, and this version would change the schema "
-            "of its store. Nothing was changed"
+            "stop the other process first. The other process is an older groundstate, and this version would "
+            "change the schema of its store. Nothing was changed"
         )
     if holder is not None and holder.name == "run" and wanted != "run":
         return (

@@ -57,7 +57,7 @@ class RestartTable:
             if row is None:
                 return None
             connection.execute(update(restart_table).where(restart_table.c.id == row.id).values(ended_at=now))
-            message = f"restart {row.id} is given up{f': {why}' if why else ''}"
+            message = f"restart {row.id} was cancelled{f': {why}' if why else ''}"
             about = (row.id,)
             append(
                 connection,

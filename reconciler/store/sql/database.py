@@ -284,7 +284,7 @@ def _check_file(url: URL, *, create: bool) -> None:
     path = Path(url.database)
     try:
         if path.is_dir():
-            raise StoreError(f"store {path}: it is a directory; name a file in it")
+            raise StoreError(f"store {path}: the path is a directory; name a file in the directory")
         if not path.exists() and not create:
             raise NoStore(str(path))
         if path.exists() and not os.access(path, os.R_OK):

@@ -58,8 +58,8 @@ def refuse_newer(found: str | None) -> None:
     """Raise StoreError for the version of a database that a newer program made."""
     if found is not None and found not in known_versions():
         raise StoreError(
-            f"the store has schema {found}, which this program (schema {HEAD}) does not know: it was made by a newer "
-            "groundstate; use that version. Nothing was changed"
+            f"the store has schema {found}, which this program (schema {HEAD}) does not know. A newer "
+            "groundstate made the store; use that version. Nothing was changed"
         )
 
 

@@ -79,7 +79,7 @@ def _count(part: str, text: str, room: int) -> list[str]:
         raise ValueError(f"{part!r} in {text!r} is not a number or a range of numbers; write it as 01-03")
     first, last = int(match["first"]), int(match["last"] or match["first"])
     if last < first:
-        raise ValueError(f"{part!r} in {text!r} runs backwards")
+        raise ValueError(f"{part!r} in {text!r} ends before it begins")
     if last - first >= room:
         raise ValueError(f"{text!r} means too many names")
     return [str(number).zfill(len(match["first"])) for number in range(first, last + 1)]

@@ -97,7 +97,8 @@ class Mirror(Repository):
             raise remotes.silent_remote(self._name, error) from error
         except Timeout as error:
             raise SourceUnavailable(
-                f"{self._name} is being fetched by another process", "that fetch has not ended after a long time"
+                f"{self._name} is being fetched by another process",
+                ("that fetch has not ended after a long time; if it hangs, end that process"),
             ) from error
         except OSError as error:
             why = f"{self._folder.parent} cannot be written: {error.strerror}"

@@ -38,7 +38,9 @@ def open_source(
     if _REMOTE.match(text) and not Path(text).exists():
         if work_tree:
             raise SourceError(
-                f"{text} is a remote", "a work tree is a directory on disk", "clone it, or leave --work-tree out"
+                f"{text} is a remote",
+                "a work tree is a directory on disk",
+                ("clone the repository, or leave --work-tree out"),
             )
         return _remote(text, ref, path, cache_dir)
     folder = Path(text).expanduser().absolute()
@@ -71,6 +73,8 @@ def _remote(url: str, ref: str | None, path: str, cache_dir: Path | None) -> Des
         raise SourceError(f"groundstate does not fetch over {scheme}://", why, "use https, ssh or file")
     if cache_dir is None:
         raise SourceError(
-            f"{redacted(url)} is a remote", "no cache folder is known for a local copy", "set a cache folder"
+            f"{redacted(url)} is a remote",
+            "no cache folder is known for a local copy",
+            ("set the environment variable XDG_CACHE_HOME or HOME"),
         )
     return Mirror(url, ref, joined_path("", path), cache_dir)

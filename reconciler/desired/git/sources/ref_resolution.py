@@ -30,7 +30,7 @@ def resolve_ref(place: RepositoryFolder, name: str, ref: str | None) -> Commit:
             what = {"blob": "a file", "tree": "a folder"}[named]
             raise SourceError(f"{name}: {ref} names {what}, not a commit", "", "name a commit") from error
         if named is not None:
-            why = remotes.words(error.stderr) or f"what {ref or 'HEAD'} names cannot be read"
+            why = remotes.words(error.stderr) or f"the commit to which {ref or 'HEAD'} points cannot be read"
             raise Damaged(f"{name} cannot be read", why, "run git fsck") from error
         raise unknown from error
 

@@ -66,5 +66,5 @@ def head_name(git_dir: Path) -> str:
 def joined_path(prefix: str, path: str) -> str:
     parts = [part for part in f"{prefix}/{path}".split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise SourceError(f"{path!r} leads out of the repository", "", "name a folder in it")
+        raise SourceError(f"{path!r} leads out of the repository", "", "name a folder of the repository")
     return "/".join(parts)

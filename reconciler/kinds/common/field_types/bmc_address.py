@@ -18,16 +18,16 @@ def address_fault(address: str) -> tuple[str, str] | None:
     url = _URL.match(address)
     if url and url["scheme"].lower() not in _SCHEMES:
         return (
-            f"{url['scheme']}:// is no address of a BMC",
-            "write https://HOST or the host alone; bmc.driver says how the BMC is spoken to",
+            f"{url['scheme']}:// is not allowed in the address of a BMC",
+            "write https://HOST or the host alone; bmc.driver chooses the protocol",
         )
     text = address[url.end() :] if url else address
     if _is_number(text.partition("%")[0], ipaddress.IPv6Address):
-        return (f"{text} stands without brackets", IN_BRACKETS)
+        return (f"the IPv6 address {text} has no brackets", IN_BRACKETS)
     parts = _HOST.match(text)
     if parts is None:
         return (
-            "it is neither a host nor host:port",
+            "the text is neither a host nor host:port",
             IN_BRACKETS if ":" in text else "write host, host:port or https://host",
         )
     return _host_fault(parts["v6"], parts["host"] or "") or _port_fault(parts["port"]) or _rest_fault(parts["rest"])
@@ -37,19 +37,19 @@ def _host_fault(v6: str | None, host: str) -> tuple[str, str] | None:
     if v6 is not None:
         number, _, zone = v6.replace("%25", "%", 1).partition("%")
         if not _is_number(number, ipaddress.IPv6Address) or ("%" in v6 and not zone):
-            return (f"[{v6}] is no IPv6 address", "correct it; only IPv6 addresses stand in brackets")
+            return (f"[{v6}] is not an IPv6 address", "correct the address; only IPv6 addresses have brackets")
         return None
     if not host:
-        return ("it names no host", "write host, host:port or https://host")
+        return ("the text has no host", "write host, host:port or https://host")
     if _NUMBERS.match(host) and not _is_number(host, ipaddress.IPv4Address):
-        return (f"{host} is no IPv4 address", "write four numbers from 0 to 255, without leading zeros")
+        return (f"{host} is not an IPv4 address", "write four numbers from 0 to 255, without leading zeros")
     return None
 
 
 def _port_fault(port: str | None) -> tuple[str, str] | None:
     if port is None or (port.isascii() and port.isdigit() and 0 < int(port) <= _MOST_PORT):
         return None
-    return (f"{port or 'nothing'} is no port", f"write a port from 1 to {_MOST_PORT}, or leave it out")
+    return (f"{port or 'nothing'} is not a port", f"write a port from 1 to {_MOST_PORT}, or leave the port out")
 
 
 def _rest_fault(rest: str | None) -> tuple[str, str] | None:
@@ -57,7 +57,7 @@ def _rest_fault(rest: str | None) -> tuple[str, str] | None:
         return None
     return (
         f"{rest} follows the host",
-        "leave it out; groundstate finds the path itself, and bmc.systemId names one of several systems",
+        "remove the path; groundstate finds the path itself. If the BMC has several systems, name one in bmc.systemId",
     )
 
 

@@ -24,7 +24,7 @@ class FleetShare(msgspec.Struct, frozen=True):
                 f"{text!r} is neither a number of machines (such as 5) nor a share (such as 10%)"
             ) from None
         if not value >= 0 or (text.strip().endswith("%") and value > 100):  # nan compares with nothing
-            raise ValueError(f"{text!r} is out of range: a share lies between 0% and 100%")
+            raise ValueError(f"{text!r} is out of range: a share is between 0% and 100%")
         return cls(percent=value) if text.strip().endswith("%") else cls(count=int(value))
 
     def of(self, total: int) -> float:

@@ -320,17 +320,20 @@ def conflict_hold(what: str, verdict: ConflictVerdict, path: str, look: KindView
     who = display_key(holder)
     if verdict.goes:
         reason, hint = (
-            f"{who} still holds {what}, and will release it",
-            f"continues automatically when {who} has released it",
+            f"{who} still holds {what} now, and releases the value first",
+            f"continues automatically when {who} has released the value",
         )
         return Hold(HoldKind.BLOCKED, str(holder), reason, hint)
     resource = look.desired.resources.get(holder) if look.desired is not None else None
     if verdict.swaps:
         reason = f"{who} holds {what}; {who} and {display_key(look.key)} wait for each other to release first"
-        hint = "make two commits: in the first, give one of the two another value"
+        hint = (
+            "make two commits. In the first, declare a third value for one of the two. In the second, declare "
+            "the final values"
+        )
     elif resource is not None:
         reason = f"{who} ({resource.source.file}:{resource.source.line}) already holds {what}"
-        hint = f"declare another value here, or first change or remove {who}"
+        hint = f"declare another value here, or change or remove {who} first"
     else:
         reason = f"{who} is no longer declared but still holds {what} (deletionPolicy Orphan)"
         if holder not in look.remembered:

@@ -37,7 +37,7 @@ Asking = tuple[ResourceKey, str | None, int | None]
 def short_of_addresses(network: str, path: str, look: KindView) -> Iterator[Hold]:
     """A hold when the look's resource is beyond the free addresses of its network."""
     found = look.once(f"addresses of {network}", lambda: _beyond_addresses(network, look))
-    hint = f"release some, or add a prefix to {place_words('Network', network, look.desired)}"
+    hint = f"release some addresses, or add a prefix to {place_words('Network', network, look.desired)}"
     yield from short_holds(found, hint, path, look)
 
 

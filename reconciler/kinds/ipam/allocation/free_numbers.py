@@ -56,7 +56,7 @@ def number_holds(pool: str, number: int | None, has_one: bool, path: str, look: 
     if pool_size(there) - _held_of(pool, there, look) >= len(takers):
         return
     found = look.once(f"numbers of {pool}", lambda: _beyond_numbers(pool, there, takers, look))
-    hint = f"release some, or add a range to {place_words('Pool', pool, look.desired)}"
+    hint = f"release some numbers, or add a range to {place_words('Pool', pool, look.desired)}"
     yield from short_holds(found, hint, path, look)
 
 
@@ -96,7 +96,7 @@ def _beyond_numbers(pool: str, there: Pool, takers: Mapping[ResourceKey, int | N
     pending = [key for key in pending if (number := takers[key]) is None or is_free(number, pool, look, key)]
     pending.sort(key=lambda key: (takers[key] is None, key.kind, in_order(key)))
     free = max(0, pool_size(there) - _held_of(pool, there, look))
-    there_is = f"Pool/{pool} has {free or 'no'} free number{'' if free == 1 else 's'} of {pool_size(there)}"
+    there_is = f"{free or 'none'} of the {pool_size(there)} numbers of Pool/{pool} {'is' if free == 1 else 'are'} free"
     room, named = number_room(look), {number for number in takers.values() if number is not None}
     going = [
         key

@@ -37,7 +37,7 @@ def advise_on_renames(
             Diagnostic(
                 "renamed-from-unknown",
                 Severity.WARNING,
-                f"{what}; the document starts as a new resource",
+                f"{what}; groundstate treats the document as a new resource",
                 resource.source,
                 hint="check spec.renamedFrom for a typo",
             )

@@ -174,7 +174,7 @@ def _refused(
         return
     if seen.shared and spec.type is not NetworkType.SHARED:
         reason = "a shared network cannot become another type: other projects may hold addresses in it"
-        hint = "keep spec.type: Shared, or create a new network and move to it"
+        hint = "keep spec.type: Shared, or declare a new network and move the addresses there"
         yield Hold(HoldKind.GUARD, "unshare", reason, hint, PREFIXES)
     yield from _in_use(want, lengths, seen, look)
 
@@ -200,16 +200,16 @@ def _in_use(want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork, look:
     gone = [prefix.cidr for prefix in seen.prefixes if not _kept(prefix.cidr, want, lengths)]
     if want.container != seen.container or want.namespace != seen.namespace:
         homeless = inside
-        what = "namespace or type Super would change while the network holds"
+        what = "the namespace, or the type Super, would change while the network still contains"
     else:
         homeless = [one for one in inside if any(is_prefix_within(one.cidr, cidr) for cidr in gone)]
         homeless = [
             one for one in homeless if not any(is_prefix_within(one.cidr, prefix.cidr) for prefix in want.prefixes)
         ]
-        what = f"{', '.join(gone)} would be removed, but still holds"
+        what = f"{', '.join(gone)} would be removed, but still contains"
     staying = [one for one in homeless if not one.leaves]
     if staying:
-        hint = "release or move these holders first, or keep the prefix"
+        hint = "release or move these addresses and networks first, or keep the prefix"
         yield Hold(HoldKind.GUARD, "in-use", f"{what} {named_tenants(staying)}", hint, PREFIXES)
     elif homeless:
         reason = f"{what} {named_tenants(homeless)}, which will also be released"
@@ -296,6 +296,6 @@ def _occupied_hold(look: KindView) -> Iterator[Hold]:
         )
         yield Hold(HoldKind.BLOCKED, "in-use", reason, hint)
     else:
-        hint = "release or move these holders first, or declare the network again"
+        hint = "release or move these addresses and networks first, or declare the network again"
         staying = [one for one in inside if not one.leaves]
         yield Hold(HoldKind.GUARD, "in-use", f"still holds {named_tenants(staying)}", hint)

@@ -159,7 +159,7 @@ def _at_rest(life: LifecycleFacts, state: SystemState, look: KindView) -> Steps:
         return _waits(
             HoldKind.GUARD,
             "running",
-            "Machine is unclaimed but powered on, and groundstate did not power it on; claims cannot get it",
+            "Machine is unclaimed but powered on, and groundstate did not power it on; claims cannot get this machine",
             hint,
         )
     return Steps()
@@ -261,7 +261,12 @@ def _asked_anew(spec: MachineSpec, life: LifecycleFacts, claim: MachineClaimSpec
 
 def _unknown_runs(why: str) -> Steps:
     reason = "Machine is powered on, but the store has no record of an installation (restored backup?)"
-    return _waits(HoldKind.GUARD, "running", reason, f"check what runs on the machine; power it off to {why}")
+    return _waits(
+        HoldKind.GUARD,
+        "running",
+        reason,
+        (f"check what runs on the machine; groundstate can {why} after the machine is powered off"),
+    )
 
 
 def _waits(kind: HoldKind, by: str, reason: str, hint: str) -> Steps:

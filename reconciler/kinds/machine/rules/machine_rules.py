@@ -109,14 +109,14 @@ class MachineRules:
         """A machine that git no longer declares is removed from the store, and never powered off."""
         if facts_in(look).lifecycle.claim is not None:
             reason = f"no longer declared, but claimed by MachineClaim/{facts_in(look).lifecycle.claim}"
-            hint = "declare the machine again, and remove it after the claim has released it"
+            hint = "declare the machine again, and remove the document after the claim has released the machine"
             return Steps((), (Hold(HoldKind.GUARD, "claimed", reason, hint),))
         left = facts_in(look).lifecycle.media
         image = f"; the image {left.url} stays in the virtual drive of the BMC" if left is not None else ""
         why = f"no longer declared; groundstate does not change the power of the machine{image}"
         renamed = at_place(look.desired, facts_in(look).place) if look.desired is not None else None
         if renamed is not None:
-            why = f"renamed to {renamed}, which takes over its BMC, system and recorded facts{image}"
+            why = f"renamed to {renamed}; the recorded facts move to the new name{image}"
         return Steps((Forget(key=look.key, reason=why),))
 
     def confirmed(self, action: Action, value: Any) -> bool:

@@ -68,7 +68,7 @@ def _power_on(state: SystemState, look: KindView) -> Steps:
         if state.allowed_resets is None or choice in state.allowed_resets:
             return Steps((PowerOn(key=look.key, reset_type=choice, reason=f"power is {state.power}"),))
     return hold_unsupported(
-        POWER, "the BMC offers no ResetType that powers on", "remove spec.power, or power it on by hand"
+        POWER, "the BMC offers no ResetType that powers on", "remove spec.power, or power on the machine by hand"
     )
 
 
@@ -84,6 +84,6 @@ def _power_off(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
         reset, reason = ResetType.FORCE_OFF, "graceful shutdown ignored" if graceful else "no graceful shutdown offered"
     else:
         return hold_unsupported(
-            POWER, "the BMC offers no ResetType that powers off", "remove spec.power, or power it off by hand"
+            POWER, "the BMC offers no ResetType that powers off", "remove spec.power, or power off the machine by hand"
         )
     return Steps((PowerOff(key=look.key, reset_type=reset, reason=reason),))

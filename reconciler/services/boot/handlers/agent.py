@@ -235,7 +235,11 @@ class Agent:
         grant = bad.grant
         # What is shown and was never given out is not repeated: it may be another service's.
         what = "a token" if grant is None else f"the {grant.purpose} token for {grant.machine or grant.boot_request}"
-        why = "groundstate did not issue the token" if bad.fault is TokenFault.UNKNOWN else f"the token is {bad.fault}"
+        why = (
+            ("the token is unknown: this groundstate never issued the token")
+            if bad.fault is TokenFault.UNKNOWN
+            else f"the token is {bad.fault}"
+        )
         message = f"a request with {what} was refused: {why}"
         self._desk.refuse(request, 401, EventReason.TOKEN_REFUSED, message, grant.machine if grant else None, str(bad))
 

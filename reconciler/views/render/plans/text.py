@@ -184,7 +184,7 @@ def changed_access(plan: Plan) -> str:
 def _unchanged(plan: Plan) -> str:
     scope, unread = plan.scope, len(plan.unknown)
     if not scope.total:
-        return "No changes. Nothing is declared, and nothing was declared before."
+        return "No changes. No resource is declared, and none was declared before."
     if not scope.looked_at:
         return f"No changes. Nothing was observed, of {counting.count(scope.total, 'resource')}."
     looked = counting.count(scope.looked_at, "resource")
