@@ -176,10 +176,10 @@ class Engine:
         return self._levels
 
     def label(
-        self, labels: Mapping[ResourceKey, Mapping[str, str]], only: Collection[str] | None = None
+        self, labels: Mapping[ResourceKey, Mapping[str, str]], only: Collection[ResourceKey] | None = None
     ) -> list[ResourceKey]:
-        """Remember what follows from machines' inventories; returns those of which it is new. `only`: the names of the
-        machines that the labels are of; None: of all. Raises StoreError."""
+        """Remember what follows from inventories; returns those of which it is new. `only`: those that the labels are
+        of; None: of all. Raises StoreError."""
         with self._state.changing():
             changed = relabelled(self._state.facts, labels, only)
             self._reconciler.keep(changed)

@@ -52,8 +52,8 @@ class Housekeeper:
         self._standing, self._kept, self._now, self._log = standing, kept, now, log
         self._waiting: set[ResourceKey] = set()
         self._failing: dict[str, str] = {}
-        # Names of machines whose inventories are new; None: all.
-        self._relabel: deque[str | None] = deque()
+        # Whose inventories are new; None: of all.
+        self._relabel: deque[ResourceKey | None] = deque()
         self._tally = ResourceTally()
 
     def run(self, stop: runtime.Flag) -> None:
@@ -75,10 +75,10 @@ class Housekeeper:
                 self._survives("searching for leaks", self._collect)
             self._survives("counting", lambda: self.count_work(self._engine.plan_rest()))
 
-    def relabel(self, machine: str | None = None) -> None:
-        """What this machine is by its inventory may be another thing now, or what any of them is: work it out at the
+    def relabel(self, key: ResourceKey | None = None) -> None:
+        """What this resource is by its inventory may be another thing now, or what any of them is: work it out at the
         next round."""
-        self._relabel.append(machine)
+        self._relabel.append(key)
 
     def note_outcome(self, key: ResourceKey, outcome: Outcome) -> None:
         """Remember which claims wait."""
@@ -138,14 +138,14 @@ class Housekeeper:
         self._metrics.paused(standing_pauses(standing.pauses, now))
 
     def _label(self) -> None:
-        """Work out what machines are by their inventories, if that is new; claims that wait for such machines are
+        """Work out what resources are by their inventories, if that is new; claims that wait for such resources are
         requeued."""
         desired = self._engine.desired
         if desired is None:
             return
-        names = {self._relabel.popleft() for _ in range(len(self._relabel))}
-        only = {name for name in names if name is not None}
-        if None in names or not are_current(self._store, desired):
+        keys = {self._relabel.popleft() for _ in range(len(self._relabel))}
+        only = {key for key in keys if key is not None}
+        if None in keys or not are_current(self._store, desired):
             changed = label(self._store, self._engine, desired)
         else:
             changed = label(self._store, self._engine, desired, only) if only else []

@@ -1,4 +1,4 @@
-"""Machines' labels that follow from their inventories: worked out anew when inventories, sizes or aggregates change."""
+"""Labels that follow from inventories: worked out anew when inventories, sizes or aggregates change."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def are_current(store: Store, desired: DesiredState) -> bool:
 
 
 def label(
-    store: Store, engine: Engine, desired: DesiredState, only: Collection[str] | None = None
+    store: Store, engine: Engine, desired: DesiredState, only: Collection[ResourceKey] | None = None
 ) -> list[ResourceKey]:
-    """Work them out for the state in force; returns the machines of which something is new. `only`: the names of the
-    machines whose inventories are new; None: of all. Raises StoreError."""
+    """Work them out for the state in force; returns the resources of which something is new. `only`: those
+    whose inventories are new; None: all. Raises StoreError."""
     changed = engine.label(labels_from_inventories(desired, store.inventories.each(only)), only)
     if only is None:
         store.put_meta(_WORKED_OUT, labelling(desired))

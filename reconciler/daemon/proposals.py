@@ -18,7 +18,6 @@ from reconciler.daemon.undeclared_machines import UndeclaredMachines
 from reconciler.desired.git.branches.proposal_branch import ProposalBranch
 from reconciler.desired.git.plumbing import SourceError
 from reconciler.desired.manifest.manifests import dump_yaml
-from reconciler.kinds import INVENTORIED
 from reconciler.kinds.catalogue.partition import partitions_of
 from reconciler.kinds.common.access.access_rules import Access
 from reconciler.model.event import Event, EventReason, EventType
@@ -124,7 +123,8 @@ class Proposer:
     def _work(self, desired: DesiredState, stop: runtime.Flag) -> None:
         branch = self._branch.fetch(desired.revision)
         machines = list(machines_among(desired.resources.values()))
-        looks = {one.key: one.value for kind in INVENTORIED for one in self._engine.observations(kind)}
+        kinds = {one.key.kind for one in machines}
+        looks = {one.key: one.value for kind in kinds for one in self._engine.observations(kind)}
         gone = stale(branch, machines, declared_systems(machines, looks))
         proposed = [machine for one in still_open(branch, gone) for machine in one.machines]
         there = declared_systems([*machines, *proposed], looks)

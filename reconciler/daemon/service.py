@@ -27,6 +27,7 @@ from reconciler.model.facts import Facts
 from reconciler.model.outcome import Outcome
 from reconciler.model.plans.restart import RestartRequest, RestartResult
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
+from reconciler.observed.backends import Backends
 from reconciler.observed.connections import Connections
 from reconciler.observed.inventory_reader import InventoryReader, in_band_keeper
 from reconciler.onboarding.undeclared import UndeclaredMachine
@@ -115,7 +116,7 @@ class Daemon:
         )
         """What the boot service speaks to."""
         self._reader = InventoryReader(
-            connections,
+            Backends(connections, context.now).inventory,
             store.inventories,
             self._record_and_report,
             context.now,
@@ -234,8 +235,8 @@ class Daemon:
         if desired is None:
             return False
         missing = self._engine.unobserved(INVENTORIED)
-        machines = sum(len(desired.of_kind(kind)) for kind in INVENTORIED)
-        return not missing or (runtime.monotonic() > self._patient_until and missing * 10 <= machines)
+        declared = sum(len(desired.of_kind(kind)) for kind in INVENTORIED)
+        return not missing or (runtime.monotonic() > self._patient_until and missing * 10 <= declared)
 
     def _adopted(self, state: DesiredState) -> None:
         counts: dict[str, int] = {}
@@ -266,7 +267,7 @@ class Daemon:
 
     def _record_and_report(self, event: Event) -> None:
         if event.reason in (EventReason.INVENTORY_TAKEN, EventReason.INVENTORY_CHANGED):
-            self._house.relabel(None if event.key is None else event.key.name)
+            self._house.relabel(event.key)
         self._store.append([event])
         self._report(event)
 

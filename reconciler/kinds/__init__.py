@@ -244,6 +244,12 @@ FLEET = tuple(name for name, kind in KINDS.items() if kind.in_fleet)
 """The kinds that guards count."""
 INVENTORIED = tuple(name for name, kind in KINDS.items() if kind.inventoried)
 """The kinds whose parts are read and kept."""
+SIZED = tuple(name for name, kind in KINDS.items() if kind.inventoried and kind.size_of is not None)
+"""The kinds of which each resource has a Size by its inventory."""
+PLACEABLE = tuple(name for name, kind in KINDS.items() if kind.fact_rules.takes_slots)
+"""The kinds whose resources placement gives to others."""
+RESTARTED = tuple(name for name, kind in KINDS.items() if kind.fact_rules.takes_restarts)
+"""The kinds of which a person can ask for a restart."""
 ADOPTED = tuple(name for name, kind in KINDS.items() if kind.adoption is not None)
 """The kinds of which some are only observed, until they are adopted."""
 

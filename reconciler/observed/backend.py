@@ -8,11 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
-from drivers.base import Accepted, AuthenticationFailed, DriverError, ErrorReason, Task, Unsupported, clean, excerpt
+from drivers.base import (
+    Accepted,
+    AuthenticationFailed,
+    DriverError,
+    ErrorReason,
+    Inventory,
+    Task,
+    Unsupported,
+    clean,
+    excerpt,
+)
 from reconciler.kinds import KINDS
 from reconciler.model.actions.action import Action
 from reconciler.model.facts import ResourceFacts
@@ -46,6 +56,14 @@ class Backend(Protocol):
 
     def task(self, handle: str, key: ResourceKey, desired: DesiredState) -> Task:
         """What the other side says of an action that it accepted with this handle. Raises DriverError."""
+
+
+@runtime_checkable
+class ReadsInventory(Protocol):
+    """A backend that also reads hardware inventories, as kinds with `Kind.inventoried` need."""
+
+    def inventory(self, key: ResourceKey, desired: DesiredState) -> Inventory:
+        """What is in the declared resource now. Raises DriverError."""
 
 
 class NoBackend:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from drivers.base import Rejected
+from drivers.base import Inventory, Rejected, Unsupported
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.kind import BMC, IPAM, NO_BACKEND
-from reconciler.model.resource import ResourceKey
-from reconciler.observed.backend import Backend, NoBackend
+from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.observed.backend import Backend, NoBackend, ReadsInventory
 from reconciler.observed.bmc_backend import BmcBackend
 from reconciler.observed.connections import Connections
 from reconciler.observed.ipam_backend import IpamBackend
@@ -40,6 +40,13 @@ class Backends:
         for key in keys:
             asked.setdefault(_name(key), []).append(key)
         return ((backend, asked[name]) for name, backend in self._by_name.items() if name in asked)
+
+    def inventory(self, key: ResourceKey, desired: DesiredState) -> Inventory:
+        """What is in the declared resource now. Raises DriverError; Unsupported where the backend cannot read that."""
+        backend = self.of(key)
+        if not isinstance(backend, ReadsInventory):
+            raise Unsupported(f"the backend {_name(key)} reads no inventory of a {key.kind}")
+        return backend.inventory(key, desired)
 
     def holdings(self) -> dict[ResourceKey, Any]:
         """All that the backends hold for resources that groundstate makes. Raises DriverError."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, assert_never
 
-from drivers.base import Accepted, Bmc, Task
+from drivers.base import Accepted, Bmc, Inventory, Task
 from reconciler.kinds import access_to
 from reconciler.kinds.machine.lifecycle.virtual_media import media_is_watched
 from reconciler.model.actions.action import Action
@@ -77,6 +77,10 @@ class BmcBackend:
     def task(self, handle: str, key: ResourceKey, desired: DesiredState) -> Task:
         """Ask the machine's BMC for the Task."""
         return self._bmc(key, desired).task(handle)
+
+    def inventory(self, key: ResourceKey, desired: DesiredState) -> Inventory:
+        """What is in the machine, as its BMC reports it."""
+        return self._bmc(key, desired).inventory()
 
     def _bmc(self, key: ResourceKey, desired: DesiredState) -> Bmc:
         return self._connections.bmc(key, access_to(desired.resources[key], desired))

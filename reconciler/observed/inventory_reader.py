@@ -1,7 +1,7 @@
-"""Keeps what is in the machines: read from their BMCs now and then, and taken from the agent when it sends it.
+"""Keeps what is in resources: read from their endpoints now and then, and taken from the agent when it sends it.
 
 A change is an event, and so is the first of a row of failures. Nothing here stops or delays anything else. The reading
-goes on beside the reconciling, a few machines at a time, through the same connections, in which requests to one BMC
+goes on beside the reconciling, a few resources at a time, through the same connections, in which requests to one BMC
 take turns."""
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import msgspec
 
 from drivers.base import Inventory
 from reconciler import runtime
-from reconciler.kinds import INVENTORIED, access_to
-from reconciler.kinds.common.inventory import Kept, MachineInventory, Origin
+from reconciler.kinds import INVENTORIED
+from reconciler.kinds.common.inventory import Kept, Origin, StoredInventory
 from reconciler.kinds.common.inventory_diff import PartChange, inventory_differences
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.observation import ReadError
@@ -24,7 +24,6 @@ from reconciler.model.plans.plan import digest
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.model.retry import INVENTORY, inventory_delay
 from reconciler.observed.backend import read_failure_of
-from reconciler.observed.connections import Connections
 from reconciler.onboarding.inventory_comparison import summary
 
 EVERY = timedelta(hours=24)
@@ -40,21 +39,21 @@ _NAMED = 5
 class Keeps(Protocol):
     """Where inventories are kept: the store's table. Every call may raise StoreError."""
 
-    def each(self, machines: Collection[str] | None = None) -> Iterator[tuple[str, MachineInventory]]:
-        """What is kept of these machines, or of all, by the machine's name."""
+    def each(self, keys: Collection[ResourceKey] | None = None) -> Iterator[tuple[ResourceKey, StoredInventory]]:
+        """What is kept of these resources, or of all."""
 
-    def of(self, machine: str) -> MachineInventory:
-        """What is kept of one machine."""
+    def of(self, key: ResourceKey) -> StoredInventory:
+        """What is kept of one resource."""
 
-    def put(self, machine: str, origin: Origin, value: Inventory, at: datetime) -> Kept:
+    def put(self, key: ResourceKey, origin: Origin, value: Inventory, at: datetime) -> Kept:
         """Keep what was read."""
 
-    def fail(self, machine: str, origin: Origin, error: ReadError, at: datetime) -> Kept:
+    def fail(self, key: ResourceKey, origin: Origin, error: ReadError, at: datetime) -> Kept:
         """Remember why a try failed."""
 
 
 class InventorySchedule(msgspec.Struct, frozen=True):
-    """How often each machine is read, and how many side by side."""
+    """How often each resource is read, and how many side by side."""
 
     every: timedelta = EVERY
     concurrency: int = CONCURRENCY
@@ -64,9 +63,9 @@ DAILY = InventorySchedule()
 
 
 def keep_inventory(keeps: Keeps, key: ResourceKey, origin: Origin, value: Inventory, at: datetime) -> list[Event]:
-    """Keep an inventory; returns the events that tell what became of the machine's parts. Raises StoreError."""
-    before = getattr(keeps.of(key.name), origin.replace("-", "_"))
-    keeps.put(key.name, origin, value, at)
+    """Keep an inventory; returns the events that tell what became of the parts. Raises StoreError."""
+    before = getattr(keeps.of(key), origin.replace("-", "_"))
+    keeps.put(key, origin, value, at)
     if before is None or before.value is None:
         return [
             Event(
@@ -90,16 +89,16 @@ def in_band_keeper(
 
 
 class InventoryReader:
-    """Reads machines' inventories from their BMCs. `tell` is given the events, which are in no ledger yet.
+    """Reads inventories from endpoints, by `inventory_of`. `tell` is given the events, which are in no ledger yet.
 
-    `adopt` says which machines there are, `ask` has one read soon, `run` works until it is stopped. `random`: 0 to 1.
-    `begins`: whether BMCs have time for it; nothing is read before it has said so once. `answers`: whether the BMC was
-    readable at last; one that hangs would hold up the inventories of the others.
+    `adopt` says which resources there are, `ask` has one read soon, `run` works until it is stopped. `random`: 0 to 1.
+    `begins`: whether endpoints have time for it; nothing is read before it has said so once. `answers`: whether
+    the endpoint was readable at last; one that hangs would hold up the inventories of the others.
     """
 
     def __init__(
         self,
-        connections: Connections,
+        inventory_of: Callable[[ResourceKey, DesiredState], Inventory],
         keeps: Keeps,
         tell: Callable[[Event], None],
         now: Callable[[], datetime],
@@ -108,7 +107,7 @@ class InventoryReader:
         begins: Callable[[], bool] = lambda: True,
         answers: Callable[[ResourceKey], bool] = lambda _: True,
     ) -> None:
-        self._connections, self._keeps, self._tell = connections, keeps, tell
+        self._inventory_of, self._keeps, self._tell = inventory_of, keeps, tell
         self._begins, self._answers = begins, answers
         self._now, self._random, self._pace = now, random, pace
         self._lock = runtime.lock()
@@ -118,26 +117,26 @@ class InventoryReader:
         self._failed: dict[ResourceKey, int] = {}
 
     def adopt(self, desired: DesiredState) -> None:
-        """Machines of this state are read, each when it is due; new ones soon. Raises StoreError."""
+        """Resources of this state are read, each when it is due; new ones soon. Raises StoreError."""
         keys = [one.key for kind in INVENTORIED for one in desired.of_kind(kind)]
         with self._lock:
-            names = {key.name for key in keys if key not in self._due}
-        first = {name: self._first(known) for name, known in self._keeps.each(names)}
+            fresh = {key for key in keys if key not in self._due}
+        first = {key: self._first(known) for key, known in self._keeps.each(fresh)}
         with self._lock:
             before, self._desired, now = self._due, desired, self._now()
-            self._due = {key: before.get(key) or first.get(key.name, now) for key in keys}
+            self._due = {key: before.get(key) or first.get(key, now) for key in keys}
             self._failed = {key: count for key, count in self._failed.items() if key in self._due}
         self._wake.set()
 
     def request(self, key: ResourceKey) -> None:
-        """Have the machine read at once."""
+        """Have the resource read at once."""
         with self._lock:
             if key in self._due:
                 self._due[key] = self._now()
         self._wake.set()
 
     def due(self) -> list[ResourceKey]:
-        """The machines whose time has come, the longest waiting first."""
+        """The resources whose time has come, the longest waiting first."""
         now = self._now()
         # What is due later was reported by a clock that was ahead.
         last = now + max(self._pace.every, timedelta(seconds=INVENTORY.longest))
@@ -190,16 +189,15 @@ class InventoryReader:
         self._wake.set()
 
     def read(self, key: ResourceKey) -> None:
-        """Read one machine now, and keep it. A failure is kept too. Raises StoreError."""
+        """Read one resource now, and keep it. A failure is kept too. Raises StoreError."""
         desired = self._desired
-        resource = desired.resources.get(key) if desired is not None else None
-        if desired is None or resource is None:
+        if desired is None or key not in desired.resources:
             return
         try:
-            value = self._connections.bmc(key, access_to(resource, desired)).inventory()
+            value = self._inventory_of(key, desired)
             # What could be kept and not be read again is not kept.
             msgspec.json.decode(msgspec.json.encode(value), type=Inventory)
-        except Exception as error:  # noqa: BLE001  what is wrong with one machine must not stop the others
+        except Exception as error:  # noqa: BLE001  what is wrong with one resource must not stop the others
             self._fail(key, read_failure_of(error))
             return
         now = self._now()
@@ -210,8 +208,8 @@ class InventoryReader:
 
     def _fail(self, key: ResourceKey, error: ReadError) -> None:
         now = self._now()
-        kept = self._keeps.of(key.name).out_of_band
-        self._keeps.fail(key.name, Origin.OUT_OF_BAND, error, now)
+        kept = self._keeps.of(key).out_of_band
+        self._keeps.fail(key, Origin.OUT_OF_BAND, error, now)
         if kept is None or kept.error is None or kept.error.reason != error.reason:
             message = f"{error.reason}: {error.message}"
             self._tell(
@@ -225,7 +223,7 @@ class InventoryReader:
             if key in self._due:
                 self._due[key] = at
 
-    def _first(self, known: MachineInventory) -> datetime:
+    def _first(self, known: StoredInventory) -> datetime:
         kept = known.out_of_band
         if kept is None or kept.tried_at is None:
             return self._now()

@@ -1,4 +1,4 @@
-"""What is said about machines' inventories: conditions, and warnings beside a plan. Pure."""
+"""What is said about inventories: conditions, and warnings beside a plan. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Any
 import msgspec
 
 from drivers.base import Inventory
+from reconciler.kinds import INVENTORIED, KINDS, SIZED
 from reconciler.kinds.common.defect import defect
-from reconciler.kinds.common.inventory import Kept, MachineInventory
+from reconciler.kinds.common.inventory import Kept, StoredInventory
 from reconciler.kinds.common.inventory_diff import PartChange, between, inventory_differences
-from reconciler.kinds.common.machine_facts import MachineFacts
-from reconciler.kinds.machine.labels import inventory_labels, size_by_inventory
-from reconciler.kinds.machine.spec import MachineSpec
+from reconciler.kinds.machine.labels import aggregate_labels, inventory_labels, size_by_inventory
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.outcome import Condition, Status
@@ -24,8 +23,8 @@ from reconciler.model.resource import DesiredState, Resource, ResourceKey
 READ, COMPLETE, SIZE = "InventoryRead", "InventoryComplete", "SizeAsDeclared"
 _NAMED = 5
 
-Inventories = Mapping[str, MachineInventory]
-"""What is kept, by the machine's name."""
+Inventories = Mapping[ResourceKey, StoredInventory]
+"""What is kept."""
 
 
 def changes(kept: Kept) -> tuple[PartChange, ...]:
@@ -33,7 +32,7 @@ def changes(kept: Kept) -> tuple[PartChange, ...]:
     return () if kept.value is None or kept.previous is None else inventory_differences(kept.previous, kept.value)
 
 
-def disagreements(known: MachineInventory) -> tuple[PartChange, ...]:
+def disagreements(known: StoredInventory) -> tuple[PartChange, ...]:
     """By what the BMC and the agent differ."""
     bmc, agent = known.out_of_band, known.in_band
     if bmc is None or agent is None or bmc.value is None or agent.value is None:
@@ -42,13 +41,13 @@ def disagreements(known: MachineInventory) -> tuple[PartChange, ...]:
 
 
 def inventory_conditions(
-    resource: Resource[Any] | None, known: MachineInventory, desired: DesiredState
+    resource: Resource[Any] | None, known: StoredInventory, desired: DesiredState
 ) -> Iterator[Condition]:
-    """A machine's conditions that follow from its inventory; each only while it is False.
+    """A resource's conditions that follow from its inventory; each only while it is False.
 
     InventoryComplete is False from a loss on until the part is back or a person accepts that it is gone (`groundstate
     inventory --accept`). The next reading says the same as this one, and must not silence it."""
-    if resource is None or not isinstance(resource.spec, MachineSpec):
+    if resource is None:
         return
     for kept in known.all:
         if kept.error is not None:
@@ -63,13 +62,13 @@ def inventory_conditions(
 
 
 def on_sizes(keys: Collection[ResourceKey], desired: DesiredState, inventories: Inventories) -> tuple[Diagnostic, ...]:
-    """The machines of which the document declares another size than the one that their inventory fits."""
+    """The resources of which the document declares another size than the one that their inventory fits."""
     found = []
-    for key in sorted(key for key in keys if key.kind == "Machine" and key.name in inventories):
+    for key in sorted(key for key in keys if key in inventories):
         resource = desired.resources.get(key)
         if resource is None:
             continue
-        if problem := _size_problem(resource, inventories[key.name], desired):
+        if problem := _size_problem(resource, inventories[key], desired):
             hint = f"`groundstate explain-size {key.name}` shows each constraint; correct spec.size, or the Size"
             said = f"{key}: {problem}"
             found.append(Diagnostic("size-differs", Severity.WARNING, said, resource.source, "", hint))
@@ -77,18 +76,23 @@ def on_sizes(keys: Collection[ResourceKey], desired: DesiredState, inventories: 
 
 
 def labels_from_inventories(
-    desired: DesiredState, inventories: Iterable[tuple[str, MachineInventory]]
+    desired: DesiredState, inventories: Iterable[tuple[ResourceKey, StoredInventory]]
 ) -> dict[ResourceKey, dict[str, str]]:
-    """The labels that follow from these inventories, each with its machine's name; a machine of which none is known has
-    none."""
+    """The labels that follow from these inventories; a resource of which none is known has none."""
     found = {}
-    for name, known in inventories:
-        machine = desired.resources.get(ResourceKey("Machine", name))
-        if machine is not None:
-            # An inventory that nobody expected is one machine's.
+    for key, known in inventories:
+        resource = desired.resources.get(key)
+        if resource is not None and key.kind in INVENTORIED:
+            # An inventory that nobody expected is one resource's.
             with suppress(Exception):
-                found[machine.key] = inventory_labels(machine, known.best, desired)
+                found[key] = _labels(resource, known, desired)
     return found
+
+
+def _labels(resource: Resource[Any], known: StoredInventory, desired: DesiredState) -> dict[str, str]:
+    if resource.key.kind in SIZED:
+        return inventory_labels(resource, known.best, desired)
+    return aggregate_labels(known.best, desired)
 
 
 def labelling(desired: DesiredState) -> str:
@@ -100,16 +104,15 @@ def labelling(desired: DesiredState) -> str:
 def relabelled(
     facts: Mapping[ResourceKey, ResourceFacts],
     labels: Mapping[ResourceKey, Mapping[str, str]],
-    only: Collection[str] | None = None,
+    only: Collection[ResourceKey] | None = None,
 ) -> dict[ResourceKey, ResourceFacts]:
-    """What is remembered of the machines of which these labels are new. `only`: the names of the machines that the
-    labels are of; None: of all."""
-    keys = facts if only is None else [ResourceKey("Machine", name) for name in only]
-    machines = ((key, facts.get(key)) for key in keys)
+    """What is remembered of the resources of which these labels are new. `only`: those that the labels are of; None: of
+    all."""
+    known = ((key, facts.get(key)) for key in (facts if only is None else only) if key.kind in INVENTORIED)
     return {
         key: msgspec.structs.replace(one, labels=dict(labels.get(key, {})))
-        for key, one in machines
-        if isinstance(one, MachineFacts) and one.labels != labels.get(key, {})
+        for key, one in known
+        if one is not None and one.labels != labels.get(key, {})
     }
 
 
@@ -119,23 +122,23 @@ def listed_changes(found: Collection[PartChange]) -> str:
     return f"{words}; and {len(found) - _NAMED} more" if len(found) > _NAMED else words
 
 
-def _size_problem(resource: Resource[MachineSpec], known: MachineInventory, desired: DesiredState) -> str | None:
+def _size_problem(resource: Resource[Any], known: StoredInventory, desired: DesiredState) -> str | None:
     """Nothing while it is not known what is in the machine."""
-    if resource.spec.size is None or known.best is None:
+    size_of = KINDS[resource.key.kind].size_of
+    declared = size_of(resource.spec) if size_of is not None else None
+    if declared is None or known.best is None:
         return None
     try:
         size = size_by_inventory(resource, known.best, desired)
     except Exception as error:  # noqa: BLE001  an inventory that nobody expected is one machine's
-        return (
-            f"size {resource.spec.size} is declared, and the size by inventory is not known because of {defect(error)}"
-        )
-    if size.name == resource.spec.size or not size.settled:
+        return f"size {declared} is declared, and the size by inventory is not known because of {defect(error)}"
+    if size.name == declared or not size.settled:
         return None
-    return f"size {resource.spec.size} is declared; {size.why}"
+    return f"size {declared} is declared; {size.why}"
 
 
 def summary(value: Inventory) -> str:
-    """What is in a machine, in a few words."""
+    """What is in a resource, in a few words."""
     cores = sum(one.cores for one in value.processors)
     parts = [f"{len(value.processors)} processors, {cores} cores", f"{_size(value.memory)} of memory"]
     parts += [f"{len(value.disks)} disks", f"{len(value.gpus)} GPUs"]

@@ -10,7 +10,7 @@ import msgspec
 
 from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF
 from reconciler.desired.git.sources.source import DesiredSource
-from reconciler.kinds import INVENTORIED, KINDS, RECONCILED, is_made
+from reconciler.kinds import KINDS, RECONCILED, SIZED, is_made
 from reconciler.kinds.selectors import filter_words, select
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts
@@ -243,10 +243,14 @@ def _shallow(unknown: int) -> Diagnostic:
     return Diagnostic("shallow-clone", Severity.WARNING, f"{said}; {hint}", None, "", hint)
 
 
-def _sized(keys: Iterable[ResourceKey], desired: DesiredState) -> set[str]:
-    """The names of what has an inventory, and a size in its document that is compared with the inventory."""
-    found = (desired.resources.get(key) for key in keys if key.kind in INVENTORIED)
-    return {one.key.name for one in found if one is not None and KINDS[one.key.kind].size_of(one.spec) is not None}
+def _sized(keys: Iterable[ResourceKey], desired: DesiredState) -> set[ResourceKey]:
+    """Those with a size in their document that is compared with the inventory."""
+    found = (desired.resources.get(key) for key in keys if key.kind in SIZED)
+    return {
+        one.key
+        for one in found
+        if one is not None and (size_of := KINDS[one.key.kind].size_of) is not None and size_of(one.spec) is not None
+    }
 
 
 def save_plan(planned: Plan, path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from reconciler.kinds import INVENTORIED, KINDS
+from reconciler.kinds import KINDS, RESTARTED
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.plans.restart import RestartRequest
 from reconciler.model.resource import ResourceKey
@@ -37,6 +37,6 @@ def without_cancelled(
     found = {
         key: KINDS[key.kind].fact_rules.restart_cancelled(known, open_)
         for key, known in facts.items()
-        if key.kind in INVENTORIED
+        if key.kind in RESTARTED
     }
     return {key: known for key, known in found.items() if known is not facts[key]}

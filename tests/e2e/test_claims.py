@@ -123,7 +123,7 @@ def test_a_claim_by_what_is_in_machines_is_planned_by_the_sizes_and_numbers_of_i
     """They are labels that a daemon works out, perhaps for another state, and perhaps there is none."""
     disks = (Disk("/dev/nvme0n1", 10**12), Disk("/dev/nvme1n1", 10**12))
     store = Store.open(f"sqlite:///{lab.store}")
-    store.inventories.put("m2", Origin.OUT_OF_BAND, Inventory(disks=disks), AT)
+    store.inventories.put(ResourceKey("Machine", "m2"), Origin.OUT_OF_BAND, Inventory(disks=disks), AT)
     store.close()
     number = {"sourcePath": "disks[*]", "targetPath": "drives", "aggregate": "count"}
     lab.commit(

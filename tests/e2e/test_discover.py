@@ -15,6 +15,7 @@ from drivers.base import Inventory
 from drivers.bmc.emulator import EmulatorFleet
 from reconciler.desired.manifest.yaml_reader import read_documents
 from reconciler.kinds.common.inventory import Origin
+from reconciler.model.resource import ResourceKey
 from reconciler.store import Store
 from tests.drivers.bmc_servers import LOGIN, ROOT, SYSTEM, Pki, RedfishServer, extended, reply, service
 from tests.e2e.bmcs import silence
@@ -270,7 +271,7 @@ def test_an_inventory_is_read_kept_compared_and_accepted(observed: Desk, hall: H
         listed = [{"name": f"/dev/sd{n}", "size": 10**12} for n in range(disks)]
         nics = [{"name": "eno1", "mac": "3c:ec:ef:00:00:01"}, {"name": "eno2", "mac": "52:54:00:00:00:01"}]
         inventory = msgspec.convert({**seen, "disks": listed, "nics": nics}, Inventory)
-        store.inventories.put(ONE, Origin.IN_BAND, inventory, datetime.now(UTC))
+        store.inventories.put(ResourceKey("Machine", ONE), Origin.IN_BAND, inventory, datetime.now(UTC))
     store.close()
     lost = observed.run("inventory", ONE, "--diff")
     assert (lost.code, "disk /dev/sd1 is missing" in lost.out) == (2, True)

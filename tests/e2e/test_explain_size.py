@@ -13,6 +13,7 @@ import pytest
 from drivers.base import Inventory, Processor
 from drivers.bmc.emulator import EmulatorFleet
 from reconciler.kinds.common.inventory import Origin
+from reconciler.model.resource import ResourceKey
 from reconciler.store import Store
 from tests.e2e.desk import Desk, document, machine, partition
 
@@ -43,7 +44,7 @@ def rack(desk: Desk, bmc: EmulatorFleet) -> Desk:
 
 def keep(desk: Desk, origin: Origin, inventory: Inventory, age: timedelta) -> None:
     store = Store.open(f"sqlite:///{desk.store}")
-    store.inventories.put("m1", origin, inventory, datetime.now(UTC) - age)
+    store.inventories.put(ResourceKey("Machine", "m1"), origin, inventory, datetime.now(UTC) - age)
     store.close()
 
 

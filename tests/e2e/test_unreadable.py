@@ -11,6 +11,7 @@ import pytest
 
 from reconciler.kinds.common.inventory import Origin
 from reconciler.model.observation import ReadError
+from reconciler.model.resource import ResourceKey
 from reconciler.store import Store
 from tests.e2e.bmcs import Bmcs, System, at, silence
 from tests.e2e.desk import Desk, Done, machine, network, partition
@@ -57,7 +58,9 @@ class TestUnreachable:
         with desk.daemon(env={"LAB_BMC": "admin:secret"}) as daemon:
             daemon.logged("Unreachable", key="Machine/m")
         store = Store.open(f"sqlite:///{desk.store}")
-        store.inventories.fail("m", Origin.OUT_OF_BAND, ReadError("Unreachable", "silent"), datetime.now(UTC))
+        store.inventories.fail(
+            ResourceKey("Machine", "m"), Origin.OUT_OF_BAND, ReadError("Unreachable", "silent"), datetime.now(UTC)
+        )
         store.close()
         assert "\nInventory:   out-of-band, not read yet\n" in desk.run("describe", "machine/m").out
 

@@ -162,17 +162,17 @@ def test_only_addresses_of_the_partitions_boot_networks_are_served(world: World,
 def test_a_wipe_is_proved_for_every_disk_that_was_ever_found(world: World, parts: MachineParts) -> None:
     keep = world.store.inventories
     assert parts.unwiped("m1", "") == []
-    keep.put("m1", Origin.IN_BAND, Inventory(disks=(Disk("/dev/sda", 1), Disk("/dev/sdb", 1))), START)
+    keep.put(M1, Origin.IN_BAND, Inventory(disks=(Disk("/dev/sda", 1), Disk("/dev/sdb", 1))), START)
     assert parts.unwiped("m1", "sda 1 bytes: discard\nsdb 1 bytes: discard") == []
     assert parts.unwiped("m1", "sda 1 bytes: discard") == ["sdb"]
-    keep.put("m1", Origin.IN_BAND, Inventory(disks=(Disk("/dev/sda", 1),)), START)
+    keep.put(M1, Origin.IN_BAND, Inventory(disks=(Disk("/dev/sda", 1),)), START)
     assert parts.unwiped("m1", "sda 1 bytes: discard") == ["sdb"], "it was there before"
-    keep.accept("m1", Origin.IN_BAND)
+    keep.accept(M1, Origin.IN_BAND)
     assert parts.unwiped("m1", "sda 1 bytes: discard") == []
 
 
 def test_a_wipe_proves_nothing_of_what_a_disk_does_not_show_any_more(world: World, parts: MachineParts) -> None:
-    world.store.inventories.put("m1", Origin.IN_BAND, Inventory(disks=(Disk("/dev/sda", 960, serial="A"),)), START)
+    world.store.inventories.put(M1, Origin.IN_BAND, Inventory(disks=(Disk("/dev/sda", 960, serial="A"),)), START)
     assert parts.unwiped("m1", "sda 960 bytes: overwrite") == []
     assert parts.unwiped("m1", "sda 0 bytes: no medium") == ["sda (serial A)"], "it failed after it was found"
     assert parts.unwiped("m1", "sda 480 bytes: overwrite") == ["sda (serial A)"]
@@ -188,17 +188,17 @@ def test_a_wipe_of_a_disk_is_none_of_another_that_had_its_name(world: World, par
             disks=tuple(Disk(f"/dev/sd{at}", size, m, s) for at, (s, m, size) in zip("ab", disks, strict=True))
         )
 
-    keep.put("m1", Origin.IN_BAND, found(first, second), START)
-    keep.put("m1", Origin.IN_BAND, found(first, replaced), START)
+    keep.put(M1, Origin.IN_BAND, found(first, second), START)
+    keep.put(M1, Origin.IN_BAND, found(first, replaced), START)
     assert parts.unwiped("m1", "sda 960 bytes: overwrite\nsdb 120 bytes: overwrite") == ["sdb (serial B)"]
-    keep.put("m1", Origin.IN_BAND, found(second, first), START)
+    keep.put(M1, Origin.IN_BAND, found(second, first), START)
     assert parts.unwiped("m1", "sda 960 bytes: overwrite\nsdb 960 bytes: overwrite") == [], "they have changed names"
 
 
 def test_a_disk_whose_serial_another_agent_tells_or_does_not_is_the_same(world: World, parts: MachineParts) -> None:
     keep, proof = world.store.inventories, "sda 960 bytes: overwrite"
     for disk in (Disk("/dev/sda", 960, "x"), Disk("/dev/sda", 960, "x_y", "A"), Disk("/dev/sda", 960)):
-        keep.put("m1", Origin.IN_BAND, Inventory(disks=(disk,)), START)
+        keep.put(M1, Origin.IN_BAND, Inventory(disks=(disk,)), START)
         assert parts.unwiped("m1", proof) == []
 
 

@@ -10,7 +10,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine, text
 
-from drivers.base import BootTarget
+from drivers.base import BootTarget, Disk, Inventory
+from reconciler.kinds.common.inventory import Kept, Origin, StoredInventory
 from reconciler.kinds.common.machine_facts import (
     BootRequest,
     Inserted,
@@ -108,6 +109,8 @@ SENT = {
 IN_FLIGHT = """{"id":"%s","key":{"kind":"Number","name":"%s"},"action":%s,"sent_at":"2026-01-01T00:00:00Z",
     "deadline":"2026-01-01T00:05:00Z","by":"ada","cause":"a commit"}"""
 
+KEPT = """{"machine":"m1","origin":"out-of-band","value":{"disks":[{"name":"a","size":1}]}}"""
+
 
 @pytest.fixture
 def older_store_url(empty_store_url: str) -> str:
@@ -124,6 +127,7 @@ def older_store_url(empty_store_url: str) -> str:
         command.upgrade(config, "0010")
         for (kind, name), value in STORED.items():
             connection.execute(row, {"kind": kind, "name": name, "value": value})
+        connection.execute(text("INSERT INTO inventory VALUES ('m1', 'out-of-band', NULL, :value)"), {"value": KEPT})
         for name, action in SENT.items():
             connection.execute(flight, {"name": name, "value": IN_FLIGHT % (name, name, action)})
     engine.dispose()
@@ -133,6 +137,13 @@ def older_store_url(empty_store_url: str) -> str:
 def test_what_an_older_program_remembered_is_remembered(older_store_url: str) -> None:
     store = Store.open(older_store_url)
     assert store.facts() == {ResourceKey(*name): facts for name, facts in MEANT.items()}
+    store.close()
+
+
+def test_the_inventories_of_an_older_program_are_of_machines(older_store_url: str) -> None:
+    store = Store.open(older_store_url)
+    of_machine = StoredInventory(Kept(Origin.OUT_OF_BAND, Inventory(disks=(Disk("a", 1),))))
+    assert store.inventories.all() == {ResourceKey("Machine", "m1"): of_machine}
     store.close()
 
 

@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from reconciler.kinds import INVENTORIED, KINDS
+from reconciler.kinds import KINDS
 
 ROOT = Path(__file__).parents[2] / "reconciler"
 
@@ -140,8 +140,3 @@ def test_every_exception_is_needed() -> None:
         if set(permitted) - used.get(subject, set()) or not used.get(subject)
     }
     assert unneeded == {}
-
-
-def test_at_most_one_kind_has_inventories() -> None:
-    """The store keeps inventories by name alone: those of two kinds would be taken for each other's."""
-    assert len(INVENTORIED) <= 1

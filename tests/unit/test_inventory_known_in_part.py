@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from drivers.base import Disk, Inventory, MemoryModule, Nic, Processor, UnreadPart
-from reconciler.kinds.common.inventory import Kept, MachineInventory, Origin, SizeFound, as_json
+from reconciler.kinds.common.inventory import Kept, Origin, SizeFound, StoredInventory, as_json
 from reconciler.views.render.tables.inventory_table import inventory_lines
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -30,11 +30,11 @@ FOUND = SizeFound(None, "no size is known", True)
 
 
 def kept(origin: Origin, value: Inventory) -> Kept:
-    return Kept("m1", origin, value, NOW, NOW)
+    return Kept(origin, value, NOW, NOW)
 
 
 def test_what_was_read_is_shown_and_what_was_not_is_named() -> None:
-    known = MachineInventory(kept(Origin.OUT_OF_BAND, HALF))
+    known = StoredInventory(kept(Origin.OUT_OF_BAND, HALF))
     lines = [line.strip() for line in inventory_lines("m1", known, FOUND, NOW)]
     for line in (
         "memory       size unknown in 1 module, and 1 module not read",
@@ -51,7 +51,7 @@ def test_paths_see_only_lists_that_are_known_to_their_end() -> None:
 
 
 def test_the_agent_s_whole_list_counts_rather_than_half_of_the_bmc_s() -> None:
-    best = MachineInventory(kept(Origin.OUT_OF_BAND, HALF), kept(Origin.IN_BAND, AGENT)).best
+    best = StoredInventory(kept(Origin.OUT_OF_BAND, HALF), kept(Origin.IN_BAND, AGENT)).best
     assert best is not None
     assert (best.disks, best.nics, best.memory, best.modules) == (AGENT.disks, AGENT.nics, AGENT.memory, HALF.modules)
     assert best.unread == (UnreadPart("modules", "A2"),)
@@ -61,7 +61,7 @@ def test_the_agent_s_whole_list_counts_rather_than_half_of_the_bmc_s() -> None:
 @pytest.mark.parametrize("name", ["disks", "nics", "modules"])
 def test_half_a_list_counts_where_the_other_side_says_nothing(name: str) -> None:
     silent = Inventory(missing=("processors", "memory", "disks", "gpus"))
-    best = MachineInventory(kept(Origin.OUT_OF_BAND, HALF), kept(Origin.IN_BAND, silent)).best
+    best = StoredInventory(kept(Origin.OUT_OF_BAND, HALF), kept(Origin.IN_BAND, silent)).best
     assert best is not None
     assert getattr(best, name) == getattr(HALF, name)
     assert not best.is_whole(name)

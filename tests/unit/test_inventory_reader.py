@@ -5,9 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import msgspec
 import pytest
 
 from drivers.base import AuthenticationFailed, Disk, DriverError, Inventory, Unreachable
@@ -37,7 +35,7 @@ class World:
         self, begins: Callable[[], bool] = lambda: True, answers: Callable[[ResourceKey], bool] = lambda _: True
     ) -> InventoryReader:
         return InventoryReader(
-            self,  # type: ignore[arg-type]
+            self.inventory_of,
             self.store.inventories,
             self.events.append,
             lambda: self.now,
@@ -46,21 +44,15 @@ class World:
             answers=answers,
         )
 
-    def bmc(self, key: ResourceKey, _way: object) -> Any:
+    def inventory_of(self, key: ResourceKey, _desired: DesiredState) -> Inventory:
         self.read.append(key)
-        return Answering(self.answers[key.name])
+        answer = self.answers[key.name]
+        if isinstance(answer, DriverError):
+            raise answer
+        return answer
 
     def told(self) -> list[tuple[str, str]]:
         return [(one.reason, one.type) for one in self.events]
-
-
-class Answering(msgspec.Struct):
-    answer: Inventory | DriverError
-
-    def inventory(self) -> Inventory:
-        if isinstance(self.answer, DriverError):
-            raise self.answer
-        return self.answer
 
 
 def fleet(*names: str) -> DesiredState:
@@ -93,7 +85,7 @@ def test_a_machine_is_due_when_it_is_first_seen_and_then_a_day_later(world: Worl
 
 
 def test_what_was_read_before_a_restart_is_not_read_again_at_once(world: World) -> None:
-    world.store.inventories.put("m1", Origin.OUT_OF_BAND, TWO, world.now)
+    world.store.inventories.put(M1, Origin.OUT_OF_BAND, TWO, world.now)
     reader = world.reader()
     reader.adopt(fleet("m1", "m2"))
     assert reader.due() == [M2]
@@ -113,7 +105,7 @@ def test_what_was_read_by_a_clock_that_has_been_put_back_since_is_read_again(wor
 
 
 def test_who_asks_has_it_read_now(world: World) -> None:
-    world.store.inventories.put("m1", Origin.OUT_OF_BAND, TWO, world.now)
+    world.store.inventories.put(M1, Origin.OUT_OF_BAND, TWO, world.now)
     reader = world.reader()
     reader.adopt(fleet("m1"))
     reader.request(M1)
@@ -175,7 +167,7 @@ def test_a_defect_in_a_driver_is_a_failure_like_another(world: World) -> None:
     reader = world.reader()
     reader.adopt(fleet("m1"))
     reader.read(M1)
-    kept = world.store.inventories.of("m1").out_of_band
+    kept = world.store.inventories.of(M1).out_of_band
     assert kept is not None
     assert kept.error is not None
     assert kept.error.reason == "Internal"
@@ -194,7 +186,7 @@ def test_a_run_reads_all_that_is_due_and_ends_when_it_is_told(world: World) -> N
     reader._tell = tell
     reader.adopt(fleet(*names))
     reader.run(stop)
-    assert set(world.store.inventories.all()) == set(names)
+    assert {key.name for key in world.store.inventories.all()} == set(names)
 
 
 def test_nothing_is_read_before_bmcs_have_time_for_it(world: World) -> None:
@@ -240,17 +232,18 @@ def test_a_run_that_is_told_to_end_keeps_what_it_is_reading_first(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("reconciler.observed.inventory_reader._CHECK_SECONDS", 0.02)
-    reader, stop, told_late = world.reader(), threading.Event(), []
+    stop = threading.Event()
+    told_late: list[bool] = []
+
+    def slow(_key: ResourceKey, _desired: DesiredState) -> Inventory:
+        stop.set()
+        running.join(0.3)
+        told_late.append(not running.is_alive())
+        return TWO
+
+    world.inventory_of = slow  # type: ignore[method-assign,assignment]
+    reader = world.reader()
     running = threading.Thread(target=reader.run, args=(stop,))
-
-    class Slow:
-        def inventory(self) -> Inventory:
-            stop.set()
-            running.join(0.3)
-            told_late.append(not running.is_alive())
-            return TWO
-
-    world.bmc = lambda _key, _way: Slow()  # type: ignore[method-assign,assignment]
     reader.adopt(fleet("m1"))
     running.start()
     running.join()
@@ -262,4 +255,4 @@ def test_what_the_agent_sends_is_kept_and_told_apart(world: World) -> None:
     keep_inventory(world.store.inventories, M1, Origin.OUT_OF_BAND, TWO, world.now)
     events = keep_inventory(world.store.inventories, M1, Origin.IN_BAND, ONE, world.now)
     assert [one.reason for one in events] == ["InventoryTaken"]
-    assert world.store.inventories.of("m1").best == ONE
+    assert world.store.inventories.of(M1).best == ONE

@@ -13,7 +13,7 @@ from drivers.base import Disk, Inventory, Nic, Processor
 from reconciler.desired.load import load_state
 from reconciler.kinds.catalogue.size import Constraint, ConstraintType, SizeSpec
 from reconciler.kinds.common.field_types.label_selector import Unmatched
-from reconciler.kinds.common.inventory import SIZE_LABEL, Kept, MachineInventory, Origin
+from reconciler.kinds.common.inventory import SIZE_LABEL, Kept, Origin, StoredInventory
 from reconciler.kinds.machine.labels import effective_labels, size_by_inventory
 from reconciler.kinds.selectors import select
 from reconciler.model.observation import ReadError
@@ -23,6 +23,7 @@ from tests.unit import desired_worlds as worlds
 from tests.unit.planning_worlds import desired, machine, resource
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
+M1 = ResourceKey("Machine", "m1")
 SMALL = Inventory((Processor("X", 8, 16),), 64 << 30, (Disk("a", 100),))
 
 
@@ -34,11 +35,11 @@ def size(name: str, cores: tuple[int, int]) -> Any:
 
 
 def kept(value: Inventory | None, origin: Origin = Origin.OUT_OF_BAND, **more: Any) -> Kept:
-    return Kept("m1", origin, value, NOW, NOW, **more)
+    return Kept(origin, value, NOW, NOW, **more)
 
 
-def known(value: Inventory) -> MachineInventory:
-    return MachineInventory(out_of_band=kept(value))
+def known(value: Inventory) -> StoredInventory:
+    return StoredInventory(out_of_band=kept(value))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def state(cores: tuple[int, int] = (1, 8), **spec: Any) -> DesiredState:
 
 
 def test_the_labels_of_a_machine_are_its_own_and_those_of_its_inventory() -> None:
-    found = effective_labels(state().resources[ResourceKey("Machine", "m1")], SMALL, state())
+    found = effective_labels(state().resources[M1], SMALL, state())
     assert found == {
         "rack": "r1",
         SIZE_LABEL: "c1",
@@ -84,7 +85,7 @@ def test_the_labels_of_a_machine_are_its_own_and_those_of_its_inventory() -> Non
 
 
 def test_a_derived_label_cannot_be_declared() -> None:
-    found = effective_labels(state().resources[ResourceKey("Machine", "m1")], None, state())
+    found = effective_labels(state().resources[M1], None, state())
     assert found == {"rack": "r1"}
 
 
@@ -110,19 +111,19 @@ def test_a_document_that_declares_a_derived_label_is_refused(label: str) -> None
 def test_machines_are_selected_by_what_is_in_them(selector: str, chosen: bool) -> None:
     now = state()
     with nullcontext() if chosen else pytest.raises(Unmatched):
-        assert select(["machines"], selector, now, derived=lambda: labels_from_inventories(now, [("m1", known(SMALL))]))
+        assert select(["machines"], selector, now, derived=lambda: labels_from_inventories(now, [(M1, known(SMALL))]))
 
 
 def test_a_size_that_changes_in_git_changes_the_label() -> None:
     before, after = state(), state(cores=(9, 16))
-    inventories = {"m1": known(SMALL)}
-    assert SIZE_LABEL in labels_from_inventories(before, inventories.items())[ResourceKey("Machine", "m1")]
-    assert SIZE_LABEL not in labels_from_inventories(after, inventories.items())[ResourceKey("Machine", "m1")]
+    inventories = {M1: known(SMALL)}
+    assert SIZE_LABEL in labels_from_inventories(before, inventories.items())[M1]
+    assert SIZE_LABEL not in labels_from_inventories(after, inventories.items())[M1]
 
 
 def test_what_the_agent_says_counts_and_the_bmc_where_it_says_nothing() -> None:
     agent = Inventory((Processor("X", 4, 8),), missing=("memory", "disks", "gpus"))
-    best = MachineInventory(kept(SMALL), kept(agent, Origin.IN_BAND)).best
+    best = StoredInventory(kept(SMALL), kept(agent, Origin.IN_BAND)).best
     assert best is not None
     assert (best.processors, best.memory, best.disks, best.missing) == (agent.processors, 64 << 30, SMALL.disks, ())
 
@@ -140,8 +141,8 @@ def test_a_declared_size_that_does_not_fit_is_a_condition_and_a_warning(
     declared: str | None, inventory: Inventory, warned: bool
 ) -> None:
     now = state(size=declared)
-    key = ResourceKey("Machine", "m1")
-    found = on_sizes([key], now, {"m1": known(inventory)})
+    key = M1
+    found = on_sizes([key], now, {M1: known(inventory)})
     assert [one.code for one in found] == (["size-differs"] if warned else [])
     told = [one.type for one in inventory_conditions(now.resources[key], known(inventory), now)]
     assert told == (["SizeAsDeclared"] if warned else [])
@@ -149,24 +150,24 @@ def test_a_declared_size_that_does_not_fit_is_a_condition_and_a_warning(
 
 def test_a_loss_is_a_condition_until_it_is_accepted_and_a_gain_is_none() -> None:
     now, more = state(), msgspec.structs.replace(SMALL, disks=(*SMALL.disks, Disk("b", 5)))
-    one = now.resources[ResourceKey("Machine", "m1")]
-    lost = MachineInventory(kept(SMALL, previous=more, previous_at=NOW))
+    one = now.resources[M1]
+    lost = StoredInventory(kept(SMALL, previous=more, previous_at=NOW))
     (found,) = inventory_conditions(one, lost, now)
     assert (found.type, found.status, found.reason) == ("InventoryComplete", "False", "PartsLost")
     assert "disk b is missing" in found.message
-    assert list(inventory_conditions(one, MachineInventory(kept(more, previous=SMALL, previous_at=NOW)), now)) == []
-    assert list(inventory_conditions(one, MachineInventory(kept(SMALL)), now)) == []
+    assert list(inventory_conditions(one, StoredInventory(kept(more, previous=SMALL, previous_at=NOW)), now)) == []
+    assert list(inventory_conditions(one, StoredInventory(kept(SMALL)), now)) == []
 
 
 def test_an_inventory_that_cannot_be_read_is_a_condition() -> None:
     now = state()
-    failed = MachineInventory(kept(None, error=ReadError("Unreachable", "no answer"), tried_at=NOW))
-    (found,) = inventory_conditions(now.resources[ResourceKey("Machine", "m1")], failed, now)
+    failed = StoredInventory(kept(None, error=ReadError("Unreachable", "no answer"), tried_at=NOW))
+    (found,) = inventory_conditions(now.resources[M1], failed, now)
     assert (found.type, found.reason, found.since) == ("InventoryRead", "Unreachable", NOW)
 
 
 def test_a_machine_is_known_by_the_mac_addresses_of_both() -> None:
     one, two = (msgspec.structs.replace(SMALL, nics=(Nic("e", f"52:54:00:00:00:0{n}"),)) for n in (1, 2))
-    both = MachineInventory(kept(one), kept(two, Origin.IN_BAND))
+    both = StoredInventory(kept(one), kept(two, Origin.IN_BAND))
     assert both.macs == {"52:54:00:00:00:01", "52:54:00:00:00:02"}
-    assert MachineInventory(kept(SMALL)).macs == set()
+    assert StoredInventory(kept(SMALL)).macs == set()

@@ -13,14 +13,14 @@ from reconciler.commands.completion import complete_name
 from reconciler.commands.options import output_option, where_from, where_options
 from reconciler.commands.printing import dump
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, fail, on_terminal, say_notes
-from reconciler.kinds import INVENTORIED
+from reconciler.kinds import SIZED
 from reconciler.operations.reports.size_report import SizeReport, report_size
 from reconciler.views.render.tables.sizes import Basis, basis_form, size_lines
 from reconciler.views.render.words import ansi, unpainted
 
 
 @click.command("explain-size", short_help="Compare a machine's inventory with every Size.")
-@click.argument("machine", metavar="MACHINE", shell_complete=complete_name(*INVENTORIED))
+@click.argument("machine", metavar="MACHINE", shell_complete=complete_name(*SIZED))
 @click.option(
     "--inventory",
     type=click.File("r", encoding="utf-8"),

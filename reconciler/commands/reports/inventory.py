@@ -21,7 +21,7 @@ from reconciler.views.render.words import ansi, unpainted
 
 
 @click.command("inventory", short_help="Show a machine's hardware inventory, and what changed.")
-@click.argument("machine", metavar="MACHINE", shell_complete=complete_name(*INVENTORIED))
+@click.argument("target", metavar="[KIND/]NAME", shell_complete=complete_name(*INVENTORIED))
 @click.option(
     "--source",
     type=click.Choice([str(one) for one in Origin]),
@@ -35,7 +35,7 @@ from reconciler.views.render.words import ansi, unpainted
 @where_options
 @output_option("text", "wide", "json", "yaml", default="text")
 def inventory_command(
-    machine: str, source: str | None, diff: bool, refresh: bool, accept: bool, output: str, **values: Any
+    target: str, source: str | None, diff: bool, refresh: bool, accept: bool, output: str, **values: Any
 ) -> None:
     """Show the inventory of a machine.
 
@@ -48,7 +48,7 @@ def inventory_command(
       groundstate inventory r12-01 --refresh -o wide
       groundstate inventory r12-01 --diff
     """
-    request = InventoryRequest(machine, Origin(source) if source else None, refresh, accept)
+    request = InventoryRequest(target, Origin(source) if source else None, refresh, accept)
     with exit_in_words():
         report = report_inventory(where_from(values), request)
     say_notes(report.notes)
@@ -81,15 +81,15 @@ def _form(report: InventoryReport) -> dict[str, Any]:
     sources = {}
     for kept in report.kept.all:
         form = msgspec.to_builtins(kept)
-        form.pop("machine")
         for nic in (form.get("value") or {}).get("nics") or ():
             nic["vendor"] = mac_vendor(nic["mac"]) or None
         form["changes"] = [str(one) for one in report.changes[kept.origin]]
         sources[form.pop("origin")] = form
     return {
-        "machine": report.key.name,
+        "kind": report.key.kind,
+        "name": report.key.name,
         "sources": sources,
         "disagreements": [str(one) for one in report.disagreements],
-        "size": {"name": report.size.name, "why": report.size.why},
+        **({} if report.size is None else {"size": {"name": report.size.name, "why": report.size.why}}),
         "aggregates": report.aggregates,
     }

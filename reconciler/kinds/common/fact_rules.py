@@ -73,6 +73,8 @@ class FactRules:
     facts_type: type[ResourceFacts] = ResourceFacts
     takes_slots = False
     """The resource can be in a slot of another resource."""
+    takes_restarts = False
+    """A person can ask for a restart of the resource."""
 
     # -- by its document ---------------------------------------------------------------------------------------------
 

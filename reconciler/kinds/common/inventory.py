@@ -1,4 +1,4 @@
-"""What is kept of a machine's inventory, from its BMC and from the agent that ran on it, and what counts. Pure."""
+"""The stored inventory of a resource, from its endpoint and from the agent that ran on it. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reconciler.model.observation import ReadError
 
 
 class Origin(StrEnum):
-    """Who says it: the BMC, or the agent that ran on the machine itself."""
+    """Who says it: the endpoint, such as a BMC, or the agent that ran on the machine itself."""
 
     OUT_OF_BAND = "out-of-band"
     IN_BAND = "in-band"
@@ -26,7 +26,6 @@ class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
     try, at `tried_at`, failed.
     """
 
-    machine: str
     origin: Origin
     value: Inventory | None = None
     since: datetime | None = None
@@ -37,8 +36,8 @@ class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
     tried_at: datetime | None = None
 
 
-class MachineInventory(msgspec.Struct, frozen=True, omit_defaults=True):
-    """All that is kept of one machine."""
+class StoredInventory(msgspec.Struct, frozen=True, omit_defaults=True):
+    """All that is kept of one resource."""
 
     out_of_band: Kept | None = None
     in_band: Kept | None = None
@@ -62,7 +61,7 @@ class MachineInventory(msgspec.Struct, frozen=True, omit_defaults=True):
         return frozenset(nic.mac for nics in values for nic in nics)
 
 
-NO_INVENTORY = MachineInventory()
+NO_INVENTORY = StoredInventory()
 
 _LISTED = ("processors", "memory", "disks", "gpus")
 _OPTIONAL = ("modules", "nics", "neighbours")

@@ -138,10 +138,6 @@ def _at_rest(_facts: ResourceFacts, _now: datetime) -> bool:
     return False
 
 
-def _no_size(_spec: Any) -> str | None:
-    return None
-
-
 def _nothing_else(_action: Action) -> Iterable[ResourceKey]:
     return ()
 
@@ -250,10 +246,10 @@ class Kind(msgspec.Struct, frozen=True):
     """Placement gives resources of another kind to this kind, as machines to a claim. It waits while none fits, and is
     reconciled when one may fit."""
     inventoried: bool = False
-    """The hardware inventory is read and kept, and gives labels. The store keeps inventories by name alone, so at most
-    one kind has them."""
-    size_of: Callable[[Any], str | None] = _no_size
-    """The Size that a spec declares, which is compared with the inventory; None: the spec declares none."""
+    """The backend reads the hardware inventory (`ReadsInventory`), which is kept, and gives labels."""
+    size_of: Callable[[Any], str | None] | None = None
+    """The Size that a spec declares, which is compared with the inventory; the result is None where the spec declares
+    none. None: Sizes are not for this kind."""
     is_guard: bool = False
     """Resources of the kind judge changes of the others. No guard judges a guard."""
     columns: tuple[Column, ...] = ()

@@ -46,12 +46,17 @@ def _size_of(inventory: Inventory, desired: DesiredState) -> SizeFound:
     return SizeFound(None, "the inventory fits no size" if desired.count("Size") else "no Size is declared")
 
 
+def aggregate_labels(inventory: Inventory | None, desired: DesiredState) -> dict[str, str]:
+    """The labels of the numbers that aggregates make of an inventory, of whatever kind."""
+    numbers = {name: label_number(value) for name, value in aggregates(inventory, aggregate_items(desired)).items()}
+    return {f"{AGGREGATE}{name}": text for name, text in numbers.items() if text is not None}
+
+
 def inventory_labels(
     machine: Resource[MachineSpec], inventory: Inventory | None, desired: DesiredState
 ) -> dict[str, str]:
-    """The labels that follow from the inventory alone."""
-    numbers = {name: label_number(value) for name, value in aggregates(inventory, aggregate_items(desired)).items()}
-    found = {f"{AGGREGATE}{name}": text for name, text in numbers.items() if text is not None}
+    """The labels that follow from the inventory of a machine alone."""
+    found = aggregate_labels(inventory, desired)
     size = size_by_inventory(machine, inventory, desired).name
     return found if size is None else {SIZE_LABEL: size, **found}
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from reconciler.kinds import INVENTORIED
+from reconciler.kinds import INVENTORIED, SIZED
 from reconciler.kinds.catalogue.aggregate import aggregate_items, aggregates
-from reconciler.kinds.common.inventory import MachineInventory, Origin, SizeFound
+from reconciler.kinds.common.inventory import Origin, SizeFound, StoredInventory
 from reconciler.kinds.common.inventory_diff import PartChange
 from reconciler.kinds.machine.labels import size_by_inventory
 from reconciler.model.event import Event, EventReason, EventType
@@ -26,24 +26,25 @@ from reconciler.store import Store
 
 
 class InventoryRequest(msgspec.Struct, frozen=True):
-    """Of which machine, from which origin (None: both), and whether its BMC is read first, or what is kept is
+    """Of which resource, from which origin (None: both), and whether its endpoint is read first, or what is kept is
     accepted as the baseline."""
 
-    machine: str
+    target: str
     origin: Origin | None = None
     refresh: bool = False
     accept: bool = False
 
 
 class InventoryReport(msgspec.Struct, frozen=True):
-    """What is kept at `at`, by origin, the differences, what follows from it, and what was accepted, in words."""
+    """What is kept at `at`, by origin, the differences, what follows from it, and what was accepted, in words.
+    `size`: None where Sizes are not for the kind."""
 
     key: ResourceKey
     at: datetime
-    kept: MachineInventory
+    kept: StoredInventory
     changes: dict[Origin, tuple[PartChange, ...]]
     disagreements: tuple[PartChange, ...]
-    size: SizeFound
+    size: SizeFound | None
     aggregates: dict[str, Any]
     accepted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -58,7 +59,7 @@ def report_inventory(where: Where, request: InventoryRequest) -> InventoryReport
     """Raises OperationError. Writes the store for `refresh` and `accept` alone."""
     with Workspace(where) as at:
         desired = at.read_shown()
-        resource = one_resource(request.machine, INVENTORIED, desired)
+        resource = one_resource(request.target, INVENTORIED, desired)
         opened = at.changing(create=True) if request.refresh or request.accept else at.store()
         accepted: tuple[str, ...] = ()
         with opened as store:
@@ -66,14 +67,14 @@ def report_inventory(where: Where, request: InventoryRequest) -> InventoryReport
                 refresh_inventory(at, store, resource, desired, "inventory")
             if request.accept:
                 accepted = tuple(_accept(resource, store, request.origin))
-            kept = _chosen(store.inventories.of(resource.key.name), request.origin)
+            kept = _chosen(store.inventories.of(resource.key), request.origin)
         return InventoryReport(
             resource.key,
             now(),
             kept,
             {one.origin: changes(one) for one in kept.all},
             disagreements(kept),
-            size_by_inventory(resource, kept.best, desired),
+            size_by_inventory(resource, kept.best, desired) if resource.key.kind in SIZED else None,
             aggregates(kept.best, aggregate_items(desired)),
             accepted,
             at.notes,
@@ -82,21 +83,21 @@ def report_inventory(where: Where, request: InventoryRequest) -> InventoryReport
 
 def _accept(resource: Resource[Any], store: Store, origin: Origin | None) -> Iterator[str]:
     """Each acceptance in words, once it is in the ledger."""
-    for kept in _chosen(store.inventories.of(resource.key.name), origin).all:
+    for kept in _chosen(store.inventories.of(resource.key), origin).all:
         if kept.previous is None:
             continue
         message = f"{kept.origin}: {listed_changes(changes(kept))}"
-        store.inventories.accept(kept.machine, kept.origin)
+        store.inventories.accept(resource.key, kept.origin)
         reason, by = EventReason.INVENTORY_ACCEPTED, operator("inventory")
         store.append([Event(now(), EventType.NORMAL, reason, message, resource.key, by=by)])
         yield message
 
 
-def _chosen(known: MachineInventory, origin: Origin | None) -> MachineInventory:
+def _chosen(known: StoredInventory, origin: Origin | None) -> StoredInventory:
     match origin:
         case Origin.OUT_OF_BAND:
-            return MachineInventory(out_of_band=known.out_of_band)
+            return StoredInventory(out_of_band=known.out_of_band)
         case Origin.IN_BAND:
-            return MachineInventory(in_band=known.in_band)
+            return StoredInventory(in_band=known.in_band)
         case _:
             return known

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from reconciler.kinds import INVENTORIED, KINDS, PLACED
+from reconciler.kinds import KINDS, PLACEABLE, PLACED
 from reconciler.kinds.catalogue.partition import partitions_of
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
@@ -76,7 +76,7 @@ def _known(
     """The state, what was seen of it, and what is remembered once it is in force."""
     fresh: tuple[Observation, ...] = ()
     if refresh:
-        targets = tuple(KINDS[kind].plural for kind in INVENTORIED)
+        targets = tuple(KINDS[kind].plural for kind in PLACEABLE)
         fresh = plan_in(at, CommandLimits(), PlanRequest(targets), observed).observations
     with at.store() as store:
         desired, facts = state_and_facts(at, store)

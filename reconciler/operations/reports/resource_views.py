@@ -12,7 +12,7 @@ from reconciler import runtime
 from reconciler.kinds import INVENTORIED, KINDS
 from reconciler.kinds.common.column import ResourceView
 from reconciler.kinds.common.defect import defect
-from reconciler.kinds.common.inventory import NO_INVENTORY, MachineInventory
+from reconciler.kinds.common.inventory import NO_INVENTORY, StoredInventory
 from reconciler.kinds.selectors import kinds_in_order, select
 from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event
@@ -78,7 +78,7 @@ class Description(msgspec.Struct, frozen=True):
     view: ResourceView
     remembered: ResourceFacts | None
     flight: InFlight | None
-    inventory: MachineInventory
+    inventory: StoredInventory
     events: list[Event]
 
 
@@ -164,13 +164,13 @@ def describe_resources(
         views = _views(at, asked, targets, selector)
         with at.store() as store:
             facts = facts_of(store)
-            inventories = store.inventories.all({view.key.name for view in views})
+            inventories = store.inventories.all({view.key for view in views})
             found = [
                 Description(
                     view,
                     facts.resources.get(view.key),
                     facts.in_flight.get(view.key),
-                    inventories.get(view.key.name, NO_INVENTORY),
+                    inventories.get(view.key, NO_INVENTORY),
                     [entry.event for entry in newest(store, events, view.key)],
                 )
                 for view in views
@@ -186,7 +186,7 @@ def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], s
         observed = {one.key: one for one in store.observations(observed_types())}
         everything = (*universe(desired, facts), *asked_keys(targets, selector))
         chosen = select(targets, selector, desired, everything, lambda: derived_labels(store, desired))
-        inventories = store.inventories.all({key.name for key in chosen if key.kind in INVENTORIED})
+        inventories = store.inventories.all({key for key in chosen if key.kind in INVENTORIED})
         judge, _ = standing_of(store, asked)
         waits = daemon_waits(store)
     at = now()
@@ -224,7 +224,7 @@ class _Fleet(msgspec.Struct, frozen=True):
     desired: DesiredState
     observed: Mapping[ResourceKey, Observation]
     facts: Facts
-    inventories: Mapping[str, MachineInventory]
+    inventories: Mapping[ResourceKey, StoredInventory]
     labels: Mapping[ResourceKey, dict[str, str]]
     planned: Mapping[ResourceKey, Change | Unknown]
     overrides: tuple[Override, ...]
@@ -251,7 +251,7 @@ class _Fleet(msgspec.Struct, frozen=True):
         change = self.planned.get(key)
         states = conditions(key, desired, self.observed, facts, self.at, change)
         if key.kind in INVENTORIED:
-            known = self.inventories.get(key.name, NO_INVENTORY)
+            known = self.inventories.get(key, NO_INVENTORY)
             states = (*states, *inventory_conditions(resource, known, desired))
         shown = KINDS[key.kind].shown(key, desired, facts)
         return ResourceView(

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from reconciler.kinds import INVENTORIED
+from reconciler.kinds import KINDS, SIZED
 from reconciler.kinds.catalogue.size_matching import Explanation, explain_sizes
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.operations.named_resource import one_resource
@@ -45,17 +45,22 @@ def report_size(where: Where, machine: str, given: Basis | None = None, *, refre
     read from the BMC and kept first. Raises OperationError."""
     with Workspace(where) as at:
         desired = at.read_shown()
-        resource = one_resource(machine, INVENTORIED, desired)
+        resource = one_resource(machine, SIZED, desired)
         basis = given or _basis(at, resource, desired, refresh=refresh)
         found = explain_sizes(desired, basis.inventory)
-        return SizeReport(resource.key, now(), resource.spec.size, basis, found, at.notes)
+        return SizeReport(resource.key, now(), _declared(resource), basis, found, at.notes)
+
+
+def _declared(resource: Resource[Any]) -> str | None:
+    size_of = KINDS[resource.key.kind].size_of
+    return None if size_of is None else size_of(resource.spec)
 
 
 def _basis(at: Workspace, resource: Resource[Any], desired: DesiredState, *, refresh: bool) -> Basis:
     with at.changing(create=True) if refresh else at.store() as store:
         if refresh:
             refresh_inventory(at, store, resource, desired, "explain-size")
-        known = store.inventories.of(resource.key.name)
+        known = store.inventories.of(resource.key)
         if known.best is not None:
             return Basis(known.best, kept=tuple(one for one in known.all if one.value is not None))
         return Basis(observe_inventory(at, store, resource, desired))

@@ -1,4 +1,4 @@
-"""What a BMC says is in its machine, read now."""
+"""What an endpoint says is in its resource, read now."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from drivers.base import DriverError, Inventory
-from reconciler.kinds import access_to
 from reconciler.kinds.common.inventory import Origin
 from reconciler.model.resource import DesiredState, Resource
 from reconciler.operations.operation_error import FailureReason, OperationError
@@ -18,9 +17,11 @@ from reconciler.store import Store
 
 
 def observe_inventory(at: Workspace, store: Store, resource: Resource[Any], desired: DesiredState) -> Inventory:
-    """What its BMC says now; nothing of it is kept. Raises OperationError."""
+    """What its endpoint says now; nothing of it is kept. Raises OperationError."""
+    from reconciler.observed.backends import Backends
+
     try:
-        return at.connections(store).bmc(resource.key, access_to(resource, desired)).inventory()
+        return Backends(at.connections(store), now).inventory(resource.key, desired)
     except DriverError as error:
         why = f"{resource.key}: the inventory cannot be read: {error}"
         raise OperationError(why, FailureReason.UNAVAILABLE) from error
@@ -29,7 +30,7 @@ def observe_inventory(at: Workspace, store: Store, resource: Resource[Any], desi
 def refresh_inventory(
     at: Workspace, store: Store, resource: Resource[Any], desired: DesiredState, command: str
 ) -> None:
-    """Keep what its BMC says now; `command` asked for it, as the ledger says. Raises OperationError."""
+    """Keep what its endpoint says now; `command` asked for it, as the ledger says. Raises OperationError."""
     from reconciler.daemon.label_refresh import outdate
     from reconciler.observed.inventory_reader import keep_inventory
 

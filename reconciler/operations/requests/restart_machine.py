@@ -8,7 +8,7 @@ from datetime import timedelta
 import msgspec
 
 from reconciler import runtime
-from reconciler.kinds import INVENTORIED, find_kind
+from reconciler.kinds import RESTARTED, find_kind
 from reconciler.kinds.common.machine_facts import Restart, machine_facts
 from reconciler.kinds.machine.machine_restart import restart_refusal
 from reconciler.kinds.machine.rules.machine_rules import declared_power
@@ -48,7 +48,7 @@ def restart_machine(where: Where, target: str, reason: str, within: timedelta) -
     with Workspace(where) as at:
         with at.store() as store:
             desired, facts = at.read(at.source(), store), facts_of(store)
-            machine = one_resource(target, tuple(INVENTORIED), desired)
+            machine = one_resource(target, RESTARTED, desired)
             looks = {one.key: one for one in store.observations(observed_types())}
             daemon = store.daemon.get()
         if daemon is not None and daemon.at_work(now()) and daemon.observes_only:

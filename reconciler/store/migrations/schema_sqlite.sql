@@ -54,10 +54,6 @@ CREATE TABLE ipam_allocation (
         owner TEXT NOT NULL PRIMARY KEY, prefix BIGINT NOT NULL REFERENCES ipam_prefix (id), address BLOB NOT NULL,
         about TEXT, UNIQUE (prefix, address)) WITHOUT ROWID;
 
-CREATE TABLE inventory (
-        machine TEXT NOT NULL, origin TEXT NOT NULL, taken_at TEXT, value TEXT NOT NULL,
-        PRIMARY KEY (machine, origin));
-
 CREATE TABLE token (
         hash TEXT NOT NULL PRIMARY KEY, purpose TEXT NOT NULL, machine TEXT, order_id TEXT NOT NULL, uuid TEXT,
         macs TEXT NOT NULL, issued_at TEXT NOT NULL, expires TEXT NOT NULL, used_at TEXT, revoked_at TEXT);
@@ -94,6 +90,10 @@ CREATE TABLE restart_request (
         id TEXT NOT NULL PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL,
         at TEXT NOT NULL, until TEXT NOT NULL, ended_at TEXT);
 
-INSERT INTO "alembic_version" VALUES ('0015');
+CREATE TABLE "inventory" (
+        kind TEXT NOT NULL, name TEXT NOT NULL, origin TEXT NOT NULL, taken_at TEXT, value TEXT NOT NULL,
+        PRIMARY KEY (kind, name, origin));
+
+INSERT INTO "alembic_version" VALUES ('0016');
 
 INSERT INTO "instance" VALUES (1, 0, NULL)

@@ -182,7 +182,7 @@ def _forget(connection: Connection, key: ResourceKey) -> None:
     for table in (tables.facts, tables.observation):
         connection.execute(delete(table).where(table.c.kind == key.kind, table.c.name == key.name))
     if key.kind in INVENTORIED:
-        forget(connection, key.name)
+        forget(connection, key)
 
 
 @contextmanager

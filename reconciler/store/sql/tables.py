@@ -177,7 +177,8 @@ daemon = Table(
 inventory = Table(
     "inventory",
     metadata,
-    Column("machine", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
     Column("origin", Text, primary_key=True),
     Column("taken_at", UtcTime),
     Column("value", Text, nullable=False),

@@ -45,6 +45,7 @@ class MachineFactRules(FactRules):
 
     facts_type = MachineFacts
     takes_slots = True
+    takes_restarts = True
 
     def first(self, spec: Any, new_store: bool) -> ResourceFacts:
         """The facts of a machine that the store does not know. Its one-time boot override may be of any age."""

@@ -9,20 +9,21 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from drivers.base import Disk, Inventory, mac_address
-from reconciler.kinds.common.inventory import MachineInventory
+from reconciler.kinds.common.inventory import StoredInventory
 from reconciler.model.resource import ResourceKey
 from reconciler.onboarding.inband import read_inband
 
 INDEX_KEPT = timedelta(seconds=30)
+MACHINE = "Machine"
 
 
 class KeptParts(Protocol):
-    """The inventories that are kept, by the machine's name. Every call may raise StoreError."""
+    """The inventories that are kept, also of other kinds. Every call may raise StoreError."""
 
-    def each(self) -> Iterator[tuple[str, MachineInventory]]:
-        """What is kept of every machine."""
+    def each(self) -> Iterator[tuple[ResourceKey, StoredInventory]]:
+        """What is kept of every resource."""
 
-    def of(self, machine: str) -> MachineInventory:
+    def of(self, key: ResourceKey) -> StoredInventory:
         """What is kept of one."""
 
 
@@ -44,12 +45,12 @@ class MachineParts:
 
     def macs(self, name: str) -> list[str]:
         """The MAC addresses of a machine as its BMC or the agent reported them, in lower case."""
-        return _macs(self._keeps.of(name))
+        return _macs(self._keeps.of(ResourceKey(MACHINE, name)))
 
     def unwiped(self, name: str, proof: str) -> list[str]:
         """The disks that the agent has found in the machine, now or before, and that the proof does not name as large
         as they are. Which of those of now one of before is, is known by what it is: names change between two starts."""
-        kept = self._keeps.of(name).in_band
+        kept = self._keeps.of(ResourceKey(MACHINE, name)).in_band
         now = kept.value.disks if kept is not None and kept.value is not None else ()
         before = kept.previous.disks if kept is not None and kept.previous is not None else ()
         proved = dict(_proved(proof))
@@ -68,7 +69,8 @@ class MachineParts:
         """The name of the machine whose BMC, or whose agent, reported this MAC address."""
         now = self._now()
         if self._index is None or now - self._index[0] > INDEX_KEPT:
-            self._index = now, {mac: name for name, known in self._keeps.each() for mac in _macs(known)}
+            machines = ((key.name, known) for key, known in self._keeps.each() if key.kind == MACHINE)
+            self._index = now, {mac: name for name, known in machines for mac in _macs(known)}
         return self._index[1].get(mac)
 
 
@@ -93,6 +95,6 @@ def _spoken(disk: Disk) -> str:
     return f"{name} (serial {disk.serial})" if disk.serial else name
 
 
-def _macs(known: MachineInventory) -> list[str]:
+def _macs(known: StoredInventory) -> list[str]:
     nics = (nic for kept in known.all if kept.value is not None for nic in kept.value.nics or ())
     return [mac for nic in nics if (mac := mac_address(nic.mac)) is not None]

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import zip_longest
 
 from drivers.base import Inventory
-from reconciler.kinds.common.inventory import Kept, MachineInventory, SizeFound
+from reconciler.kinds.common.inventory import Kept, SizeFound, StoredInventory
 from reconciler.kinds.common.mac_vendor import mac_vendor
 from reconciler.model.counting import count
 from reconciler.onboarding.inventory_comparison import changes, disagreements
@@ -19,31 +19,32 @@ _NOTHING = "unknown"
 
 
 def inventory_lines(
-    machine: str,
-    known: MachineInventory,
-    size: SizeFound,
+    title: str,
+    known: StoredInventory,
+    size: SizeFound | None,
     now: datetime,
     *,
     wide: bool = False,
     paint: Paint = unpainted,
 ) -> Iterator[str]:
     """The parts, a column for each origin, then what differs. `wide`: models and serial numbers too."""
-    yield paint("bold", clean(machine))
+    yield paint("bold", clean(title))
     if not known.all:
         yield "no inventory yet; --refresh reads it from the BMC"
         return
     rows = [("", *(one.origin.upper() for one in known.all)), ("taken", *(_taken(one, now) for one in known.all))]
-    for title, lines in _SECTIONS.items():
+    for section, lines in _SECTIONS.items():
         cells = [None if one.value is None else lines(one.value, wide) for one in known.all]
         columns = [[_NOTHING] if cell is None else list(cell) or ["none"] for cell in cells]
         for at, row in enumerate(zip_longest(*columns, fillvalue="")):
-            rows.append((title if at == 0 else "", *row))
+            rows.append((section if at == 0 else "", *row))
     yield from _table(rows)
-    yield f"size: {size.name or size.why}"
+    if size is not None:
+        yield f"size: {size.name or size.why}"
     yield from difference_lines(known, paint)
 
 
-def difference_lines(known: MachineInventory, paint: Paint = unpainted) -> Iterator[str]:
+def difference_lines(known: StoredInventory, paint: Paint = unpainted) -> Iterator[str]:
     """What changed since it was as it should be, and by what BMC and agent differ."""
     for kept in known.all:
         found = changes(kept)
