@@ -61,3 +61,5 @@ class Context(msgspec.Struct, frozen=True):
     """Whether the key is looked after here, and not given up: others may wait for it."""
     moved: Callable[[Collection[ResourceKey]], None] = lambda _: None
     """Is informed of keys for which something is to do now because of another one."""
+    failed: Callable[[ResourceKey, Exception], None] = lambda _key, _error: None
+    """Is informed of an error in groundstate that ended a reconcile, for the log; the ledger has an event of it."""

@@ -13,7 +13,7 @@ from reconciler.applying.reconcile import Reconciler
 from reconciler.applying.reports import Reports, facts_for_listening
 from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS, RECONCILED
-from reconciler.kinds.common.defect import defect
+from reconciler.kinds.common.defect import REPORT, defect
 from reconciler.kinds.common.kind_metrics import FillLevel
 from reconciler.kinds.common.machine_facts import FactType
 from reconciler.model.diagnostic import Diagnostic
@@ -37,6 +37,7 @@ from reconciler.planning.carry_over import carried_over
 from reconciler.planning.guards.guard import GuardWorld
 from reconciler.planning.guards.guards_in_force import loosening_words
 from reconciler.planning.restarts import first_of_each, without_cancelled
+from reconciler.store.sql.store_errors import StoreError
 
 
 class Engine:
@@ -59,7 +60,13 @@ class Engine:
     def reconcile(self, key: ResourceKey) -> Outcome:
         """Observe one resource and take it one action further: see `Reconciler.reconcile`. Raises StoreError; then
         nothing was sent unrecorded."""
-        return self._reconciler.reconcile(key)
+        try:
+            return self._reconciler.reconcile(key)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  it is this resource's; its next reconcile observes first
+            self._context.failed(key, error)
+            return self._reconciler.failed(key, f"the reconcile ended because of {defect(error)}; {REPORT}")
 
     def plan(self, select: set[ResourceKey] | None = None) -> Plan:
         """The plan as of what was last observed. Raises RuntimeError while no desired state is in force."""
@@ -137,7 +144,9 @@ class Engine:
                 try:
                     facts = self._learned(seen, desired)
                 except Exception as error:  # noqa: BLE001  one observation; the others are learned from
-                    self._state.set_aside(seen, f"the observation cannot be used because of {defect(error)}")
+                    self._reconciler.failed(
+                        seen.key, f"the observation cannot be used because of {defect(error)}; {REPORT}"
+                    )
                     continue
                 if at_rest and seen.key in own:
                     self._reconciler.earlier.keep(seen, desired.resources.get(seen.key))
@@ -212,7 +221,14 @@ class Engine:
         `order`: the boot request that the report is about. False when that is not the machine's any more: then only
         the ledger has it. Raises StoreError; then nothing was taken in.
         """
-        return self._reports.receive(key, order, fact, detail)
+        try:
+            return self._reports.receive(key, order, fact, detail)
+        except StoreError:
+            raise
+        except Exception as error:
+            why = f"the report `{fact}` of the agent was not taken in because of {defect(error)}; {REPORT}"
+            self._reports.refused(key, fact, why)
+            raise
 
     # -- what is known -----------------------------------------------------------------------------------------------
 

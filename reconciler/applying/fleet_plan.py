@@ -131,7 +131,7 @@ class FleetPlanner:
         for one in planned.unknown:
             seen = observed.get(one.key) if one.reason == INTERNAL else None
             if seen is not None and seen.error is None and self._state.observed.get(one.key) is seen:
-                self._state.set_aside(seen, one.message)
+                self._state.set_aside(seen.key, seen.taken_at, one.message)
 
     def fleet(self) -> FleetSurvey:
         """The survey as of now, or of a moment ago. A desired state must be in force."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import Accepted, DriverError, Task, Unreachable
+from drivers.base import Accepted, DriverError, ErrorReason, Task, Unreachable
 from reconciler.applying.context import Context
 from reconciler.applying.drift import drift_message, learn
 from reconciler.applying.earlier_looks import EarlierLooks, serves_for
@@ -34,6 +34,7 @@ from reconciler.applying.settlement import (
 )
 from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS, record_action, shown_key
+from reconciler.kinds.common.defect import REPORT
 from reconciler.kinds.common.fact_rules import Occasion
 from reconciler.kinds.common.kind import REFUSALS
 from reconciler.kinds.common.turn_order import TurnOrder
@@ -45,7 +46,7 @@ from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Done, Failed, Outcome, OutcomeReason, Waiting
-from reconciler.model.plans.plan import Change, HoldKind, digest
+from reconciler.model.plans.plan import Change, HoldKind, Unknown, digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.model.retry import (
     FIRST_CONFIRM,
@@ -56,10 +57,13 @@ from reconciler.model.retry import (
     retry_policy,
     waiting,
 )
+from reconciler.observed.backend import DriverDefect, sent_by, task_of
 from reconciler.observed.backends import Backends
 from reconciler.observed.poller import Poller
 from reconciler.planning.carry_over import carried_over
 from reconciler.planning.guards.guard_marks import marks_follow
+
+_PERHAPS_DONE = "the action may have been carried out; groundstate observes before it sends the action again"
 
 HeldBy = frozenset[tuple[str, str | None]]
 """The actions that are held, with their fields, and the guards, with the path that each holds."""
@@ -91,6 +95,8 @@ class Reconciler:
         self._held: dict[ResourceKey, tuple[HeldBy, datetime]] = {}
         self._unreadable: dict[ResourceKey, tuple[str, int]] = {}
         self._behind: dict[ResourceKey, set[ResourceKey]] = {}
+        # Which defect ended the last reconcile, and how many did in a row.
+        self._defects: dict[ResourceKey, tuple[str, int]] = {}
 
     def reconcile(self, key: ResourceKey) -> Outcome:
         """Observe one resource and take it one action further. Raises StoreError; then nothing was sent unrecorded."""
@@ -109,7 +115,9 @@ class Reconciler:
             if result is None:
                 self._learn(key, desired, seen)
                 change = self._plan(key, desired)
-                if change is None:
+                if isinstance(change, Unknown):
+                    result = self.failed(key, f"{change.message}; {REPORT}")
+                elif change is None:
                     result = Done()
                 else:
                     result = self._guard(change, desired)
@@ -136,7 +144,10 @@ class Reconciler:
         if not is_awaited(flight, seen, desired.resources.get(key)):
             return seen
         try:
-            task = self._backends.of(key).task(flight.handle, key, desired)
+            task = task_of(self._backends.of(key), flight.handle, key, desired)
+        except DriverDefect as defect:
+            self._interrupted(flight, defect)
+            return seen
         except DriverError:  # BMCs forget Tasks; what became of the action is to be seen on the resource alone.
             return seen
         if task != flight.task:
@@ -261,10 +272,13 @@ class Reconciler:
 
     # -- plan --------------------------------------------------------------------------------------------------------
 
-    def _plan(self, key: ResourceKey, desired: DesiredState) -> Change | None:
-        """The change of one resource; None: it is as declared, or not managed."""
-        ours = key in desired.resources or KINDS[key.kind].made or key in self._state.facts
-        return next(iter(self._planner.plan({key}).changes), None) if ours else None
+    def _plan(self, key: ResourceKey, desired: DesiredState) -> Change | Unknown | None:
+        """The change of one resource; None: it is as declared, or not managed. Unknown: a defect prevents a plan."""
+        if not (key in desired.resources or KINDS[key.kind].made or key in self._state.facts):
+            return None
+        plan = self._planner.plan({key})
+        found: tuple[Change | Unknown, ...] = (*plan.changes, *plan.unknown)
+        return next(iter(found), None)
 
     # -- guard -------------------------------------------------------------------------------------------------------
 
@@ -333,7 +347,11 @@ class Reconciler:
                 return key
             change = self._plan(key, desired)
             tried = self._state.of(key).failures
-            if change is None or not change.goes or any(action.served_path in tried for action in change.actions):
+            if (
+                not isinstance(change, Change)
+                or not change.goes
+                or any(action.served_path in tried for action in change.actions)
+            ):
                 continue
             if turns.takes(change.actions) and self._context.approves(change):
                 return key
@@ -396,14 +414,13 @@ class Reconciler:
     def _send(self, flight: InFlight, desired: DesiredState, seen: Observation) -> Outcome:
         """Send the action, once."""
         try:
-            accepted = self._backends.of(flight.key).send(flight.action, desired)
+            accepted = sent_by(self._backends.of(flight.key), flight.action, desired)
+        except DriverDefect as defect:
+            self._interrupted(flight, defect)
+            return Waiting(defect.reason, f"{describe(flight)}: {defect}; {_PERHAPS_DONE}", MAYBE_SENT)
         except DriverError as error:
             if isinstance(error, Unreachable) and error.maybe_sent:
-                message = (
-                    f"{describe(flight)}: {error}; the action may have been carried out; groundstate observes "
-                    f"before it sends the action again"
-                )
-                return Waiting(OutcomeReason.CONFIRMING, message, MAYBE_SENT)
+                return Waiting(OutcomeReason.CONFIRMING, f"{describe(flight)}: {error}; {_PERHAPS_DONE}", MAYBE_SENT)
             return self._refused(flight, error, desired, seen)
         self._accept(flight, accepted)
         return Waiting(OutcomeReason.CONFIRMING, f"{describe(flight)} was sent", FIRST_CONFIRM if flight.place else 0.0)
@@ -416,6 +433,19 @@ class Reconciler:
             return
         with self._state.gate:
             self._state.believe(taken)
+
+    def _interrupted(self, flight: InFlight, defect: DriverDefect) -> None:
+        """Record how the driver failed. The action stays in flight, as it may have been carried out."""
+        if flight.defect != str(defect):
+            event = self._events.event(
+                flight.key,
+                EventReason.ACTION_INTERRUPTED,
+                f"{describe(flight)}: {defect}; {_PERHAPS_DONE}",
+                EventType.WARNING,
+                action_id=flight.id,
+                about=action_words(flight.action),
+            )
+            self._note(msgspec.structs.replace(flight, defect=str(defect)), event)
 
     def _note(self, flight: InFlight, event: Event | None) -> None:
         with self._state.changing():
@@ -469,9 +499,27 @@ class Reconciler:
         ):
             return outcome
         change = self._plan(flight.key, desired)
-        if change is None or not change.goes or change.actions[0].served_path == flight.action.served_path:
+        if (
+            not isinstance(change, Change)
+            or not change.goes
+            or change.actions[0].served_path == flight.action.served_path
+        ):
             return outcome
         return Waiting(outcome.reason, outcome.message, 0.0)
+
+    # -- what a defect prevents --------------------------------------------------------------------------------------
+
+    def failed(self, key: ResourceKey, why: str) -> Failed:
+        """The outcome of a reconcile that a defect ended. The resource is unknown until its next observation, and the
+        ledger has an event, unless the reconcile before failed for the same reason. Raises StoreError."""
+        now, before = self._context.now(), self._defects.get(key, ("", 0))
+        self._defects[key] = (why, before[1] + 1)
+        with self._state.changing():
+            self._state.set_aside(key, now, why)
+            if before[0] != why:
+                self._events.record(key, ErrorReason.INTERNAL, why, EventType.WARNING, about=("reconcile",))
+        delay = retry_policy(ErrorReason.INTERNAL).wait.delay(before[1] + 1, self._context.random())
+        return Failed(ErrorReason.INTERNAL, why, False, delay)
 
     # -- requeue -----------------------------------------------------------------------------------------------------
 
@@ -479,6 +527,8 @@ class Reconciler:
         """Requeue the key as its outcome says, and the keys that waited for it at once."""
         if isinstance(outcome, Done):
             self.moves(key)
+        if isinstance(outcome, Done) or outcome.reason is not ErrorReason.INTERNAL:
+            self._defects.pop(key, None)
         waits = isinstance(outcome, Waiting) and outcome.reason in (OutcomeReason.CONFIRMING, OutcomeReason.IN_TURN)
         if key in self._behind and not waits:  # Who comes behind it from now on sees what became of it.
             with self._state.gate:

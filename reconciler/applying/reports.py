@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from drivers.base import ErrorReason
 from reconciler.applying.events import EventRecorder
 from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS
@@ -64,6 +65,13 @@ class Reports:
             if heard.reason and (heard.reason != UNEXPECTED or self._news(key, fact, now)):
                 self._events.record(key, heard.reason, heard.message, heard.severity, about=(fact,))
             return True
+
+    def refused(self, key: ResourceKey, fact: FactType, why: str) -> None:
+        """A report was not taken in because of a defect: an event, unless there was such an event lately. Raises
+        StoreError."""
+        if self._news(key, fact, self._now()):
+            with self._state.changing():
+                self._events.record(key, ErrorReason.INTERNAL, why, EventType.WARNING, about=("report", fact))
 
     def _news(self, key: ResourceKey, fact: FactType, now: datetime) -> bool:
         """Whether it is the first of its kind for a while: who repeats itself fills no ledger."""

@@ -251,7 +251,7 @@ def _expired(
     action, accepted = flight.action, flight.accepted
     ignored = _rules(flight).ignored(action, facts, now) if _arrived(flight, seen, facts) else None
     if ignored is not None:
-        answer = "was refused" if flight.refusal else "was accepted" if accepted else "got no reply"
+        answer = "was refused" if flight.refusal else "was accepted" if accepted else _no_reply(flight)
         why = f"{answer}, and {ignored.message}{flight.task_words}"
         return Settled(ignored.facts, _event(flight, now, ignored.reason, why, EventType.WARNING))
     # A power state may come late and is worth another try; what reads back as something else was not kept.
@@ -259,11 +259,17 @@ def _expired(
     message = f"{_why_not(flight)}{flight.task_words}{_how_to_send_again(flight, resource)}"
     event = _event(flight, now, EventReason.ACTION_NOT_CONFIRMED, message, EventType.WARNING)
     fingerprint = _fingerprint(flight, seen, resource, facts)
-    failed = _failure(facts, flight, OutcomeReason.NOT_CONFIRMED, message, fingerprint, terminal, now)
+    reason = OutcomeReason.NOT_CONFIRMED if flight.defect is None or accepted else ErrorReason.INTERNAL
+    failed = _failure(facts, flight, reason, message, fingerprint, terminal, now)
     attempts = failed.failures[action.served_path].attempts
     # What may never have been sent is not waited for once more, the first time.
-    delay = 0.0 if attempts == 1 and not accepted else write_delay(attempts, 0.0)
-    return Settled(_retry_after(failed, action, now, delay), event)
+    if attempts == 1 and not accepted:
+        return Settled(_retry_after(failed, action, now, 0.0), event)
+    if flight.place:  # Paced by what is remembered, so that other fields go on.
+        return Settled(_retry_after(failed, action, now, write_delay(attempts, 0.0)), event)
+    delay = POLICIES[ErrorReason.UNREACHABLE].wait.delay(attempts, 0.0)
+    outcome = Failed(reason, f"{describe(flight)} {message}", terminal, delay)
+    return Settled(_retry_after(failed, action, now, delay), event, outcome)
 
 
 def _may_be_ignored(flight: InFlight, facts: ResourceFacts, now: datetime) -> bool:
@@ -300,12 +306,17 @@ def _retry_after(facts: ResourceFacts, action: Action, now: datetime, delay: flo
     return msgspec.structs.replace(facts, failures={**facts.failures, action.served_path: failure})
 
 
+def _no_reply(flight: InFlight) -> str:
+    return "got no reply" if flight.defect is None else "was interrupted"
+
+
 def _why_not(flight: InFlight) -> str:
     if flight.accepted:
         return "was accepted, but the observations show no effect of the action"
+    no_reply = _no_reply(flight)
     if flight.action.once:
-        return f"got no reply; {flight.action.doubt}, so the action is not sent again automatically"
-    return "got no reply, and the observations show no effect of the action"
+        return f"{no_reply}; {flight.action.doubt}, so the action is not sent again automatically"
+    return f"{no_reply}, and the observations show no effect of the action"
 
 
 def _failure(

@@ -307,9 +307,9 @@ class EngineState:
         with self.gate:
             return dict(self._observed), Facts(dict(self._facts), dict(self._flights))
 
-    def set_aside(self, seen: Observation, why: str) -> None:
-        """Treat the resource as unknown until its next observation, because the rules cannot use this one."""
-        self.record(Observation(seen.key, seen.taken_at, error=ReadError(INTERNAL, why)))
+    def set_aside(self, key: ResourceKey, at: datetime, why: str) -> None:
+        """Treat the resource as unknown until its next observation, because the rules cannot use the last one."""
+        self.record(Observation(key, at, error=ReadError(INTERNAL, why)))
 
     def flush(self) -> None:
         """Save the observations since the last call, in one batch. A lost batch costs only another observation."""

@@ -14,6 +14,8 @@ from reconciler.applying.engine import Engine
 from reconciler.daemon.label_refresh import are_current, label
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.kinds import PLACED
+from reconciler.kinds.common.defect import defect
+from reconciler.model.event import EventReason
 from reconciler.model.outcome import Outcome, Waiting
 from reconciler.model.plans.pause import PAUSED
 from reconciler.model.plans.plan import Change, HoldKind, Plan, Unknown
@@ -35,7 +37,8 @@ COLLECT_SECONDS = 300.0
 
 
 class Housekeeper:
-    """Keeps store, metrics and queue in step with what the engine knows. `kept`: how long events are."""
+    """Keeps store, metrics and queue in step with what the engine knows. `kept`: how long events are. `warn` records a
+    Warning."""
 
     def __init__(
         self,
@@ -45,11 +48,12 @@ class Housekeeper:
         metrics: Metrics,
         standing: PolicyState,
         kept: timedelta,
+        warn: Callable[[ResourceKey | None, EventReason, str, tuple[str, ...]], None],
         now: Callable[[], datetime],
         log: Any,
     ) -> None:
         self._store, self._engine, self._loop, self._metrics = store, engine, loop, metrics
-        self._standing, self._kept, self._now, self._log = standing, kept, now, log
+        self._standing, self._kept, self._warn, self._now, self._log = standing, kept, warn, now, log
         self._waiting: set[ResourceKey] = set()
         self._failing: dict[str, str] = {}
         # Whose inventories are new; None: of all.
@@ -110,18 +114,20 @@ class Housekeeper:
         self._loop.put(keys, CONFIRM)
 
     def _survives(self, what: str, work: Callable[[], None]) -> None:
-        """Do one part of a round. What fails is logged, once for as long as it is the same, and the rest goes on. It is
-        some object's, and no object may stop the others. Raises StoreError."""
+        """Do one part of a round. A failure is an event, once for as long as it is the same. The other parts are done
+        nevertheless, as no object may stop the others. Raises StoreError."""
         try:
             work()
             self._failing.pop(what, None)
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001  see above
-            said = f"{type(error).__name__}: {error}"
+            said = defect(error)
             if self._failing.get(what) != said:
                 self._failing[what] = said
                 self._log.error("HousekeepingFailed", part=what, exc_info=error)
+                message = f"{what} failed because of {said}; report this bug; groundstate tries again in a moment"
+                self._warn(None, EventReason.HOUSEKEEPING_FAILED, message, (what,))
 
     def _trim(self) -> bool:
         """Take old events out of the ledger; True when there may be more."""

@@ -22,6 +22,7 @@ from reconciler.daemon.undeclared_machines import UndeclaredMachines
 from reconciler.desired.git.branches.proposal_branch import ProposalBranch
 from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.kinds import INVENTORIED
+from reconciler.kinds.common.defect import defect
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import Facts
 from reconciler.model.outcome import Outcome
@@ -91,7 +92,9 @@ class Daemon:
         connections = connections.measured(self._bmc_asked)
         self._engine = Engine(store, connections, facts, self._wired(context, standing))
         self._loop = self._queue_of(store)
-        self._house = Housekeeper(store, self._engine, self._loop, self.metrics, standing, pace.keep, context.now, log)
+        self._house = Housekeeper(
+            store, self._engine, self._loop, self.metrics, standing, pace.keep, self._warn, context.now, log
+        )
         self._standing = standing
         standing.tell, standing.changed = self._report, self._house.judge_anew
         standing.requested, standing.restarts = self._requested, self._take_restarts
@@ -112,7 +115,7 @@ class Daemon:
         keep = in_band_keeper(store.inventories, self._record_and_report, context.now)
         parts = MachineParts(store.inventories, keep, context.now)
         self.lives = MachineProvisioning(
-            self._engine, self._moved, self._warn, parts, context.now, self._receive_undeclared
+            self._engine, self._moved, self._warn, parts, context.now, self._receive_undeclared, self._boot_failed
         )
         """What the boot service speaks to."""
         self._reader = InventoryReader(
@@ -135,6 +138,7 @@ class Daemon:
             report=self._report,
             commit_of=self._commit_of,
             moved=self._moved,
+            failed=self._crashed,
         )
 
     def _queue_of(self, store: Store) -> Loop:
@@ -273,6 +277,11 @@ class Daemon:
 
     def _warn(self, key: ResourceKey | None, reason: str, message: str, about: tuple[str, ...]) -> None:
         self._record_and_report(Event(self._now(), EventType.WARNING, reason, message, key, about=about))
+
+    def _boot_failed(self, what: str, error: Exception) -> None:
+        if not isinstance(error, StoreError):  # There is no ledger to write to; the steps report the store.
+            message = f"{what} failed because of {defect(error)}; report this bug; the machine asks again"
+            self._warn(None, EventReason.BOOT_SERVICE_FAILED, message, (type(error).__name__,))
 
     def _crashed(self, key: ResourceKey, error: BaseException) -> None:
         if isinstance(error, StoreError):  # Which says what is wrong, and where.

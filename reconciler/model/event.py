@@ -30,6 +30,7 @@ class EventReason(StrEnum):
     ACTION_FAILED = "ActionFailed"
     ACTION_NOT_CONFIRMED = "ActionNotConfirmed"
     ACTION_ABANDONED = "ActionAbandoned"
+    ACTION_INTERRUPTED = "ActionInterrupted"
     SHUTDOWN_IGNORED = "ShutdownIgnored"
     BOUND = "Bound"
     UNBOUND = "Unbound"
@@ -91,6 +92,7 @@ class EventReason(StrEnum):
     BMC_NOT_READ = "BmcNotRead"
     BMC_NOT_FOUND = "BmcNotFound"
     NETWORK_TOO_LARGE = "NetworkTooLarge"
+    HOUSEKEEPING_FAILED = "HousekeepingFailed"
     REVISION_APPLIED = "RevisionApplied"
     REVISION_REFUSED = "RevisionRefused"
     REVISION_UNREADABLE = "RevisionUnreadable"
@@ -106,6 +108,7 @@ class EventReason(StrEnum):
     BOOT_MACHINE_DOUBTFUL = "BootMachineDoubtful"
     TOKEN_REFUSED = "TokenRefused"  # noqa: S105  a reason
     AGENT_OF_ANOTHER_MACHINE = "AgentOfAnotherMachine"
+    BOOT_SERVICE_FAILED = "BootServiceFailed"
     BOOT_REQUEST_NOT_CURRENT = "BootRequestNotCurrent"
 
 

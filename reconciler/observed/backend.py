@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -24,6 +24,7 @@ from drivers.base import (
     excerpt,
 )
 from reconciler.kinds import KINDS
+from reconciler.kinds.common.defect import error_words
 from reconciler.model.actions.action import Action
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation, ReadError
@@ -32,6 +33,8 @@ from reconciler.model.values.redact import redacted
 
 _MAX_WORDS = 500
 """Characters of what an error says that was not expected."""
+
+T = TypeVar("T")
 
 FactsByKey = Mapping[ResourceKey, ResourceFacts]
 
@@ -150,8 +153,44 @@ def _decoder(kind: str) -> msgspec.json.Decoder[Any] | None:
 
 def read_failure_of(error: Exception) -> ReadError:
     """Why a read failed, in words that can be kept and shown."""
+    failed = driver_error_of(error)
+    soon = failed.retry_after if isinstance(failed, AuthenticationFailed) else None
+    return ReadError(failed.reason, redacted(clean(str(failed))), soon)
+
+
+class DriverDefect(DriverError):
+    """A driver raised or returned what none should. A write may have reached the endpoint before."""
+
+    reason = ErrorReason.INTERNAL
+
+
+def driver_error_of(error: Exception) -> DriverError:
+    """The error as a DriverError: one that is none is a defect of the driver, and says where to report it."""
     if isinstance(error, DriverError):
-        soon = error.retry_after if isinstance(error, AuthenticationFailed) else None
-        return ReadError(error.reason, redacted(clean(str(error))), soon)
-    words = f"the driver failed unexpectedly: {type(error).__name__}: {error}"
-    return ReadError(ErrorReason.INTERNAL, redacted(excerpt(words, 2 * _MAX_WORDS))[:_MAX_WORDS])
+        return error
+    words = redacted(excerpt(f"the driver failed unexpectedly: {error_words(error)}", 2 * _MAX_WORDS))[:_MAX_WORDS]
+    return DriverDefect(f"{words}; report this bug to the author of the driver")
+
+
+def sent_by(backend: Backend, action: Action, desired: DesiredState) -> Accepted:
+    """Have the backend send one action, once. Raises DriverError: a DriverDefect for all that is no such error, and for
+    an answer that cannot be kept."""
+    try:
+        return _as_it_can_be_kept(backend.send(action, desired), Accepted)
+    except Exception as error:
+        raise driver_error_of(error) from error
+
+
+def task_of(backend: Backend, handle: str, key: ResourceKey, desired: DesiredState) -> Task:
+    """Have the backend read the Task of an action. Raises DriverError, as `sent_by` does."""
+    try:
+        return _as_it_can_be_kept(backend.task(handle, key, desired), Task)
+    except Exception as error:
+        raise driver_error_of(error) from error
+
+
+def _as_it_can_be_kept(answer: T, form: type[T]) -> T:
+    if not isinstance(answer, form):
+        raise TypeError(f"expected {form.__name__}, not {type(answer).__name__}")
+    msgspec.json.decode(msgspec.json.encode(answer), type=form)
+    return answer

@@ -95,3 +95,6 @@ class Provisioning(Protocol):
         """Whether an unknown machine that asks from this address may start the discovery image, which switches it off
         in the end: its partition says. Never one whose card, the first of `macs`, is a declared machine's, or that has
         the UUID of one that is not off. It may be that machine, with another card or mainboard, and in use."""
+
+    def failed(self, what: str, error: Exception) -> None:
+        """Something failed unexpectedly: what it was, in words, and the error."""

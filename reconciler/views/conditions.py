@@ -105,7 +105,8 @@ def _differing(change: Change, remembered: ResourceFacts, facts: Facts, now: dat
         late = " and is overdue" if now >= flight.deadline else ""
         sent = f"{flight.action.name} was sent by {flight.by}{late}"
         message = f"{sent}; the next observation confirms it{flight.task_words}"
-        yield from _under_way(ConditionReason.CONFIRMING, message, flight.sent_at)
+        reason = ConditionReason.CONFIRMING if flight.defect is None else ErrorReason.INTERNAL
+        yield from _under_way(reason, message, flight.sent_at)
     elif change.goes:
         yield from _under_way(*_next_step(change, remembered))
     elif change.held(HoldKind.GUARD):

@@ -167,6 +167,7 @@ def test_a_failure_inside_is_no_traceback(service: Service) -> None:
     answer = service.get(f"/boot/{UUIDS[ONE]}")
     assert (answer.status, answer.text) == (503, "the service cannot answer now; ask again\n")
     assert "the disk is full" in service.log.getvalue()
+    assert service.lives.failures == ["the request of 127.0.0.1 for machine: RuntimeError"]
 
 
 def test_an_order_that_changes_meanwhile_is_asked_for_again(service: Service) -> None:

@@ -49,6 +49,7 @@ class Lives:
         self.inventories: dict[ResourceKey, Mapping[str, object]] = {}
         self.strangers: list[tuple[str | None, tuple[str, ...], Mapping[str, object]]] = []
         self.turned_away: list[tuple[ResourceKey | None, str, str]] = []
+        self.failures: list[str] = []
         self.broken = self.overtaken = False
         self._lock = threading.Lock()
 
@@ -94,6 +95,9 @@ class Lives:
 
     def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
         self.turned_away.append((key, reason, message))
+
+    def failed(self, what: str, error: Exception) -> None:
+        self.failures.append(f"{what}: {type(error).__name__}")
 
     def discovers(self, address: str, uuid: str, macs: Sequence[str]) -> bool:
         return self.discovering

@@ -167,6 +167,7 @@ class World:
                 waits=(hold_until_observed(self._limits),),
                 report=self.events.append,
                 moved=lambda keys: self.loop.put(keys, COMMIT),
+                failed=lambda _key, error: self.crashes.append(error),
             )
         facts = Facts(self.store.facts(), self.store.in_flight())
         self.engine = Engine(self.store, Connections(drivers, self._path, self._grants), facts, context)

@@ -17,6 +17,9 @@ MAX_TRIES = 64
 """After so many a group is left out whole: who is to blame in it would take too long to find."""
 _LONGEST = 500
 
+REPORT = "report this bug, with the output of `groundstate describe`; groundstate tries again"
+"""What follows on the words of a defect that an operation met; the resource is tried again."""
+
 
 def to_blame(candidates: Sequence[T], works_without: Callable[[Collection[T]], bool]) -> list[T] | None:
     """Those without whom it works, in their order and as few as is known; None when it does not even work without
@@ -45,6 +48,16 @@ def to_blame(candidates: Sequence[T], works_without: Callable[[Collection[T]], b
     return narrowed(list(candidates), [])
 
 
-def defect(error: Exception) -> str:
+def defect(error: BaseException) -> str:
     """What nobody expected, in words that can be kept and shown."""
-    return clean(f"a bug in groundstate ({type(error).__name__}: {error})")[:_LONGEST]
+    return clean(f"a bug in groundstate ({error_words(error)})")[:_LONGEST]
+
+
+def error_words(error: BaseException) -> str:
+    """An unexpected error with the line that raised it, for the report of the bug: `KeyError: 'Id' (strip.py, line
+    57)`. What the error says is cut, and not cleaned."""
+    last, said = error.__traceback__, str(error)[:_LONGEST]
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    place = "" if last is None else f" ({last.tb_frame.f_code.co_filename.rpartition('/')[2]}, line {last.tb_lineno})"
+    return f"{type(error).__name__}: {said}{place}" if said else f"{type(error).__name__}{place}"

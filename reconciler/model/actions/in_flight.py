@@ -18,7 +18,8 @@ class InFlight(msgspec.Struct, frozen=True, omit_defaults=True):
     the system, as `BMC#id` (`BMC` alone where no id is declared), which alone can be observed to confirm it. Until
     `deadline` the machine is observed and nothing else is sent to it. `accepted`: the other side is known to have taken
     the action. `handle`: of the Task that carries it out there. `task`: what was last read of that Task. `refusal`: why
-    the other side refused it, where the action is waited for all the same."""
+    the other side refused it, where the action is waited for all the same. `defect`: how the driver failed when it sent
+    the action, or read its Task, in a way in which no driver should."""
 
     id: str
     key: ResourceKey
@@ -32,12 +33,14 @@ class InFlight(msgspec.Struct, frozen=True, omit_defaults=True):
     handle: str | None = None
     task: Task | None = None
     refusal: str | None = None
+    defect: str | None = None
 
     @property
     def task_words(self) -> str:
         """What the other side says of it, to follow a sentence; empty where that is nothing."""
         task = f"; its Task reports {self.task}" if self.task is not None else ""
-        return f"{task}; refused: {self.refusal}" if self.refusal is not None else task
+        refused = f"; refused: {self.refusal}" if self.refusal is not None else ""
+        return f"{task}{refused}" + (f"; {self.defect}" if self.defect is not None else "")
 
     @property
     def lock(self) -> str:

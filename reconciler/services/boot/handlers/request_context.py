@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
@@ -83,6 +84,13 @@ class RequestContext:
         if unreported is not None:
             others = f"; {unreported} more reports of this kind were not recorded" if unreported else ""
             self.lives.refused(machine, reason, f"{address}: {message}{others}")
+
+    def failed(self, page: str, address: str, error: Exception) -> None:
+        """Report that a request failed unexpectedly, unless a similar one was reported shortly before. Never raises:
+        what cannot be recorded is in the log."""
+        if self._gate.passes(page, address, self.now()) is not None:
+            with suppress(Exception):
+                self.lives.failed(f"the request of {address} for {page}", error)
 
     def first(self, kind: str, address: str) -> bool:
         """Whether it is the first of its kind from there for some time, and so worth a line in the ledger."""

@@ -33,10 +33,18 @@ class _Checksum(BaseConverter):
 
 
 class Application:
-    """One listener's pages. Never raises, and never shows what went wrong inside."""
+    """One listener's pages. Never raises, and never shows what went wrong inside. `failed` is informed of an
+    unexpected error: of which page, for which address. It does not raise."""
 
-    def __init__(self, name: str, rules: list[Rule], pages: Mapping[str, Page], log: Any) -> None:
-        self._name, self._pages, self._log = name, pages, log
+    def __init__(
+        self,
+        name: str,
+        rules: list[Rule],
+        pages: Mapping[str, Page],
+        log: Any,
+        failed: Callable[[str, str, Exception], None],
+    ) -> None:
+        self._name, self._pages, self._log, self._failed = name, pages, log, failed
         self._map = Map(rules, converters={"sha256": _Checksum}, strict_slashes=False, merge_slashes=False)
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
@@ -68,8 +76,9 @@ class Application:
             return endpoint, self._pages[endpoint](request, **arguments)
         except HTTPException as known:
             return endpoint, _in_words(known, request)
-        except Exception:  # noqa: BLE001  nothing may get out of here; the caller comes again
+        except Exception as error:  # noqa: BLE001  nothing may get out of here; the caller comes again
             self._log.exception("RequestFailed", listener=self._name, page=endpoint, client=request.remote_addr)
+            self._failed(endpoint, request.remote_addr or "", error)
             failed = RequestRefused(503, "the service cannot answer now; ask again", retry=5)
             return endpoint, _in_words(failed, request)
 
@@ -95,7 +104,7 @@ def boot_pages(desk: RequestContext) -> Application:
         "media": pages.media,
         "phone-home": agent.phone_home,
     }
-    return Application("http", rules, made, desk.log)
+    return Application("http", rules, made, desk.log, desk.failed)
 
 
 def agent_pages(desk: RequestContext) -> Application:
@@ -115,7 +124,7 @@ def agent_pages(desk: RequestContext) -> Application:
         "facts": agent.facts,
         "phone-home": agent.phone_home,
     }
-    return Application("https", rules, made, desk.log)
+    return Application("https", rules, made, desk.log, desk.failed)
 
 
 def _limit(request: Request, most: int) -> None:

@@ -33,7 +33,8 @@ from reconciler.services.provisioning_port import Install, PowerOffNow, Wait, Wi
 
 class MachineProvisioning:
     """Implements Provisioning. `moved` is informed which machine has something new, so that it is observed soon.
-    `on_undeclared` is called with each undeclared machine. It may raise StoreError."""
+    `on_undeclared` is called with each undeclared machine, `on_failure` with what failed unexpectedly, and the error.
+    Both may raise StoreError."""
 
     def __init__(
         self,
@@ -43,10 +44,11 @@ class MachineProvisioning:
         parts: MachineParts,
         now: Callable[[], datetime],
         on_undeclared: Callable[[UndeclaredMachine], None] = lambda _: None,
+        on_failure: Callable[[str, Exception], None] = lambda _what, _error: None,
     ) -> None:
         self._fleet, self._moved, self._tell, self._parts, self._now = fleet, moved, tell, parts, now
         self._finder = MachineFinder(fleet, parts)
-        self._on_undeclared = on_undeclared
+        self._on_undeclared, self._on_failure = on_undeclared, on_failure
         self._found = EventGate()
 
     def find(self, uuid: str, macs: Collection[str]) -> ResourceKey | None:
@@ -103,8 +105,11 @@ class MachineProvisioning:
     def report(self, key: ResourceKey, order: str, fact: FactType, detail: str = "") -> bool:
         """See Provisioning."""
         if fact is FactType.SENT_TO_DISK:
-            with suppress(Exception):  # A machine is to find its disk whatever becomes of the store.
+            try:
                 self._fleet.report(key, None, fact, detail)
+            except Exception as error:  # noqa: BLE001  a machine is to find its disk whatever becomes of the report
+                with suppress(Exception):
+                    self.failed(f"the report that {key} was sent to its disk", error)
             return True
         if fact is FactType.WIPED and (left := self._parts.unwiped(key.name, detail)):
             hint = f"check the disks; if they were removed for good, `groundstate inventory {key.name} --accept`"
@@ -133,6 +138,10 @@ class MachineProvisioning:
     def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
         """See Provisioning."""
         self._tell(key, reason, message, ())
+
+    def failed(self, what: str, error: Exception) -> None:
+        """See Provisioning."""
+        self._on_failure(what, error)
 
     def _install(self, key: ResourceKey, facts: MachineFacts, claim: MachineClaimSpec, desired: DesiredState) -> Work:
         image = desired.resources.get(ResourceKey("Image", facts.image or ""))
