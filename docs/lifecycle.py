@@ -13,8 +13,8 @@ from reconciler.kinds.claim.spec import MachineClaimSpec
 from reconciler.kinds.common.fact_rules import Occasion
 from reconciler.kinds.common.machine_facts import NO_MACHINE_FACTS, FactType, MachineFacts, machine_facts
 from reconciler.kinds.machine.lifecycle import deadlines
-from reconciler.kinds.machine.lifecycle.lifecycle import BootStage, Phase, phase, purpose, stage
 from reconciler.kinds.machine.lifecycle.lifecycle_events import EXPECTED, apply_fact
+from reconciler.kinds.machine.lifecycle.phases import BootStage, Phase, phase, purpose, stage
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.actions.record_actions import Claim, Free, RecordAction, RequestBoot, Settle, Unclaim
 from reconciler.model.resource import ResourceKey
@@ -49,11 +49,25 @@ def edges() -> list[Edge]:
 
 def _kind(facts: MachineFacts) -> object:
     """Facts that differ only in times count as one."""
-    life = facts.lifecycle
-    given = (life.inspected_at, life.claim, life.releasing_at, life.written, life.phoned_home_at, life.wiped)
-    order = life.boot_request.purpose if life.boot_request else None
-    trouble = life.failure.final if life.failure else None
-    return (facts.image, stage(life), order, trouble, min(life.attempts, 1), *(one is not None for one in given))
+    lifecycle = facts.lifecycle
+    given = (
+        lifecycle.inspected_at,
+        lifecycle.claim,
+        lifecycle.releasing_at,
+        lifecycle.written,
+        lifecycle.phoned_home_at,
+        lifecycle.wiped,
+    )
+    order = lifecycle.boot_request.purpose if lifecycle.boot_request else None
+    trouble = lifecycle.failure.final if lifecycle.failure else None
+    return (
+        facts.image,
+        stage(lifecycle),
+        order,
+        trouble,
+        min(lifecycle.attempts, 1),
+        *(one is not None for one in given),
+    )
 
 
 def _after(action: RecordAction, remembered: dict[ResourceKey, MachineFacts], now: datetime) -> MachineFacts:
@@ -61,35 +75,35 @@ def _after(action: RecordAction, remembered: dict[ResourceKey, MachineFacts], no
 
 
 def _moves(facts: MachineFacts) -> Iterator[tuple[str, MachineFacts]]:
-    life = facts.lifecycle
-    now = START + timedelta(seconds=len(repr(life)))
+    lifecycle = facts.lifecycle
+    now = START + timedelta(seconds=len(repr(lifecycle)))
     remembered = {KEY: facts}
     for fact in FactType:
-        taken = apply_fact(life, fact, "", facts.image, now)
+        taken = apply_fact(lifecycle, fact, "", facts.image, now)
         yield str(fact), msgspec.structs.replace(facts, lifecycle=taken.lifecycle)
     trouble = LifecycleFailure("AgentMissing", "", now, final=True)
-    if stage(life) is BootStage.ENDED:
+    if stage(lifecycle) is BootStage.ENDED:
         yield "agent done, off", _after(Settle(key=KEY), remembered, now)
-    elif life.boot_request is not None:
+    elif lifecycle.boot_request is not None:
         yield "boot request fails 3 times", _after(Settle(key=KEY, failure=trouble), remembered, now)
     elif (wanted := purpose(facts, SPEC, CLAIMED)) is not None:
         order = RequestBoot(key=KEY, purpose=wanted)
-        label = f"request to {wanted}" if life.failure is None else "requested again"
+        label = f"request to {wanted}" if lifecycle.failure is None else "requested again"
         yield label, _after(order, remembered, now)
-    elif life.releasing_at is not None:
+    elif lifecycle.releasing_at is not None:
         yield "off and wiped", _after(Free(key=KEY), remembered, now)
     if phase(facts, None) is Phase.AVAILABLE:
         bound = _after(Claim(key=CLAIM, project="p", machines=((0, KEY.name),)), remembered, now)
         yield "claim", msgspec.structs.replace(bound, image=IMAGE)
     if phase(facts, CLAIMED) is Phase.RUNNING:
         yield "another image", msgspec.structs.replace(facts, image="debian-12.0.2")
-    if life.claim is not None and life.releasing_at is None:
+    if lifecycle.claim is not None and lifecycle.releasing_at is None:
         yield "unclaim", _after(Unclaim(key=CLAIM, machines=(KEY.name,)), remembered, now)
 
 
 def page() -> Iterator[str]:
     """The lines of docs/reference/lifecycle.md below its head."""
-    yield "The phases are derived from facts, never stored: `reconciler/kinds/machine/lifecycle/lifecycle.py`. This"
+    yield "The phases are derived from facts, never stored: `reconciler/kinds/machine/lifecycle/phases.py`. This"
     yield "picture was made by walking through every fact and every step of a managed machine."
     yield from ("", "```mermaid", "stateDiagram-v2", "    [*] --> Discovered")
     grouped: dict[tuple[Phase, Phase], list[str]] = {}

@@ -32,6 +32,9 @@ from drivers.base.protocols.bmc import System as System
 from drivers.base.protocols.bmc import Tasks as Tasks
 from drivers.base.protocols.bmc import VirtualMedia as VirtualMedia
 from drivers.base.protocols.bmc import with_all as with_all
+from drivers.base.protocols.bmc_options import DriverOptions as DriverOptions
+from drivers.base.protocols.bmc_options import options_type as options_type
+from drivers.base.protocols.bmc_options import read_options as read_options
 from drivers.base.protocols.endpoint import Endpoint as Endpoint
 from drivers.base.protocols.endpoint import Peer as Peer
 from drivers.base.protocols.endpoint import Tls as Tls
@@ -45,9 +48,6 @@ from drivers.base.protocols.ipam import Prefix as Prefix
 from drivers.base.protocols.ipam import Usage as Usage
 from drivers.base.protocols.measured import BmcRequest as BmcRequest
 from drivers.base.protocols.measured import MeasuredBmc as MeasuredBmc
-from drivers.base.protocols.options import DriverOptions as DriverOptions
-from drivers.base.protocols.options import options_type as options_type
-from drivers.base.protocols.options import read_options as read_options
 from drivers.base.protocols.pools import IntegerRange as IntegerRange
 from drivers.base.protocols.pools import Number as Number
 from drivers.base.protocols.pools import Pool as Pool

@@ -7,7 +7,7 @@ from typing import Any
 
 from reconciler.applying.context import Context, Ledger
 from reconciler.applying.drift import learn
-from reconciler.applying.events import EventRecorder
+from reconciler.applying.event_recorder import EventRecorder
 from reconciler.applying.fleet_plan import FleetPlanner
 from reconciler.applying.reconcile import Reconciler
 from reconciler.applying.reports import Reports, facts_for_listening

@@ -15,8 +15,8 @@ import msgspec
 from drivers.base import Accepted, DriverError, ErrorReason, Task, Unreachable
 from reconciler.applying.context import Context
 from reconciler.applying.drift import drift_message, learn
-from reconciler.applying.earlier_looks import EarlierLooks, serves_for
-from reconciler.applying.events import EventRecorder
+from reconciler.applying.earlier_observations import EarlierLooks, serves_for
+from reconciler.applying.event_recorder import EventRecorder
 from reconciler.applying.fleet_plan import FleetPlanner
 from reconciler.applying.settlement import (
     ANSWERED_NO,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from drivers.base import ErrorReason
-from reconciler.applying.events import EventRecorder
+from reconciler.applying.event_recorder import EventRecorder
 from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.kind import BEGINNING

@@ -321,8 +321,8 @@ class EngineState:
     def compare(self, resource: Resource[Any], seen: Observation) -> tuple[Field, ...]:
         """The managed fields of a resource: declared beside observed."""
         rules = KINDS[resource.key.kind].rules
-        look = KindView(resource.key, seen.value, self.of(resource.key), self._observed, self.desired, self._facts)
-        return rules.fields(resource, look) if rules else ()
+        view = KindView(resource.key, seen.value, self.of(resource.key), self._observed, self.desired, self._facts)
+        return rules.fields(resource, view) if rules else ()
 
     def keys(self) -> set[ResourceKey]:
         """The keys of all declared and recorded resources."""

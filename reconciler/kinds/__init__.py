@@ -9,8 +9,8 @@ from drivers.base import SystemState, Unsupported
 from reconciler.kinds.catalogue import aggregate, image, partition, reservation, size
 from reconciler.kinds.catalogue.tenancy import ProjectSpec, TenantSpec
 from reconciler.kinds.claim import spec as claim
+from reconciler.kinds.claim.claim_columns import CLAIM_COLUMNS
 from reconciler.kinds.claim.claim_fact_rules import ClaimFactRules
-from reconciler.kinds.claim.columns import CLAIM_COLUMNS
 from reconciler.kinds.claim.renamed_from import olds_of, renamed_addresses, renamed_claims
 from reconciler.kinds.claim.rules import ClaimRules, machines_given_up
 from reconciler.kinds.common.access.access_rules import Access
@@ -18,15 +18,15 @@ from reconciler.kinds.common.column import spec_column
 from reconciler.kinds.common.fact_rules import Occasion, Recorded
 from reconciler.kinds.common.kind import BMC, IPAM, Implied, Kind
 from reconciler.kinds.guard.check import check_guard
-from reconciler.kinds.guard.columns import GUARD_COLUMNS
-from reconciler.kinds.guard.memory import GuardFactRules
+from reconciler.kinds.guard.guard_columns import GUARD_COLUMNS
+from reconciler.kinds.guard.guard_fact_rules import GuardFactRules
 from reconciler.kinds.guard.rules import GuardRules
 from reconciler.kinds.guard.spec import GuardSpec
 from reconciler.kinds.ipam import ipaddress, network, pool
 from reconciler.kinds.ipam.allocation.allocation_order import ALLOCATION_TURNS
 from reconciler.kinds.ipam.allocation.occupancy import is_held, leaks
 from reconciler.kinds.ipam.allocation.rename_advice import advise_on_renames
-from reconciler.kinds.ipam.columns import ADDRESS_COLUMNS, NETWORK_COLUMNS, NUMBER_COLUMNS, POOL_COLUMNS
+from reconciler.kinds.ipam.ipam_columns import ADDRESS_COLUMNS, NETWORK_COLUMNS, NUMBER_COLUMNS, POOL_COLUMNS
 from reconciler.kinds.ipam.ipam_fact_rules import AddressFactRules, IpamFactRules
 from reconciler.kinds.ipam.ipam_metrics import NETWORK_ADDRESSES, POOL_NUMBERS
 from reconciler.kinds.ipam.rules.ipaddress_rules import IPAddressRules
@@ -35,13 +35,13 @@ from reconciler.kinds.ipam.rules.pool_rules import NumberRules, PoolRules
 from reconciler.kinds.machine import spec as machine
 from reconciler.kinds.machine.availability import machine_unavailable, machine_under_way
 from reconciler.kinds.machine.claimed_machines import admit_claimed
-from reconciler.kinds.machine.columns import MACHINE_COLUMNS
 from reconciler.kinds.machine.image_use import admit_images, advise_on_images
 from reconciler.kinds.machine.lifecycle.machine_metrics import MACHINE_PHASES
 from reconciler.kinds.machine.lifecycle.shown_phases import claim_shown, machine_shown
 from reconciler.kinds.machine.lifecycle.system_identity import uuid_of
 from reconciler.kinds.machine.machine_access import MACHINE_ACCESS
 from reconciler.kinds.machine.machine_adoption import MACHINE_ADOPTION
+from reconciler.kinds.machine.machine_columns import MACHINE_COLUMNS
 from reconciler.kinds.machine.machine_conditions import machine_conditions
 from reconciler.kinds.machine.rules.machine_fact_rules import MachineFactRules
 from reconciler.kinds.machine.rules.machine_rules import MachineRules

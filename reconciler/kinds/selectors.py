@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 from reconciler.kinds import INVENTORIED, KINDS, find_kind
 from reconciler.kinds.common.field_types.label_selector import Requirement, Unmatched, parse_selector
-from reconciler.kinds.common.inventory import is_derived
+from reconciler.kinds.common.machine_inventory import is_derived
 from reconciler.model.resource import DesiredState, ResourceKey
 
 ALL = "all"

@@ -16,8 +16,8 @@ import msgspec
 from drivers.base import Inventory
 from reconciler import runtime
 from reconciler.kinds import INVENTORIED
-from reconciler.kinds.common.inventory import Kept, Origin, StoredInventory
 from reconciler.kinds.common.inventory_diff import PartChange, inventory_differences
+from reconciler.kinds.common.machine_inventory import Kept, Origin, StoredInventory
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.observation import ReadError
 from reconciler.model.plans.plan import digest

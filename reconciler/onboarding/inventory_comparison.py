@@ -11,8 +11,8 @@ import msgspec
 from drivers.base import Inventory
 from reconciler.kinds import INVENTORIED, KINDS, SIZED
 from reconciler.kinds.common.defect import defect
-from reconciler.kinds.common.inventory import Kept, StoredInventory
 from reconciler.kinds.common.inventory_diff import PartChange, between, inventory_differences
+from reconciler.kinds.common.machine_inventory import Kept, StoredInventory
 from reconciler.kinds.machine.labels import aggregate_labels, inventory_labels, size_by_inventory
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import ResourceFacts

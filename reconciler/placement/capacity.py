@@ -82,8 +82,8 @@ def _sort(machine: Resource[MachineSpec], fleet: PlacementFleet) -> str:
     remembered = fleet.remembered(machine)
     if remembered.project is not None or remembered.lifecycle.claim is not None:
         return "claimed"
-    look = fleet.observed.get(machine.key)
-    if look is not None and (look.error is not None or _critical(look.value)):
+    view = fleet.observed.get(machine.key)
+    if view is not None and (view.error is not None or _critical(view.value)):
         return "faulty"
     if remembered.lifecycle.failure is not None:
         return "faulty"

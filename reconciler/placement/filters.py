@@ -187,10 +187,10 @@ def _declared_otherwise(
 
 
 def _owned(facts: MachineFacts) -> Iterator[FilterReason]:
-    life = facts.lifecycle
-    if life.claim is not None:
-        leaving = ", being released" if life.releasing_at is not None else ""
-        yield FilterReason("claimed", f"claimed by MachineClaim/{life.claim}, slot {life.slot}{leaving}")
+    lifecycle = facts.lifecycle
+    if lifecycle.claim is not None:
+        leaving = ", being released" if lifecycle.releasing_at is not None else ""
+        yield FilterReason("claimed", f"claimed by MachineClaim/{lifecycle.claim}, slot {lifecycle.slot}{leaving}")
     elif facts.project is not None:
         yield FilterReason("project", f"belongs to project {facts.project}")
 
@@ -209,28 +209,28 @@ def _kept(machine: Resource[MachineSpec], wanted: Wanted) -> Iterator[FilterReas
 
 
 def _unready(machine: Resource[MachineSpec], fleet: PlacementFleet) -> Iterator[FilterReason]:
-    life = fleet.remembered(machine).lifecycle
-    if life.inspected_at is None:
+    lifecycle = fleet.remembered(machine).lifecycle
+    if lifecycle.inspected_at is None:
         yield FilterReason("uninspected", "not inspected yet")
-    if life.failure is not None:
-        yield FilterReason("trouble", f"{life.failure.reason}: {life.failure.message}")
-    if life.boot_request is not None:
-        yield FilterReason("order", f"has a boot request to {life.boot_request.purpose}")
+    if lifecycle.failure is not None:
+        yield FilterReason("trouble", f"{lifecycle.failure.reason}: {lifecycle.failure.message}")
+    if lifecycle.boot_request is not None:
+        yield FilterReason("order", f"has a boot request to {lifecycle.boot_request.purpose}")
     flight = fleet.facts.in_flight.get(machine.key)
     if flight is not None:
         yield FilterReason("in-flight", f"{flight.action.name} is in flight")
     yield from _seen(fleet.observed.get(machine.key))
 
 
-def _seen(look: Observation | None) -> Iterator[FilterReason]:
-    if look is None:
+def _seen(view: Observation | None) -> Iterator[FilterReason]:
+    if view is None:
         yield FilterReason("unseen", "not observed yet")
-    elif look.error is not None:
-        yield FilterReason("unseen", f"{look.error.reason}: {look.error.message}")
-    elif not isinstance(look.value, SystemState):
+    elif view.error is not None:
+        yield FilterReason("unseen", f"{view.error.reason}: {view.error.message}")
+    elif not isinstance(view.value, SystemState):
         yield FilterReason("unseen", "BMC reports no system state")
     else:
-        if look.value.power is not PowerState.OFF:
-            yield FilterReason("on", f"power is {look.value.power or 'unknown'}")
-        if look.value.health == CRITICAL:
+        if view.value.power is not PowerState.OFF:
+            yield FilterReason("on", f"power is {view.value.power or 'unknown'}")
+        if view.value.health == CRITICAL:
             yield FilterReason("health", "BMC reports health Critical")

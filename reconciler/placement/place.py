@@ -299,10 +299,10 @@ class _Pass:
         desired = self._fleet.desired
         by_project = grouped(self._fleet.facts.resources, project_of_facts)
         for project, key, one in ((project, *item) for project, found in by_project.items() for item in found.items()):
-            machine, life = desired.resources.get(key), machine_s(one).lifecycle
-            if machine is None or life.releasing_at is not None:
+            machine, lifecycle = desired.resources.get(key), machine_s(one).lifecycle
+            if machine is None or lifecycle.releasing_at is not None:
                 continue
-            claim = desired.resources.get(ResourceKey("MachineClaim", life.claim or ""))
+            claim = desired.resources.get(ResourceKey("MachineClaim", lifecycle.claim or ""))
             yield self._neighbour(machine, project, spread_labels(claim.spec) if claim is not None else frozenset())
 
     def _neighbour(self, machine: Machine, project: str, labels: Labels) -> PlacedMachine:

@@ -57,7 +57,7 @@ def plan_resource(
         found: Collection[ResourceKey] = memo["barred"]
         return found
 
-    look = KindView(
+    view = KindView(
         key,
         usable.value,
         remembered_of(facts.resources, key),
@@ -72,9 +72,9 @@ def plan_resource(
     )
     flight = facts.in_flight.get(key)
     if resource is None:
-        steps = kind.rules.removal(look)
-        return _removal(steps, look, flight, now) if steps.actions else None
-    return _difference(kind.rules, resource, look, flight, now, usable.taken_at)
+        steps = kind.rules.removal(view)
+        return _removal(steps, view, flight, now) if steps.actions else None
+    return _difference(kind.rules, resource, view, flight, now, usable.taken_at)
 
 
 def _usable(
@@ -105,40 +105,40 @@ def still_wanted(change: Change, desired: DesiredState, observed: ObservedState)
     if resource is None or change.source is None or kind is None or kind.rules is None:
         return resource is None and change.source is None
     seen = observed.get(change.key)
-    look = KindView(change.key, seen.value if seen else None, nothing_remembered(change.key), observed, desired)
-    wanted = {NAME: change.key.name, **{field.path: field.desired for field in kind.rules.fields(resource, look)}}
+    view = KindView(change.key, seen.value if seen else None, nothing_remembered(change.key), observed, desired)
+    wanted = {NAME: change.key.name, **{field.path: field.desired for field in kind.rules.fields(resource, view)}}
     return all(wanted.get(difference.path) == difference.desired for difference in change.differences)
 
 
-def _removal(steps: Steps, look: KindView, flight: InFlight | None, now: datetime) -> Change:
+def _removal(steps: Steps, view: KindView, flight: InFlight | None, now: datetime) -> Change:
     forgotten = all(isinstance(action, Forget) for action in steps.actions)
     return Change(
-        key=look.key,
+        key=view.key,
         verb=Verb.FORGET if forgotten else Verb.DELETE,
-        cause=Cause(CauseKind.LEAK if look.stray else CauseKind.COMMIT),
+        cause=Cause(CauseKind.LEAK if view.stray else CauseKind.COMMIT),
         actions=steps.actions,
         held_by=(*_flying(flight, now), *steps.holds),
     )
 
 
 def _difference(
-    rules: Rules, resource: Resource[Any], look: KindView, flight: InFlight | None, now: datetime, seen_at: datetime
+    rules: Rules, resource: Resource[Any], view: KindView, flight: InFlight | None, now: datetime, seen_at: datetime
 ) -> Change | None:
-    fields = rules.fields(resource, look)
+    fields = rules.fields(resource, view)
     differing = tuple(field for field in fields if not field.equal)
     if not differing:
         return None
-    steps = rules.steps(resource, look, fields)
-    stuck = (*_stuck(differing, resource, look.facts), *_paced(differing, resource, look.facts, now))
+    steps = rules.steps(resource, view, fields)
+    stuck = (*_stuck(differing, resource, view.facts), *_paced(differing, resource, view.facts, now))
     holds = _with_prerequisites(steps.actions, (*steps.holds, *stuck))
     held = {hold.path for hold in holds}
     differences = tuple(
-        Difference(field.path, field.observed, field.desired, _moved(field, fields, look.facts)) for field in differing
+        Difference(field.path, field.observed, field.desired, _moved(field, fields, view.facts)) for field in differing
     )
     change = Change(
-        key=look.key,
-        verb=_verb(look, fields),
-        cause=_cause(differences, look.facts, seen_at),
+        key=view.key,
+        verb=_verb(view, fields),
+        cause=_cause(differences, view.facts, seen_at),
         differences=differences,
         actions=tuple(action for action in steps.actions if not action.is_held_by(held)),
         held_by=(*_flying(flight, now), *holds),
@@ -146,13 +146,13 @@ def _difference(
         observed_at=seen_at,
     )
     for guard in steps.passes:
-        change = passing(change, guard, look.lifted(guard) or "")
+        change = passing(change, guard, view.lifted(guard) or "")
     return change
 
 
-def _verb(look: KindView, fields: tuple[Field, ...]) -> Verb:
+def _verb(view: KindView, fields: tuple[Field, ...]) -> Verb:
     """What is found and not made, as a machine is, is updated also where its BMC says little."""
-    absent = KINDS[look.key.kind].made and all(field.observed is None for field in fields)
+    absent = KINDS[view.key.kind].made and all(field.observed is None for field in fields)
     return Verb.CREATE if absent else Verb.UPDATE
 
 

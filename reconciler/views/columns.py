@@ -7,7 +7,7 @@ from datetime import datetime
 
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.column import NOTHING, Column, ResourceView, label_column
-from reconciler.kinds.common.inventory import AGGREGATE
+from reconciler.kinds.common.machine_inventory import AGGREGATE
 
 
 def columns(

@@ -136,7 +136,7 @@ class Loop:
         """Let idle workers look again, but for those who will by then: most keys are put behind others."""
         with self._wake:
             self._woken += 1  # Who has looked and does not wait yet, looks once more.
-            if any(look > due for look in self._looking_at.values()):
+            if any(view > due for view in self._looking_at.values()):
                 self._wake.notify_all()
 
     def _work(self, stop: runtime.Flag, min_priority: int, lookout: runtime.Lock, crew: Crew) -> bool:

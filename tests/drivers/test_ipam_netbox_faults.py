@@ -511,11 +511,11 @@ ODD_PREFIXES = {
 def test_a_prefix_that_makes_no_sense_is_named_and_not_gone(record: dict[str, Any]) -> None:
     """It ended the daemon's housekeeping, and the daemon with it."""
     with serving(Netbox(("GET /api/ipam/prefixes/", page(record)))) as ipam:
-        for look in (ipam.networks, ipam.usage, lambda: ipam.network("lan")):
+        for view in (ipam.networks, ipam.usage, lambda: ipam.network("lan")):
             with pytest.raises(
                 Unreadable, match=r"api/ipam/prefixes/7/ is not valid: .*; correct the object in NetBox"
             ):
-                look()
+                view()
 
 
 @pytest.mark.parametrize(

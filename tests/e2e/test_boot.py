@@ -49,6 +49,6 @@ def test_a_range_outside_of_its_network_is_a_diagnostic(desk: Desk) -> None:
 
 def test_the_command_line_loads_no_server() -> None:
     servers = "{'werkzeug', 'cheroot', 'cryptography'}"
-    script = f"import sys, reconciler.commands.serving.boot; print({servers} & sys.modules.keys())"
+    script = f"import sys, reconciler.commands.serving.boot_commands; print({servers} & sys.modules.keys())"
     printed = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=ROOT)
     assert printed.stdout.strip() == "set()"

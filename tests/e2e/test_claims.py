@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from drivers.base import Disk, Inventory
-from reconciler.kinds.common.inventory import Origin
 from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts
+from reconciler.kinds.common.machine_inventory import Origin
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Store
 from tests.e2e.desk import Desk, document, network

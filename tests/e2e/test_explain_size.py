@@ -12,7 +12,7 @@ import pytest
 
 from drivers.base import Inventory, Processor
 from drivers.bmc.emulator import EmulatorFleet
-from reconciler.kinds.common.inventory import Origin
+from reconciler.kinds.common.machine_inventory import Origin
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Store
 from tests.e2e.desk import Desk, document, machine, partition

@@ -132,10 +132,10 @@ def test_no_command_says_a_secret(planted: Desk) -> None:
     """`Desk.run` seeks the planted secrets in both streams of every command."""
     planted.run("apply", "--yes", "--timeout", "5", "--max-disrupted", "100%")
     assert "***" in planted.run("events").out
-    for look in LOOKS:
-        planted.secrets = PLANTED - {SEED} if look in DECLARED else PLANTED
-        done = planted.run(*look)
-        assert "Usage:" not in done.err, (look, done)
+    for view in LOOKS:
+        planted.secrets = PLANTED - {SEED} if view in DECLARED else PLANTED
+        done = planted.run(*view)
+        assert "Usage:" not in done.err, (view, done)
     planted.run("plan", "--out", str(planted.folder / "p.json"))
     assert not [one for one in PLANTED if one in (planted.folder / "p.json").read_text("utf-8")]
     assert_kept_without(planted)

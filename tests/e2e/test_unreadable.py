@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.kinds.common.inventory import Origin
+from reconciler.kinds.common.machine_inventory import Origin
 from reconciler.model.observation import ReadError
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Store

@@ -75,20 +75,20 @@ def access_words(desired: DesiredState) -> dict[ResourceKey, dict[str, str]]:
 class SwitchRules:
     """Implements Rules: each port is an item of one field, with a hold, a failure and a drift of its own."""
 
-    def fields(self, resource: Resource[SwitchSpec], look: KindView) -> tuple[Field, ...]:
+    def fields(self, resource: Resource[SwitchSpec], view: KindView) -> tuple[Field, ...]:
         """Each port by its own path."""
-        seen = look.value.ports
+        seen = view.value.ports
         return tuple(
             Field(item_path(PORTS, port.name), port.enabled, up := seen.get(port.name), up == port.enabled)
             for port in resource.spec.ports
         )
 
-    def steps(self, resource: Resource[SwitchSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
+    def steps(self, resource: Resource[SwitchSpec], view: KindView, fields: tuple[Field, ...]) -> Steps:
         """The ports that differ. One that the switch does not have is held by itself."""
         wanted = {item_path(PORTS, port.name): port for port in resource.spec.ports}
         differing = [field for field in fields if not field.equal]
         return Steps(
-            tuple(_set(wanted[one.path], look) for one in differing),
+            tuple(_set(wanted[one.path], view) for one in differing),
             tuple(
                 Hold(HoldKind.BLOCKED, "port", "the switch has no such port", "plug the module in", one.path)
                 for one in differing
@@ -96,9 +96,9 @@ class SwitchRules:
             ),
         )
 
-    def removal(self, look: KindView) -> Steps:
+    def removal(self, view: KindView) -> Steps:
         """It is forgotten."""
-        return Steps((Forget(key=look.key, reason="no longer declared"),))
+        return Steps((Forget(key=view.key, reason="no longer declared"),))
 
     def confirmed(self, action: Action, value: Any) -> bool:
         """Whether the port is so now."""
@@ -109,10 +109,10 @@ class SwitchRules:
         return 10.0
 
 
-def _set(port: PortSpec, look: KindView) -> SetValue:
+def _set(port: PortSpec, view: KindView) -> SetValue:
     """A port that goes down may have a host behind it."""
     action = SetValue if port.enabled else SetValueDisruptively
-    return action(key=look.key, field=PORTS, item=port.name, value=port.enabled, reason="it differs")
+    return action(key=view.key, field=PORTS, item=port.name, value=port.enabled, reason="it differs")
 
 
 SWITCH = Kind(

@@ -47,16 +47,16 @@ from drivers.ipam.netbox.netbox import NetboxIpam
 from drivers.ipam.netbox.netbox_records import FIELDS, OBJECT_TYPES
 from drivers.ipam.netbox.netbox_wire import _json, _Reply, netbox_words
 from reconciler.commands import settings_files
-from reconciler.commands.plan import plan_command
+from reconciler.commands.plan_command import plan_command
 from reconciler.desired import report
 from reconciler.desired.load import load_state
 from reconciler.desired.manifest.manifests import dump_yaml, load_plain
 from reconciler.kinds.catalogue.aggregate import AggregateItem, Function, item_value
 from reconciler.kinds.catalogue.inventory_path import Malformed, element
 from reconciler.kinds.common.field_types.label_selector import Unmatched, parse_selector
-from reconciler.kinds.common.inventory import as_json
 from reconciler.kinds.common.inventory_diff import inventory_differences
 from reconciler.kinds.common.mac_vendor import mac_vendor
+from reconciler.kinds.common.machine_inventory import as_json
 from reconciler.model.plans.plan import Plan, PlanScope
 from reconciler.model.resource import Revision
 from reconciler.model.values.address_range import address_range, is_within

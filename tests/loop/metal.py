@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from drivers.base import BootTarget, PowerState
 from drivers.bmc.fake.fake_machine import FakeMachine
 from reconciler.kinds.common.machine_facts import FactType
-from reconciler.kinds.machine.lifecycle.lifecycle import AgentTask, agent_task, claim_spec
+from reconciler.kinds.machine.lifecycle.phases import AgentTask, agent_task, claim_spec
 from reconciler.model.resource import ResourceKey
 from reconciler.workqueue.loop import CONFIRM
 from tests.loop.world import World

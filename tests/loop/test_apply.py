@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from drivers.base import PowerState, ResetType
 from drivers.bmc.fake.fake import DEFAULT_FLEET
 from drivers.bmc.fake.fake_faults import READS, Fault, FaultKind
-from reconciler.commands import apply
+from reconciler.commands import apply_command
 from tests.e2e.desk import Desk, machine, partition
 
 
@@ -35,7 +35,7 @@ def desk(tmp_path: Path) -> Desk:
 
 def carry_out(desk: Desk) -> Result:
     options = {"--repo": desk.repo, "--store": desk.store, "--max-unreachable": "100%"}
-    return CliRunner().invoke(apply.apply_command, [str(part) for pair in options.items() for part in pair])
+    return CliRunner().invoke(apply_command.apply_command, [str(part) for pair in options.items() for part in pair])
 
 
 def sent(tmp_path: Path, name: str) -> list[object]:
@@ -47,7 +47,7 @@ def test_what_was_shown_as_held_stays_held_though_room_came_meanwhile(
 ) -> None:
     first = DEFAULT_FLEET.machine(host(tmp_path, "a"))
     refused = Fault(FaultKind.AUTHENTICATION_FAILED, on=READS, times=None)
-    monkeypatch.setattr(apply, "_confirm", lambda: first.faults.add(refused))
+    monkeypatch.setattr(apply_command, "_confirm", lambda: first.faults.add(refused))
     done = carry_out(desk)
     assert done.exit_code == 1, done.output
     assert (sent(tmp_path, "a"), sent(tmp_path, "b")) == ([], [])
@@ -55,7 +55,7 @@ def test_what_was_shown_as_held_stays_held_though_room_came_meanwhile(
 
 
 def test_what_was_shown_as_going_goes(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apply, "_confirm", lambda: None)
+    monkeypatch.setattr(apply_command, "_confirm", lambda: None)
     done = carry_out(desk)
     assert done.exit_code == 3, done.output
     assert (sent(tmp_path, "a"), sent(tmp_path, "b")) == ([ResetType.GRACEFUL_SHUTDOWN], [])

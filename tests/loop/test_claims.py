@@ -234,8 +234,8 @@ class TestMachinesByName:
         world.run(120)
         assert whose(world) == {"m3": 1, "m4": 2}
         assert not of_claims(world)
-        life = world.machines()[ResourceKey("Machine", "m4")].lifecycle
-        assert slot_addresses(world.desired, life) == [ResourceKey("IPAddress", "web:2:front:4")]  # type: ignore[arg-type]
+        lifecycle = world.machines()[ResourceKey("Machine", "m4")].lifecycle
+        assert slot_addresses(world.desired, lifecycle) == [ResourceKey("IPAddress", "web:2:front:4")]  # type: ignore[arg-type]
         assert "DriftDetected" not in world.reasons("web")
 
     def test_one_that_is_replaced_in_the_list_goes_back_and_the_other_takes_its_slot(self, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from drivers.base import PowerState
 from drivers.bmc.fake.fake_faults import Call, Fault, FaultKind
 from reconciler.kinds.common.field_types.fleet_share import FleetShare
-from reconciler.kinds.common.inventory import SIZE_LABEL
+from reconciler.kinds.common.machine_inventory import SIZE_LABEL
 from reconciler.model.event import EventReason
 from reconciler.model.plans.override import Override
 from reconciler.model.resource import DesiredState, ResourceKey

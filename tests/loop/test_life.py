@@ -24,7 +24,7 @@ from reconciler.kinds.common.machine_facts import (
     Wiped,
     machine_facts,
 )
-from reconciler.kinds.machine.lifecycle.lifecycle import Phase, claim_spec, phase
+from reconciler.kinds.machine.lifecycle.phases import Phase, claim_spec, phase
 from reconciler.kinds.machine.lifecycle.system_identity import another_system
 from reconciler.kinds.machine.spec import LifecycleSpec, MachineSpec
 from reconciler.model.actions.record_actions import AcceptSystem
@@ -532,8 +532,8 @@ def test_a_mainboard_that_was_changed_is_accepted_by_a_word_and_the_life_goes_on
     metal = on_another_board(world)
     world.commit(asking(fleet(1, "m1"), f"new mainboard {OTHER_BOARD}", "b" * 40))
     live(world, [metal], 60)
-    life = world.machine(metal.key).lifecycle
-    assert (life.system, at(world, "m1")) == (OTHER_BOARD, Phase.RUNNING)
+    lifecycle = world.machine(metal.key).lifecycle
+    assert (lifecycle.system, at(world, "m1")) == (OTHER_BOARD, Phase.RUNNING)
     assert metal.writes == ["debian-12.0.1"]
     world.commit(asking(fleet(None, "m1"), f"new mainboard {OTHER_BOARD}", "c" * 40))
     live(world, [metal], 900)
@@ -635,9 +635,11 @@ def test_the_system_of_another_machine_is_accepted_by_no_word(world: World) -> N
 @pytest.mark.parametrize(("releasing_at", "tried"), [(None, "claim's"), (START, "new")])
 def test_a_word_that_accepts_a_system_does_nothing_else(releasing_at: datetime | None, tried: str) -> None:
     """That the old system was seen off says nothing of the new one, and a wipe that failed is not tried again."""
-    life = LifecycleFacts(claim="c", system="old", stopped_at=START, tried_request="claim's", releasing_at=releasing_at)
+    lifecycle = LifecycleFacts(
+        claim="c", system="old", stopped_at=START, tried_request="claim's", releasing_at=releasing_at
+    )
     accept = AcceptSystem(key=ResourceKey("Machine", "m1"), system="new", was="old", word="new")
-    recorded = record_action(accept, {accept.key: MachineFacts(lifecycle=life)}, Occasion(START, "1")).facts
+    recorded = record_action(accept, {accept.key: MachineFacts(lifecycle=lifecycle)}, Occasion(START, "1")).facts
     after = machine_facts(recorded, accept.key)
     assert (after.lifecycle.system, after.lifecycle.stopped_at) == ("new", None)
     assert (after.lifecycle.heeded_request, after.lifecycle.tried_request) == ("new", tried)

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from drivers.base import Disk, Inventory, PowerState
 from drivers.bmc.fake.fake_faults import Fault, FaultKind
-from reconciler.kinds.common.inventory import Origin
 from reconciler.kinds.common.machine_facts import BootRequest, LifecycleFacts, MachineFacts
+from reconciler.kinds.common.machine_inventory import Origin
 from reconciler.model.resource import ResourceKey
 from reconciler.model.values.boot_purpose import Purpose
 from reconciler.observed.inventory_reader import in_band_keeper
@@ -206,8 +206,8 @@ def test_an_agent_is_told_what_may_be_on_the_disks_and_what_a_person_has_named(
     world: World,
 ) -> None:
     order = BootRequest("9-1", Purpose.WIPE, world.now(), registered_at=world.now())
-    life = LifecycleFacts(claim="web", releasing_at=world.now(), boot_request=order, installs=("8-1", "9-1"))
-    world.store.put_facts({M1: MachineFacts(lifecycle=life)})
+    lifecycle = LifecycleFacts(claim="web", releasing_at=world.now(), boot_request=order, installs=("8-1", "9-1"))
+    world.store.put_facts({M1: MachineFacts(lifecycle=lifecycle)})
     world.restart()
     world.commit(declare(machine("m1", macs=[MAC], lifecycle={"mode": "Managed", "request": "old-1 old-2"})))
     assert lives_of(world).work(M1) == Wipe(("m1-8-1", "m1-9-1", "old-1", "old-2"))

@@ -12,7 +12,7 @@ from drivers.base import BootTarget, PowerState, is_image
 from drivers.bmc.fake.fake_faults import Call, Eject, Fault, FaultKind, Insert
 from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.common.machine_facts import Inserted, LifecycleFacts, MachineFacts
-from reconciler.kinds.machine.lifecycle.lifecycle import Phase, claim_spec, phase
+from reconciler.kinds.machine.lifecycle.phases import Phase, claim_spec, phase
 from reconciler.kinds.machine.rules.machine_rules import MachineRules
 from reconciler.model.resource import DesiredState, ResourceKey
 from tests.loop.metal import Metal, live

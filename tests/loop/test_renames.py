@@ -86,8 +86,8 @@ def placed(tmp_path: Path, count: int = 2) -> tuple[World, DesiredState]:
     for name in whose(world):
         key = ResourceKey("Machine", name)
         written = Written("debian-12.0.1", "sha256:" + "0" * 64, "web", world.now())
-        life = msgspec.structs.replace(facts[key].lifecycle, written=written, phoned_home_at=world.now())
-        world.store.put_facts({key: msgspec.structs.replace(facts[key], image="debian-12.0.1", lifecycle=life)})
+        lifecycle = msgspec.structs.replace(facts[key].lifecycle, written=written, phoned_home_at=world.now())
+        world.store.put_facts({key: msgspec.structs.replace(facts[key], image="debian-12.0.1", lifecycle=lifecycle)})
         world.bmc(name).state = msgspec.structs.replace(world.bmc(name).state, power=PowerState.ON)
     world.restart()
     world.run(60)
@@ -230,8 +230,8 @@ class TestClaims:
         assert world.machines()[ResourceKey("Machine", "m2")].lifecycle.releasing_at is not None
         world.commit(renamed(fewer, "www", "b", renamed_from="web"))
         world.run(60)
-        life = world.machines()[ResourceKey("Machine", "m2")].lifecycle
-        assert (life.claim, life.releasing_at is not None) == ("www", True)
+        lifecycle = world.machines()[ResourceKey("Machine", "m2")].lifecycle
+        assert (lifecycle.claim, lifecycle.releasing_at is not None) == ("www", True)
         assert given_out(world)["IPAddress/www:1:front:4"] == "10.0.0.2", "it may still answer to it"
 
     def test_another_project_gets_no_machine_by_it(self, tmp_path: Path) -> None:

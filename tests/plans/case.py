@@ -154,8 +154,8 @@ def _facts(
     if "failed" in rest and resource is not None:
         rules = KINDS[key.kind].rules
         assert rules is not None
-        look = KindView(key, observed[key].value, found, observed)
-        prints = {field.path: field.fingerprint(resource.spec) for field in rules.fields(resource, look)}
+        view = KindView(key, observed[key].value, found, observed)
+        prints = {field.path: field.fingerprint(resource.spec) for field in rules.fields(resource, view)}
         values["failures"] = {
             path: Failure(told["reason"], told["message"], NOW - timedelta(minutes=5), True, 1, prints[path])
             for path, told in rest["failed"].items()

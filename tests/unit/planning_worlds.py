@@ -321,10 +321,10 @@ def worlds(draw: st.DrawFn) -> World:
                 facts[key] = draw(remembered(kind))
             if not known or draw(st.booleans()):
                 resources[key] = resource(kind, name, draw(specs))
-            look = draw(st.sampled_from(["seen", "seen", "seen", "unreadable", "not yet"]))
-            if look == "seen":
+            view = draw(st.sampled_from(["seen", "seen", "seen", "unreadable", "not yet"]))
+            if view == "seen":
                 observed[key] = seen(key, draw(states))
-            elif look == "unreadable":
+            elif view == "unreadable":
                 observed[key] = unreachable(key)
     return World(DesiredState(REVISION, resources), observed, Facts(draw(lived(facts)), {}))
 
@@ -337,17 +337,19 @@ def lived(draw: st.DrawFn, facts: dict[ResourceKey, ResourceFacts]) -> dict[Reso
     for key in all_machine_facts(facts):
         match draw(st.sampled_from(["new", "inspected", "inspected", "in order", "claimed", "leaving"])):
             case "inspected":
-                life = LifecycleFacts(inspected_at=NOW)
+                lifecycle = LifecycleFacts(inspected_at=NOW)
             case "in order":
-                life = LifecycleFacts(inspected_at=NOW, boot_request=BootRequest("1-1", Purpose.INSPECT, NOW))
+                lifecycle = LifecycleFacts(inspected_at=NOW, boot_request=BootRequest("1-1", Purpose.INSPECT, NOW))
             case "claimed" | "leaving" as word:
                 claim, slot = next(slots, (None, None))
                 leaving = NOW if word == "leaving" and claim else None
-                life = LifecycleFacts(inspected_at=NOW, claim=claim, slot=slot, claimed_at=NOW, releasing_at=leaving)
+                lifecycle = LifecycleFacts(
+                    inspected_at=NOW, claim=claim, slot=slot, claimed_at=NOW, releasing_at=leaving
+                )
             case _:
                 continue
-        project = draw(st.sampled_from(["shop", "ware"])) if life.claim else machine_facts(facts, key).project
-        found[key] = msgspec.structs.replace(facts[key], lifecycle=life, project=project)
+        project = draw(st.sampled_from(["shop", "ware"])) if lifecycle.claim else machine_facts(facts, key).project
+        found[key] = msgspec.structs.replace(facts[key], lifecycle=lifecycle, project=project)
     return found
 
 

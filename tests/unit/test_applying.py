@@ -162,9 +162,9 @@ def test_a_system_reports_for_the_boot_request_that_installed_it() -> None:
 
 def test_an_agent_that_registers_names_the_system_at_the_bmc() -> None:
     heard = apply_report(ORDERED, FactType.REGISTERED, "", "uuid-1", NOW)
-    life = machine_s(heard.facts).lifecycle
-    assert life.boot_request is not None
-    assert (life.system, life.boot_request.registered_at) == ("uuid-1", NOW)
+    lifecycle = machine_s(heard.facts).lifecycle
+    assert lifecycle.boot_request is not None
+    assert (lifecycle.system, lifecycle.boot_request.registered_at) == ("uuid-1", NOW)
 
 
 def test_a_report_at_the_wrong_time_changes_nothing() -> None:
@@ -174,9 +174,9 @@ def test_a_report_at_the_wrong_time_changes_nothing() -> None:
 
 
 def test_an_agent_s_silence_begins_with_the_process_that_listens() -> None:
-    life = ORDERED.lifecycle.progressed(registered_at=NOW, last_heard_at=NOW)
+    lifecycle = ORDERED.lifecycle.progressed(registered_at=NOW, last_heard_at=NOW)
     later = NOW + 2 * SERVED_WITHIN
-    begun = facts_at_start(msgspec.structs.replace(ORDERED, lifecycle=life), later).lifecycle.boot_request
+    begun = facts_at_start(msgspec.structs.replace(ORDERED, lifecycle=lifecycle), later).lifecycle.boot_request
     assert begun is not None
     assert begun.last_heard_at == later
 
@@ -213,5 +213,5 @@ def test_a_claim_gets_its_machines_in_one_piece() -> None:
 def test_a_machine_that_is_given_up_keeps_its_claim_until_it_is_wiped() -> None:
     facts = {M: MachineFacts(project="blue", lifecycle=LifecycleFacts(claim="web", slot=0))}
     recorded = record_action(Unclaim(key=WEB, machines=("m",)), facts, Occasion(NOW, "1-1", "commit 4f3c"))
-    life = machine_facts(recorded.facts, M).lifecycle
-    assert (life.claim, life.releasing_at, life.release_cause) == ("web", NOW, "commit 4f3c")
+    lifecycle = machine_facts(recorded.facts, M).lifecycle
+    assert (lifecycle.claim, lifecycle.releasing_at, lifecycle.release_cause) == ("web", NOW, "commit 4f3c")

@@ -22,7 +22,7 @@ from drivers.base import (
 from reconciler.kinds.catalogue.tenancy import TenantSpec
 from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.common.machine_facts import MachineFacts
-from reconciler.kinds.guard.memory import FormerGuard, GuardFacts
+from reconciler.kinds.guard.guard_fact_rules import FormerGuard, GuardFacts
 from reconciler.kinds.ipam.ipaddress import AddressState, IPAddressSpec
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, PrefixSpec
 from reconciler.kinds.machine.spec import BootSpec, LifecycleSpec, Mode, Pause, once_order
@@ -143,8 +143,8 @@ def test_a_machine(state: World, conditions_: dict[str, str], word: str) -> None
         ),
     ],
 )
-def test_a_machine_that_could_not_be_read_is_unknown(look: Observation | None, conditions_: dict[str, str]) -> None:
-    found = of(World(desired(machine("n1")), {KEY: look} if look else {}, Facts({}, {})))
+def test_a_machine_that_could_not_be_read_is_unknown(view: Observation | None, conditions_: dict[str, str]) -> None:
+    found = of(World(desired(machine("n1")), {KEY: view} if view else {}, Facts({}, {})))
     assert told(found) == conditions_
     assert status_word(found) == "Unknown"
 

@@ -213,12 +213,12 @@ class TestBudget:
         racks = [racked("r1-1", "Off"), racked("r1-2", **pause)]
         for counted, names in ((True, []), (False, ["r1-1"])):
             world = fleet(guard("g", budget={"maxDisrupted": 1, "countUnavailable": counted}), *racks)
-            look = {
+            view = {
                 "off": seen(key("r1-2"), SystemState(power=PowerState.OFF)),
                 "unreachable": unreachable(key("r1-2")),
                 "maintenance": seen(key("r1-2"), SystemState(power=PowerState.ON)),
             }[gone]
-            found = planned_at(msgspec.structs.replace(world, observed=world.observed | {key("r1-2"): look}))
+            found = planned_at(msgspec.structs.replace(world, observed=world.observed | {key("r1-2"): view}))
             assert [name for name in going(found) if name == "r1-1"] == names
 
     def test_pacing_lets_one_go_at_a_time_also_when_the_last_one_serves_again(self) -> None:

@@ -15,7 +15,7 @@ MODULES = (
     "model/values/boot_purpose.py",
     "kinds/common/machine_facts.py",
     "kinds/common/renamed_facts.py",
-    "kinds/guard/memory.py",
+    "kinds/guard/guard_fact_rules.py",
 )
 
 

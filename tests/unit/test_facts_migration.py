@@ -11,7 +11,6 @@ from alembic.config import Config
 from sqlalchemy import create_engine, text
 
 from drivers.base import BootTarget, Disk, Inventory
-from reconciler.kinds.common.inventory import Kept, Origin, StoredInventory
 from reconciler.kinds.common.machine_facts import (
     BootRequest,
     Inserted,
@@ -20,6 +19,7 @@ from reconciler.kinds.common.machine_facts import (
     Wiped,
     Written,
 )
+from reconciler.kinds.common.machine_inventory import Kept, Origin, StoredInventory
 from reconciler.kinds.common.renamed_facts import AddressFacts, ClaimFacts
 from reconciler.model.actions.ipam_actions import AcquireNumber, ReleaseNumber
 from reconciler.model.facts import Applied, Failure, RecentWrites, ResourceFacts

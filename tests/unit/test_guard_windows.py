@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.kinds.guard.check import check_guard
+from reconciler.kinds.guard.guard_fact_rules import GuardFactRules, GuardFacts, remembered_spec
 from reconciler.kinds.guard.loosening import loosens
-from reconciler.kinds.guard.memory import GuardFactRules, GuardFacts, remembered_spec
 from reconciler.kinds.guard.spec import GuardSpec, Windows
 from reconciler.kinds.guard.windows import local_moment, window_state
 from tests.unit.guard_worlds import guard

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from drivers.base import Disk, Inventory, MemoryModule, Nic, Processor, UnreadPart
-from reconciler.kinds.common.inventory import Kept, Origin, SizeFound, StoredInventory, as_json
+from reconciler.kinds.common.machine_inventory import Kept, Origin, SizeFound, StoredInventory, as_json
 from reconciler.views.render.tables.inventory_table import inventory_lines
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from drivers.base import AuthenticationFailed, Disk, DriverError, Inventory, Unreachable
-from reconciler.kinds.common.inventory import Origin
+from reconciler.kinds.common.machine_inventory import Origin
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.inventory_reader import InventoryReader, keep_inventory

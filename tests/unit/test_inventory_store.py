@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import text
 
 from drivers.base import Disk, Inventory
-from reconciler.kinds.common.inventory import NO_INVENTORY, Origin, StoredInventory
 from reconciler.kinds.common.machine_facts import MachineFacts
+from reconciler.kinds.common.machine_inventory import NO_INVENTORY, Origin, StoredInventory
 from reconciler.model.observation import ReadError
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Store

@@ -263,10 +263,10 @@ def test_nothing_is_sent_to_a_machine_that_is_only_observed(
 
 def test_a_claimed_machine_that_is_observed_for_a_while_stays_its_project_s() -> None:
     one = document(lifecycle={"mode": "Observe"})
-    life = LifecycleFacts(claim="web", slot=0, claimed_at=NOW)
-    has = MachineFacts(project="shop", image="debian-12.0.1", lifecycle=life)
+    lifecycle = LifecycleFacts(claim="web", slot=0, claimed_at=NOW)
+    has = MachineFacts(project="shop", image="debian-12.0.1", lifecycle=lifecycle)
     assert all(field.equal for field in RULES.fields(one, look(has, power="On")))
-    leaving = msgspec.structs.replace(has, lifecycle=msgspec.structs.replace(life, releasing_at=NOW))
+    leaving = msgspec.structs.replace(has, lifecycle=msgspec.structs.replace(lifecycle, releasing_at=NOW))
     assert not all(field.equal for field in RULES.fields(one, look(leaving, power="On")))
 
 

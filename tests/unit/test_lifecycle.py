@@ -21,10 +21,10 @@ from reconciler.kinds.common.machine_facts import (
     Wiped,
     Written,
 )
-from reconciler.kinds.machine.lifecycle import deadlines, lifecycle
+from reconciler.kinds.machine.lifecycle import deadlines, phases
 from reconciler.kinds.machine.lifecycle.deadlines import overdue
-from reconciler.kinds.machine.lifecycle.lifecycle import AgentTask, BootStage, Phase, agent_task, phase, purpose
 from reconciler.kinds.machine.lifecycle.lifecycle_events import EXPECTED, apply_fact
+from reconciler.kinds.machine.lifecycle.phases import AgentTask, BootStage, Phase, agent_task, phase, purpose
 from reconciler.kinds.machine.spec import LifecycleSpec, MachineSpec, Mode, Pause
 from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
 
@@ -166,30 +166,26 @@ def test_an_order_may_take_so_long_and_no_longer(before: LifecycleFacts, after: 
 @pytest.mark.parametrize("power", [PowerState.ON, PowerState.POWERING_OFF, PowerState.PAUSED, None])
 def test_no_boot_is_ordered_of_a_machine_that_is_not_off(power: PowerState | None) -> None:
     facts = MachineFacts(lifecycle=life(BootStage.ORDERED, Purpose.INSTALL), image=IMAGE)
-    spec = lifecycle.effective_machine(SPEC, facts, SystemState(power=power), CLAIM, NOW)
+    spec = phases.effective_machine(SPEC, facts, SystemState(power=power), CLAIM, NOW)
     assert (spec.boot, spec.power) == (None, "Off")
-    spec = lifecycle.effective_machine(SPEC, facts, SystemState(power=PowerState.OFF), CLAIM, NOW)
+    spec = phases.effective_machine(SPEC, facts, SystemState(power=PowerState.OFF), CLAIM, NOW)
     assert spec.boot is not None
     assert (spec.boot.target, spec.power) == (BootTarget.PXE, "Off")
 
 
 def test_only_a_machine_without_a_system_is_cut_off_unasked() -> None:
     running = life(BootStage.NONE, None, claim="c", written=Written(IMAGE, "x", "c", NOW), releasing_at=NOW)
-    spec = lifecycle.effective_machine(
-        SPEC, MachineFacts(lifecycle=running), SystemState(power=PowerState.ON), CLAIM, NOW
-    )
+    spec = phases.effective_machine(SPEC, MachineFacts(lifecycle=running), SystemState(power=PowerState.ON), CLAIM, NOW)
     assert spec.shutdown == SPEC.shutdown
-    unknown = lifecycle.effective_machine(SPEC, NO_MACHINE_FACTS, SystemState(power=PowerState.ON), None, NOW)
+    unknown = phases.effective_machine(SPEC, NO_MACHINE_FACTS, SystemState(power=PowerState.ON), None, NOW)
     assert unknown.shutdown == SPEC.shutdown
     empty = MachineFacts(lifecycle=life(BootStage.WORKING, Purpose.WIPE))
     assert (
-        lifecycle.effective_machine(SPEC, empty, SystemState(power=PowerState.ON), None, NOW).shutdown
-        == lifecycle.NO_SYSTEM
+        phases.effective_machine(SPEC, empty, SystemState(power=PowerState.ON), None, NOW).shutdown == phases.NO_SYSTEM
     )
     unstopped = MachineFacts(lifecycle=life(BootStage.ORDERED, Purpose.INSPECT, attempts=2, stopped_at=None))
     assert (
-        lifecycle.effective_machine(SPEC, unstopped, SystemState(power=PowerState.ON), None, NOW).shutdown
-        == SPEC.shutdown
+        phases.effective_machine(SPEC, unstopped, SystemState(power=PowerState.ON), None, NOW).shutdown == SPEC.shutdown
     )
 
 
@@ -210,18 +206,18 @@ def test_an_order_is_not_late_before_its_machine_was_seen_off() -> None:
 def test_an_order_stands_only_while_git_would_give_it_again(changed: dict[str, Any], stands: bool) -> None:
     spec = msgspec.structs.replace(SPEC, **changed)
     facts = MachineFacts(lifecycle=life(BootStage.ORDERED, Purpose.INSTALL), image=IMAGE)
-    assert lifecycle.boot_request_still_wanted(spec, facts, SystemState(), CLAIM, NOW) is stands
+    assert phases.boot_request_still_wanted(spec, facts, SystemState(), CLAIM, NOW) is stands
 
 
 def test_an_order_does_not_stand_when_its_image_is_there_or_its_machine_is_another() -> None:
     there = life(BootStage.ORDERED, Purpose.INSTALL, written=Written(IMAGE, "x", "c", NOW))
-    assert not lifecycle.boot_request_still_wanted(
+    assert not phases.boot_request_still_wanted(
         SPEC, MachineFacts(lifecycle=there, image=IMAGE), SystemState(), CLAIM, NOW
     )
     known = MachineFacts(lifecycle=life(BootStage.ORDERED, Purpose.INSTALL, system="aa"), image=IMAGE)
-    assert not lifecycle.boot_request_still_wanted(SPEC, known, SystemState(uuid="bb"), CLAIM, NOW)
-    assert lifecycle.boot_request_still_wanted(SPEC, known, SystemState(uuid="AA"), CLAIM, NOW)
-    assert not lifecycle.boot_request_still_wanted(SPEC, known, SystemState(), CLAIM, NOW + timedelta(hours=1))
+    assert not phases.boot_request_still_wanted(SPEC, known, SystemState(uuid="bb"), CLAIM, NOW)
+    assert phases.boot_request_still_wanted(SPEC, known, SystemState(uuid="AA"), CLAIM, NOW)
+    assert not phases.boot_request_still_wanted(SPEC, known, SystemState(), CLAIM, NOW + timedelta(hours=1))
 
 
 def test_a_request_that_is_taken_away_asks_for_nothing() -> None:

@@ -13,7 +13,7 @@ from drivers.base import Disk, Inventory, Nic, Processor
 from reconciler.desired.load import load_state
 from reconciler.kinds.catalogue.size import Constraint, ConstraintType, SizeSpec
 from reconciler.kinds.common.field_types.label_selector import Unmatched
-from reconciler.kinds.common.inventory import SIZE_LABEL, Kept, Origin, StoredInventory
+from reconciler.kinds.common.machine_inventory import SIZE_LABEL, Kept, Origin, StoredInventory
 from reconciler.kinds.machine.labels import effective_labels, size_by_inventory
 from reconciler.kinds.selectors import select
 from reconciler.model.observation import ReadError

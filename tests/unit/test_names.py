@@ -30,12 +30,8 @@ SHARED_FILES = {
     "__init__.py": "Python's",
     "spec.py": "a wing of kinds: the kind's spec",
     "rules.py": "a wing of kinds: the kind's rules",
-    "columns.py": "a wing of kinds: the columns of `get`; views/columns.py: those of every kind",
 }
 """File names that two folders may have, each with the reason."""
-
-COMMANDS = Path("reconciler/commands")
-"""A command's module is named like the command, whatever else has that name."""
 
 
 def public_names(path: Path) -> Iterator[str]:
@@ -67,8 +63,7 @@ def test_no_public_name_is_defined_in_two_modules() -> None:
 def test_no_file_name_stands_in_two_folders() -> None:
     folders: dict[str, list[str]] = defaultdict(list)
     for path in FILES:
-        if COMMANDS not in path.relative_to(ROOT).parents:
-            folders[path.name].append(str(path.relative_to(ROOT)))
+        folders[path.name].append(str(path.relative_to(ROOT)))
     twice = {name: where for name, where in folders.items() if len(where) > 1 and name not in SHARED_FILES}
     assert twice == {}
 

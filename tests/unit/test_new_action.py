@@ -58,7 +58,7 @@ MISSING = {
         ("reconciler/views/render/words.py", "action"),
     },
     "Arm": {
-        ("reconciler/kinds/guard/memory.py", "record"),
+        ("reconciler/kinds/guard/guard_fact_rules.py", "record"),
         ("reconciler/views/render/words.py", "action"),
     },
     "Retire": {

@@ -87,10 +87,10 @@ def claim(name: str = "web", **spec: Any) -> Resource[MachineClaimSpec]:
 
 
 def of(claim: str, slot: int, project: str = "shop", *, leaving: bool = False) -> ResourceFacts:
-    life = LifecycleFacts(
+    lifecycle = LifecycleFacts(
         inspected_at=NOW, claim=claim, slot=slot, claimed_at=NOW, releasing_at=NOW if leaving else None
     )
-    return MachineFacts(project=project, lifecycle=life)
+    return MachineFacts(project=project, lifecycle=lifecycle)
 
 
 def world(*resources: Resource[Any], facts: Mapping[str, ResourceFacts] | None = None) -> World:

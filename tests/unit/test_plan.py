@@ -91,9 +91,9 @@ def test_a_removal_names_the_commit_of_the_revision() -> None:
 
 
 @pytest.mark.parametrize("look", [None, unreachable(KEY)], ids=["not looked at", "unreachable"])
-def test_what_could_not_be_read_is_unknown(look: Observation | None) -> None:
+def test_what_could_not_be_read_is_unknown(view: Observation | None) -> None:
     state = world(ON, power="Off")
-    state = msgspec.structs.replace(state, observed={KEY: look} if look else {})
+    state = msgspec.structs.replace(state, observed={KEY: view} if view else {})
     found = planned(state)
     assert not found.changes
     assert [unknown.key for unknown in found.unknown] == [KEY]

@@ -54,8 +54,8 @@ def test_a_look_that_nobody_expected_makes_that_resource_unknown_and_no_other(wo
     if not looks:
         return
     odd = data.draw(st.sampled_from(looks))
-    look = trapped(world.observed[odd], data.draw(st.integers(0, 30)))
-    found = made.planned(made.World(world.desired, {**world.observed, odd: look}, world.facts))
+    view = trapped(world.observed[odd], data.draw(st.integers(0, 30)))
+    found = made.planned(made.World(world.desired, {**world.observed, odd: view}, world.facts))
     # Where the odd look is harmless without another one, that other one may be left out.
     assert sum(one.reason == "Internal" for one in found.unknown) <= 1
     assert all(one.message.isprintable() for one in found.unknown)

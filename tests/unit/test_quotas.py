@@ -92,7 +92,7 @@ NETWORK = NetworkSpec(prefixes=(PrefixSpec(cidr="10.0.0.0/24"),), project="shop"
         ("not looked at", True),
     ],
 )
-def test_an_address_counts_for_its_networks_project_and_goes_first_if_it_may_be_held(look: Any, is_there: bool) -> None:
+def test_an_address_counts_for_its_networks_project_and_goes_first_if_it_may_be_held(view: Any, is_there: bool) -> None:
     names = ResourceKey("IPAddress", "a"), ResourceKey("IPAddress", "z")
     state = desired(
         tenant(),
@@ -101,9 +101,9 @@ def test_an_address_counts_for_its_networks_project_and_goes_first_if_it_may_be_
         *(resource("IPAddress", key.name, IPAddressSpec(network="n")) for key in names),
     )
     observed = {names[0]: seen(names[0], AddressState())}
-    if isinstance(look, AddressState):
-        observed[names[1]] = seen(names[1], look)
-    elif look == "unreadable":
+    if isinstance(view, AddressState):
+        observed[names[1]] = seen(names[1], view)
+    elif view == "unreadable":
         observed[names[1]] = unreachable(names[1])
     found = over_quota(state, observed, Facts({}, {}))
     assert [key.name for key in found] == (["a"] if is_there else ["z"])

@@ -274,7 +274,7 @@ def test_threads_that_read_first_at_once_do_not_crash_the_process() -> None:
 import os, sys, threading
 import reconciler.store
 import msgspec
-from reconciler.kinds.common.inventory import Kept
+from reconciler.kinds.common.machine_inventory import Kept
 from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event
 

@@ -20,8 +20,8 @@ M1, M2 = ResourceKey("Machine", "m1"), ResourceKey("Machine", "m2")
 
 
 def claimed(claim: str, slot: int = 0, *, leaving: bool = False) -> ResourceFacts:
-    life = LifecycleFacts(claim=claim, slot=slot, claimed_at=NOW, releasing_at=NOW if leaving else None)
-    return MachineFacts(project="shop", lifecycle=life)
+    lifecycle = LifecycleFacts(claim=claim, slot=slot, claimed_at=NOW, releasing_at=NOW if leaving else None)
+    return MachineFacts(project="shop", lifecycle=lifecycle)
 
 
 @pytest.mark.parametrize(

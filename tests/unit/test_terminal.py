@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import pytest
 
 from reconciler.commands import printing
-from reconciler.commands.reports import events, get
+from reconciler.commands.reports import events_command, get_commands
 from reconciler.desired import report
 from reconciler.desired.git.commits import _step
 from reconciler.desired.manifest.manifests import dump_yaml, load_plain
 from reconciler.kinds.common.column import ResourceView
-from reconciler.kinds.common.inventory import NO_INVENTORY
+from reconciler.kinds.common.machine_inventory import NO_INVENTORY
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import ResourceKey, Source
@@ -36,7 +36,7 @@ def test_cells_of_tables_are_clean(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_lines_of_events_are_clean() -> None:
     event = Event(datetime(2026, 1, 1, tzinfo=UTC), EventType.WARNING, "AgentFailed", EVIL, KEY, by=EVIL)
-    assert is_clean(events._event_line(event, "text"))
+    assert is_clean(events_command._event_line(event, "text"))
 
 
 @pytest.mark.parametrize("form", report.REPORT_FORMATS)
@@ -62,4 +62,4 @@ def test_yaml_is_clean_and_reads_the_same(value: str) -> None:
 def test_what_is_described_is_clean() -> None:
     event = Event(datetime(2026, 1, 1, tzinfo=UTC), EventType.WARNING, "AgentFailed", EVIL, KEY)
     view = ResourceView(KEY, None, None, "Ready", (), derived={"disks.count": EVIL})
-    assert is_clean(get._described(Description(view, None, None, NO_INVENTORY, [event])))
+    assert is_clean(get_commands._described(Description(view, None, None, NO_INVENTORY, [event])))

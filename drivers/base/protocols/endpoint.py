@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from drivers.base.protocols.options import DriverOptions
+from drivers.base.protocols.bmc_options import DriverOptions
 from drivers.base.protocols.secret import Credential
 
 

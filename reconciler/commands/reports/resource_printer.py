@@ -13,7 +13,7 @@ from reconciler.commands.options import TEMPLATES
 from reconciler.commands.printing import dump, print_table
 from reconciler.commands.terminal import say_notes
 from reconciler.kinds.common.column import ResourceView
-from reconciler.kinds.common.inventory import AGGREGATE
+from reconciler.kinds.common.machine_inventory import AGGREGATE
 from reconciler.operations.reports.resource_views import ResourceList
 from reconciler.runtime import now
 from reconciler.views.columns import columns

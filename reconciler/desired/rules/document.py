@@ -11,8 +11,8 @@ from reconciler.kinds.catalogue.image import ImageSpec
 from reconciler.kinds.catalogue.partition import PartitionSpec
 from reconciler.kinds.common.field_types.bmc_access import BmcDefaults
 from reconciler.kinds.common.field_types.bmc_address import address_fault
-from reconciler.kinds.common.inventory import is_derived
 from reconciler.kinds.common.kind import RuleFinding
+from reconciler.kinds.common.machine_inventory import is_derived
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import Resource
 

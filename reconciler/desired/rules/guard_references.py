@@ -11,7 +11,7 @@ import msgspec
 from reconciler.desired.rules.findings import Finding, FindingPath
 from reconciler.kinds import FLEET, RECONCILED
 from reconciler.kinds.common.field_types.label_selector import Requirement, Unmatched, parse_selector
-from reconciler.kinds.common.inventory import is_derived
+from reconciler.kinds.common.machine_inventory import is_derived
 from reconciler.kinds.guard.matching import group_of_resource, group_value, may_guard
 from reconciler.kinds.guard.spec import DisruptionBudget, GuardMatch, GuardSpec
 from reconciler.kinds.selectors import few_words

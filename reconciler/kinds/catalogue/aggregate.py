@@ -14,8 +14,8 @@ from msgspec import Meta
 from drivers.base import Inventory, clean
 from reconciler.kinds.catalogue.inventory_path import Malformed, compiled, element
 from reconciler.kinds.common.field_types.fields import Spec, Text
-from reconciler.kinds.common.inventory import as_json
 from reconciler.kinds.common.kind import RuleFinding
+from reconciler.kinds.common.machine_inventory import as_json
 from reconciler.model.resource import DesiredState, Resource
 
 

@@ -10,9 +10,9 @@ from msgspec import Meta
 
 from reconciler.kinds.catalogue import globs, image_versions
 from reconciler.kinds.common.field_types.fields import Spec, Text
-from reconciler.kinds.common.inventory import SIZE_LABEL
 from reconciler.kinds.common.kind import RuleFinding
 from reconciler.kinds.common.machine_facts import NO_MACHINE_FACTS, MachineFacts
+from reconciler.kinds.common.machine_inventory import SIZE_LABEL
 from reconciler.model.resource import Resource
 
 Quantity = (

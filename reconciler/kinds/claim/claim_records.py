@@ -50,10 +50,10 @@ def _claimed(action: Claim, facts: Remembered, now: datetime) -> Recorded:
     for slot, name in action.machines:
         key = ResourceKey("Machine", name)
         before = machine_facts(facts, key)
-        life = msgspec.structs.replace(
+        lifecycle = msgspec.structs.replace(
             before.lifecycle, claim=action.key.name, slot=slot, claimed_at=now, wiped=None, written=None, attempts=0
         )
-        changed[key] = msgspec.structs.replace(before, project=action.project, image=None, lifecycle=life)
+        changed[key] = msgspec.structs.replace(before, project=action.project, image=None, lifecycle=lifecycle)
         reported[key] = (EventReason.CLAIMED, f"by {action.key}, slot {slot}, for project {action.project}")
     named = ", ".join(name for _, name in action.machines)
     reported[action.key] = (EventReason.PLACED, f"{named}")
@@ -65,7 +65,7 @@ def _unclaimed(action: Unclaim, facts: Remembered, now: datetime, why: str) -> R
     for name in action.machines:
         key = ResourceKey("Machine", name)
         before = machine_facts(facts, key)
-        life = msgspec.structs.replace(
+        lifecycle = msgspec.structs.replace(
             before.lifecycle,
             boot_request=None,
             releasing_at=now,
@@ -73,7 +73,7 @@ def _unclaimed(action: Unclaim, facts: Remembered, now: datetime, why: str) -> R
             attempts=0,
             failure=None,
         )
-        changed[key] = msgspec.structs.replace(before, lifecycle=life)
+        changed[key] = msgspec.structs.replace(before, lifecycle=lifecycle)
         reported[key] = (EventReason.RELEASING, f"by {claim}: the machine is stopped, wiped and then free again")
     reported[claim] = (EventReason.RELEASING, ", ".join(action.machines))
     if claim in facts and (after := undone(action, facts[claim])) is not facts[claim]:

@@ -152,13 +152,13 @@ def _of_claim(
 ) -> Iterator[tuple[ResourceKey, ResourceFacts | None]]:
     """What is remembered of a claim's machine, or of its address, once the claim has its new name."""
     if isinstance(facts, MachineFacts):
-        life = facts.lifecycle
-        new = claims.get(life.claim) if life.claim is not None else None
+        lifecycle = facts.lifecycle
+        new = claims.get(lifecycle.claim) if lifecycle.claim is not None else None
         if new is not None:
-            written = life.written
-            if written is not None and written.claim == life.claim:
+            written = lifecycle.written
+            if written is not None and written.claim == lifecycle.claim:
                 written = msgspec.structs.replace(written, claim=new)
-            moved = msgspec.structs.replace(life, claim=new, written=written)
+            moved = msgspec.structs.replace(lifecycle, claim=new, written=written)
             yield key, msgspec.structs.replace(facts, lifecycle=moved)
         return
     meant = of_claim(key)

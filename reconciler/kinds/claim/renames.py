@@ -31,16 +31,16 @@ class Renames(msgspec.Struct, frozen=True):
     gone: dict[str, list[str]]
 
 
-def renames(look: KindView) -> Renames:
+def renames(view: KindView) -> Renames:
     """All of them. A claim is gone when it has machines and no document. Another came when it was first declared by a
     state with which some are gone, and has no machine yet."""
-    return look.once("renamed claims", lambda: _renames(look))
+    return view.once("renamed claims", lambda: _renames(view))
 
 
-def held_for_rename(look: KindView) -> Hold | None:
+def held_for_rename(view: KindView) -> Hold | None:
     """The hold of a claim that may be another under a new name, or has perhaps got one."""
-    found, name = renames(look), look.key.name
-    if (stuck := cannot_be(look.key, look)) is not None:
+    found, name = renames(view), view.key.name
+    if (stuck := cannot_be(view.key, view)) is not None:
         return stuck
     if others := found.gone.get(name):
         was, new = _named(others), f"MachineClaim/{name}"
@@ -57,12 +57,12 @@ def held_for_rename(look: KindView) -> Hold | None:
     return Hold(HoldKind.GUARD, RENAMED, reason, hint)
 
 
-def cannot_be(claim: ResourceKey, look: KindView) -> Hold | None:
+def cannot_be(claim: ResourceKey, view: KindView) -> Hold | None:
     """The hold of a claim whose document asks for a rename that cannot be, and of the one that it names."""
-    if look.desired is None:
+    if view.desired is None:
         return None
-    desired = look.desired
-    asked = look.once("moves", lambda: pending_renames(desired, look.remembered))
+    desired = view.desired
+    asked = view.once("moves", lambda: pending_renames(desired, view.remembered))
     move = next((one for one in asked.values() if one.why_not and claim in (one.old, one.new)), None)
     if move is None:
         return None
@@ -73,40 +73,40 @@ def cannot_be(claim: ResourceKey, look: KindView) -> Hold | None:
     return Hold(HoldKind.GUARD, RENAMED, reason, f"remove spec.renamedFrom, and declare {move.old} again")
 
 
-def _renames(look: KindView) -> Renames:
+def _renames(view: KindView) -> Renames:
     found = Renames({}, {})
-    if look.desired is None:
+    if view.desired is None:
         return found
-    holders = look.once("holders", lambda: all_holders(look.remembered))
+    holders = view.once("holders", lambda: all_holders(view.remembered))
     gone = {
         name: live
         for name, held in sorted(holders.items())
-        if ResourceKey("MachineClaim", name) not in look.desired.resources
+        if ResourceKey("MachineClaim", name) not in view.desired.resources
         if (live := [one for one in held if not one.releasing])
     }
     if not gone:
         return found
-    for claim in look.desired.of_kind("MachineClaim"):
-        if claim.key.name in holders or not look.remembered.get(claim.key, NO_FACTS).joining:
+    for claim in view.desired.of_kind("MachineClaim"):
+        if claim.key.name in holders or not view.remembered.get(claim.key, NO_FACTS).joining:
             continue
         for name, live in gone.items():
-            if _could_be(claim, live, look):
+            if _could_be(claim, live, view):
                 found.gone.setdefault(claim.key.name, []).append(name)
                 found.came.setdefault(name, []).append(claim.key.name)
     return found
 
 
-def _could_be(claim: ClaimResource, live: Iterable[ClaimedMachine], look: KindView) -> bool:
+def _could_be(claim: ClaimResource, live: Iterable[ClaimedMachine], view: KindView) -> bool:
     """Whether the claim is for the same project, and could have got one of these machines."""
-    return any(one.project == claim.spec.project and _could_have(claim.spec, one.machine, look) for one in live)
+    return any(one.project == claim.spec.project and _could_have(claim.spec, one.machine, view) for one in live)
 
 
-def _could_have(spec: MachineClaimSpec, name: str, look: KindView) -> bool:
+def _could_have(spec: MachineClaimSpec, name: str, view: KindView) -> bool:
     key = ResourceKey("Machine", name)
-    machine = look.desired.resources.get(key) if look.desired is not None else None
+    machine = view.desired.resources.get(key) if view.desired is not None else None
     if machine is None or unwanted(spec, name) or machine.spec.partition not in spec.partitions:
         return False
-    size = size_of(machine, machine_facts(look.remembered, key))
+    size = size_of(machine, machine_facts(view.remembered, key))
     return spec.size is None or size is None or spec.size == size
 
 

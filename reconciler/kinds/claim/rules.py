@@ -26,10 +26,10 @@ COUNT, MACHINES, WITHOUT, PROJECT = Claim.path, "spec.machines", "spec.without",
 class ClaimRules:
     """The reconciled half of MachineClaim."""
 
-    def fields(self, resource: Resource[MachineClaimSpec], look: KindView) -> tuple[Field, ...]:
+    def fields(self, resource: Resource[MachineClaimSpec], view: KindView) -> tuple[Field, ...]:
         """How many machines it has, not counting those being released. Whether it names them, where it names any. Which
         of those it is not to have are not its own, or being released. For which project it got them."""
-        spec, held = resource.spec, machines_of_claim(resource.key.name, look)
+        spec, held = resource.spec, machines_of_claim(resource.key.name, view)
         live = [one for one in held if not one.releasing]
         settled = not lacking(spec.count, held) and not too_many(spec, held)
         still = {one.machine for one in live} & set(spec.without)
@@ -40,7 +40,7 @@ class ClaimRules:
         named_ = (Field(MACHINES, list(spec.machines), has, not strange),)
         others = sorted({one.project or "" for one in live} - {spec.project})
         whose = others[0] if others else spec.project
-        was = former(look.facts)
+        was = former(view.facts)
         return (
             *((Field(NAME, resource.key.name, was[-1], False),) if was else ()),
             Field(COUNT, spec.count, len(live) if held else None, settled),
@@ -49,9 +49,9 @@ class ClaimRules:
             Field(PROJECT, spec.project, whose if live else None, not others),
         )
 
-    def steps(self, resource: Resource[MachineClaimSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
+    def steps(self, resource: Resource[MachineClaimSpec], view: KindView, fields: tuple[Field, ...]) -> Steps:
         """Release what it is not to have, and what is too much without that: the highest slots."""
-        spec, held = resource.spec, machines_of_claim(resource.key.name, look)
+        spec, held = resource.spec, machines_of_claim(resource.key.name, view)
         project = next(field for field in fields if field.path == PROJECT)
         if not project.equal:
             reason = (
@@ -60,22 +60,22 @@ class ClaimRules:
             )
             hint = f"keep spec.project: {project.observed}; declare another claim for {spec.project}"
             return Steps(holds=(Hold(HoldKind.GUARD, "bound", reason, hint),))
-        if (hold := held_for_rename(look)) is not None:
+        if (hold := held_for_rename(view)) is not None:
             return Steps(holds=(hold,))
-        named_anew = _rename(look, held) if former(look.facts) else ()
+        named_anew = _rename(view, held) if former(view.facts) else ()
         over = surplus(spec, held)
         many = set(too_many(spec, held))
         why = {f"spec.count is now {spec.count}" if one in many else _why_not(spec, one.machine) for one in over}
-        return Steps((*named_anew, *((_unclaim(look, over, ", ".join(sorted(why))),) if over else ())))
+        return Steps((*named_anew, *((_unclaim(view, over, ", ".join(sorted(why))),) if over else ())))
 
-    def removal(self, look: KindView) -> Steps:
+    def removal(self, view: KindView) -> Steps:
         """All of its machines are released; it is forgotten when each is free again."""
-        held = machines_of_claim(look.key.name, look)
+        held = machines_of_claim(view.key.name, view)
         live = tuple(one for one in held if not one.releasing)
-        forget = Forget(key=look.key, reason="no longer declared, and has no machines left")
+        forget = Forget(key=view.key, reason="no longer declared, and has no machines left")
         if live:
-            hold = held_for_rename(look)
-            return Steps((_unclaim(look, live, "no longer declared"), forget), () if hold is None else (hold,))
+            hold = held_for_rename(view)
+            return Steps((_unclaim(view, live, "no longer declared"), forget), () if hold is None else (hold,))
         if held:
             reason = f"the release has not ended; not wiped yet: {named_machines(held)}"
             return Steps(
@@ -89,7 +89,7 @@ class ClaimRules:
                     ),
                 ),
             )
-        return Steps() if look.stray else Steps((forget,))
+        return Steps() if view.stray else Steps((forget,))
 
     def confirmed(self, action: Action, value: Any) -> bool:
         """Written down is done."""
@@ -110,11 +110,11 @@ def named_machines(held: Iterable[ClaimedMachine]) -> str:
     return ", ".join(f"Machine/{one.machine} (slot {one.slot})" for one in held)
 
 
-def _rename(look: KindView, held: tuple[ClaimedMachine, ...]) -> tuple[Action, ...]:
+def _rename(view: KindView, held: tuple[ClaimedMachine, ...]) -> tuple[Action, ...]:
     machines = tuple(one.machine for one in held)
     return (
         Rename(
-            key=look.key, was=former(look.facts), machines=machines, reason="spec.renamedFrom names the former claim"
+            key=view.key, was=former(view.facts), machines=machines, reason="spec.renamedFrom names the former claim"
         ),
     )
 
@@ -123,9 +123,9 @@ def _why_not(spec: MachineClaimSpec, machine: str) -> str:
     return "spec.without names the machine" if machine in spec.without else "spec.machines does not name the machine"
 
 
-def _unclaim(look: KindView, held: tuple[ClaimedMachine, ...], reason: str) -> Unclaim:
+def _unclaim(view: KindView, held: tuple[ClaimedMachine, ...], reason: str) -> Unclaim:
     return Unclaim(
-        key=look.key,
+        key=view.key,
         machines=tuple(one.machine for one in held),
         reason=(f"{reason}; the claim releases these machines, and groundstate wipes their disks"),
     )

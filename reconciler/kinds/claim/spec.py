@@ -240,25 +240,25 @@ def display_key(key: ResourceKey) -> str:
     return str(key) if meant is None else f"{key} ({meant})"
 
 
-def claim_of(desired: DesiredState, life: LifecycleFacts) -> Resource[MachineClaimSpec] | None:
+def claim_of(desired: DesiredState, lifecycle: LifecycleFacts) -> Resource[MachineClaimSpec] | None:
     """The claim whose machine it is, as it is declared now; None if unclaimed, and when the claim is gone from git."""
-    key = claim_key(life)
+    key = claim_key(lifecycle)
     return desired.resources.get(key) if key is not None else None
 
 
-def claim_key(life: LifecycleFacts) -> ResourceKey | None:
+def claim_key(lifecycle: LifecycleFacts) -> ResourceKey | None:
     """The claim whose machine it is, declared or not; None for a machine of no claim."""
-    return ResourceKey("MachineClaim", life.claim) if life.claim is not None else None
+    return ResourceKey("MachineClaim", lifecycle.claim) if lifecycle.claim is not None else None
 
 
-def slot_addresses(desired: DesiredState, life: LifecycleFacts) -> list[ResourceKey]:
+def slot_addresses(desired: DesiredState, lifecycle: LifecycleFacts) -> list[ResourceKey]:
     """The addresses that its claim implies for the machine, in the order of the claim's networks. A machine that keeps
     a slot beyond the claim's count has those that each other slot has, as far as they are held."""
-    claim = claim_of(desired, life)
+    claim = claim_of(desired, lifecycle)
     if claim is None:
         return []
     order = {one.network: index for index, one in enumerate(claim.spec.networks)}
-    slot = life.slot or 0
+    slot = lifecycle.slot or 0
     like = slot if slot < claim.spec.count else 0
     by_slot = desired.derived("addresses by slot", _by_slot).get((claim.key.name, like), [])
     meant = sorted((order.get(one.network, 0), key, one) for key, one in by_slot)
@@ -288,9 +288,9 @@ def has_machines(claim: ResourceKey, remembered: Mapping[ResourceKey, ResourceFa
     return claim.kind == "MachineClaim" and claim.name in grouped(remembered, claim_of_facts)
 
 
-def machines_of_claim(claim: str, look: KindView) -> tuple[ClaimedMachine, ...]:
+def machines_of_claim(claim: str, view: KindView) -> tuple[ClaimedMachine, ...]:
     """The machines of one claim, in order of slot."""
-    by_claim = look.once("facts by claim", lambda: grouped(look.remembered, claim_of_facts))
+    by_claim = view.once("facts by claim", lambda: grouped(view.remembered, claim_of_facts))
     return _in_order(by_claim.get(claim, {}))
 
 
@@ -300,8 +300,8 @@ def _in_order(held: Mapping[ResourceKey, ResourceFacts]) -> tuple[ClaimedMachine
 
 
 def _claimed_machine(key: ResourceKey, facts: MachineFacts) -> ClaimedMachine:
-    life = facts.lifecycle
-    return ClaimedMachine(life.slot or 0, key.name, facts.project, life.releasing_at is not None)
+    lifecycle = facts.lifecycle
+    return ClaimedMachine(lifecycle.slot or 0, key.name, facts.project, lifecycle.releasing_at is not None)
 
 
 def surplus(spec: MachineClaimSpec, held: Iterable[ClaimedMachine]) -> tuple[ClaimedMachine, ...]:

@@ -89,13 +89,13 @@ class Steps(msgspec.Struct, frozen=True):
 class Rules(Protocol):
     """The pure rules of a reconciled kind."""
 
-    def fields(self, resource: Resource[Any], look: KindView) -> tuple[Field, ...]:
+    def fields(self, resource: Resource[Any], view: KindView) -> tuple[Field, ...]:
         """The managed fields, desired beside observed."""
 
-    def steps(self, resource: Resource[Any], look: KindView, fields: tuple[Field, ...]) -> Steps:
+    def steps(self, resource: Resource[Any], view: KindView, fields: tuple[Field, ...]) -> Steps:
         """The actions that make differing fields equal."""
 
-    def removal(self, look: KindView) -> Steps:
+    def removal(self, view: KindView) -> Steps:
         """The actions for a resource that git no longer declares; the last one is Forget."""
 
     def confirmed(self, action: Action, value: Any) -> bool:

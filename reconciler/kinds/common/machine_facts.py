@@ -1,6 +1,6 @@
 """What is remembered of a machine: facts with their times.
 
-A machine's phase is derived from them (kinds/machine/lifecycle/lifecycle.py), and never stored.
+A machine's phase is derived from them (kinds/machine/lifecycle/phases.py), and never stored.
 """
 
 from __future__ import annotations
@@ -211,9 +211,9 @@ def machine_facts(remembered: Mapping[ResourceKey, ResourceFacts], key: Resource
     return machine_s(remembered.get(key, NO_MACHINE_FACTS))
 
 
-def facts_in(look: KindView) -> MachineFacts:
+def facts_in(view: KindView) -> MachineFacts:
     """What is remembered of the machine that is observed. Raises TypeError for what is no machine's."""
-    return machine_s(look.facts)
+    return machine_s(view.facts)
 
 
 def machine_s(facts: ResourceFacts) -> MachineFacts:

@@ -9,8 +9,8 @@ import msgspec
 
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView, Steps
+from reconciler.kinds.guard.guard_fact_rules import guard_s, remembered_spec
 from reconciler.kinds.guard.loosening import loosens
-from reconciler.kinds.guard.memory import guard_s, remembered_spec
 from reconciler.kinds.guard.spec import GuardSpec
 from reconciler.model.actions.action import Action
 from reconciler.model.actions.action_base import Forget
@@ -22,25 +22,25 @@ from reconciler.model.resource import Resource
 class GuardRules:
     """Implements Rules. What is observed of a guard is the strictest spec that is in force."""
 
-    def fields(self, resource: Resource[GuardSpec], look: KindView) -> tuple[Field, ...]:
+    def fields(self, resource: Resource[GuardSpec], view: KindView) -> tuple[Field, ...]:
         """The blocks that are looser than in a spec that is in force still."""
         found: dict[str, Field] = {}
         wanted = msgspec.to_builtins(resource.spec)
-        for former in guard_s(look.facts).former:
+        for former in guard_s(view.facts).former:
             old = remembered_spec(former.spec)
             for block in loosens(old, resource.spec) if old is not None else ():
                 path = f"spec.{block}"
                 found.setdefault(path, Field(path, wanted.get(block), former.spec.get(block), equal=False))
         return tuple(found.values())
 
-    def steps(self, resource: Resource[GuardSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
+    def steps(self, resource: Resource[GuardSpec], view: KindView, fields: tuple[Field, ...]) -> Steps:
         """The former spec ends when its hour is over."""
-        action = RetireGuard(key=look.key, reason="the former, stricter spec of the guard stayed in force for an hour")
-        return Steps((action,), _holds(look, "a commit made the guard less strict"))
+        action = RetireGuard(key=view.key, reason="the former, stricter spec of the guard stayed in force for an hour")
+        return Steps((action,), _holds(view, "a commit made the guard less strict"))
 
-    def removal(self, look: KindView) -> Steps:
+    def removal(self, view: KindView) -> Steps:
         """A guard that was removed is forgotten when its hour is over."""
-        return Steps((Forget(key=look.key, reason="no longer declared"),), _holds(look, "a commit removed the guard"))
+        return Steps((Forget(key=view.key, reason="no longer declared"),), _holds(view, "a commit removed the guard"))
 
     def confirmed(self, action: Action, value: Any) -> bool:
         """Written down is done."""
@@ -51,15 +51,15 @@ class GuardRules:
         return 1.0
 
 
-def _holds(look: KindView, what: str) -> tuple[Hold, ...]:
-    ends = max((one.until for one in guard_s(look.facts).former if look.now < one.until), default=None)
-    return () if ends is None else (_hold(look, what, ends),)
+def _holds(view: KindView, what: str) -> tuple[Hold, ...]:
+    ends = max((one.until for one in guard_s(view.facts).former if view.now < one.until), default=None)
+    return () if ends is None else (_hold(view, what, ends),)
 
 
-def _hold(look: KindView, what: str, ends: datetime) -> Hold:
+def _hold(view: KindView, what: str, ends: datetime) -> Hold:
     reason = f"{what}; the former spec stays in force until {ends:%Y-%m-%d %H:%M:%S}Z"
     hint = (
         f"wait until {ends:%H:%M:%S}Z, when the new spec takes effect. Before that, "
-        f"`groundstate override {typed(look.key)} --for 1h --reason WHY` allows what the guard holds"
+        f"`groundstate override {typed(view.key)} --for 1h --reason WHY` allows what the guard holds"
     )
     return Hold(HoldKind.BLOCKED, "loosening", reason, hint)

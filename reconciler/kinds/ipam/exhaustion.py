@@ -33,12 +33,12 @@ class Short(msgspec.Struct, frozen=True):
 NOBODY = Short({}, {})
 
 
-def short_holds(found: Short, hint: str, path: str, look: KindView) -> Iterator[Hold]:
-    if look.key in found.beyond:
-        yield Hold(HoldKind.GUARD, EXHAUSTED, found.beyond[look.key], hint, path)
-    elif look.key in found.later:
+def short_holds(found: Short, hint: str, path: str, view: KindView) -> Iterator[Hold]:
+    if view.key in found.beyond:
+        yield Hold(HoldKind.GUARD, EXHAUSTED, found.beyond[view.key], hint, path)
+    elif view.key in found.later:
         hint = "continues automatically when space is free"
-        yield Hold(HoldKind.BLOCKED, EXHAUSTED, found.later[look.key], hint)
+        yield Hold(HoldKind.BLOCKED, EXHAUSTED, found.later[view.key], hint)
 
 
 def in_order(key: ResourceKey) -> tuple[str, int, str, int]:
@@ -48,17 +48,17 @@ def in_order(key: ResourceKey) -> tuple[str, int, str, int]:
     return (key.name, -1, "", 0) if meant is None else (meant.claim, meant.slot, meant.network, meant.family)
 
 
-def growing_prefix(network: str, look: KindView) -> str:
+def growing_prefix(network: str, view: KindView) -> str:
     """The first prefix that it is to have and does not have yet; nothing if there is none."""
     key = ResourceKey("Network", network)
-    resource = look.desired.resources.get(key) if look.desired is not None else None
-    state = look.observed[key].value
+    resource = view.desired.resources.get(key) if view.desired is not None else None
+    state = view.observed[key].value
     have = {prefix.cidr for prefix in state.prefixes or ()}
     return next((one.cidr for one in resource.spec.prefixes if one.cidr not in have), "") if resource else ""
 
 
-def usage_of(network: str, look: KindView) -> tuple[Usage, ...] | None:
-    seen = look.observed.get(ResourceKey("Network", network))
+def usage_of(network: str, view: KindView) -> tuple[Usage, ...] | None:
+    seen = view.observed.get(ResourceKey("Network", network))
     return seen.value.usage if seen is not None and isinstance(seen.value, NetworkState) else None
 
 

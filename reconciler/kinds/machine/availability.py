@@ -21,7 +21,7 @@ def machine_unavailable(value: Any, facts: ResourceFacts) -> bool:
 def machine_under_way(facts: ResourceFacts, now: datetime) -> bool:
     """Whether disruptive work on the machine has begun and must be finished. It has a boot request, was taken down for
     its release, or ignored a graceful shutdown within the last hour, whatever spec.shutdown allows."""
-    life, down, ignored = machine_s(facts).lifecycle, facts.disrupted_at, machine_s(facts).shutdown_ignored
-    if life.boot_request is not None or (ignored is not None and now - ignored < ESCALATES_WITHIN):
+    lifecycle, down, ignored = machine_s(facts).lifecycle, facts.disrupted_at, machine_s(facts).shutdown_ignored
+    if lifecycle.boot_request is not None or (ignored is not None and now - ignored < ESCALATES_WITHIN):
         return True
-    return life.releasing_at is not None and down is not None and life.releasing_at <= down
+    return lifecycle.releasing_at is not None and down is not None and lifecycle.releasing_at <= down

@@ -47,11 +47,11 @@ def _means(wanted: str | None, pinned: str | None) -> bool:
     return meant is not None and meant.means(pinned)
 
 
-def project_steps(wanted: Assignment, look: KindView) -> Steps:
+def project_steps(wanted: Assignment, view: KindView) -> Steps:
     """Bind, or let go. A machine goes from one project to another only by way of none: it is wiped in between."""
-    has = facts_in(look).project
+    has = facts_in(view).project
     if wanted.project is None:
-        return Steps((Bind(key=look.key, project=None, reason=f"spec.project no longer names {has}"),))
+        return Steps((Bind(key=view.key, project=None, reason=f"spec.project no longer names {has}"),))
     if has is not None:
         reason = f"Machine belongs to project {has}, and must leave that project before another project can have it"
         hint = f"remove spec.project, apply that, then set spec.project to {wanted.project}"
@@ -59,24 +59,24 @@ def project_steps(wanted: Assignment, look: KindView) -> Steps:
     if wanted.taint is not None:
         reason = f"Machine has the taint {wanted.taint} (spec.taints), so no new project can have it"
         return Steps(holds=(Hold(HoldKind.GUARD, "taint", reason, "remove the taint", PROJECT),))
-    return Steps((Bind(key=look.key, project=wanted.project, reason="Machine belongs to no project yet"),))
+    return Steps((Bind(key=view.key, project=wanted.project, reason="Machine belongs to no project yet"),))
 
 
-def image_steps(wanted: Assignment, look: KindView, *, bound: bool) -> Steps:
+def image_steps(wanted: Assignment, view: KindView, *, bound: bool) -> Steps:
     """Pin the image that the reference means now. `bound`: the machine is its project's, or about to be."""
     if wanted.image is None:
-        return Steps((PinImage(key=look.key, image=None, reason="spec.image is no longer declared"),))
+        return Steps((PinImage(key=view.key, image=None, reason="spec.image is no longer declared"),))
     if not bound:
         return Steps(holds=(waits_for_project(),))
-    if look.desired is None:
+    if view.desired is None:
         return Steps()
-    chosen = choose_image(wanted.image, look.desired, look.now)
+    chosen = choose_image(wanted.image, view.desired, view.now)
     if not isinstance(chosen, Refusal):
-        chosen = _unfit(wanted, chosen, look.desired) or chosen
+        chosen = _unfit(wanted, chosen, view.desired) or chosen
     if isinstance(chosen, Refusal):
         return Steps(holds=(Hold(HoldKind.GUARD, chosen.by, chosen.reason, chosen.hint, IMAGE),))
-    why = f"current image is {facts_in(look).image}" if facts_in(look).image else "no image is chosen yet"
-    return Steps((PinImage(key=look.key, image=chosen.key.name, reason=why),))
+    why = f"current image is {facts_in(view).image}" if facts_in(view).image else "no image is chosen yet"
+    return Steps((PinImage(key=view.key, image=chosen.key.name, reason=why),))
 
 
 def waits_for_project() -> Hold:

@@ -18,8 +18,8 @@ def admit_claimed(desired: DesiredState, facts: Facts) -> Iterator[Diagnostic]:
     would be another's."""
     known = all_machine_facts(facts.resources)
     for key in sorted(key for key, one in known.items() if one.lifecycle.claim is not None):
-        machine, life = desired.resources.get(key), known[key].lifecycle
-        whose = claim_key(life)
+        machine, lifecycle = desired.resources.get(key), known[key].lifecycle
+        whose = claim_key(lifecycle)
         if whose is None or (machine is not None and machine.spec.lifecycle is not None):
             continue
         claim = desired.resources.get(whose)
@@ -28,12 +28,12 @@ def admit_claimed(desired: DesiredState, facts: Facts) -> Iterator[Diagnostic]:
         renamed = at_place(desired, known[key].place) if machine is None else None
         if renamed is not None:
             said = f"{key} was renamed to {renamed}"
-        still = "being released by" if life.releasing_at is not None else "claimed by"
-        hint = "wait until the machine is free" if life.releasing_at is not None else _hint(key.name, whose, claim)
+        still = "being released by" if lifecycle.releasing_at is not None else "claimed by"
+        hint = "wait until the machine is free" if lifecycle.releasing_at is not None else _hint(key.name, whose, claim)
         yield Diagnostic(
             "machine-claimed",
             Severity.ERROR,
-            f"{said}, but is still {still} {whose}{where}, slot {life.slot}",
+            f"{said}, but is still {still} {whose}{where}, slot {lifecycle.slot}",
             machine.source if machine is not None else claim.source if claim is not None else None,
             "groundstate cannot wipe the machine without its document",
             f"declare the machine again, and remove the document when the machine is free: {hint}",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from drivers.base import Inventory
 from reconciler.kinds.catalogue.aggregate import aggregate_items, aggregates, label_number
 from reconciler.kinds.catalogue.size_matching import SizeVerdict, explain_size
-from reconciler.kinds.common.inventory import AGGREGATE, SIZE_LABEL, SizeFound, is_derived
+from reconciler.kinds.common.machine_inventory import AGGREGATE, SIZE_LABEL, SizeFound, is_derived
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import DesiredState, Resource
 

@@ -10,7 +10,7 @@ import msgspec
 
 from reconciler.kinds.common.access.access_rules import AccessRules
 from reconciler.kinds.common.field_types.bmc_access import BmcSpec
-from reconciler.kinds.machine.said_options import said_options
+from reconciler.kinds.machine.declared_options import said_options
 from reconciler.kinds.machine.spec import MachineSpec, way_to
 from reconciler.model.plans.plan import digest
 from reconciler.model.resource import DesiredState, ResourceKey

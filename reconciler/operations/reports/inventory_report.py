@@ -10,8 +10,8 @@ import msgspec
 
 from reconciler.kinds import INVENTORIED, SIZED
 from reconciler.kinds.catalogue.aggregate import aggregate_items, aggregates
-from reconciler.kinds.common.inventory import Origin, SizeFound, StoredInventory
 from reconciler.kinds.common.inventory_diff import PartChange
+from reconciler.kinds.common.machine_inventory import Origin, SizeFound, StoredInventory
 from reconciler.kinds.machine.labels import size_by_inventory
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import Resource, ResourceKey

@@ -12,7 +12,7 @@ from reconciler import runtime
 from reconciler.kinds import INVENTORIED, KINDS
 from reconciler.kinds.common.column import ResourceView
 from reconciler.kinds.common.defect import defect
-from reconciler.kinds.common.inventory import NO_INVENTORY, StoredInventory
+from reconciler.kinds.common.machine_inventory import NO_INVENTORY, StoredInventory
 from reconciler.kinds.selectors import kinds_in_order, select
 from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event

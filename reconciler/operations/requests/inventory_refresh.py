@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from drivers.base import DriverError, Inventory
-from reconciler.kinds.common.inventory import Origin
+from reconciler.kinds.common.machine_inventory import Origin
 from reconciler.model.resource import DesiredState, Resource
 from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.operator_name import operator

@@ -12,7 +12,7 @@ from reconciler.kinds import FLEET, KINDS
 from reconciler.kinds.claim.renamed_from import new_owners
 from reconciler.kinds.claim.spec import all_holders, returning
 from reconciler.kinds.common.field_types.fields import DeletionPolicy
-from reconciler.kinds.guard.memory import GuardFacts, remembered_spec
+from reconciler.kinds.guard.guard_fact_rules import GuardFacts, remembered_spec
 from reconciler.kinds.guard.spec import GuardSpec
 from reconciler.model.actions.action_base import Disruption
 from reconciler.model.facts import Facts
@@ -72,14 +72,14 @@ def survey(desired: DesiredState, observed: ObservedState, facts: Facts) -> Flee
     """Count the fleet."""
     known = [key for key, fact in facts.resources.items() if key.kind in FLEET and not fact.joining]
     held, releasing = _held(desired, observed, facts)
-    looks = [look for key, look in observed.items() if key.kind in FLEET and key in desired.resources]
+    looks = [view for key, view in observed.items() if key.kind in FLEET and key in desired.resources]
     claims = all_holders(facts.resources)
     return FleetSurvey(
         machines=sum(map(desired.count, FLEET)),
         declared_before=len(known),
         lost=sum(1 for key in known if key not in desired.resources),
         observed=len(looks),
-        unreachable=sum(1 for look in looks if look.error is not None),
+        unreachable=sum(1 for view in looks if view.error is not None),
         disrupted=disrupted(facts),
         resources=len(desired.resources),
         remembered=len(facts.resources),
@@ -105,15 +105,15 @@ def _held(desired: DesiredState, observed: ObservedState, facts: Facts) -> tuple
     """How much the backends hold, and how much of it would be released for want of a document."""
     held = releasing = 0
     moving = new_owners(desired, facts.resources)
-    for key, look in observed.items():
+    for key, view in observed.items():
         kind = _MADE.get(key.kind)
-        if kind is None or look.value is None or not kind.is_held(look.value):
+        if kind is None or view.value is None or not kind.is_held(view.value):
             continue
         held += 1
         if key not in desired.resources and key not in moving:
             remembered = facts.resources.get(key)
             if remembered is None:
-                releasing += kind.leaks(look.value)
+                releasing += kind.leaks(view.value)
             else:
                 releasing += remembered.deletion_policy == DeletionPolicy.RELEASE
     return held, releasing

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from reconciler.kinds import FLEET, INVENTORIED
-from reconciler.kinds.common.inventory import is_derived
+from reconciler.kinds.common.machine_inventory import is_derived
+from reconciler.kinds.guard.guard_fact_rules import LOOSENS_AFTER
 from reconciler.kinds.guard.matching import group_of_resource, guards_resource
-from reconciler.kinds.guard.memory import LOOSENS_AFTER
 from reconciler.model.facts import NO_FACTS, Guarded, LeftGroup, ResourceFacts
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.planning.guards.guard import GuardWorld

@@ -14,9 +14,9 @@ import msgspec
 from reconciler.kinds import FLEET, find_kind
 from reconciler.kinds.common.field_types.fleet_share import TENTH
 from reconciler.kinds.common.field_types.label_selector import Requirement, parse_selector
-from reconciler.kinds.common.inventory import is_derived
+from reconciler.kinds.common.machine_inventory import is_derived
+from reconciler.kinds.guard.guard_fact_rules import GuardFacts, guard_s, remembered_spec
 from reconciler.kinds.guard.matching import RACK
-from reconciler.kinds.guard.memory import GuardFacts, guard_s, remembered_spec
 from reconciler.kinds.guard.spec import DisruptionBudget, GuardMatch, GuardSpec, Level
 from reconciler.kinds.guard.windows import EARLIEST
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from reconciler.kinds import FLEET, KINDS
-from reconciler.kinds.guard.memory import LOOSENS_AFTER
+from reconciler.kinds.guard.guard_fact_rules import LOOSENS_AFTER
 from reconciler.model.facts import NO_FACTS, Guarded, ResourceFacts
 from reconciler.model.resource import ResourceKey
 from reconciler.model.values.system_uuid import either_order

@@ -102,13 +102,13 @@ class Files:
         with self._lock:
             lock = self._locks.setdefault(name, runtime.lock())
         with lock:
-            look = _stat(os.fstat(file.fileno()))
+            view = _stat(os.fstat(file.fileno()))
             known = self._known.get(name)
-            if known is None or known[0] != look:
+            if known is None or known[0] != view:
                 good = hashlib.file_digest(file, "sha256").hexdigest() == name
                 file.seek(0)
                 # What was written to while it was read is read again the next time.
-                known = (look, good and _stat(os.fstat(file.fileno())) == look)
+                known = (view, good and _stat(os.fstat(file.fileno())) == view)
                 self._known[name] = known
             return known[1]
 

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, delete, false, or_, select
 
 from drivers.base import ErrorReason, Inventory, clean
-from reconciler.kinds.common.inventory import NO_INVENTORY, Kept, Origin, StoredInventory
+from reconciler.kinds.common.machine_inventory import NO_INVENTORY, Kept, Origin, StoredInventory
 from reconciler.model.observation import ReadError
 from reconciler.model.resource import ResourceKey
 from reconciler.store.sql import decoders, tables

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from reconciler.kinds import KINDS
-from reconciler.kinds.common.inventory import Kept
+from reconciler.kinds.common.machine_inventory import Kept
 from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event
 from reconciler.model.facts import ResourceFacts

@@ -77,11 +77,11 @@ class Room(msgspec.Struct, frozen=True):
         return ConflictVerdict(first, goes=True)
 
 
-def waited_for(verdict: ConflictVerdict | None, look: KindView) -> bool:
+def waited_for(verdict: ConflictVerdict | None, view: KindView) -> bool:
     """Whether who takes any waits for one that names what it wants and has this verdict. Not for one that will not have
     it, nor for one whose holder moves, who may itself wait for what the first lets go."""
     return verdict is None or (
-        verdict.goes and look.desired is not None and verdict.holder not in look.desired.resources
+        verdict.goes and view.desired is not None and verdict.holder not in view.desired.resources
     )
 
 
@@ -89,49 +89,49 @@ def waited_for(verdict: ConflictVerdict | None, look: KindView) -> bool:
 
 
 def address_holder(
-    address: str, network: str, look: KindView, key: ResourceKey | None = None
+    address: str, network: str, view: KindView, key: ResourceKey | None = None
 ) -> ConflictVerdict | None:
     """Who else than the key, or the look's own, holds the address, in the network's namespace."""
-    return address_room(look).verdict(key or look.key, (_namespace(network, look), _plain(address)))
+    return address_room(view).verdict(key or view.key, (_namespace(network, view), _plain(address)))
 
 
-def address_room(look: KindView) -> Room:
+def address_room(view: KindView) -> Room:
     """All addresses that are held."""
-    return look.once("room of addresses", lambda: _addresses(look))
+    return view.once("room of addresses", lambda: _addresses(view))
 
 
-def number_holder(number: int, pool: str, look: KindView, key: ResourceKey | None = None) -> ConflictVerdict | None:
+def number_holder(number: int, pool: str, view: KindView, key: ResourceKey | None = None) -> ConflictVerdict | None:
     """Who else than the key, or the look's own, holds the number of the pool."""
-    return number_room(look).verdict(key or look.key, (pool, number))
+    return number_room(view).verdict(key or view.key, (pool, number))
 
 
-def is_free(number: int, pool: str, look: KindView, key: ResourceKey) -> bool:
+def is_free(number: int, pool: str, view: KindView, key: ResourceKey) -> bool:
     """Whether nobody else holds the number of the pool."""
-    return number_holder(number, pool, look, key) is None
+    return number_holder(number, pool, view, key) is None
 
 
-def number_room(look: KindView) -> Room:
+def number_room(view: KindView) -> Room:
     """All numbers that are held."""
-    return look.once("room of numbers", lambda: _numbers(look))
+    return view.once("room of numbers", lambda: _numbers(view))
 
 
-def releases(key: ResourceKey, look: KindView, *, ephemeral: bool) -> bool:
+def releases(key: ResourceKey, view: KindView, *, ephemeral: bool) -> bool:
     """Whether something that is not declared is given up, as far as this look tells."""
-    if look.desired is None or key in look.desired.resources:
+    if view.desired is None or key in view.desired.resources:
         return False
-    facts = look.remembered.get(key)
+    facts = view.remembered.get(key)
     return ephemeral if facts is None else facts.deletion_policy == DeletionPolicy.RELEASE
 
 
-def moves_away(key: ResourceKey, state: AddressState, look: KindView) -> bool:
+def moves_away(key: ResourceKey, state: AddressState, view: KindView) -> bool:
     """Whether a declared address goes with its machine, or is to be another one, in a network that is there."""
-    resource = look.desired.resources.get(key) if look.desired is not None else None
+    resource = view.desired.resources.get(key) if view.desired is not None else None
     spec = resource.spec if resource is not None else None
     if not isinstance(spec, IPAddressSpec) or state.address is None:
         return False
-    if spec.type is AddressType.EPHEMERAL and machine_gone(spec, look.desired):
+    if spec.type is AddressType.EPHEMERAL and machine_gone(spec, view.desired):
         return True
-    return not _as_asked(spec, state) and _is_there(spec.network, look)
+    return not _as_asked(spec, state) and _is_there(spec.network, view)
 
 
 def _as_asked(spec: IPAddressSpec, state: AddressState) -> bool:
@@ -142,33 +142,33 @@ def _as_asked(spec: IPAddressSpec, state: AddressState) -> bool:
     return spec.family is None or family_of(state.address) == FAMILIES[spec.family]
 
 
-def _addresses(look: KindView) -> Room:
+def _addresses(view: KindView) -> Room:
     owners: dict[_Item, ResourceKey] = {}
     wants: dict[ResourceKey, _Item | None] = {}
     leaves = set()
-    for holder, seen in look.observed.items():
+    for holder, seen in view.observed.items():
         state = seen.value
         if not isinstance(state, AddressState) or state.address is None or state.network is None:
             continue
-        key = goes_to(holder, look) or holder
-        owners[_namespace(state.network, look), _plain(state.address)] = key
-        if releases(key, look, ephemeral=state.about.ephemeral):
+        key = goes_to(holder, view) or holder
+        owners[_namespace(state.network, view), _plain(state.address)] = key
+        if releases(key, view, ephemeral=state.about.ephemeral):
             leaves.add(key)
-        elif moves_away(key, state, look) and look.desired is not None:
-            spec: IPAddressSpec = look.desired.resources[key].spec
-            if spec.type is AddressType.EPHEMERAL and machine_gone(spec, look.desired):
+        elif moves_away(key, state, view) and view.desired is not None:
+            spec: IPAddressSpec = view.desired.resources[key].spec
+            if spec.type is AddressType.EPHEMERAL and machine_gone(spec, view.desired):
                 leaves.add(key)
             else:
-                to = None if spec.address is None else (_namespace(spec.network, look), _plain(spec.address))
+                to = None if spec.address is None else (_namespace(spec.network, view), _plain(spec.address))
                 wants[key] = to
     return Room(owners, wants, frozenset(leaves))
 
 
-def _numbers(look: KindView) -> Room:
+def _numbers(view: KindView) -> Room:
     owners: dict[_Item, ResourceKey] = {}
     wants: dict[ResourceKey, _Item | None] = {}
     leaves = set()
-    for key, seen in look.observed.items():
+    for key, seen in view.observed.items():
         match seen.value:
             case NumberState(pool=str() as pool, number=int() as number, ephemeral=ephemeral):
                 there = True
@@ -177,9 +177,9 @@ def _numbers(look: KindView) -> Room:
             case _:
                 continue
         owners[pool, number] = key
-        resource = look.desired.resources.get(key) if look.desired is not None else None
+        resource = view.desired.resources.get(key) if view.desired is not None else None
         if resource is None:
-            if releases(key, look, ephemeral=ephemeral):
+            if releases(key, view, ephemeral=ephemeral):
                 leaves.add(key)
             continue
         asks = resource.spec.vrf if isinstance(resource.spec, NetworkSpec) else resource.spec
@@ -191,18 +191,18 @@ def _numbers(look: KindView) -> Room:
     return Room(owners, wants, frozenset(leaves))
 
 
-def _namespace(network: str, look: KindView) -> str:
-    seen = look.observed.get(ResourceKey("Network", network))
+def _namespace(network: str, view: KindView) -> str:
+    seen = view.observed.get(ResourceKey("Network", network))
     if seen is not None and isinstance(seen.value, NetworkState) and seen.value.network is not None:
         return seen.value.network.namespace
-    resource = look.desired.resources.get(ResourceKey("Network", network)) if look.desired is not None else None
+    resource = view.desired.resources.get(ResourceKey("Network", network)) if view.desired is not None else None
     return (
-        wanted_network(resource.spec, parent_of(resource.spec, look.desired)).namespace if resource is not None else ""
+        wanted_network(resource.spec, parent_of(resource.spec, view.desired)).namespace if resource is not None else ""
     )
 
 
-def _is_there(network: str, look: KindView) -> bool:
-    seen = look.observed.get(ResourceKey("Network", network))
+def _is_there(network: str, view: KindView) -> bool:
+    seen = view.observed.get(ResourceKey("Network", network))
     return seen is not None and isinstance(seen.value, NetworkState) and seen.value.network is not None
 
 
@@ -222,31 +222,31 @@ class Overlap(msgspec.Struct, frozen=True):
     holder: ResourceKey
 
 
-def prefix_holders(key: ResourceKey, want: IpamNetwork, look: KindView) -> Iterator[tuple[Overlap, ConflictVerdict]]:
+def prefix_holders(key: ResourceKey, want: IpamNetwork, view: KindView) -> Iterator[tuple[Overlap, ConflictVerdict]]:
     """The prefixes that the network asks for and others have, of the same parent, or of none in the namespace."""
-    for found in _overlaps(key, want, look):
-        if not _declared_too(found, look):
-            yield found, _let_go(found, look, (key,))
+    for found in _overlaps(key, want, view):
+        if not _declared_too(found, view):
+            yield found, _let_go(found, view, (key,))
 
 
-def _declared_too(found: Overlap, look: KindView) -> bool:
+def _declared_too(found: Overlap, view: KindView) -> bool:
     """Whether the documents overlap: such a state is refused, and none of them is informed of the other here."""
-    resource = look.desired.resources.get(found.holder) if look.desired is not None else None
+    resource = view.desired.resources.get(found.holder) if view.desired is not None else None
     return resource is not None and any(overlap(found.cidr, prefix.cidr) for prefix in resource.spec.prefixes)
 
 
-def _overlaps(key: ResourceKey, want: IpamNetwork, look: KindView) -> Iterator[Overlap]:
-    within = look.once("prefixes by scope", lambda: _by_scope(look)).get(_scope(want), ())
+def _overlaps(key: ResourceKey, want: IpamNetwork, view: KindView) -> Iterator[Overlap]:
+    within = view.once("prefixes by scope", lambda: _by_scope(view)).get(_scope(want), ())
     for prefix in want.prefixes:
         for holder, cidr in within:
             if holder != key and overlap(prefix.cidr, cidr):
                 yield Overlap(prefix.cidr, cidr, holder)
 
 
-def _by_scope(look: KindView) -> dict[tuple[bool, str], list[tuple[ResourceKey, str]]]:
+def _by_scope(view: KindView) -> dict[tuple[bool, str], list[tuple[ResourceKey, str]]]:
     found: dict[tuple[bool, str], list[tuple[ResourceKey, str]]] = {}
-    for key in sorted(look.observed):
-        value = look.observed[key].value
+    for key in sorted(view.observed):
+        value = view.observed[key].value
         if isinstance(value, NetworkState) and value.network is not None:
             there = found.setdefault(_scope(value.network), [])
             there += [(key, prefix.cidr) for prefix in value.network.prefixes]
@@ -258,46 +258,46 @@ def _scope(network: IpamNetwork) -> tuple[bool, str]:
     return (True, network.parent) if network.parent is not None else (False, network.namespace)
 
 
-def _let_go(found: Overlap, look: KindView, passed: tuple[ResourceKey, ...]) -> ConflictVerdict:
+def _let_go(found: Overlap, view: KindView, passed: tuple[ResourceKey, ...]) -> ConflictVerdict:
     """A network gives up a prefix with its document, when it is empty, or when it is put anew without the prefix. An
     IPAM does that whole or not at all. Two that would change places wait for each other for ever."""
     holder = found.holder
     if holder in passed:
         return ConflictVerdict(holder, swaps=True)
-    resource = look.desired.resources.get(holder) if look.desired is not None else None
+    resource = view.desired.resources.get(holder) if view.desired is not None else None
     if resource is None:
-        stays = _stay_in(found, look, ())
-        return ConflictVerdict(holder, goes=not stays and releases(holder, look, ephemeral=False))
+        stays = _stay_in(found, view, ())
+        return ConflictVerdict(holder, goes=not stays and releases(holder, view, ephemeral=False))
     spec: NetworkSpec = resource.spec
-    parent = parent_of(spec, look.desired)
+    parent = parent_of(spec, view.desired)
     theirs, lengths = wanted_network(spec, parent), chosen_lengths(spec, parent)
-    if _stay_in(found, look, theirs.prefixes):
+    if _stay_in(found, view, theirs.prefixes):
         return ConflictVerdict(holder)
     same = any(overlap(found.cidr, prefix.cidr) for prefix in theirs.prefixes)
     family, length = family_and_length(found.theirs)
     declared = {prefix.cidr for prefix in theirs.prefixes}
     if same or (found.theirs not in declared and lengths.get(family) == length):
         return ConflictVerdict(holder)
-    after = (_let_go(one, look, (*passed, holder)) for one in _overlaps(holder, theirs, look))
+    after = (_let_go(one, view, (*passed, holder)) for one in _overlaps(holder, theirs, view))
     stuck = next((one for one in after if not one.goes), None)
     return ConflictVerdict(holder, goes=stuck is None, swaps=stuck is not None and stuck.swaps)
 
 
-def _stay_in(found: Overlap, look: KindView, kept: tuple[Prefix, ...]) -> bool:
+def _stay_in(found: Overlap, view: KindView, kept: tuple[Prefix, ...]) -> bool:
     """Whether an address or a child stays in what the holder would have to give up, and not in what it keeps of it."""
-    for key, seen in look.observed.items():
+    for key, seen in view.observed.items():
         value = seen.value
         if isinstance(value, AddressState) and value.address is not None and value.network == found.holder.name:
             if not _within(value.address, found.theirs) or any(_within(value.address, one.cidr) for one in kept):
                 continue
-            if not (releases(key, look, ephemeral=value.about.ephemeral) or moves_away(key, value, look)):
+            if not (releases(key, view, ephemeral=value.about.ephemeral) or moves_away(key, value, view)):
                 return True
         elif isinstance(value, NetworkState) and value.network and value.network.parent == found.holder.name:
             inside = any(
                 overlap(prefix.cidr, found.theirs) and not any(is_prefix_within(prefix.cidr, one.cidr) for one in kept)
                 for prefix in value.network.prefixes
             )
-            if inside and not releases(key, look, ephemeral=False):
+            if inside and not releases(key, view, ephemeral=False):
                 return True
     return False
 
@@ -314,7 +314,7 @@ def _may_say_so(key: ResourceKey) -> bool:
     return key.kind == "IPAddress" and of_claim(key) is None
 
 
-def conflict_hold(what: str, verdict: ConflictVerdict, path: str, look: KindView) -> Hold:
+def conflict_hold(what: str, verdict: ConflictVerdict, path: str, view: KindView) -> Hold:
     """The hold: it waits for a holder that lets go, and is held where the holder stays."""
     holder = verdict.holder
     who = display_key(holder)
@@ -324,9 +324,9 @@ def conflict_hold(what: str, verdict: ConflictVerdict, path: str, look: KindView
             f"continues automatically when {who} has released the value",
         )
         return Hold(HoldKind.BLOCKED, str(holder), reason, hint)
-    resource = look.desired.resources.get(holder) if look.desired is not None else None
+    resource = view.desired.resources.get(holder) if view.desired is not None else None
     if verdict.swaps:
-        reason = f"{who} holds {what}; {who} and {display_key(look.key)} wait for each other to release first"
+        reason = f"{who} holds {what}; {who} and {display_key(view.key)} wait for each other to release first"
         hint = (
             "make two commits. In the first, declare a third value for one of the two. In the second, declare "
             "the final values"
@@ -336,15 +336,15 @@ def conflict_hold(what: str, verdict: ConflictVerdict, path: str, look: KindView
         hint = f"declare another value here, or change or remove {who} first"
     else:
         reason = f"{who} is no longer declared but still holds {what} (deletionPolicy Orphan)"
-        if holder not in look.remembered:
+        if holder not in view.remembered:
             reason = f"{who} is not declared but holds {what}"
         hint = (
             f"to keep the old name, declare {holder} again; to use the new name, declare {holder} with "
-            f"deletionPolicy: Release, apply that, then remove {holder.name} and declare {look.key.name}"
+            f"deletionPolicy: Release, apply that, then remove {holder.name} and declare {view.key.name}"
         )
-        if _may_say_so(holder) and _may_say_so(look.key):
+        if _may_say_so(holder) and _may_say_so(view.key):
             hint = (
-                f"if {look.key} is {holder} renamed, set spec.renamedFrom: {holder.name}; "
+                f"if {view.key} is {holder} renamed, set spec.renamedFrom: {holder.name}; "
                 f"to keep the old name, declare {holder} again"
             )
     return Hold(HoldKind.GUARD, _TAKEN, reason, hint, path)

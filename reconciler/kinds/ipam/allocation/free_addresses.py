@@ -34,33 +34,33 @@ Asking = tuple[ResourceKey, str | None, int | None]
 """Who asks for an address, and the address or the family that it wants."""
 
 
-def short_of_addresses(network: str, path: str, look: KindView) -> Iterator[Hold]:
+def short_of_addresses(network: str, path: str, view: KindView) -> Iterator[Hold]:
     """A hold when the look's resource is beyond the free addresses of its network."""
-    found = look.once(f"addresses of {network}", lambda: _beyond_addresses(network, look))
-    hint = f"release some addresses, or add a prefix to {place_words('Network', network, look.desired)}"
-    yield from short_holds(found, hint, path, look)
+    found = view.once(f"addresses of {network}", lambda: _beyond_addresses(network, view))
+    hint = f"release some addresses, or add a prefix to {place_words('Network', network, view.desired)}"
+    yield from short_holds(found, hint, path, view)
 
 
-def _beyond_addresses(network: str, look: KindView) -> Short:
-    if look.desired is None:
+def _beyond_addresses(network: str, view: KindView) -> Short:
+    if view.desired is None:
         return NOBODY
-    free = _free_addresses(network, look)
-    grows = growing_prefix(network, look)
-    if free is None or (grows and usage_of(network, look) is None):
+    free = _free_addresses(network, view)
+    grows = growing_prefix(network, view)
+    if free is None or (grows and usage_of(network, view) is None):
         return NOBODY
-    takers = look.desired.derived("takers of addresses", _address_takers).get(network, ())
-    if all(free[family] >= len(takers) for family in _families_of(network, look)):
+    takers = view.desired.derived("takers of addresses", _address_takers).get(network, ())
+    if all(free[family] >= len(takers) for family in _families_of(network, view)):
         return NOBODY  # Enough for all of them, without a look at each.
-    asking = _asking_for_addresses(network, look, look.desired)
-    left = _left_over(network, asking, free, look)
-    return _later_or_never(network, asking, left, free, look) if left else NOBODY
+    asking = _asking_for_addresses(network, view, view.desired)
+    left = _left_over(network, asking, free, view)
+    return _later_or_never(network, asking, left, free, view) if left else NOBODY
 
 
-def _left_over(network: str, asking: Sequence[Asking], free: Mapping[int, int], look: KindView) -> list[Asking]:
+def _left_over(network: str, asking: Sequence[Asking], free: Mapping[int, int], view: KindView) -> list[Asking]:
     """Those for whom none is left when each before them has got one."""
     room, left = dict(free), []
     for key, address, family in asking:
-        if address is not None and address_holder(address, network, look, key) is not None:
+        if address is not None and address_holder(address, network, view, key) is not None:
             continue  # It gets that one or none, whatever is free.
         # Without a family the IPAM goes through the prefixes in order; any that has room will do.
         given = family if family is not None else next((f for f, count in room.items() if count), 4)
@@ -72,11 +72,11 @@ def _left_over(network: str, asking: Sequence[Asking], free: Mapping[int, int], 
 
 
 def _later_or_never(
-    network: str, asking: Sequence[Asking], left: Sequence[Asking], free: Mapping[int, int], look: KindView
+    network: str, asking: Sequence[Asking], left: Sequence[Asking], free: Mapping[int, int], view: KindView
 ) -> Short:
     """Each of those left over waits for one that lets go, as long as there are such, or for a prefix to come."""
-    coming = _let_go_of(network, look, {address for _, address, _ in asking if address is not None})
-    grows = growing_prefix(network, look)
+    coming = _let_go_of(network, view, {address for _, address, _ in asking if address is not None})
+    grows = growing_prefix(network, view)
     beyond, later = dict[ResourceKey, str](), dict[ResourceKey, str]()
     for key, _, family in left:
         there_is = _there_is(network, family, free)
@@ -97,14 +97,14 @@ def _there_is(network: str, family: int | None, free: Mapping[int, int]) -> str:
     return f"Network/{network} has {count or 'no'} free {kind}{'' if count == 1 else 'es'}"
 
 
-def _families_of(network: str, look: KindView) -> set[int]:
-    state = look.observed[ResourceKey("Network", network)].value
+def _families_of(network: str, view: KindView) -> set[int]:
+    state = view.observed[ResourceKey("Network", network)].value
     return {family_of(prefix.cidr) for prefix in state.prefixes or ()}
 
 
-def _free_addresses(network: str, look: KindView) -> dict[int, int] | None:
+def _free_addresses(network: str, view: KindView) -> dict[int, int] | None:
     """How many are free of each family: as the IPAM said, or else by who was seen to hold one. None: not known."""
-    seen = look.observed.get(ResourceKey("Network", network))
+    seen = view.observed.get(ResourceKey("Network", network))
     state = seen.value if seen is not None else None
     if not isinstance(state, NetworkState) or state.prefixes is None:
         return None
@@ -113,39 +113,39 @@ def _free_addresses(network: str, look: KindView) -> dict[int, int] | None:
     room = dict.fromkeys((4, 6), 0)
     for prefix in state.prefixes:
         room[family_of(prefix.cidr)] += sum(high - low + 1 for low, high in usable_spans(prefix))
-    for other in look.observed.values():
+    for other in view.observed.values():
         held = other.value
         if isinstance(held, AddressState) and held.network == network and held.address is not None:
             room[family_of(held.address)] -= 1
     return {family: max(0, free) for family, free in room.items()}
 
 
-def _let_go_of(network: str, look: KindView, named: set[str]) -> dict[ResourceKey, int]:
+def _let_go_of(network: str, view: KindView, named: set[str]) -> dict[ResourceKey, int]:
     """Who lets go of an address of the network that nobody else names, with its family. What goes, and what moves to
     another network in which there is room for it as things are. Two that would take each other's place are held."""
-    room, found = address_room(look), {}
+    room, found = address_room(view), {}
     for key in sorted([*room.leaves, *room.wants]):
-        state = look.observed[key].value
+        state = view.observed[key].value
         free_for_all = state.network == network and state.address not in named
-        if free_for_all and (key in room.leaves or _has_room(network, key, room, look)):
+        if free_for_all and (key in room.leaves or _has_room(network, key, room, view)):
             found[key] = family_of(state.address)
     return found
 
 
-def _has_room(network: str, key: ResourceKey, room: Room, look: KindView) -> bool:
-    spec: IPAddressSpec | None = look.desired.resources[key].spec if look.desired is not None else None
+def _has_room(network: str, key: ResourceKey, room: Room, view: KindView) -> bool:
+    spec: IPAddressSpec | None = view.desired.resources[key].spec if view.desired is not None else None
     if spec is None or spec.network == network:
         return False
     if room.wants[key] is not None:
         return room.wants[key] not in room.owners
-    return sum((_free_addresses(spec.network, look) or {}).values()) > 0
+    return sum((_free_addresses(spec.network, view) or {}).values()) > 0
 
 
-def _asking_for_addresses(network: str, look: KindView, desired: DesiredState) -> list[Asking]:
+def _asking_for_addresses(network: str, view: KindView, desired: DesiredState) -> list[Asking]:
     found: list[Asking] = []
     for key in desired.derived("takers of addresses", _address_takers).get(network, ()):
         spec: IPAddressSpec = desired.resources[key].spec
-        seen = look.observed.get(key)
+        seen = view.observed.get(key)
         state = seen.value if seen is not None else None
         if not isinstance(state, AddressState) or state.network == network:
             continue

@@ -31,46 +31,46 @@ from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 
 
-def number_holds(pool: str, number: int | None, has_one: bool, path: str, look: KindView) -> Iterator[Hold]:
+def number_holds(pool: str, number: int | None, has_one: bool, path: str, view: KindView) -> Iterator[Hold]:
     """What stops the look's resource from taking a number of the pool: the pool is not there. Another has the number.
     Others that name theirs, and will have it, come first. Nothing is free. `has_one`: it releases another for it."""
-    seen = look.observed.get(ResourceKey("Pool", pool))
+    seen = view.observed.get(ResourceKey("Pool", pool))
     there = pool_state(seen.value).pool if seen is not None else None
-    if there is None or look.desired is None:
+    if there is None or view.desired is None:
         reason = f"Pool/{pool} does not exist yet"
         yield Hold(HoldKind.BLOCKED, f"Pool/{pool}", reason, f"continues automatically when Pool/{pool} exists")
         return
-    takers = look.desired.derived("takers of numbers", _takers).get(pool, {})
+    takers = view.desired.derived("takers of numbers", _takers).get(pool, {})
     if number is not None:
-        verdict = number_holder(number, pool, look)
+        verdict = number_holder(number, pool, view)
         if verdict is not None:
             if not (verdict.goes and verdict.swaps and has_one):
-                yield conflict_hold(f"{number} of {pool}", verdict, path, look)
+                yield conflict_hold(f"{number} of {pool}", verdict, path, view)
             return
     else:
-        for key in look.desired.derived("pinned numbers", _pinned).get(pool, ()):
-            if not _has_of(pool, look, key, takers[key]) and _will_have(key, takers[key], pool, look):
+        for key in view.desired.derived("pinned numbers", _pinned).get(pool, ()):
+            if not _has_of(pool, view, key, takers[key]) and _will_have(key, takers[key], pool, view):
                 reason = f"{key} requests a fixed number of Pool/{pool}, which is acquired first"
                 yield Hold(HoldKind.BLOCKED, str(key), reason, f"continues automatically when {key} holds its number")
                 return
-    if pool_size(there) - _held_of(pool, there, look) >= len(takers):
+    if pool_size(there) - _held_of(pool, there, view) >= len(takers):
         return
-    found = look.once(f"numbers of {pool}", lambda: _beyond_numbers(pool, there, takers, look))
-    hint = f"release some numbers, or add a range to {place_words('Pool', pool, look.desired)}"
-    yield from short_holds(found, hint, path, look)
+    found = view.once(f"numbers of {pool}", lambda: _beyond_numbers(pool, there, takers, view))
+    hint = f"release some numbers, or add a range to {place_words('Pool', pool, view.desired)}"
+    yield from short_holds(found, hint, path, view)
 
 
-def _will_have(key: ResourceKey, number: int | None, pool: str, look: KindView) -> bool:
+def _will_have(key: ResourceKey, number: int | None, pool: str, view: KindView) -> bool:
     """Whether it has the number that it names before long."""
     field = AcquireVrf.path if key.kind == "Network" else AcquireNumber.path
-    if number is None or look.refused(key, field) or key in look.barred():
+    if number is None or view.refused(key, field) or key in view.barred():
         return False
-    return waited_for(number_holder(number, pool, look, key), look)
+    return waited_for(number_holder(number, pool, view, key), view)
 
 
-def holders_of_pool(pool: str, look: KindView) -> list[Number]:
+def holders_of_pool(pool: str, view: KindView) -> list[Number]:
     """Who holds a number of it, by owner, as far as it was seen."""
-    found = (_held_number(look, key) for key in sorted(look.observed))
+    found = (_held_number(view, key) for key in sorted(view.observed))
     return [one for one in found if one is not None and one.pool == pool]
 
 
@@ -91,20 +91,20 @@ def _pinned(desired: DesiredState) -> dict[str, list[ResourceKey]]:
     return {pool: [key for key, number in found.items() if number is not None] for pool, found in takers.items()}
 
 
-def _beyond_numbers(pool: str, there: Pool, takers: Mapping[ResourceKey, int | None], look: KindView) -> Short:
-    pending = [key for key in takers if key in look.observed and not _has_of(pool, look, key)]
-    pending = [key for key in pending if (number := takers[key]) is None or is_free(number, pool, look, key)]
+def _beyond_numbers(pool: str, there: Pool, takers: Mapping[ResourceKey, int | None], view: KindView) -> Short:
+    pending = [key for key in takers if key in view.observed and not _has_of(pool, view, key)]
+    pending = [key for key in pending if (number := takers[key]) is None or is_free(number, pool, view, key)]
     pending.sort(key=lambda key: (takers[key] is None, key.kind, in_order(key)))
-    free = max(0, pool_size(there) - _held_of(pool, there, look))
+    free = max(0, pool_size(there) - _held_of(pool, there, view))
     there_is = f"{free or 'none'} of the {pool_size(there)} numbers of Pool/{pool} {'is' if free == 1 else 'are'} free"
-    room, named = number_room(look), {number for number in takers.values() if number is not None}
+    room, named = number_room(view), {number for number in takers.values() if number is not None}
     going = [
         key
         for key in sorted([*room.leaves, *room.wants])
-        if _has_of(pool, look, key) and key not in takers and _number_of(look, key) not in named
-        if key in room.leaves or _has_number(key, room, look)
+        if _has_of(pool, view, key) and key not in takers and _number_of(view, key) not in named
+        if key in room.leaves or _has_number(key, room, view)
     ]
-    spec = look.desired.resources.get(ResourceKey("Pool", pool)) if look.desired is not None else None
+    spec = view.desired.resources.get(ResourceKey("Pool", pool)) if view.desired is not None else None
     if spec is not None and sum(one.last - one.first + 1 for one in ranges(spec.spec)) > pool_size(there):
         return Short({}, dict.fromkeys(pending[free:], f"{there_is} until its declared ranges are applied"))
     waiting = dict(zip(pending[free:], going, strict=False))
@@ -114,34 +114,34 @@ def _beyond_numbers(pool: str, there: Pool, takers: Mapping[ResourceKey, int | N
     )
 
 
-def _has_number(key: ResourceKey, room: Room, look: KindView) -> bool:
+def _has_number(key: ResourceKey, room: Room, view: KindView) -> bool:
     """Whether there is a number in the other pool, to which it moves, as things are."""
-    if room.wants[key] is not None or look.desired is None:
+    if room.wants[key] is not None or view.desired is None:
         return room.wants[key] not in room.owners
-    spec: Any = look.desired.resources[key].spec
+    spec: Any = view.desired.resources[key].spec
     to: Any = spec.vrf.pool if isinstance(spec, NetworkSpec) and spec.vrf is not None else spec.pool
-    seen = look.observed.get(ResourceKey("Pool", to))
+    seen = view.observed.get(ResourceKey("Pool", to))
     there = pool_state(seen.value).pool if seen is not None else None
-    return there is not None and pool_size(there) > _held_of(to, there, look)
+    return there is not None and pool_size(there) > _held_of(to, there, view)
 
 
-def _held_of(pool: str, there: Pool, look: KindView) -> int:
+def _held_of(pool: str, there: Pool, view: KindView) -> int:
     """How many numbers are held, by what the pool says or by who was seen to hold one: what is more."""
-    return max(there.held, sum(1 for of, _ in number_room(look).owners if of == pool))
+    return max(there.held, sum(1 for of, _ in number_room(view).owners if of == pool))
 
 
-def _has_of(pool: str, look: KindView, key: ResourceKey, number: int | None = None) -> bool:
-    held = _held_number(look, key)
+def _has_of(pool: str, view: KindView, key: ResourceKey, number: int | None = None) -> bool:
+    held = _held_number(view, key)
     return held is not None and held.pool == pool and number in (None, held.number)
 
 
-def _number_of(look: KindView, key: ResourceKey) -> int | None:
-    held = _held_number(look, key)
+def _number_of(view: KindView, key: ResourceKey) -> int | None:
+    held = _held_number(view, key)
     return held.number if held is not None else None
 
 
-def _held_number(look: KindView, key: ResourceKey) -> Number | None:
-    seen = look.observed.get(key)
+def _held_number(view: KindView, key: ResourceKey) -> Number | None:
+    seen = view.observed.get(key)
     value = seen.value if seen is not None else None
     if isinstance(value, NetworkState):
         return value.vrf

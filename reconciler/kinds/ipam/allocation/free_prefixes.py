@@ -32,36 +32,36 @@ from reconciler.model.plans.plan import Hold
 from reconciler.model.resource import DesiredState, ResourceKey
 
 
-def short_of_prefixes(parent: str, lengths: Mapping[int, int], path: str, look: KindView) -> Iterator[Hold]:
+def short_of_prefixes(parent: str, lengths: Mapping[int, int], path: str, view: KindView) -> Iterator[Hold]:
     """A hold when the parent has no free block for the look's resource."""
-    found = look.once(f"prefixes of {parent}", lambda: _beyond_prefixes(parent, look))
-    if look.key in found.beyond or look.key in found.later:
+    found = view.once(f"prefixes of {parent}", lambda: _beyond_prefixes(parent, view))
+    if view.key in found.beyond or view.key in found.later:
         longest = ", ".join(f"/{length}" for _, length in sorted(lengths.items()))
-        place = place_words("Network", parent, look.desired)
+        place = place_words("Network", parent, view.desired)
         hint = (
             f"add a prefix to {place}, remove one of its children, or request a longer prefix length than "
             f"{longest} (spec.prefixLength)"
         )
-        yield from short_holds(found, hint, path, look)
+        yield from short_holds(found, hint, path, view)
 
 
-def children_of(parent: str, look: KindView) -> list[Any]:
+def children_of(parent: str, view: KindView) -> list[Any]:
     """The networks that are declared to be parts of it, by name."""
-    return look.desired.derived("children", _children).get(parent, []) if look.desired is not None else []
+    return view.desired.derived("children", _children).get(parent, []) if view.desired is not None else []
 
 
-def _beyond_prefixes(parent: str, look: KindView) -> Short:
+def _beyond_prefixes(parent: str, view: KindView) -> Short:
     """Plays through what the IPAM will do. Those that are named are cut out, then each child takes the smallest block
     that fits, which is split."""
-    if look.desired is None or not _is_seen(parent, look):
+    if view.desired is None or not _is_seen(parent, view):
         return NOBODY
-    grows = growing_prefix(parent, look)
-    now, after, leaver = _free_blocks(parent, usage_of(parent, look), look)
+    grows = growing_prefix(parent, view)
+    now, after, leaver = _free_blocks(parent, usage_of(parent, view), view)
     at_first = {family: _free_words(found) for family, found in now.items()}
     beyond: dict[ResourceKey, str] = {}
     later: dict[ResourceKey, str] = {}
-    for resource in sorted(children_of(parent, look), key=lambda one: in_order(one.key)):
-        for family, length in _missing_lengths(resource.spec, look, resource.key):
+    for resource in sorted(children_of(parent, view), key=lambda one: in_order(one.key)):
+        for family, length in _missing_lengths(resource.spec, view, resource.key):
             reason = (
                 f"Network/{parent} has no free /{length} for this network; free before this plan: {at_first[family]}"
             )
@@ -75,8 +75,8 @@ def _beyond_prefixes(parent: str, look: KindView) -> Short:
     return Short(beyond, later)
 
 
-def _is_seen(network: str, look: KindView) -> bool:
-    seen = look.observed.get(ResourceKey("Network", network))
+def _is_seen(network: str, view: KindView) -> bool:
+    seen = view.observed.get(ResourceKey("Network", network))
     return seen is not None and isinstance(seen.value, NetworkState) and seen.value.network is not None
 
 
@@ -85,7 +85,7 @@ Blocks = dict[int, dict[int, int]]
 
 
 def _free_blocks(
-    parent: str, usage: tuple[Usage, ...] | None, look: KindView
+    parent: str, usage: tuple[Usage, ...] | None, view: KindView
 ) -> tuple[Blocks, Blocks, ResourceKey | None]:
     """What is free beside what siblings ask for by name, and what will be when those have gone that go, with the first
     of them. An IPAM that others use too has the last word: where it says otherwise than what was seen, that holds."""
@@ -95,42 +95,42 @@ def _free_blocks(
         for length, count in one.free_prefixes:
             of_family[length] = of_family.get(length, 0) + count
     now, after = dict(said), {family: dict(found) for family, found in said.items()}
-    there, going = _inside(parent, look)
+    there, going = _inside(parent, view)
     for family, found in said.items():
-        own, taken_ = _own(parent, family, look), [parse_span(cidr) for cidr, _ in there if family_of(cidr) == family]
+        own, taken_ = _own(parent, family, view), [parse_span(cidr) for cidr, _ in there if family_of(cidr) == family]
         free = joined_spans(without(own, taken_))
         if usage is not None and blocks(free, family) != found:
             continue
-        named = [parse_span(cidr) for cidr in _named(parent, family, there, look)]
+        named = [parse_span(cidr) for cidr in _named(parent, family, there, view)]
         leaving = [parse_span(cidr) for cidr, key in there if key in going and family_of(cidr) == family]
         now[family] = blocks(without(free, named), family)
         after[family] = blocks(without(joined_spans([*free, *leaving]), named), family)
     return now, after, going[0] if going else None
 
 
-def _own(parent: str, family: int, look: KindView) -> list[Span]:
-    state = look.observed[ResourceKey("Network", parent)].value
+def _own(parent: str, family: int, view: KindView) -> list[Span]:
+    state = view.observed[ResourceKey("Network", parent)].value
     prefixes = [prefix for prefix in state.prefixes or () if family_of(prefix.cidr) == family]
     kept = [parse_span(part) for prefix in prefixes for part in prefix.reserved]
     return without([parse_span(prefix.cidr) for prefix in prefixes], kept)
 
 
-def _inside(parent: str, look: KindView) -> tuple[list[tuple[str, ResourceKey]], list[ResourceKey]]:
+def _inside(parent: str, view: KindView) -> tuple[list[tuple[str, ResourceKey]], list[ResourceKey]]:
     """The children's prefixes as they are, and the children that go."""
     there, going = [], []
-    for key in sorted(look.observed):
-        value = look.observed[key].value
+    for key in sorted(view.observed):
+        value = view.observed[key].value
         if isinstance(value, NetworkState) and value.network is not None and value.network.parent == parent:
             there += [(prefix.cidr, key) for prefix in value.network.prefixes]
-            if releases(key, look, ephemeral=False):
+            if releases(key, view, ephemeral=False):
                 going.append(key)
     return there, going
 
 
-def _named(parent: str, family: int, there: list[tuple[str, ResourceKey]], look: KindView) -> list[str]:
+def _named(parent: str, family: int, there: list[tuple[str, ResourceKey]], view: KindView) -> list[str]:
     """What siblings ask for by name and do not have yet."""
     have = {cidr for cidr, _ in there}
-    wanted = [prefix.cidr for one in children_of(parent, look) for prefix in one.spec.prefixes]
+    wanted = [prefix.cidr for one in children_of(parent, view) for prefix in one.spec.prefixes]
     return [cidr for cidr in wanted if family_of(cidr) == family and cidr not in have]
 
 
@@ -142,13 +142,13 @@ def _children(desired: DesiredState) -> dict[str, list[Any]]:
     return found
 
 
-def _missing_lengths(spec: NetworkSpec, look: KindView, key: ResourceKey) -> list[tuple[int, int]]:
-    seen = look.observed.get(key)
+def _missing_lengths(spec: NetworkSpec, view: KindView, key: ResourceKey) -> list[tuple[int, int]]:
+    seen = view.observed.get(key)
     state = seen.value if seen is not None else None
     if not isinstance(state, NetworkState):
         return []
     there = [family_and_length(prefix.cidr) for prefix in state.prefixes or ()]
-    return [one for one in sorted(chosen_lengths(spec, parent_of(spec, look.desired)).items()) if one not in there]
+    return [one for one in sorted(chosen_lengths(spec, parent_of(spec, view.desired)).items()) if one not in there]
 
 
 def _take(blocks: dict[int, int], length: int) -> bool:

@@ -29,9 +29,9 @@ class Occupant(msgspec.Struct, frozen=True, order=True):
     leaves: bool = False
 
 
-def occupants(network: str, look: KindView) -> list[Occupant]:
+def occupants(network: str, view: KindView) -> list[Occupant]:
     """All of which it was seen that they are in the network, by owner."""
-    return look.once("living", lambda: _by_network(look)).get(network, [])
+    return view.once("living", lambda: _by_network(view)).get(network, [])
 
 
 def named_tenants(tenants: Sequence[Occupant]) -> str:
@@ -66,31 +66,31 @@ def leaks(value: Any) -> bool:
             return False
 
 
-def _by_network(look: KindView) -> dict[str, list[Occupant]]:
+def _by_network(view: KindView) -> dict[str, list[Occupant]]:
     found: dict[str, list[Occupant]] = {}
-    for key in sorted(look.observed):
-        value = look.observed[key].value
+    for key in sorted(view.observed):
+        value = view.observed[key].value
         if isinstance(value, AddressState) and value.address is not None and value.network is not None:
             length = 32 if family_of(value.address) == 4 else 128
-            owner = goes_to(key, look) or key
-            leaves = _leaves(owner, look, ephemeral=value.about.ephemeral) or moves_away(owner, value, look)
+            owner = goes_to(key, view) or key
+            leaves = _leaves(owner, view, ephemeral=value.about.ephemeral) or moves_away(owner, value, view)
             found.setdefault(value.network, []).append(
                 Occupant(display_key(owner), f"{value.address}/{length}", leaves)
             )
         elif isinstance(value, NetworkState) and value.network is not None and value.network.parent is not None:
-            leaves = _leaves(key, look, ephemeral=False)
+            leaves = _leaves(key, view, ephemeral=False)
             inside = found.setdefault(value.network.parent, [])
             inside += [Occupant(str(key), prefix.cidr, leaves) for prefix in value.network.prefixes]
     return found
 
 
-def _leaves(key: ResourceKey, look: KindView, *, ephemeral: bool) -> bool:
+def _leaves(key: ResourceKey, view: KindView, *, ephemeral: bool) -> bool:
     """Whether it is going to be released, as far as this look tells."""
-    if look.desired is None or key in look.desired.resources:
+    if view.desired is None or key in view.desired.resources:
         return False
-    if key == look.key:
+    if key == view.key:
         return True
-    return releases(key, look, ephemeral=ephemeral)
+    return releases(key, view, ephemeral=ephemeral)
 
 
 def _short(cidr: str) -> str:

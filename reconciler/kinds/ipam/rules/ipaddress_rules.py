@@ -33,12 +33,12 @@ ADDRESS, NETWORK, ABOUT = Acquire.path, "spec.network", DescribeAddress.path
 class IPAddressRules:
     """The reconciled half of IPAddress."""
 
-    def fields(self, resource: Resource[IPAddressSpec], look: KindView) -> tuple[Field, ...]:
+    def fields(self, resource: Resource[IPAddressSpec], view: KindView) -> tuple[Field, ...]:
         """The network that it is held in, the address, and what is said of it."""
-        spec, state, moved = resource.spec, _held(look), comes_from(resource.key, look)
+        spec, state, moved = resource.spec, _held(view), comes_from(resource.key, view)
         # One that has another name now is judged as what it will be then.
         name = (Field(NAME, resource.key.name, moved[0].name, False),) if moved is not None else ()
-        if _goes_with_its_machine(spec, look):
+        if _goes_with_its_machine(spec, view):
             return (*name, Field(ADDRESS, None, state.address, state.address is None))
         there = (
             *name,
@@ -53,80 +53,80 @@ class IPAddressRules:
         )
         if state.address is None:
             return there
-        wanted = about(spec, look.desired)
+        wanted = about(spec, view.desired)
         return (*there, Field(ABOUT, _said(wanted), _said(state.about), wanted == state.about))
 
-    def steps(self, resource: Resource[IPAddressSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
+    def steps(self, resource: Resource[IPAddressSpec], view: KindView, fields: tuple[Field, ...]) -> Steps:
         """Acquire. Where another address is held, that one is released first. What is held under a name that it had
         before follows to this one before all else."""
-        if (moved := comes_from(resource.key, look)) is None:
-            return self._steps(resource, look, fields)
-        own = _state(look.value)
+        if (moved := comes_from(resource.key, view)) is None:
+            return self._steps(resource, view, fields)
+        own = _state(view.value)
         if own.address is not None:
-            return Steps(holds=(_both(look.key, own, *moved),))
-        if strange := _of_another(about(resource.spec, look.desired), moved[1]):
+            return Steps(holds=(_both(view.key, own, *moved),))
+        if strange := _of_another(about(resource.spec, view.desired), moved[1]):
             return Steps(holds=(strange,))
-        rest = self._steps(resource, look, tuple(field for field in fields if field.path != NAME))
-        return Steps((_transfer(look, *moved), *rest.actions), rest.holds)
+        rest = self._steps(resource, view, tuple(field for field in fields if field.path != NAME))
+        return Steps((_transfer(view, *moved), *rest.actions), rest.holds)
 
-    def _steps(self, resource: Resource[IPAddressSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
+    def _steps(self, resource: Resource[IPAddressSpec], view: KindView, fields: tuple[Field, ...]) -> Steps:
         differing = {field.path for field in fields if not field.equal}
-        spec, state = resource.spec, _held(look)
+        spec, state = resource.spec, _held(view)
         if not differing:
             return Steps()
-        if _goes_with_its_machine(spec, look):
+        if _goes_with_its_machine(spec, view):
             why = f"address is ephemeral, and Machine/{spec.machine} is no longer declared"
-            return Steps((Release(key=look.key, address=state.address or "", reason=why),))
-        wanted = about(spec, look.desired)
-        if undecided := _may_be_renamed(look):
+            return Steps((Release(key=view.key, address=state.address or "", reason=why),))
+        wanted = about(spec, view.desired)
+        if undecided := _may_be_renamed(view):
             return Steps(holds=(undecided,))
         if not differing & {ADDRESS, NETWORK}:
-            describe = DescribeAddress(key=look.key, about=wanted, reason="the description in the IPAM differs")
+            describe = DescribeAddress(key=view.key, about=wanted, reason="the description in the IPAM differs")
             return Steps((describe,), _misdescribed(wanted, state))
         actions: list[Action] = []
         if state.address is not None:
-            if machine := _machine_in_slot(look):
+            if machine := _machine_in_slot(view):
                 return Steps(holds=(_still_used(machine, state.address),))
-            actions.append(Release(key=look.key, address=state.address, reason="a different address is declared"))
+            actions.append(Release(key=view.key, address=state.address, reason="a different address is declared"))
         family = FAMILIES[spec.family] if spec.family else None
         acquire = Acquire(
-            key=look.key,
+            key=view.key,
             network=spec.network,
             address=spec.address,
             family=family,
             about=wanted,
             reason="no address acquired yet",
         )
-        return Steps((*actions, acquire), _waits_for(spec, state, look))
+        return Steps((*actions, acquire), _waits_for(spec, state, view))
 
-    def removal(self, look: KindView) -> Steps:
+    def removal(self, view: KindView) -> Steps:
         """Orphan leaves the allocation; the same name declared again finds it, as the owner is the key. What nobody
         declares or remembers has leaked if it is ephemeral, and is collected. What is another's by now goes to that
         one, and what this one had under another name comes here first."""
-        if goes_to(look.key, look) is not None and _state(look.value).address is not None:
+        if goes_to(view.key, view) is not None and _state(view.value).address is not None:
             return Steps()
-        moved = comes_from(look.key, look) if _state(look.value).address is None else None
-        rest = self._removal(look)
+        moved = comes_from(view.key, view) if _state(view.value).address is None else None
+        rest = self._removal(view)
         if moved is None:
             return rest
         # A machine may answer to it still: it comes here, and goes later.
-        return Steps((_transfer(look, *moved), *(() if rest.holds else rest.actions)))
+        return Steps((_transfer(view, *moved), *(() if rest.holds else rest.actions)))
 
-    def _removal(self, look: KindView) -> Steps:
-        state = _held(look)
-        if blocked := _in_use(look, state):
+    def _removal(self, view: KindView) -> Steps:
+        state = _held(view)
+        if blocked := _in_use(view, state):
             return blocked
-        if look.stray:
+        if view.stray:
             why = "leak: the address is ephemeral, and its owner is neither declared nor recorded"
-            release = Release(key=look.key, address=state.address or "", reason=why)
-            return Steps((release, Forget(key=look.key, reason="released"))) if leaks(state) else Steps()
+            release = Release(key=view.key, address=state.address or "", reason=why)
+            return Steps((release, Forget(key=view.key, reason="released"))) if leaks(state) else Steps()
         if state.address is None:
-            return Steps((Forget(key=look.key, reason="no longer declared, and holds no address"),))
-        if look.facts.deletion_policy == DeletionPolicy.RELEASE:
-            release = Release(key=look.key, address=state.address, reason="no longer declared (deletionPolicy Release)")
-            return Steps((release, Forget(key=look.key, reason="no longer declared, and released")))
+            return Steps((Forget(key=view.key, reason="no longer declared, and holds no address"),))
+        if view.facts.deletion_policy == DeletionPolicy.RELEASE:
+            release = Release(key=view.key, address=state.address, reason="no longer declared (deletionPolicy Release)")
+            return Steps((release, Forget(key=view.key, reason="no longer declared, and released")))
         reason = f"no longer declared; {state.address} stays allocated to it (deletionPolicy Orphan)"
-        return Steps((Forget(key=look.key, reason=reason),))
+        return Steps((Forget(key=view.key, reason=reason),))
 
     def confirmed(self, action: Action, value: Any) -> bool:
         """Whether the IPAM now has it so."""
@@ -153,15 +153,15 @@ class IPAddressRules:
         return 1.0
 
 
-def _held(look: KindView) -> AddressState:
+def _held(view: KindView) -> AddressState:
     """What it holds, or will as soon as it has followed from another name."""
-    own = _state(look.value)
-    moved = comes_from(look.key, look) if own.address is None else None
+    own = _state(view.value)
+    moved = comes_from(view.key, view) if own.address is None else None
     return own if moved is None else moved[1]
 
 
-def _transfer(look: KindView, old: ResourceKey, state: AddressState) -> Transfer:
-    return Transfer(key=look.key, was=str(old), address=state.address or "", reason="the owner was renamed")
+def _transfer(view: KindView, old: ResourceKey, state: AddressState) -> Transfer:
+    return Transfer(key=view.key, was=str(old), address=state.address or "", reason="the owner was renamed")
 
 
 def _both(key: ResourceKey, own: AddressState, old: ResourceKey, state: AddressState) -> Hold:
@@ -175,16 +175,16 @@ def _both(key: ResourceKey, own: AddressState, old: ResourceKey, state: AddressS
     return Hold(HoldKind.GUARD, RENAMED, reason, hint)
 
 
-def _in_use(look: KindView, state: AddressState) -> Steps | None:
+def _in_use(view: KindView, state: AddressState) -> Steps | None:
     """A claim's address stays while a machine is in the slot that it is for: the machine may still answer to it."""
-    meant = of_claim(look.key)
+    meant = of_claim(view.key)
     if meant is None or state.address is None:
         return None
-    held = machines_of_claim(meant.claim, look)
+    held = machines_of_claim(meant.claim, view)
     machine = next((one.machine for one in held if one.slot == meant.slot), None)
     if machine is None:
         return None
-    if _stays(meant, machine, held, look):
+    if _stays(meant, machine, held, view):
         return Steps()
     reason = f"Machine/{machine} still uses {meant}"
     hold = Hold(
@@ -193,36 +193,36 @@ def _in_use(look: KindView, state: AddressState) -> Steps | None:
         reason,
         f"continues automatically when Machine/{machine} is wiped and free",
     )
-    release = Release(key=look.key, address=state.address, reason="the claim no longer has the slot of the address")
-    return Steps((release, Forget(key=look.key, reason="released")), (hold,))
+    release = Release(key=view.key, address=state.address, reason="the claim no longer has the slot of the address")
+    return Steps((release, Forget(key=view.key, reason="released")), (hold,))
 
 
-def _stays(meant: OfClaim, machine: str, held: tuple[ClaimedMachine, ...], look: KindView) -> bool:
+def _stays(meant: OfClaim, machine: str, held: tuple[ClaimedMachine, ...], view: KindView) -> bool:
     """Whether the machine keeps its slot, though its number is beyond the claim's count: it is named, and others that
     were before it have gone. Its addresses stay with it."""
-    claim = look.desired.resources.get(ResourceKey("MachineClaim", meant.claim)) if look.desired is not None else None
+    claim = view.desired.resources.get(ResourceKey("MachineClaim", meant.claim)) if view.desired is not None else None
     if claim is None or all(one.network != meant.network for one in claim.spec.networks):
         return False
     leaving = {one.machine for one in (*surplus(claim.spec, held), *(one for one in held if one.releasing))}
     return meant.slot >= claim.spec.count and machine not in leaving
 
 
-def _machine_in_slot(look: KindView) -> str | None:
+def _machine_in_slot(view: KindView) -> str | None:
     """The machine that may answer to the address: it is in the slot of a claim that the address is for."""
-    meant = of_claim(look.key)
-    held = machines_of_claim(meant.claim, look) if meant is not None else ()
+    meant = of_claim(view.key)
+    held = machines_of_claim(meant.claim, view) if meant is not None else ()
     return next((one.machine for one in held if meant is not None and one.slot == meant.slot), None)
 
 
-def _may_be_renamed(look: KindView) -> Hold | None:
+def _may_be_renamed(view: KindView) -> Hold | None:
     """A claim that may be another one under a new name has that one's addresses, if it is."""
-    meant = of_claim(look.key)
+    meant = of_claim(view.key)
     if meant is None:
         return None
     key = f"MachineClaim/{meant.claim}"
-    if (stuck := cannot_be(ResourceKey("MachineClaim", meant.claim), look)) is not None:
+    if (stuck := cannot_be(ResourceKey("MachineClaim", meant.claim), view)) is not None:
         return Hold(HoldKind.BLOCKED, key, stuck.reason, f"resolve the rename of {key} first")
-    if not (others := renames(look).gone.get(meant.claim)):
+    if not (others := renames(view).gone.get(meant.claim)):
         return None
     return Hold(
         HoldKind.BLOCKED, key, f"{key} may be MachineClaim/{others[0]} renamed", f"resolve the rename of {key} first"
@@ -239,8 +239,8 @@ def _state(value: Any) -> AddressState:
     return value if isinstance(value, AddressState) else AddressState()
 
 
-def _goes_with_its_machine(spec: IPAddressSpec, look: KindView) -> bool:
-    return spec.type is AddressType.EPHEMERAL and machine_gone(spec, look.desired)
+def _goes_with_its_machine(spec: IPAddressSpec, view: KindView) -> bool:
+    return spec.type is AddressType.EPHEMERAL and machine_gone(spec, view.desired)
 
 
 def _fits(spec: IPAddressSpec, held: str | None) -> bool:
@@ -293,8 +293,8 @@ def _of_another(wanted: About, state: AddressState) -> Hold | None:
     )
 
 
-def _waits_for(spec: IPAddressSpec, state: AddressState, look: KindView) -> tuple[Hold, ...]:
-    seen = look.observed.get(ResourceKey("Network", spec.network))
+def _waits_for(spec: IPAddressSpec, state: AddressState, view: KindView) -> tuple[Hold, ...]:
+    seen = view.observed.get(ResourceKey("Network", spec.network))
     if seen is None or not isinstance(seen.value, NetworkState) or seen.value.network is None:
         reason = f"Network/{spec.network} is not in the IPAM yet"
         return (
@@ -306,14 +306,14 @@ def _waits_for(spec: IPAddressSpec, state: AddressState, look: KindView) -> tupl
             ),
         )
     if spec.address is not None:
-        verdict = address_holder(spec.address, spec.network, look)
+        verdict = address_holder(spec.address, spec.network, view)
         if verdict is None or (verdict.swaps and verdict.goes and state.address is not None):
-            return tuple(short_of_addresses(spec.network, ADDRESS, look)) if verdict is None else ()
-        return (conflict_hold(spec.address, verdict, ADDRESS, look),)
-    holds = list(short_of_addresses(spec.network, ADDRESS, look))
-    if look.desired is not None:
-        for key in look.desired.derived("pinned-addresses", _pinned).get(spec.network, ()):
-            if not _has_it(key, look, look.desired) and _will_have(key, look):
+            return tuple(short_of_addresses(spec.network, ADDRESS, view)) if verdict is None else ()
+        return (conflict_hold(spec.address, verdict, ADDRESS, view),)
+    holds = list(short_of_addresses(spec.network, ADDRESS, view))
+    if view.desired is not None:
+        for key in view.desired.derived("pinned-addresses", _pinned).get(spec.network, ()):
+            if not _has_it(key, view, view.desired) and _will_have(key, view):
                 reason = (
                     f"{display_key(key)} requests a fixed address of Network/{spec.network}, which is acquired first"
                 )
@@ -329,15 +329,15 @@ def _waits_for(spec: IPAddressSpec, state: AddressState, look: KindView) -> tupl
     return tuple(holds)
 
 
-def _will_have(key: ResourceKey, look: KindView) -> bool:
+def _will_have(key: ResourceKey, view: KindView) -> bool:
     """Whether the address that it names is its own before long. Who takes any need not wait for one that is another's,
     was refused, or is beyond a quota (metal3-io/ip-address-manager#988)."""
-    if look.desired is None or look.refused(key, ADDRESS) or key in look.barred():
+    if view.desired is None or view.refused(key, ADDRESS) or key in view.barred():
         return False
-    seen, spec = look.observed.get(key), look.desired.resources[key].spec
+    seen, spec = view.observed.get(key), view.desired.resources[key].spec
     if seen is not None and seen.error is not None:
         return False
-    return waited_for(address_holder(spec.address, spec.network, look, key), look)
+    return waited_for(address_holder(spec.address, spec.network, view, key), view)
 
 
 def _pinned(desired: DesiredState) -> dict[str, list[ResourceKey]]:
@@ -353,8 +353,8 @@ def _never_held(spec: IPAddressSpec, desired: DesiredState) -> bool:
     return spec.type is AddressType.EPHEMERAL and machine_gone(spec, desired)
 
 
-def _has_it(key: ResourceKey, look: KindView, desired: DesiredState) -> bool:
+def _has_it(key: ResourceKey, view: KindView, desired: DesiredState) -> bool:
     """Whether it holds the address that it names."""
-    seen, spec = look.observed.get(key), desired.resources[key].spec
+    seen, spec = view.observed.get(key), desired.resources[key].spec
     state = _state(seen.value) if seen is not None else AddressState()
     return state.network == spec.network and _fits(spec, state.address)

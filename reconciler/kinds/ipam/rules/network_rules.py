@@ -39,10 +39,10 @@ PREFIXES, VRF = PutNetwork.path, AcquireVrf.path
 class NetworkRules:
     """The reconciled half of Network."""
 
-    def fields(self, resource: Resource[NetworkSpec], look: KindView) -> tuple[Field, ...]:
+    def fields(self, resource: Resource[NetworkSpec], view: KindView) -> tuple[Field, ...]:
         """Its prefixes, reserved parts included, its place among other networks, and its VRF's number."""
-        spec, state = resource.spec, _state(look.value)
-        parent = parent_of(spec, look.desired)
+        spec, state = resource.spec, _state(view.value)
+        parent = parent_of(spec, view.desired)
         want, lengths, seen = wanted_network(spec, parent), chosen_lengths(spec, parent), state.network
         found = [
             Field(
@@ -67,44 +67,44 @@ class NetworkRules:
             found.append(_vrf_field(spec, state))
         return tuple(found)
 
-    def steps(self, resource: Resource[NetworkSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
+    def steps(self, resource: Resource[NetworkSpec], view: KindView, fields: tuple[Field, ...]) -> Steps:
         """One PutNetwork, which the IPAM does whole or not at all, and the VRF's number."""
-        spec, state = resource.spec, _state(look.value)
+        spec, state = resource.spec, _state(view.value)
         differing = {field.path for field in fields if not field.equal}
         actions: list[Action] = []
         holds: list[Hold] = []
         if differing - {VRF}:
-            parent = parent_of(spec, look.desired)
+            parent = parent_of(spec, view.desired)
             want, lengths = wanted_network(spec, parent), chosen_lengths(spec, parent)
             why = "not in the IPAM yet" if state.network is None else "differs in the IPAM"
-            actions.append(PutNetwork(key=look.key, network=want, lengths=tuple(sorted(lengths.items())), reason=why))
-            holds.extend(_refused(spec, want, lengths, state.network, look))
+            actions.append(PutNetwork(key=view.key, network=want, lengths=tuple(sorted(lengths.items())), reason=why))
+            holds.extend(_refused(spec, want, lengths, state.network, view))
         if VRF in differing:
             pool = spec.vrf.pool if spec.vrf else None
             number = spec.vrf.number if spec.vrf else None
-            actions += number_steps(look.key, pool, number, state.vrf, AcquireVrf, ReleaseVrf)
+            actions += number_steps(view.key, pool, number, state.vrf, AcquireVrf, ReleaseVrf)
             if pool:
-                holds.extend(number_holds(pool, number, state.vrf is not None, VRF, look))
+                holds.extend(number_holds(pool, number, state.vrf is not None, VRF, view))
         return Steps(tuple(actions), tuple(holds))
 
-    def removal(self, look: KindView) -> Steps:
+    def removal(self, view: KindView) -> Steps:
         """Orphan leaves it in the IPAM with its VRF's number; Release drops it once nothing lives in it."""
-        state = _state(look.value)
-        if look.stray:
-            return _stray_vrf(state, look)
+        state = _state(view.value)
+        if view.stray:
+            return _stray_vrf(state, view)
         if state.network is None and state.vrf is None:
-            return Steps((Forget(key=look.key, reason="no longer declared, and not in the IPAM"),))
-        if look.facts.deletion_policy != DeletionPolicy.RELEASE:
+            return Steps((Forget(key=view.key, reason="no longer declared, and not in the IPAM"),))
+        if view.facts.deletion_policy != DeletionPolicy.RELEASE:
             reason = "no longer declared; the IPAM keeps it (deletionPolicy Orphan)"
-            return Steps((Forget(key=look.key, reason=reason),))
+            return Steps((Forget(key=view.key, reason=reason),))
         why = "no longer declared (deletionPolicy Release)"
         actions: list[Action] = []
         if state.network is not None:
-            actions.append(DropNetwork(key=look.key, reason=why))
+            actions.append(DropNetwork(key=view.key, reason=why))
         if state.vrf is not None:
-            actions.append(ReleaseVrf(key=look.key, pool=state.vrf.pool, number=state.vrf.number, reason=why))
-        actions.append(Forget(key=look.key, reason="no longer declared; deleted from the IPAM"))
-        return Steps(tuple(actions), tuple(_occupied_hold(look)))
+            actions.append(ReleaseVrf(key=view.key, pool=state.vrf.pool, number=state.vrf.number, reason=why))
+        actions.append(Forget(key=view.key, reason="no longer declared; deleted from the IPAM"))
+        return Steps(tuple(actions), tuple(_occupied_hold(view)))
 
     def confirmed(self, action: Action, value: Any) -> bool:
         """Whether the IPAM now has it so."""
@@ -164,39 +164,39 @@ def _vrf_field(spec: NetworkSpec, state: NetworkState) -> Field:
 
 
 def _refused(
-    spec: NetworkSpec, want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork | None, look: KindView
+    spec: NetworkSpec, want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork | None, view: KindView
 ) -> Iterator[Hold]:
     """What the IPAM would refuse, reported beforehand; and what only the rules between projects forbid."""
     if spec.parent is not None:
-        yield from _without_parent(spec.parent, want, lengths, look)
-    yield from _taken(look.key, want, look)
+        yield from _without_parent(spec.parent, want, lengths, view)
+    yield from _taken(view.key, want, view)
     if seen is None:
         return
     if seen.shared and spec.type is not NetworkType.SHARED:
         reason = "a shared network cannot become another type: other projects may hold addresses in it"
         hint = "keep spec.type: Shared, or declare a new network and move the addresses there"
         yield Hold(HoldKind.GUARD, "unshare", reason, hint, PREFIXES)
-    yield from _in_use(want, lengths, seen, look)
+    yield from _in_use(want, lengths, seen, view)
 
 
-def _without_parent(parent: str, want: IpamNetwork, lengths: dict[int, int], look: KindView) -> Iterator[Hold]:
+def _without_parent(parent: str, want: IpamNetwork, lengths: dict[int, int], view: KindView) -> Iterator[Hold]:
     """What the parent lacks for the network: itself, a prefix, or a free block."""
-    place, above = f"Network/{parent}", look.observed.get(ResourceKey("Network", parent))
+    place, above = f"Network/{parent}", view.observed.get(ResourceKey("Network", parent))
     if above is None or not isinstance(above.value, NetworkState) or above.value.network is None:
         reason = f"the parent {place} is not in the IPAM yet"
         yield Hold(HoldKind.BLOCKED, place, reason, f"continues automatically when {place} exists")
-    elif outside := _not_there_yet(want, above.value.network, look):
+    elif outside := _not_there_yet(want, above.value.network, view):
         reason = f"the parent {place} does not have {outside} in the IPAM yet"
         yield Hold(HoldKind.BLOCKED, place, reason, f"continues automatically when {place} has {outside}")
     elif lengths:
         if not want.prefixes:  # who names one and leaves another does not wait: two such would wait for each other
-            yield from _named_first(parent, look)
-        yield from short_of_prefixes(parent, lengths, PREFIXES, look)
+            yield from _named_first(parent, view)
+        yield from short_of_prefixes(parent, lengths, PREFIXES, view)
 
 
-def _in_use(want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork, look: KindView) -> Iterator[Hold]:
+def _in_use(want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork, view: KindView) -> Iterator[Hold]:
     """A hold when what would go is still held by others."""
-    inside = occupants(look.key.name, look)
+    inside = occupants(view.key.name, view)
     gone = [prefix.cidr for prefix in seen.prefixes if not _kept(prefix.cidr, want, lengths)]
     if want.container != seen.container or want.namespace != seen.namespace:
         homeless = inside
@@ -221,18 +221,18 @@ def _in_use(want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork, look:
         )
 
 
-def _taken(key: ResourceKey, want: IpamNetwork, look: KindView) -> Iterator[Hold]:
+def _taken(key: ResourceKey, want: IpamNetwork, view: KindView) -> Iterator[Hold]:
     """A hold for the first prefix that another network has, before all others one that stays."""
-    found = sorted(prefix_holders(key, want, look), key=lambda one: one[1].goes)
+    found = sorted(prefix_holders(key, want, view), key=lambda one: one[1].goes)
     for overlap, verdict in found[:1]:
         what = overlap.theirs if overlap.theirs == overlap.cidr else f"{overlap.theirs}, which {overlap.cidr} overlaps,"
-        yield conflict_hold(what, verdict, PREFIXES, look)
+        yield conflict_hold(what, verdict, PREFIXES, view)
 
 
-def _not_there_yet(want: IpamNetwork, above: IpamNetwork, look: KindView) -> str:
+def _not_there_yet(want: IpamNetwork, above: IpamNetwork, view: KindView) -> str:
     """A prefix that is in none of its parent's as they are, and in one of them as they are declared."""
     declared = (
-        look.desired.resources.get(ResourceKey("Network", want.parent or "")) if look.desired is not None else None
+        view.desired.resources.get(ResourceKey("Network", want.parent or "")) if view.desired is not None else None
     )
     if declared is None:
         return ""
@@ -244,26 +244,26 @@ def _not_there_yet(want: IpamNetwork, above: IpamNetwork, look: KindView) -> str
     return ""
 
 
-def _stray_vrf(state: NetworkState, look: KindView) -> Steps:
+def _stray_vrf(state: NetworkState, view: KindView) -> Steps:
     """A network that is not declared is kept with its number. A number whose network is gone has leaked (what is known
     as D09: the VRF was acquired first, and not released when the network failed)."""
     if state.network is not None or state.vrf is None:
         return Steps()
     why = "leak: the network is neither declared nor in the IPAM"
-    give = ReleaseVrf(key=look.key, pool=state.vrf.pool, number=state.vrf.number, reason=why)
-    return Steps((give, Forget(key=look.key, reason="released")))
+    give = ReleaseVrf(key=view.key, pool=state.vrf.pool, number=state.vrf.number, reason=why)
+    return Steps((give, Forget(key=view.key, reason="released")))
 
 
-def _named_first(parent: str, look: KindView) -> Iterator[Hold]:
+def _named_first(parent: str, view: KindView) -> Iterator[Hold]:
     """Who leaves its prefix to the IPAM takes it after all who name theirs, or it may be given one of those (0008)."""
-    for sibling in children_of(parent, look):
-        if not sibling.spec.prefixes or sibling.key == look.key:
+    for sibling in children_of(parent, view):
+        if not sibling.spec.prefixes or sibling.key == view.key:
             continue
-        seen = look.observed.get(sibling.key)
+        seen = view.observed.get(sibling.key)
         there = seen.value.prefixes or () if seen is not None and isinstance(seen.value, NetworkState) else ()
         missing = {prefix.cidr for prefix in sibling.spec.prefixes} - {prefix.cidr for prefix in there}
-        stuck = look.refused(sibling.key, PREFIXES) or sibling.key in look.barred()
-        if missing and not stuck and _will_have(sibling, look):
+        stuck = view.refused(sibling.key, PREFIXES) or sibling.key in view.barred()
+        if missing and not stuck and _will_have(sibling, view):
             reason = (
                 f"{sibling.key} requests the fixed prefix {', '.join(sorted(missing))} of "
                 f"{parent}, which is acquired first"
@@ -273,10 +273,10 @@ def _named_first(parent: str, look: KindView) -> Iterator[Hold]:
             return
 
 
-def _will_have(sibling: Resource[NetworkSpec], look: KindView) -> bool:
+def _will_have(sibling: Resource[NetworkSpec], view: KindView) -> bool:
     """Whether the prefixes that it names are its own before long."""
-    want = wanted_network(sibling.spec, parent_of(sibling.spec, look.desired))
-    return all(waited_for(verdict, look) for _, verdict in prefix_holders(sibling.key, want, look))
+    want = wanted_network(sibling.spec, parent_of(sibling.spec, view.desired))
+    return all(waited_for(verdict, view) for _, verdict in prefix_holders(sibling.key, want, view))
 
 
 def _kept(cidr: str, want: IpamNetwork, lengths: dict[int, int]) -> bool:
@@ -284,8 +284,8 @@ def _kept(cidr: str, want: IpamNetwork, lengths: dict[int, int]) -> bool:
     return any(prefix.cidr == cidr for prefix in want.prefixes) or lengths.get(family) == length
 
 
-def _occupied_hold(look: KindView) -> Iterator[Hold]:
-    inside = occupants(look.key.name, look)
+def _occupied_hold(view: KindView) -> Iterator[Hold]:
+    inside = occupants(view.key.name, view)
     if not inside:
         return
     leaving: list[Occupant] = [one for one in inside if one.leaves]

@@ -29,25 +29,25 @@ RANGES, NUMBER, POOL = PutPool.path, AcquireNumber.path, "spec.pool"
 class PoolRules:
     """The reconciled half of Pool."""
 
-    def fields(self, resource: Resource[PoolSpec], look: KindView) -> tuple[Field, ...]:
+    def fields(self, resource: Resource[PoolSpec], view: KindView) -> tuple[Field, ...]:
         """Its numbers."""
-        pool, wanted = pool_state(look.value).pool, ranges(resource.spec)
+        pool, wanted = pool_state(view.value).pool, ranges(resource.spec)
         seen = None if pool is None else range_words(pool.ranges)
         return (Field(RANGES, range_words(wanted), seen, pool is not None and pool.ranges == wanted),)
 
-    def steps(self, resource: Resource[PoolSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
+    def steps(self, resource: Resource[PoolSpec], view: KindView, fields: tuple[Field, ...]) -> Steps:
         """One PutPool, unless a number that is held would go."""
         if all(field.equal for field in fields):
             return Steps()
         wanted = ranges(resource.spec)
         why = (
             "does not exist yet"
-            if pool_state(look.value).pool is None
+            if pool_state(view.value).pool is None
             else "the declared ranges differ from the pool's"
         )
         lost = [
             f"{one.number} by {one.owner}"
-            for one in holders_of_pool(look.key.name, look)
+            for one in holders_of_pool(view.key.name, view)
             if not any(r.first <= one.number <= r.last for r in wanted)
         ]
         holds: tuple[Hold, ...] = ()
@@ -57,17 +57,17 @@ class PoolRules:
             holds = (
                 Hold(HoldKind.GUARD, "in-use", f"numbers that are in use would be removed: {named}", hint, RANGES),
             )
-        return Steps((PutPool(key=look.key, ranges=wanted, reason=why),), holds)
+        return Steps((PutPool(key=view.key, ranges=wanted, reason=why),), holds)
 
-    def removal(self, look: KindView) -> Steps:
+    def removal(self, view: KindView) -> Steps:
         """Orphan leaves it; Release drops it once nothing of it is held."""
-        if look.stray:
+        if view.stray:
             return Steps()
-        if pool_state(look.value).pool is None:
-            return Steps((Forget(key=look.key, reason="no longer declared, and the pool does not exist"),))
-        if look.facts.deletion_policy != DeletionPolicy.RELEASE:
-            return Steps((Forget(key=look.key, reason="no longer declared; the pool stays (deletionPolicy Orphan)"),))
-        held = holders_of_pool(look.key.name, look)
+        if pool_state(view.value).pool is None:
+            return Steps((Forget(key=view.key, reason="no longer declared, and the pool does not exist"),))
+        if view.facts.deletion_policy != DeletionPolicy.RELEASE:
+            return Steps((Forget(key=view.key, reason="no longer declared; the pool stays (deletionPolicy Orphan)"),))
+        held = holders_of_pool(view.key.name, view)
         holds: tuple[Hold, ...] = ()
         if held:
             named = ", ".join(f"{one.number} by {one.owner}" for one in held[:5])
@@ -75,8 +75,8 @@ class PoolRules:
             holds = (
                 Hold(HoldKind.BLOCKED, "in-use", reason, ("continues automatically when these numbers are released")),
             )
-        drop = DropPool(key=look.key, reason="no longer declared (deletionPolicy Release)")
-        return Steps((drop, Forget(key=look.key, reason="no longer declared; deleted")), holds)
+        drop = DropPool(key=view.key, reason="no longer declared (deletionPolicy Release)")
+        return Steps((drop, Forget(key=view.key, reason="no longer declared; deleted")), holds)
 
     def confirmed(self, action: Action, value: Any) -> bool:
         """Whether it is so now."""
@@ -99,9 +99,9 @@ class PoolRules:
 class NumberRules:
     """The reconciled half of Number."""
 
-    def fields(self, resource: Resource[NumberSpec], look: KindView) -> tuple[Field, ...]:
+    def fields(self, resource: Resource[NumberSpec], view: KindView) -> tuple[Field, ...]:
         """The pool that it is held of, and the number."""
-        spec, state = resource.spec, number_state(look.value)
+        spec, state = resource.spec, number_state(view.value)
         wanted = "any" if spec.number is None else spec.number
         fits = state.pool == spec.pool and spec.number in (None, state.number)
         return (
@@ -109,37 +109,37 @@ class NumberRules:
             Field(NUMBER, wanted, state.number, fits, along=POOL),
         )
 
-    def steps(self, resource: Resource[NumberSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
+    def steps(self, resource: Resource[NumberSpec], view: KindView, fields: tuple[Field, ...]) -> Steps:
         """Take it; where another is held, that one is released first."""
         if all(field.equal for field in fields):
             return Steps()
-        spec, held = resource.spec, number_state(look.value).held(look.key)
+        spec, held = resource.spec, number_state(view.value).held(view.key)
         ephemeral = spec.deletion_policy is DeletionPolicy.RELEASE
         actions = number_steps(
-            look.key, spec.pool, spec.number, held, AcquireNumber, ReleaseNumber, ephemeral=ephemeral
+            view.key, spec.pool, spec.number, held, AcquireNumber, ReleaseNumber, ephemeral=ephemeral
         )
-        holds = number_holds(spec.pool, spec.number, held is not None, NUMBER, look)
+        holds = number_holds(spec.pool, spec.number, held is not None, NUMBER, view)
         return Steps(tuple(actions), tuple(holds))
 
-    def removal(self, look: KindView) -> Steps:
+    def removal(self, view: KindView) -> Steps:
         """As its deletionPolicy says; what nobody declares or remembers has leaked if it was to go with its owner."""
-        held = number_state(look.value).held(look.key)
+        held = number_state(view.value).held(view.key)
         if held is None:
             return (
                 Steps()
-                if look.stray
-                else Steps((Forget(key=look.key, reason="no longer declared, and holds no number"),))
+                if view.stray
+                else Steps((Forget(key=view.key, reason="no longer declared, and holds no number"),))
             )
-        if look.stray:
+        if view.stray:
             why = "leak: the owner is neither declared nor recorded"
-            give = ReleaseNumber(key=look.key, pool=held.pool, number=held.number, reason=why)
-            return Steps((give, Forget(key=look.key, reason="released"))) if held.ephemeral else Steps()
-        if look.facts.deletion_policy == DeletionPolicy.RELEASE:
+            give = ReleaseNumber(key=view.key, pool=held.pool, number=held.number, reason=why)
+            return Steps((give, Forget(key=view.key, reason="released"))) if held.ephemeral else Steps()
+        if view.facts.deletion_policy == DeletionPolicy.RELEASE:
             why = "no longer declared (deletionPolicy Release)"
-            give = ReleaseNumber(key=look.key, pool=held.pool, number=held.number, reason=why)
-            return Steps((give, Forget(key=look.key, reason="no longer declared, and released")))
+            give = ReleaseNumber(key=view.key, pool=held.pool, number=held.number, reason=why)
+            return Steps((give, Forget(key=view.key, reason="no longer declared, and released")))
         reason = f"no longer declared; {held.number} of {held.pool} stays allocated (deletionPolicy Orphan)"
-        return Steps((Forget(key=look.key, reason=reason),))
+        return Steps((Forget(key=view.key, reason=reason),))
 
     def confirmed(self, action: Action, value: Any) -> bool:
         """Whether it is so now."""

@@ -27,23 +27,23 @@ GRACE = timedelta(minutes=2)
 MAX_ATTEMPTS = 3
 
 
-def overdue(life: LifecycleFacts, now: datetime, *, off: bool = False) -> LifecycleFailure | None:
+def overdue(lifecycle: LifecycleFacts, now: datetime, *, off: bool = False) -> LifecycleFailure | None:
     """Why the open boot request counts as failed, if it has waited too long. `off`: the machine is observed off."""
-    order = life.boot_request
+    order = lifecycle.boot_request
     if order is None or order.ended_at is not None:
         return None
     if order.registered_at is None:
         # Until it is seen off, others decide how long that takes: guards, people, its own system.
-        if life.stopped_at is None or now < max(order.requested_at, life.stopped_at) + SERVED_WITHIN:
+        if lifecycle.stopped_at is None or now < max(order.requested_at, lifecycle.stopped_at) + SERVED_WITHIN:
             return None
         fetched = "Machine fetched its boot script, but the agent did not contact groundstate"
         how = fetched if order.served_at else "Machine did not fetch its boot script"
-        return failed(life, EventReason.AGENT_MISSING, f"{how} within {duration_words(SERVED_WITHIN)}", now)
+        return failed(lifecycle, EventReason.AGENT_MISSING, f"{how} within {duration_words(SERVED_WITHIN)}", now)
     heard = order.last_heard_at or order.registered_at
     # Not at once: there are BMCs that say Off for minutes after the machine has come up (openbmc/openbmc#804).
     if off and now >= heard + GONE_AFTER:
         return failed(
-            life,
+            lifecycle,
             EventReason.AGENT_GONE,
             f"Machine powered off before the agent had finished; last step: {order.progress or 'none'}",
             now,
@@ -51,32 +51,36 @@ def overdue(life: LifecycleFacts, now: datetime, *, off: bool = False) -> Lifecy
     if now >= heard + SILENT_AFTER:
         at = f"; last step: {order.progress}" if order.progress else ""
         return failed(
-            life, EventReason.AGENT_SILENT, f"no report from the agent for {duration_words(now - heard)}{at}", now
+            lifecycle, EventReason.AGENT_SILENT, f"no report from the agent for {duration_words(now - heard)}{at}", now
         )
     within = WIPE_WITHIN if order.purpose is Purpose.WIPE else INSTALL_WITHIN
     if now >= order.requested_at + within:
         return failed(
-            life, EventReason.AGENT_TIMED_OUT, f"{order.purpose} has taken more than {duration_words(within)}", now
+            lifecycle, EventReason.AGENT_TIMED_OUT, f"{order.purpose} has taken more than {duration_words(within)}", now
         )
     return None
 
 
-def missing_home(life: LifecycleFacts, now: datetime) -> bool:
+def missing_home(lifecycle: LifecycleFacts, now: datetime) -> bool:
     """Whether the installed system should have reported by now. Even then its disk is not touched: a machine that
     counted as fresh without a report lost its data (metal-api#207)."""
-    written = life.written
-    return written is not None and life.phoned_home_at is None and now >= written.at + HOME_WITHIN
+    written = lifecycle.written
+    return written is not None and lifecycle.phoned_home_at is None and now >= written.at + HOME_WITHIN
 
 
-def retry_at(life: LifecycleFacts) -> datetime | None:
+def retry_at(lifecycle: LifecycleFacts) -> datetime | None:
     """When the next boot request may begin after a failure; None: at once."""
-    return None if life.failure is None else life.failure.at + timedelta(seconds=BOOT_REQUEST * max(1, life.attempts))
+    return (
+        None
+        if lifecycle.failure is None
+        else lifecycle.failure.at + timedelta(seconds=BOOT_REQUEST * max(1, lifecycle.attempts))
+    )
 
 
-def failed(life: LifecycleFacts, reason: str, message: str, now: datetime) -> LifecycleFailure:
+def failed(lifecycle: LifecycleFacts, reason: str, message: str, now: datetime) -> LifecycleFailure:
     """The failure that ends a boot request. The failure of the last attempt is final."""
-    final = life.attempts >= MAX_ATTEMPTS
-    tried = f"; attempt {life.attempts} of {MAX_ATTEMPTS}"
+    final = lifecycle.attempts >= MAX_ATTEMPTS
+    tried = f"; attempt {lifecycle.attempts} of {MAX_ATTEMPTS}"
     return LifecycleFailure(reason, message + tried, now, final)
 
 

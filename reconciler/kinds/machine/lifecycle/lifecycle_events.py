@@ -8,7 +8,7 @@ import msgspec
 
 from reconciler.kinds.common.machine_facts import FactType, LifecycleFacts, Wiped, Written
 from reconciler.kinds.machine.lifecycle.deadlines import duration_words, failed
-from reconciler.kinds.machine.lifecycle.lifecycle import CRASH_LOOP, CRASH_STARTS, CRASH_WITHIN, BootStage, stage
+from reconciler.kinds.machine.lifecycle.phases import CRASH_LOOP, CRASH_STARTS, CRASH_WITHIN, BootStage, stage
 from reconciler.model.event import EventReason
 from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
 
@@ -40,75 +40,85 @@ class FactApplied(msgspec.Struct, frozen=True):
     expected: bool = True
 
 
-def apply_fact(life: LifecycleFacts, fact: FactType, detail: str, image: str | None, now: datetime) -> FactApplied:
+def apply_fact(lifecycle: LifecycleFacts, fact: FactType, detail: str, image: str | None, now: datetime) -> FactApplied:
     """The lifecycle facts after a report. `image`: the pinned image, which an installation writes."""
-    order, at = life.boot_request, stage(life)
-    if (at, order.purpose if order else None) not in EXPECTED[fact] or _out_of_place(life, fact):
-        return _unexpected(life, fact, detail, now)
+    order, at = lifecycle.boot_request, stage(lifecycle)
+    if (at, order.purpose if order else None) not in EXPECTED[fact] or _out_of_place(lifecycle, fact):
+        return _unexpected(lifecycle, fact, detail, now)
     replace = msgspec.structs.replace
     match fact:
         case FactType.SCRIPT_SERVED:
-            return FactApplied(life.progressed(served_at=now), EventReason.SCRIPT_SERVED, detail)
+            return FactApplied(lifecycle.progressed(served_at=now), EventReason.SCRIPT_SERVED, detail)
         case FactType.SENT_TO_DISK:
-            return _sent_to_disk(life, detail, now)
+            return _sent_to_disk(lifecycle, detail, now)
         case FactType.REGISTERED:
-            life = life.progressed(registered_at=now, last_heard_at=now)
+            lifecycle = lifecycle.progressed(registered_at=now, last_heard_at=now)
             if order is not None and order.purpose is Purpose.INSPECT:
                 heeded = order.document_request
-                life = replace(life.progressed(ended_at=now), inspected_at=now, heeded_request=heeded, attempts=0)
+                lifecycle = replace(
+                    lifecycle.progressed(ended_at=now), inspected_at=now, heeded_request=heeded, attempts=0
+                )
             else:  # From here on what was on the disk is on its way out.
-                life = replace(life, written=None, phoned_home_at=None, installs=_installs(life))
-            return FactApplied(life, EventReason.AGENT_REGISTERED, detail)
+                lifecycle = replace(lifecycle, written=None, phoned_home_at=None, installs=_installs(lifecycle))
+            return FactApplied(lifecycle, EventReason.AGENT_REGISTERED, detail)
         case FactType.ALIVE:
-            return FactApplied(life.progressed(last_heard_at=now, progress=detail or None), "", detail)
+            return FactApplied(lifecycle.progressed(last_heard_at=now, progress=detail or None), "", detail)
         case FactType.WRITTEN:
             word, id_ = (order.document_request, order.id) if order else (None, "")
-            written = Written(image or "", detail, life.claim or "", now, word, id_)
-            life = life.progressed(last_heard_at=now, ended_at=now)
-            life = replace(life, written=written, phoned_home_at=None, attempts=0)
-            return FactApplied(life, EventReason.IMAGE_WRITTEN, f"{written.image}, read back as {detail}")
+            written = Written(image or "", detail, lifecycle.claim or "", now, word, id_)
+            lifecycle = lifecycle.progressed(last_heard_at=now, ended_at=now)
+            lifecycle = replace(lifecycle, written=written, phoned_home_at=None, attempts=0)
+            return FactApplied(lifecycle, EventReason.IMAGE_WRITTEN, f"{written.image}, read back as {detail}")
         case FactType.WIPED:
             proof = tuple(line for line in detail.splitlines() if line.strip())
             # A clock that was put back must not have it wiped again and again until it has caught up.
-            wiped = Wiped(max(now, life.releasing_at or now), proof)
-            life = life.progressed(last_heard_at=now, ended_at=now)
-            life = replace(life, wiped=wiped, written=None, installs=(), attempts=0)
-            return FactApplied(life, EventReason.DISKS_WIPED, "; ".join(proof))
+            wiped = Wiped(max(now, lifecycle.releasing_at or now), proof)
+            lifecycle = lifecycle.progressed(last_heard_at=now, ended_at=now)
+            lifecycle = replace(lifecycle, wiped=wiped, written=None, installs=(), attempts=0)
+            return FactApplied(lifecycle, EventReason.DISKS_WIPED, "; ".join(proof))
         case FactType.AGENT_FAILED:
-            trouble = failed(life, EventReason.AGENT_FAILED, detail or "the agent gave no reason", now)
+            trouble = failed(lifecycle, EventReason.AGENT_FAILED, detail or "the agent gave no reason", now)
             return FactApplied(
-                replace(life, boot_request=None, failure=trouble), EventReason.AGENT_FAILED, trouble.message
+                replace(lifecycle, boot_request=None, failure=trouble), EventReason.AGENT_FAILED, trouble.message
             )
         case FactType.PHONED_HOME:
-            life = replace(life, boot_request=None, phoned_home_at=now, stopped_at=None, failure=None, starts=())
-            return FactApplied(life, EventReason.PHONED_HOME, detail)
+            lifecycle = replace(
+                lifecycle, boot_request=None, phoned_home_at=now, stopped_at=None, failure=None, starts=()
+            )
+            return FactApplied(lifecycle, EventReason.PHONED_HOME, detail)
 
 
-def _installs(life: LifecycleFacts) -> tuple[str, ...]:
+def _installs(lifecycle: LifecycleFacts) -> tuple[str, ...]:
     """The known installations, with the one of the open boot request."""
-    written, order = life.written, life.boot_request
-    ids = (*life.installs, written.boot_request if written is not None else "", order.id if order is not None else "")
+    written, order = lifecycle.written, lifecycle.boot_request
+    ids = (
+        *lifecycle.installs,
+        written.boot_request if written is not None else "",
+        order.id if order is not None else "",
+    )
     return tuple(dict.fromkeys(one for one in ids if one))[-INSTALLS_KEPT:]
 
 
-def _sent_to_disk(life: LifecycleFacts, detail: str, now: datetime) -> FactApplied:
-    starts = (*life.starts, now)[-CRASH_STARTS:]
-    life = msgspec.structs.replace(life, starts=starts)
-    if life.written is None or len(starts) < CRASH_STARTS or now - starts[0] > CRASH_WITHIN:
-        return FactApplied(life, EventReason.SENT_TO_DISK, detail)
+def _sent_to_disk(lifecycle: LifecycleFacts, detail: str, now: datetime) -> FactApplied:
+    starts = (*lifecycle.starts, now)[-CRASH_STARTS:]
+    lifecycle = msgspec.structs.replace(lifecycle, starts=starts)
+    if lifecycle.written is None or len(starts) < CRASH_STARTS or now - starts[0] > CRASH_WITHIN:
+        return FactApplied(lifecycle, EventReason.SENT_TO_DISK, detail)
     why = f"started {len(starts)} times within {duration_words(CRASH_WITHIN)}; the installed OS has not phoned home"
-    return FactApplied(msgspec.structs.replace(life, failure=LifecycleFailure(CRASH_LOOP, why, now)), CRASH_LOOP, why)
-
-
-def _out_of_place(life: LifecycleFacts, fact: FactType) -> bool:
-    return fact is FactType.PHONED_HOME and (
-        life.claim is None or life.written is None or life.releasing_at is not None
+    return FactApplied(
+        msgspec.structs.replace(lifecycle, failure=LifecycleFailure(CRASH_LOOP, why, now)), CRASH_LOOP, why
     )
 
 
-def _unexpected(life: LifecycleFacts, fact: FactType, detail: str, now: datetime) -> FactApplied:
-    when = f"while {stage(life)}" + (f" to {life.boot_request.purpose}" if life.boot_request else "")
-    if fact is FactType.PHONED_HOME and life.releasing_at is not None:
+def _out_of_place(lifecycle: LifecycleFacts, fact: FactType) -> bool:
+    return fact is FactType.PHONED_HOME and (
+        lifecycle.claim is None or lifecycle.written is None or lifecycle.releasing_at is not None
+    )
+
+
+def _unexpected(lifecycle: LifecycleFacts, fact: FactType, detail: str, now: datetime) -> FactApplied:
+    when = f"while {stage(lifecycle)}" + (f" to {lifecycle.boot_request.purpose}" if lifecycle.boot_request else "")
+    if fact is FactType.PHONED_HOME and lifecycle.releasing_at is not None:
         # The old system still runs (metal-stack: failed_machine_reclaim).
         trouble = LifecycleFailure(
             EventReason.FAILED_RECLAIM,
@@ -117,9 +127,11 @@ def _unexpected(life: LifecycleFacts, fact: FactType, detail: str, now: datetime
             now,
         )
         kept = (
-            life if life.failure is not None and life.failure.final else msgspec.structs.replace(life, failure=trouble)
+            lifecycle
+            if lifecycle.failure is not None and lifecycle.failure.final
+            else msgspec.structs.replace(lifecycle, failure=trouble)
         )
         return FactApplied(kept, trouble.reason, trouble.message, expected=False)
     return FactApplied(
-        life, EventReason.UNEXPECTED_FACT, f"{fact} {when}" + (f": {detail}" if detail else ""), expected=False
+        lifecycle, EventReason.UNEXPECTED_FACT, f"{fact} {when}" + (f": {detail}" if detail else ""), expected=False
     )

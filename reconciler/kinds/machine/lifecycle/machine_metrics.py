@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reconciler.kinds.common.kind_metrics import CountedGauge, LabelValues
-from reconciler.kinds.machine.lifecycle.lifecycle import Phase
+from reconciler.kinds.machine.lifecycle.phases import Phase
 from reconciler.kinds.machine.lifecycle.shown_phases import shown_phase
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState

@@ -9,8 +9,8 @@ import msgspec
 from reconciler.kinds.common.fact_rules import ReportOutcome
 from reconciler.kinds.common.machine_facts import FactType, LifecycleFacts, MachineFacts
 from reconciler.kinds.machine.lifecycle.deadlines import SERVED_WITHIN
-from reconciler.kinds.machine.lifecycle.lifecycle import BootStage, stage, unattended
 from reconciler.kinds.machine.lifecycle.lifecycle_events import apply_fact
+from reconciler.kinds.machine.lifecycle.phases import BootStage, stage, unattended
 from reconciler.model.event import EventType
 
 
@@ -37,25 +37,27 @@ def apply_report(before: MachineFacts, fact: FactType, detail: str, system: str 
 def facts_at_start(facts: MachineFacts, now: datetime) -> MachineFacts:
     """The facts at the start of a daemon. No agent could report before, so its silence begins now. After a long time,
     or with a store from a backup, other people may have powered the machine on."""
-    life = facts.lifecycle
-    request, failure = life.boot_request, life.failure
+    lifecycle = facts.lifecycle
+    request, failure = lifecycle.boot_request, lifecycle.failure
     signs = [
-        life.stopped_at,
+        lifecycle.stopped_at,
         *((request.requested_at, request.last_heard_at) if request is not None else ()),
         failure.at if failure is not None else None,
     ]
     last = max((at for at in signs if at is not None), default=now)
     long = now - last > SERVED_WITHIN
-    if stage(life) is BootStage.WORKING:
+    if stage(lifecycle) is BootStage.WORKING:
         # It may be at work all the same, and is heard then.
-        life = msgspec.structs.replace(life.progressed(last_heard_at=now), stopped_at=None if long else life.stopped_at)
+        lifecycle = msgspec.structs.replace(
+            lifecycle.progressed(last_heard_at=now), stopped_at=None if long else lifecycle.stopped_at
+        )
     elif long:
-        life = unattended(life)
-    return facts if life == facts.lifecycle else msgspec.structs.replace(facts, lifecycle=life)
+        lifecycle = unattended(lifecycle)
+    return facts if lifecycle == facts.lifecycle else msgspec.structs.replace(facts, lifecycle=lifecycle)
 
 
-def _order_of(life: LifecycleFacts, fact: FactType) -> str | None:
+def _order_of(lifecycle: LifecycleFacts, fact: FactType) -> str | None:
     """The boot request for which the report may be: an installed system reports for the one that installed it."""
     if fact is FactType.PHONED_HOME:
-        return life.written.boot_request if life.written is not None else None
-    return life.boot_request.id if life.boot_request is not None else None
+        return lifecycle.written.boot_request if lifecycle.written is not None else None
+    return lifecycle.boot_request.id if lifecycle.boot_request is not None else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from reconciler.kinds.claim.spec import holders_of
 from reconciler.kinds.common.column import ClaimSlot, Shown
 from reconciler.kinds.common.machine_facts import machine_facts
-from reconciler.kinds.machine.lifecycle.lifecycle import claim_spec, phase
+from reconciler.kinds.machine.lifecycle.phases import claim_spec, phase
 from reconciler.kinds.machine.spec import managed
 from reconciler.model.facts import Facts
 from reconciler.model.resource import DesiredState, ResourceKey

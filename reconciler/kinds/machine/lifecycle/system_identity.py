@@ -24,15 +24,15 @@ def uuid_of(seen: object) -> str | None:
     return seen.uuid if isinstance(seen, SystemState) else None
 
 
-def like_before(life: LifecycleFacts, state: SystemState) -> str | None:
+def like_before(lifecycle: LifecycleFacts, state: SystemState) -> str | None:
     """The identity of the observed system, in the same form (UUID or serial number) as the recorded one."""
-    return system_of(state, by_serial=life.system.startswith(SERIAL)) if life.system is not None else None
+    return system_of(state, by_serial=lifecycle.system.startswith(SERIAL)) if lifecycle.system is not None else None
 
 
-def another_system(life: LifecycleFacts, state: SystemState) -> bool:
+def another_system(lifecycle: LifecycleFacts, state: SystemState) -> bool:
     """Whether the observed system is another one than the recorded system of the machine."""
-    now = like_before(life, state)
-    return life.system is not None and now is not None and not same_system(now, life.system)
+    now = like_before(lifecycle, state)
+    return lifecycle.system is not None and now is not None and not same_system(now, lifecycle.system)
 
 
 def same_system(one: str, other: str) -> bool:
@@ -42,8 +42,8 @@ def same_system(one: str, other: str) -> bool:
     return one == other or (not one.startswith(SERIAL) and same_uuid(one, other))
 
 
-def held_for_another_system(spec: MachineSpec, life: LifecycleFacts, state: SystemState) -> bool:
+def held_for_another_system(spec: MachineSpec, lifecycle: LifecycleFacts, state: SystemState) -> bool:
     """Whether another system holds all changes of the machine. Not if spec.lifecycle.request names the new system."""
     asked = spec.lifecycle.request if spec.lifecycle is not None else None
-    new = like_before(life, state)
-    return another_system(life, state) and not any(same_system(new or "", word) for word in (asked or "").split())
+    new = like_before(lifecycle, state)
+    return another_system(lifecycle, state) and not any(same_system(new or "", word) for word in (asked or "").split())

@@ -66,63 +66,65 @@ def media_is_watched(facts: ResourceFacts) -> bool:
     """Whether the virtual drives must be observed, which costs extra requests."""
     if not isinstance(facts, MachineFacts):
         return False
-    life = facts.lifecycle
-    return life.media is not None or (life.boot_request is not None and life.boot_request.media is not None)
+    lifecycle = facts.lifecycle
+    return lifecycle.media is not None or (
+        lifecycle.boot_request is not None and lifecycle.boot_request.media is not None
+    )
 
 
-def media_ready(life: LifecycleFacts, state: SystemState) -> bool:
+def media_ready(lifecycle: LifecycleFacts, state: SystemState) -> bool:
     """Whether the virtual drive is ready for the boot of the machine."""
-    return life.boot_request is None or life.boot_request.media is None or _is_in(life, state)
+    return lifecycle.boot_request is None or lifecycle.boot_request.media is None or _is_in(lifecycle, state)
 
 
-def _is_in(life: LifecycleFacts, state: SystemState) -> bool:
-    order = life.boot_request
-    if order is None or life.media is None or life.media.boot_request != order.id:
+def _is_in(lifecycle: LifecycleFacts, state: SystemState) -> bool:
+    order = lifecycle.boot_request
+    if order is None or lifecycle.media is None or lifecycle.media.boot_request != order.id:
         return False
     return order.media is not None and state.holds(order.media) is True
 
 
-def media_field(life: LifecycleFacts, state: SystemState) -> Field | None:
+def media_field(lifecycle: LifecycleFacts, state: SystemState) -> Field | None:
     """The image that should be in the virtual drive, beside the observed one; None if nothing is requested."""
     seen = None if state.media is None else list(state.media)
-    order = life.boot_request
+    order = lifecycle.boot_request
     if order is None:
-        if life.media is None:
+        if lifecycle.media is None:
             return None
-        gone = state.holds(life.media.url) is False
-        return Field(MEDIA, {"image": None, "order": life.media.boot_request}, seen, gone, once=True)
+        gone = state.holds(lifecycle.media.url) is False
+        return Field(MEDIA, {"image": None, "order": lifecycle.media.boot_request}, seen, gone, once=True)
     # Once the agent is up, all of it is in memory.
     if order.media is None or order.registered_at is not None or state.power is not PowerState.OFF:
         return None
-    return Field(MEDIA, {"image": order.media, "order": order.id}, seen, _is_in(life, state), once=True)
+    return Field(MEDIA, {"image": order.media, "order": order.id}, seen, _is_in(lifecycle, state), once=True)
 
 
-def media_steps(life: LifecycleFacts, state: SystemState, look: KindView) -> Steps:
+def media_steps(lifecycle: LifecycleFacts, state: SystemState, view: KindView) -> Steps:
     """The actions that insert or eject the image. An image from before the boot request may only seem to be inserted,
     so it is ejected first (Ironic's note stale-insert-skip). If the BMC does not report its drives, only the attempt
     shows whether they work."""
-    wanted = life.boot_request.media if life.boot_request is not None else None
-    old = life.media.url if life.media is not None else None
+    wanted = lifecycle.boot_request.media if lifecycle.boot_request is not None else None
+    old = lifecycle.media.url if lifecycle.media is not None else None
     if wanted is None:
-        return _eject(old or "", "the boot request has ended", look)
+        return _eject(old or "", "the boot request has ended", view)
     for remnant in dict.fromkeys((old, wanted)):
         if remnant is not None and state.holds(remnant):
             return Steps(
-                (EjectMedia(key=look.key, url=remnant, reason="the image was inserted before the boot request"),)
+                (EjectMedia(key=view.key, url=remnant, reason="the image was inserted before the boot request"),)
             )
-    return Steps((InsertMedia(key=look.key, url=wanted, reason="Machine will boot from the image"),))
+    return Steps((InsertMedia(key=view.key, url=wanted, reason="Machine will boot from the image"),))
 
 
-def _eject(url: str, why: str, look: KindView) -> Steps:
+def _eject(url: str, why: str, view: KindView) -> Steps:
     """The eject, with growing waits: some BMCs report an ejected image as inserted until they are restarted."""
-    failure = facts_in(look).failures.get(MEDIA)
+    failure = facts_in(view).failures.get(MEDIA)
     if failure is not None:
         again = failure.at + timedelta(seconds=EJECT.delay(failure.attempts))
-        if look.now < again:
+        if view.now < again:
             reason = f"could not eject {url} from the virtual drive: {failure.message}"
             hold = Hold(HoldKind.IN_FLIGHT, MEDIA, reason, f"wait until {again:%H:%M:%S}Z for the next attempt", MEDIA)
             return Steps(holds=(hold,))
-    return Steps((EjectMedia(key=look.key, url=url, reason=why),))
+    return Steps((EjectMedia(key=view.key, url=url, reason=why),))
 
 
 def given_up(path: str, failure: Failure) -> bool:
@@ -130,16 +132,16 @@ def given_up(path: str, failure: Failure) -> bool:
     return path == MEDIA and failure.attempts >= _ATTEMPTS
 
 
-def media_inserting(life: LifecycleFacts, url: str) -> LifecycleFacts:
+def media_inserting(lifecycle: LifecycleFacts, url: str) -> LifecycleFacts:
     """The lifecycle facts from the moment at which the image is sent."""
     return msgspec.structs.replace(
-        life, media=Inserted(url, life.boot_request.id if life.boot_request is not None else "")
+        lifecycle, media=Inserted(url, lifecycle.boot_request.id if lifecycle.boot_request is not None else "")
     )
 
 
-def observe_media(life: LifecycleFacts, fields: Iterable[Field]) -> LifecycleFacts:
+def observe_media(lifecycle: LifecycleFacts, fields: Iterable[Field]) -> LifecycleFacts:
     """The lifecycle facts after an observation: an image that is not inserted any more is forgotten."""
     field = next((one for one in fields if one.path == MEDIA), None)
-    if field is None or not field.equal or life.boot_request is not None or life.media is None:
-        return life
-    return msgspec.structs.replace(life, media=None)
+    if field is None or not field.equal or lifecycle.boot_request is not None or lifecycle.media is None:
+        return lifecycle
+    return msgspec.structs.replace(lifecycle, media=None)

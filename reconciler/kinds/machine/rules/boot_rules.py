@@ -26,14 +26,14 @@ def confirms_order(boot: BootSpec, sent: BootOverride, value: Any) -> bool:
     return boot.target == sent.target and (boot.mode is None or (seen is not None and seen.mode == boot.mode))
 
 
-def boot_field(boot: BootSpec, state: SystemState, look: KindView) -> Field:
+def boot_field(boot: BootSpec, state: SystemState, view: KindView) -> Field:
     """The declared boot override beside the observed one."""
     desired = msgspec.to_builtins(boot)
     seen = state.boot
     if boot.enabled is BootEnabled.ONCE:
         # A machine that boots uses a Once order up and reads Disabled again: only the record of having given the
         # order tells that from never having given it.
-        equal = facts_in(look).once_done == once_order(boot)
+        equal = facts_in(view).once_done == once_order(boot)
     elif boot.enabled is BootEnabled.DISABLED:
         equal = seen is not None and seen.enabled in (None, BootEnabled.DISABLED)
     else:
@@ -58,7 +58,7 @@ def keeps_override(asked: BootOverride, seen: BootOverride) -> bool:
     return enabled and target and (asked.mode is None or seen.mode == asked.mode)
 
 
-def boot_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
+def boot_steps(spec: MachineSpec, state: SystemState, view: KindView) -> Steps:
     """The actions that make the boot override as declared, or the holds that prevent them."""
     boot = spec.boot
     if boot is None:
@@ -69,8 +69,8 @@ def boot_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
         return hold_unsupported(BOOT, "the BMC has no boot override", "remove spec.boot")
     if boot.mode is not None and state.boot.mode is None:
         return hold_unsupported(BOOT, "the BMC has no BootSourceOverrideMode", "remove spec.boot.mode")
-    unsure = _order_of_unknown_age(boot, state, look)
-    if unsure is not None and look.lifted(FIRST_SIGHT) is None:
+    unsure = _order_of_unknown_age(boot, state, view)
+    if unsure is not None and view.lifted(FIRST_SIGHT) is None:
         return Steps(holds=(unsure,))
     allowed = state.allowed_boot_targets
     if allowed is not None and boot.enabled is not BootEnabled.DISABLED and boot.target not in allowed:
@@ -87,16 +87,16 @@ def boot_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
         # (Ironic note redfish-full-boot-payload-asrockrack).
         target = BootTarget.NONE if allowed is None or BootTarget.NONE in allowed else state.boot.target
     override = BootOverride(target=target, enabled=boot.enabled, mode=mode)
-    set_boot = SetBoot(key=look.key, override=override, reason="boot override differs from spec.boot")
+    set_boot = SetBoot(key=view.key, override=override, reason="boot override differs from spec.boot")
     return Steps((set_boot,), passes=(FIRST_SIGHT,) if unsure is not None else ())
 
 
-def _order_of_unknown_age(boot: BootSpec, state: SystemState, look: KindView) -> Hold | None:
+def _order_of_unknown_age(boot: BootSpec, state: SystemState, view: KindView) -> Hold | None:
     """The hold for a new or wrong store, which has no record of one-time overrides that machines already used. Without
     the hold, the next boot could install a production machine again."""
-    if facts_in(look).found_order is None or facts_in(look).found_order != once_order(boot):
+    if facts_in(view).found_order is None or facts_in(view).found_order != once_order(boot):
         return None
-    if facts_in(look).found_new:
+    if facts_in(view).found_new:
         why, also = "the store is new: this one-time boot override may already have been executed", ""
     elif state.power is not PowerState.OFF:
         why = "first observation of a running machine: the one-time boot override may already have been executed"
@@ -104,6 +104,6 @@ def _order_of_unknown_age(boot: BootSpec, state: SystemState, look: KindView) ->
     else:
         return None
     hint = (
-        f"to send the boot override, set or change spec.boot.request{also}; or {override_hint(FIRST_SIGHT, look.key)}"
+        f"to send the boot override, set or change spec.boot.request{also}; or {override_hint(FIRST_SIGHT, view.key)}"
     )
     return Hold(HoldKind.GUARD, FIRST_SIGHT, why, hint, BOOT)

@@ -14,7 +14,7 @@ from reconciler.kinds.common.fact_rules import FactRules, Ignored, Occasion, Rec
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.machine_facts import MachineFacts, machine_s
 from reconciler.kinds.machine import machine_restart
-from reconciler.kinds.machine.lifecycle import lifecycle, system_identity, virtual_media
+from reconciler.kinds.machine.lifecycle import phases, system_identity, virtual_media
 from reconciler.kinds.machine.lifecycle.machine_reports import apply_report, facts_at_start, is_over
 from reconciler.kinds.machine.rules.boot_rules import confirms_order
 from reconciler.kinds.machine.rules.machine_records import record_machine_action
@@ -56,14 +56,14 @@ class MachineFactRules(FactRules):
         """The facts of a machine whose BMC endpoint changed. An ignored shutdown, an observed power-off and a network
         boot belong to the former BMC, and are left out. So does the UUID."""
         known = machine_s(facts)
-        life = lifecycle.unattended(known.lifecycle)
-        return msgspec.structs.replace(known, shutdown_ignored=None, lifecycle=life, uuid=None)
+        lifecycle = phases.unattended(known.lifecycle)
+        return msgspec.structs.replace(known, shutdown_ignored=None, lifecycle=lifecycle, uuid=None)
 
     def slot(self, facts: ResourceFacts) -> Slot | None:
         """The claim and slot that the machine is bound to."""
-        life = machine_s(facts).lifecycle
-        claim = claim_key(life)
-        return Slot(claim, life.slot or 0) if claim is not None else None
+        lifecycle = machine_s(facts).lifecycle
+        claim = claim_key(lifecycle)
+        return Slot(claim, lifecycle.slot or 0) if claim is not None else None
 
     def leaves_slot(self, facts: ResourceFacts) -> bool:
         """Whether the claim has released the machine."""
@@ -107,10 +107,10 @@ class MachineFactRules(FactRules):
                     return known
                 if not confirms_order(boot, override, seen.value):
                     return known
-                life = known.lifecycle
-                if life.boot_request is not None:  # Such an override is sent to a machine alone that is seen off.
-                    life = msgspec.structs.replace(life, stopped_at=seen.taken_at)
-                return msgspec.structs.replace(known, once_done=once_order(boot), lifecycle=life)
+                lifecycle = known.lifecycle
+                if lifecycle.boot_request is not None:  # Such an override is sent to a machine alone that is seen off.
+                    lifecycle = msgspec.structs.replace(lifecycle, stopped_at=seen.taken_at)
+                return msgspec.structs.replace(known, once_done=once_order(boot), lifecycle=lifecycle)
         return known
 
     def repeatable(self, action: Action, value: Any) -> bool:
@@ -160,12 +160,12 @@ class MachineFactRules(FactRules):
     def on_behalf_of(self, action: Action, facts: ResourceFacts) -> str | ResourceKey | None:
         """The resource whose commit causes an action: the claim, for what is done for a claim; the commit that released
         the machine, for a release."""
-        life, asked = machine_s(facts).lifecycle, machine_s(facts).restart
+        lifecycle, asked = machine_s(facts).lifecycle, machine_s(facts).restart
         if asked is not None and not asked.ended and action.path == PowerOff.path:
             return f"restart {asked.id} by {asked.by}: {asked.reason}"
         if action.path not in LIFECYCLE_FIELDS or isinstance(action, AcceptSystem):
             return None
-        return life.release_cause if life.release_cause is not None else claim_key(life)
+        return lifecycle.release_cause if lifecycle.release_cause is not None else claim_key(lifecycle)
 
     def observed(
         self, facts: ResourceFacts, resource: Resource[Any], value: Any, fields: tuple[Field, ...], now: datetime
@@ -176,12 +176,12 @@ class MachineFactRules(FactRules):
         uuid = system_identity.uuid_of(value)
         if uuid is not None and uuid != known.uuid:
             known = msgspec.structs.replace(known, uuid=uuid)
-        life = virtual_media.observe_media(known.lifecycle, fields)
+        lifecycle = virtual_media.observe_media(known.lifecycle, fields)
         if isinstance(resource.spec, MachineSpec) and isinstance(value, SystemState):
-            life = lifecycle.observe_power(resource.spec, life, value, now)
+            lifecycle = phases.observe_power(resource.spec, lifecycle, value, now)
         ignored = known.shutdown_ignored if _still_shutting_down(resource, fields) else None
-        if ignored is not known.shutdown_ignored or life is not known.lifecycle:
-            known = msgspec.structs.replace(known, shutdown_ignored=ignored, lifecycle=life)
+        if ignored is not known.shutdown_ignored or lifecycle is not known.lifecycle:
+            known = msgspec.structs.replace(known, shutdown_ignored=ignored, lifecycle=lifecycle)
         return machine_restart.restart_observed(known, resource.spec, value, now)
 
     def at_start(self, facts: ResourceFacts, now: datetime) -> ResourceFacts:

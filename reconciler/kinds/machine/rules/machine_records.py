@@ -58,7 +58,7 @@ def record_machine_action(
 
 def _boot_requested(action: RequestBoot, was: MachineFacts, now: datetime, name: str, uuid: str | None) -> Recorded:
     before = was.lifecycle
-    life = msgspec.structs.replace(
+    lifecycle = msgspec.structs.replace(
         before,
         boot_request=BootRequest(name, action.purpose, now, action.word, action.media, action.target, uuid),
         attempts=action.attempt,
@@ -67,7 +67,7 @@ def _boot_requested(action: RequestBoot, was: MachineFacts, now: datetime, name:
         heeded_request=action.heeded or before.heeded_request,
         failure=None,
     )
-    requested = msgspec.structs.replace(was, lifecycle=life)
+    requested = msgspec.structs.replace(was, lifecycle=lifecycle)
     if isinstance(action, RequestErasure) and action.purpose is Purpose.INSTALL:
         # From here until its new system calls, it does not do what its project has it for.
         requested = msgspec.structs.replace(requested, disrupted_at=now, taken_down_at=now)
@@ -81,17 +81,19 @@ def _settled(action: Settle, was: MachineFacts) -> Recorded:
     stopped = before.stopped_at if failure is not None else None
     over = EventReason.BOOT_REQUEST_ENDED if before.boot_request is not None else EventReason.RECOVERED
     event = (over, action.reason) if failure is None else (failure.reason, failure.message)
-    life = msgspec.structs.replace(before, boot_request=None, failure=failure, stopped_at=stopped)
-    return _recorded(action.key, msgspec.structs.replace(was, lifecycle=life), event)
+    lifecycle = msgspec.structs.replace(before, boot_request=None, failure=failure, stopped_at=stopped)
+    return _recorded(action.key, msgspec.structs.replace(was, lifecycle=lifecycle), event)
 
 
 def _system_accepted(action: AcceptSystem, was: MachineFacts) -> Recorded:
     before, system, word = was.lifecycle, action.system, action.word
     # Nothing of what was seen of the old one holds, and the word asks for nothing else.
     tried = word if before.releasing_at is not None else before.tried_request
-    life = msgspec.structs.replace(before, system=system, heeded_request=word, tried_request=tried, stopped_at=None)
+    lifecycle = msgspec.structs.replace(
+        before, system=system, heeded_request=word, tried_request=tried, stopped_at=None
+    )
     event = (EventReason.SYSTEM_ACCEPTED, f"{system} replaces {before.system}")
-    return _recorded(action.key, msgspec.structs.replace(was, lifecycle=life), event)
+    return _recorded(action.key, msgspec.structs.replace(was, lifecycle=lifecycle), event)
 
 
 def _freed(key: ResourceKey, was: MachineFacts) -> Recorded:

@@ -24,7 +24,7 @@ from reconciler.kinds.common.machine_facts import (
     machine_facts,
 )
 from reconciler.kinds.machine import binding, machine_restart
-from reconciler.kinds.machine.lifecycle import lifecycle, system_identity, virtual_media
+from reconciler.kinds.machine.lifecycle import phases, system_identity, virtual_media
 from reconciler.kinds.machine.lifecycle.lifecycle_steps import LIFECYCLE_PATH, lifecycle_field, lifecycle_steps
 from reconciler.kinds.machine.rules.boot_rules import BOOT, boot_field, boot_steps, keeps_override
 from reconciler.kinds.machine.rules.power_rules import LED, POWER, led_steps, power_steps
@@ -53,18 +53,18 @@ class MachineRules:
     """The rules of Machine: the managed fields, and the actions that make the observed values equal to the declared
     ones."""
 
-    def fields(self, resource: Resource[MachineSpec], look: KindView) -> tuple[Field, ...]:
+    def fields(self, resource: Resource[MachineSpec], view: KindView) -> tuple[Field, ...]:
         """Project, image, power, boot and LED, as far as they are declared. Project and image are compared with the
         store."""
-        state = state_of(look.value)
-        spec = _effective(resource.spec, look)
-        found = binding.fields(spec.project, spec.image, facts_in(look))
+        state = state_of(view.value)
+        spec = _effective(resource.spec, view)
+        found = binding.fields(spec.project, spec.image, facts_in(view))
         if managed(spec):
-            found.append(lifecycle_field(spec, look))
-            drive = virtual_media.media_field(facts_in(look).lifecycle, state)
+            found.append(lifecycle_field(spec, view))
+            drive = virtual_media.media_field(facts_in(view).lifecycle, state)
             found += [] if drive is None else [drive]
         if spec.boot is not None:
-            found.append(boot_field(spec.boot, state, look))
+            found.append(boot_field(spec.boot, state, view))
         if spec.power is not None:
             found.append(Field(POWER, spec.power, state.power, state.power == spec.power, unknown=state.power is None))
         if spec.indicator_led is not None:
@@ -72,29 +72,29 @@ class MachineRules:
             found.append(Field(LED, spec.indicator_led, state.indicator, is_lit, unknown=state.indicator is None))
         return tuple(found)
 
-    def steps(self, resource: Resource[MachineSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
+    def steps(self, resource: Resource[MachineSpec], view: KindView, fields: tuple[Field, ...]) -> Steps:
         """The actions in order: binding first, boot before power (so that the machine boots from the declared target),
         the LED last."""
-        state = state_of(look.value)
-        spec = _effective(resource.spec, look)
-        parts = _binding_steps(spec, look, fields)
+        state = state_of(view.value)
+        spec = _effective(resource.spec, view)
+        parts = _binding_steps(spec, view, fields)
         bound = len(parts)
         if managed(spec) and any(field.path == LIFECYCLE_PATH and not field.equal for field in fields):
-            step = lifecycle_steps(spec, state, look)
+            step = lifecycle_steps(spec, state, view)
             if spec.maintenance and step.actions:
                 step = Steps(holds=(_declared("maintenance", spec.maintenance.reason, LIFECYCLE_PATH),))
             parts.append(step)
-        for path, build in _in_order(facts_in(look).lifecycle):
+        for path, build in _in_order(facts_in(view).lifecycle):
             if any(field.path == path and not field.equal for field in fields):
-                step = build(spec, state, look)
+                step = build(spec, state, view)
                 if spec.maintenance and path != LED:
                     step = Steps(holds=(_declared("maintenance", spec.maintenance.reason, path),))
                 parts.append(step)
         holds = [hold for part in parts for hold in part.holds]
-        if managed(spec) and system_identity.held_for_another_system(spec, facts_in(look).lifecycle, state):
-            holds.append(_other_machine(facts_in(look).lifecycle, state))
-        elif managed(spec) and system_identity.another_system(facts_in(look).lifecycle, state):
-            holds += [_already(key) for key in _with_system(state, look)]
+        if managed(spec) and system_identity.held_for_another_system(spec, facts_in(view).lifecycle, state):
+            holds.append(_other_machine(facts_in(view).lifecycle, state))
+        elif managed(spec) and system_identity.another_system(facts_in(view).lifecycle, state):
+            holds += [_already(key) for key in _with_system(state, view)]
         if spec.suspend:
             # Nothing is sent for a binding: it goes on beside what is held.
             paths = {one.path for part in parts[bound:] for one in (*part.actions, *part.holds)} if bound else {None}
@@ -105,19 +105,19 @@ class MachineRules:
         actions, passes = (a for part in parts for a in part.actions), (one for part in parts for one in part.passes)
         return Steps(tuple(actions), tuple(dict.fromkeys(holds)), tuple(passes))
 
-    def removal(self, look: KindView) -> Steps:
+    def removal(self, view: KindView) -> Steps:
         """A machine that git no longer declares is removed from the store, and never powered off."""
-        if facts_in(look).lifecycle.claim is not None:
-            reason = f"no longer declared, but claimed by MachineClaim/{facts_in(look).lifecycle.claim}"
+        if facts_in(view).lifecycle.claim is not None:
+            reason = f"no longer declared, but claimed by MachineClaim/{facts_in(view).lifecycle.claim}"
             hint = "declare the machine again, and remove the document after the claim has released the machine"
             return Steps((), (Hold(HoldKind.GUARD, "claimed", reason, hint),))
-        left = facts_in(look).lifecycle.media
+        left = facts_in(view).lifecycle.media
         image = f"; the image {left.url} stays in the virtual drive of the BMC" if left is not None else ""
         why = f"no longer declared; groundstate does not change the power of the machine{image}"
-        renamed = at_place(look.desired, facts_in(look).place) if look.desired is not None else None
+        renamed = at_place(view.desired, facts_in(view).place) if view.desired is not None else None
         if renamed is not None:
             why = f"renamed to {renamed}; the recorded facts move to the new name{image}"
-        return Steps((Forget(key=look.key, reason=why),))
+        return Steps((Forget(key=view.key, reason=why),))
 
     def confirmed(self, action: Action, value: Any) -> bool:
         """Whether the BMC now reports the effect of the action."""
@@ -160,17 +160,19 @@ class MachineRules:
                 assert_never(action)
 
 
-def _in_order(life: LifecycleFacts) -> tuple[tuple[str, Callable[[MachineSpec, SystemState, KindView], Steps]], ...]:
+def _in_order(
+    lifecycle: LifecycleFacts,
+) -> tuple[tuple[str, Callable[[MachineSpec, SystemState, KindView], Steps]], ...]:
     """The steps in order. The CD image is inserted first if the machine is to boot from it. Otherwise media actions
     come last, because some BMCs never eject."""
     drive = ((virtual_media.MEDIA, _media_steps),)
     others = ((BOOT, boot_steps), (POWER, power_steps), (LED, led_steps))
-    return (*drive, *others) if life.boot_request is not None else (*others, *drive)
+    return (*drive, *others) if lifecycle.boot_request is not None else (*others, *drive)
 
 
-def _effective(spec: MachineSpec, look: KindView) -> MachineSpec:
-    spec = _for_lifecycle(spec, look)
-    return msgspec.structs.replace(spec, power="Off") if _turns_off(spec, look) else spec
+def _effective(spec: MachineSpec, view: KindView) -> MachineSpec:
+    spec = _for_lifecycle(spec, view)
+    return msgspec.structs.replace(spec, power="Off") if _turns_off(spec, view) else spec
 
 
 def declared_power(
@@ -188,24 +190,24 @@ def declared_power(
     ).power
 
 
-def _turns_off(spec: MachineSpec, look: KindView) -> bool:
+def _turns_off(spec: MachineSpec, view: KindView) -> bool:
     """Whether a restart must power the machine off first. A machine that is already off is only powered on."""
-    running = state_of(look.value).power is not PowerState.OFF
-    return spec.power == "On" and running and machine_restart.turns_off(facts_in(look), look.now)
+    running = state_of(view.value).power is not PowerState.OFF
+    return spec.power == "On" and running and machine_restart.turns_off(facts_in(view), view.now)
 
 
-def _for_lifecycle(spec: MachineSpec, look: KindView) -> MachineSpec:
-    if not managed(spec) and facts_in(look).lifecycle.claim is None:
+def _for_lifecycle(spec: MachineSpec, view: KindView) -> MachineSpec:
+    if not managed(spec) and facts_in(view).lifecycle.claim is None:
         return spec
-    claim = lifecycle.claim_spec(facts_in(look), look.desired)
-    return lifecycle.effective_machine(spec, facts_in(look), state_of(look.value), claim, look.now)
+    claim = phases.claim_spec(facts_in(view), view.desired)
+    return phases.effective_machine(spec, facts_in(view), state_of(view.value), claim, view.now)
 
 
 def ordered_boot(resource: Resource[Any], facts: MachineFacts, value: Any) -> BootSpec | None:
     """The boot override that the machine should have now, by its document or its lifecycle."""
     if not isinstance(resource.spec, MachineSpec):
         return None
-    return lifecycle.boot_of(facts, state_of(value)) if managed(resource.spec) else resource.spec.boot
+    return phases.boot_of(facts, state_of(value)) if managed(resource.spec) else resource.spec.boot
 
 
 def _assignment(spec: MachineSpec) -> binding.Assignment:
@@ -213,17 +215,17 @@ def _assignment(spec: MachineSpec) -> binding.Assignment:
     return binding.Assignment(spec.project, spec.image, spec.size, taint)
 
 
-def _binding_steps(spec: MachineSpec, look: KindView, fields: tuple[Field, ...]) -> list[Steps]:
+def _binding_steps(spec: MachineSpec, view: KindView, fields: tuple[Field, ...]) -> list[Steps]:
     wanted, parts = _assignment(spec), []
     differing = {field.path for field in fields if not field.equal}
-    bound = facts_in(look).project == spec.project
+    bound = facts_in(view).project == spec.project
     if binding.PROJECT in differing:
-        step = binding.project_steps(wanted, look)
+        step = binding.project_steps(wanted, view)
         bound = bool(step.actions)
         parts.append(step)
-    order = facts_in(look).lifecycle.boot_request
+    order = facts_in(view).lifecycle.boot_request
     if binding.IMAGE in differing and order is not None and order.purpose is Purpose.INSTALL:
-        why = f"image {facts_in(look).image} is being written"
+        why = f"image {facts_in(view).image} is being written"
         parts.append(
             Steps(
                 holds=(
@@ -238,32 +240,32 @@ def _binding_steps(spec: MachineSpec, look: KindView, fields: tuple[Field, ...])
             )
         )
     elif binding.IMAGE in differing:
-        parts.append(binding.image_steps(wanted, look, bound=bound))
+        parts.append(binding.image_steps(wanted, view, bound=bound))
     return parts
 
 
-def _other_machine(life: LifecycleFacts, state: SystemState) -> Hold:
-    new = system_identity.like_before(life, state)
+def _other_machine(lifecycle: LifecycleFacts, state: SystemState) -> Hold:
+    new = system_identity.like_before(lifecycle, state)
     what = "" if str(new).startswith(system_identity.SERIAL) else "UUID "
-    reason = f"BMC reports {what}{new}, but this Machine was recorded with {life.system}"
+    reason = f"BMC reports {what}{new}, but this Machine was recorded with {lifecycle.system}"
     hint = f"correct spec.bmc; or, if the mainboard was replaced, set spec.lifecycle.request to {new}"
     return Hold(HoldKind.GUARD, "another-system", reason, hint)
 
 
-def _with_system(state: SystemState, look: KindView) -> list[ResourceKey]:
+def _with_system(state: SystemState, view: KindView) -> list[ResourceKey]:
     """Other machines that are recorded with the system that the BMC reports."""
-    wanted = system_identity.like_before(facts_in(look).lifecycle, state) or ""
+    wanted = system_identity.like_before(facts_in(view).lifecycle, state) or ""
     by_serial = wanted.startswith(system_identity.SERIAL)
     lives = {
         key
-        for key, facts in all_machine_facts(look.remembered).items()
+        for key, facts in all_machine_facts(view.remembered).items()
         if system_identity.same_system(facts.lifecycle.system or "", wanted)
     }
     reported = (
-        (key, system_identity.system_of(state_of(one.value), by_serial=by_serial)) for key, one in look.observed.items()
+        (key, system_identity.system_of(state_of(one.value), by_serial=by_serial)) for key, one in view.observed.items()
     )
     seen = {key for key, system in reported if system_identity.same_system(system or "", wanted)}
-    return sorted(key for key in lives | seen if key.kind == "Machine" and key != look.key)
+    return sorted(key for key in lives | seen if key.kind == "Machine" and key != view.key)
 
 
 def _already(key: ResourceKey) -> Hold:
@@ -285,5 +287,5 @@ def _observed(path: str | None) -> Hold:
     )
 
 
-def _media_steps(_: MachineSpec, state: SystemState, look: KindView) -> Steps:
-    return virtual_media.media_steps(facts_in(look).lifecycle, state, look)
+def _media_steps(_: MachineSpec, state: SystemState, view: KindView) -> Steps:
+    return virtual_media.media_steps(facts_in(view).lifecycle, state, view)

@@ -16,7 +16,7 @@ from reconciler.model.plans.plan import Hold, HoldKind
 POWER, LED = PowerOn.path, SetIndicator.path
 
 
-def led_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
+def led_steps(spec: MachineSpec, state: SystemState, view: KindView) -> Steps:
     """The actions that make the LED as declared, or the holds that prevent them."""
     if spec.indicator_led is None:
         return Steps()
@@ -27,7 +27,7 @@ def led_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
     return Steps(
         (
             SetIndicator(
-                key=look.key,
+                key=view.key,
                 led=IndicatorLED(spec.indicator_led),
                 reason=("indicator LED differs from spec.indicatorLED"),
             ),
@@ -35,10 +35,10 @@ def led_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
     )
 
 
-def power_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
+def power_steps(spec: MachineSpec, state: SystemState, view: KindView) -> Steps:
     """The actions that make the power as declared, or the holds that prevent them."""
     # A graceful shutdown that hangs may show as PoweringOff for ever (ironcore-dev/metal-operator#129).
-    hangs = state.power is PowerState.POWERING_OFF and spec.power == "Off" and facts_in(look).shutdown_ignored
+    hangs = state.power is PowerState.POWERING_OFF and spec.power == "Off" and facts_in(view).shutdown_ignored
     if state.power in (PowerState.POWERING_ON, PowerState.POWERING_OFF) and not hangs:
         reason = f"BMC reports power {state.power}"
         return Steps(
@@ -54,28 +54,28 @@ def power_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
     if state.power is None:
         return hold_unreported(POWER, "BMC reports no power state")
     if spec.power == "On":
-        return _power_on(state, look)
-    off, asked = _power_off(spec, state, look), facts_in(look).restart
-    if off.actions and asked is not None and machine_restart.turns_off(facts_in(look), look.now):
+        return _power_on(state, view)
+    off, asked = _power_off(spec, state, view), facts_in(view).restart
+    if off.actions and asked is not None and machine_restart.turns_off(facts_in(view), view.now):
         why = f"restart {asked.id} by {asked.by}: {asked.reason}"
-        both = (*off.actions, *_power_on(state, look).actions)
+        both = (*off.actions, *_power_on(state, view).actions)
         return Steps(tuple(msgspec.structs.replace(action, reason=why) for action in both))
     return off
 
 
-def _power_on(state: SystemState, look: KindView) -> Steps:
+def _power_on(state: SystemState, view: KindView) -> Steps:
     for choice in (ResetType.ON, ResetType.FORCE_ON, ResetType.PUSH_POWER_BUTTON):
         if state.allowed_resets is None or choice in state.allowed_resets:
-            return Steps((PowerOn(key=look.key, reset_type=choice, reason=f"power is {state.power}"),))
+            return Steps((PowerOn(key=view.key, reset_type=choice, reason=f"power is {state.power}"),))
     return hold_unsupported(
         POWER, "the BMC offers no ResetType that powers on", "remove spec.power, or power on the machine by hand"
     )
 
 
-def _power_off(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
+def _power_off(spec: MachineSpec, state: SystemState, view: KindView) -> Steps:
     offered = state.allowed_resets
     graceful = offered is None or ResetType.GRACEFUL_SHUTDOWN in offered
-    if graceful and facts_in(look).shutdown_ignored is None:
+    if graceful and facts_in(view).shutdown_ignored is None:
         reset, reason = ResetType.GRACEFUL_SHUTDOWN, "power is On"
     elif spec.shutdown.escalate is not Escalate.FORCE:
         why = "the graceful shutdown was ignored" if graceful else "the BMC offers no graceful shutdown"
@@ -86,4 +86,4 @@ def _power_off(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
         return hold_unsupported(
             POWER, "the BMC offers no ResetType that powers off", "remove spec.power, or power off the machine by hand"
         )
-    return Steps((PowerOff(key=look.key, reset_type=reset, reason=reason),))
+    return Steps((PowerOff(key=view.key, reset_type=reset, reason=reason),))

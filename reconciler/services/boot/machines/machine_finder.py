@@ -71,8 +71,8 @@ class MachineFinder:
         """The UUID that its BMC reported last, at this look or before."""
         if isinstance(seen, SystemState) and (found := names_uuid(seen.uuid or "")):
             return found
-        life = self.facts_of(key).lifecycle
-        reported = (life.boot_request.uuid if life.boot_request is not None else None, life.system)
+        lifecycle = self.facts_of(key).lifecycle
+        reported = (lifecycle.boot_request.uuid if lifecycle.boot_request is not None else None, lifecycle.system)
         return next((found for one in reported if one and (found := names_uuid(one))), None)
 
     def resembles(self, macs: Collection[str]) -> ResourceKey | None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from drivers.base import Disk, Inventory, mac_address
-from reconciler.kinds.common.inventory import StoredInventory
+from reconciler.kinds.common.machine_inventory import StoredInventory
 from reconciler.model.resource import ResourceKey
 from reconciler.onboarding.inband import read_inband
 

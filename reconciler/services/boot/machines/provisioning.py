@@ -14,7 +14,7 @@ from reconciler.kinds.common.machine_facts import BootRequest, FactType, Machine
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState
 from reconciler.kinds.machine.lifecycle import cloud_init
-from reconciler.kinds.machine.lifecycle.lifecycle import (
+from reconciler.kinds.machine.lifecycle.phases import (
     AgentTask,
     BootStage,
     agent_task,
@@ -69,13 +69,13 @@ class MachineProvisioning:
 
     def unanswered_boot_request(self, key: ResourceKey) -> BootRequest | None:
         """See Provisioning."""
-        life = self._finder.facts_of(key).lifecycle
-        return life.boot_request if stage(life) is BootStage.ORDERED and self._stands(key) else None
+        lifecycle = self._finder.facts_of(key).lifecycle
+        return lifecycle.boot_request if stage(lifecycle) is BootStage.ORDERED and self._stands(key) else None
 
     def boot_request(self, key: ResourceKey) -> BootRequest | None:
         """See Provisioning."""
-        life = self._finder.facts_of(key).lifecycle
-        return life.boot_request if stage(life) is not BootStage.ORDERED or self._stands(key) else None
+        lifecycle = self._finder.facts_of(key).lifecycle
+        return lifecycle.boot_request if stage(lifecycle) is not BootStage.ORDERED or self._stands(key) else None
 
     def _stands(self, key: ResourceKey) -> bool:
         """Whether its order is still meant, by what git says and what was seen last."""
@@ -148,25 +148,25 @@ class MachineProvisioning:
         machine = desired.resources.get(key)
         if image is None or machine is None or not isinstance(image.spec, ImageSpec):
             return Wait(30)  # A commit took it away; the plan says so.
-        life, partition = facts.lifecycle, desired.resources.get(ResourceKey("Partition", machine.spec.partition))
+        lifecycle, partition = facts.lifecycle, desired.resources.get(ResourceKey("Partition", machine.spec.partition))
         host = cloud_init.Host(
-            claim=life.claim or "",
+            claim=lifecycle.claim or "",
             machine=key.name,
-            slot=life.slot or 0,
-            instance=life.boot_request.id if life.boot_request is not None else "",
+            slot=lifecycle.slot or 0,
+            instance=lifecycle.boot_request.id if lifecycle.boot_request is not None else "",
             macs=tuple(self._finder.ordered_macs(machine)),
             addresses=tuple(self._addresses(facts, desired)),
             dns=partition.spec.dns_servers if partition is not None else (),
             ntp=partition.spec.ntp_servers if partition is not None else (),
         )
-        root, disk_size, lifecycle = image.spec.root, image.spec.disk_size, machine.spec.lifecycle
+        root, disk_size, declared = image.spec.root, image.spec.disk_size, machine.spec.lifecycle
         return Install(
             image=image.key.name,
             url=root.url,
             checksum=root.checksum,
             seed=cloud_init.build(claim, host),
             known=self._known(key, facts),
-            disk=(lifecycle.install_on if lifecycle is not None else None) or "auto",
+            disk=(declared.install_on if declared is not None else None) or "auto",
             size=quantity_number(disk_size) if disk_size is not None else 0,
         )
 
@@ -178,9 +178,9 @@ class MachineProvisioning:
         return (*(cloud_init.instance_id(key.name, order) for order in facts.lifecycle.installs), *named)
 
     def _addresses(self, facts: MachineFacts, desired: DesiredState) -> Iterable[cloud_init.SeedAddress]:
-        life, looks = facts.lifecycle, {one.key: one.value for one in self._fleet.observations("IPAddress")}
+        lifecycle, looks = facts.lifecycle, {one.key: one.value for one in self._fleet.observations("IPAddress")}
         networks = {one.key.name: one.value for one in self._fleet.observations("Network")}
-        for key in slot_addresses(desired, life):
+        for key in slot_addresses(desired, lifecycle):
             held, name = looks.get(key), _network_of(key)
             network = networks.get(name)
             if isinstance(held, AddressState) and held.address is not None and isinstance(network, NetworkState):

@@ -56,11 +56,11 @@ def rewritten(kind: str, facts: dict[str, Any]) -> dict[str, Any]:
     return after
 
 
-def _lifecycle(life: dict[str, Any]) -> dict[str, Any]:
-    after = {name: value for name, value in _renamed(life, LIFECYCLE).items() if name not in PROGRESS}
+def _lifecycle(lifecycle: dict[str, Any]) -> dict[str, Any]:
+    after = {name: value for name, value in _renamed(lifecycle, LIFECYCLE).items() if name not in PROGRESS}
     request = after.get("boot_request")
     if request is not None:
-        progress = {new: life[old] for old, new in PROGRESS.items() if life.get(old) is not None}
+        progress = {new: lifecycle[old] for old, new in PROGRESS.items() if lifecycle.get(old) is not None}
         after["boot_request"] = {**_renamed(request, OF_REQUEST), **progress}
     for name, names in (("media", OF_MEDIA), ("written", OF_WRITTEN)):
         if after.get(name) is not None:

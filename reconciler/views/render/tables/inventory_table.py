@@ -7,8 +7,8 @@ from datetime import datetime
 from itertools import zip_longest
 
 from drivers.base import Inventory
-from reconciler.kinds.common.inventory import Kept, SizeFound, StoredInventory
 from reconciler.kinds.common.mac_vendor import mac_vendor
+from reconciler.kinds.common.machine_inventory import Kept, SizeFound, StoredInventory
 from reconciler.model.counting import count
 from reconciler.onboarding.inventory_comparison import changes, disagreements
 from reconciler.views.columns import short_age

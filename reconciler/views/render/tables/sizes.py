@@ -11,7 +11,7 @@ import msgspec
 from drivers.base import Inventory
 from reconciler.kinds.catalogue.size import IN_BYTES
 from reconciler.kinds.catalogue.size_matching import ConstraintCheck, Explanation, SizeVerdict, unknown_parts
-from reconciler.kinds.common.inventory import Kept, Origin
+from reconciler.kinds.common.machine_inventory import Kept, Origin
 from reconciler.model.counting import count
 from reconciler.views.columns import short_age
 from reconciler.views.render.words import Paint, clean, unpainted

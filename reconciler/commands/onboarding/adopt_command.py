@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from reconciler.commands.options import filter_options, guard_options, guard_options_of, where_from, where_options
-from reconciler.commands.plan import fleet_bar
+from reconciler.commands.plan_command import fleet_bar
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, on_terminal, say_notes
 from reconciler.operations.onboarding.adopt_machines import AdoptRequest, FileEdit, adopt_machines
 

@@ -9,7 +9,7 @@ import click
 
 from drivers.base import clean
 from reconciler.commands.options import option, where_from, where_options
-from reconciler.commands.plan import fleet_bar
+from reconciler.commands.plan_command import fleet_bar
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, say_notes
 from reconciler.onboarding.discovery import HTTPS
 from reconciler.operations.onboarding.deliver_proposals import Delivery

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from drivers.base import SystemState
 from reconciler.kinds.common.column import NOTHING, Column, ResourceView, label_column, observed_column, spec_column
-from reconciler.kinds.common.inventory import SIZE_LABEL
 from reconciler.kinds.common.mac_vendor import mac_vendors
+from reconciler.kinds.common.machine_inventory import SIZE_LABEL
 
 
 def _boot(state: SystemState) -> str | None:

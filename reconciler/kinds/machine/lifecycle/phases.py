@@ -60,9 +60,9 @@ def claim_spec(facts: MachineFacts, desired: DesiredState | None) -> MachineClai
     return claim.spec if claim is not None and claim.spec.project == facts.project else None
 
 
-def stage(life: LifecycleFacts) -> BootStage:
+def stage(lifecycle: LifecycleFacts) -> BootStage:
     """The stage of the open boot request."""
-    request = life.boot_request
+    request = lifecycle.boot_request
     if request is None:
         return BootStage.NONE
     if request.ended_at is not None:
@@ -72,41 +72,41 @@ def stage(life: LifecycleFacts) -> BootStage:
 
 def phase(facts: MachineFacts, claim: MachineClaimSpec | None) -> Phase:
     """The phase of the machine. A machine with a final failure is in Error, whether it is claimed or not."""
-    life = facts.lifecycle
-    if life.failure is not None and life.failure.final:
+    lifecycle = facts.lifecycle
+    if lifecycle.failure is not None and lifecycle.failure.final:
         return Phase.ERROR
-    if life.releasing_at is not None:
+    if lifecycle.releasing_at is not None:
         return Phase.RELEASING
-    if life.claim is not None:
-        if life.boot_request is not None or life.written is not None:
-            running = life.phoned_home_at is not None and purpose(facts, None, claim) is None
-            return Phase.RUNNING if running and life.boot_request is None else Phase.PROVISIONING
+    if lifecycle.claim is not None:
+        if lifecycle.boot_request is not None or lifecycle.written is not None:
+            running = lifecycle.phoned_home_at is not None and purpose(facts, None, claim) is None
+            return Phase.RUNNING if running and lifecycle.boot_request is None else Phase.PROVISIONING
         return Phase.CLAIMED
-    if life.boot_request is not None:
+    if lifecycle.boot_request is not None:
         return Phase.INSPECTING
-    return Phase.DISCOVERED if life.inspected_at is None else Phase.AVAILABLE
+    return Phase.DISCOVERED if lifecycle.inspected_at is None else Phase.AVAILABLE
 
 
-def goal(life: LifecycleFacts) -> Phase:
+def goal(lifecycle: LifecycleFacts) -> Phase:
     """The phase that the machine should reach."""
-    return Phase.RUNNING if life.claim is not None and life.releasing_at is None else Phase.AVAILABLE
+    return Phase.RUNNING if lifecycle.claim is not None and lifecycle.releasing_at is None else Phase.AVAILABLE
 
 
 def purpose(facts: MachineFacts, spec: MachineSpec | None, claim: MachineClaimSpec | None) -> Purpose | None:
     """The purpose for which the machine must boot the agent next; None: no need."""
-    life = facts.lifecycle
-    if life.releasing_at is not None:
-        return Purpose.WIPE if life.wiped is None or life.wiped.at < life.releasing_at else None
-    if life.claim is not None:
+    lifecycle = facts.lifecycle
+    if lifecycle.releasing_at is not None:
+        return Purpose.WIPE if lifecycle.wiped is None or lifecycle.wiped.at < lifecycle.releasing_at else None
+    if lifecycle.claim is not None:
         return None if claim is None or installed(facts, claim) else Purpose.INSTALL
-    asked = spec.lifecycle.request if spec is not None and spec.lifecycle is not None else life.heeded_request
-    return Purpose.INSPECT if life.inspected_at is None or asked not in (None, life.heeded_request) else None
+    asked = spec.lifecycle.request if spec is not None and spec.lifecycle is not None else lifecycle.heeded_request
+    return Purpose.INSPECT if lifecycle.inspected_at is None or asked not in (None, lifecycle.heeded_request) else None
 
 
 def installed(facts: MachineFacts, claim: MachineClaimSpec) -> bool:
     """Whether the claim's image is on the disk, and the claim requested no newer installation."""
-    life, written = facts.lifecycle, facts.lifecycle.written
-    if written is None or written.claim != life.claim:
+    lifecycle, written = facts.lifecycle, facts.lifecycle.written
+    if written is None or written.claim != lifecycle.claim:
         return False
     return facts.image in (None, written.image) and written.document_request == claim.request
 
@@ -117,21 +117,21 @@ def installed(facts: MachineFacts, claim: MachineClaimSpec) -> bool:
 def boot_of(facts: MachineFacts, state: SystemState) -> BootSpec | None:
     """The one-time boot override that the BMC should have. For an open boot request it is the network or the virtual
     drive, otherwise the disk that was written last. None: the boot order of the BMC is right."""
-    life = facts.lifecycle
-    if life.boot_request is not None:
+    lifecycle = facts.lifecycle
+    if lifecycle.boot_request is not None:
         return BootSpec(
-            target=life.boot_request.target or BootTarget.PXE,
+            target=lifecycle.boot_request.target or BootTarget.PXE,
             enabled=BootEnabled.ONCE,
-            request=f"order {life.boot_request.id}",
+            request=f"order {lifecycle.boot_request.id}",
         )
-    if life.claim is None or life.written is None or life.releasing_at is not None:
+    if lifecycle.claim is None or lifecycle.written is None or lifecycle.releasing_at is not None:
         return None
     if state.allowed_boot_targets is not None and BootTarget.HDD not in state.allowed_boot_targets:
         return None  # Then the boot service sends it to its disk.
     refused = facts.failures.get(SetBoot.path)
-    if refused is not None and refused.terminal and refused.at >= life.written.at:
+    if refused is not None and refused.terminal and refused.at >= lifecycle.written.at:
         return None
-    word = f"written {life.written.at.isoformat()}"
+    word = f"written {lifecycle.written.at.isoformat()}"
     return BootSpec(target=BootTarget.HDD, enabled=BootEnabled.ONCE, request=word)
 
 
@@ -153,40 +153,40 @@ def effective_machine(
     if not managed(spec):
         kept = facts.lifecycle.claim is not None and facts.lifecycle.releasing_at is None
         return msgspec.structs.replace(spec, project=facts.project, image=facts.image) if kept else spec
-    life = facts.lifecycle
+    lifecycle = facts.lifecycle
     project = facts.project if claim is None else claim.project
-    image = facts.image if claim is None or life.releasing_at is not None else claim.image
+    image = facts.image if claim is None or lifecycle.releasing_at is not None else claim.image
     boot, power = _driven(facts, state, claim, now)
-    shutdown = NO_SYSTEM if nothing_to_lose(life) else spec.shutdown
+    shutdown = NO_SYSTEM if nothing_to_lose(lifecycle) else spec.shutdown
     return msgspec.structs.replace(spec, project=project, image=image, boot=boot, power=power, shutdown=shutdown)
 
 
-def nothing_to_lose(life: LifecycleFacts) -> bool:
+def nothing_to_lose(lifecycle: LifecycleFacts) -> bool:
     """Whether no installed system can be running. The machine was observed off. Since then groundstate has booted only
     an agent, which has not written a system or has not finished."""
-    ended = stage(life) is BootStage.ENDED
-    return life.stopped_at is not None and (life.written is None or ended)
+    ended = stage(lifecycle) is BootStage.ENDED
+    return lifecycle.stopped_at is not None and (lifecycle.written is None or ended)
 
 
-def unknown_runs(life: LifecycleFacts, state: SystemState) -> bool:
+def unknown_runs(lifecycle: LifecycleFacts, state: SystemState) -> bool:
     """Whether the machine is on, and by the store nothing is installed on it and groundstate did not power it on. For
     example, the store was restored from a backup of before the installation."""
-    return life.written is None and life.stopped_at is None and state.power is PowerState.ON
+    return lifecycle.written is None and lifecycle.stopped_at is None and state.power is PowerState.ON
 
 
 def _driven(
     facts: MachineFacts, state: SystemState, claim: MachineClaimSpec | None, now: datetime
 ) -> tuple[BootSpec | None, str | None]:
-    life, boot, off = facts.lifecycle, boot_of(facts, state), state.power is PowerState.OFF
+    lifecycle, boot, off = facts.lifecycle, boot_of(facts, state), state.power is PowerState.OFF
     given = boot is not None and facts.once_done == once_order(boot)
-    if life.boot_request is not None:
-        if given or life.boot_request.registered_at is not None:
-            return (boot if given else None), _power_under(life.boot_request, now)
+    if lifecycle.boot_request is not None:
+        if given or lifecycle.boot_request.registered_at is not None:
+            return (boot if given else None), _power_under(lifecycle.boot_request, now)
         # It is stopped first: an order that is given to a machine that runs may be used up by whoever restarts it.
-        return (boot, "Off") if off and virtual_media.media_ready(life, state) else (None, "Off")
-    if life.releasing_at is not None:
-        return None, None if unknown_runs(life, state) else "Off"
-    if life.claim is not None:
+        return (boot, "Off") if off and virtual_media.media_ready(lifecycle, state) else (None, "Off")
+    if lifecycle.releasing_at is not None:
+        return None, None if unknown_runs(lifecycle, state) else "Off"
+    if lifecycle.claim is not None:
         if claim is None or not installed(facts, claim):
             return None, None
         return (boot if given or off else None), "On"
@@ -198,16 +198,16 @@ def boot_request_still_wanted(
 ) -> bool:
     """Whether the open boot request is still needed: the current documents and observations would create the same one
     again."""
-    life = facts.lifecycle
-    if life.boot_request is None or left_to_people(spec):
+    lifecycle = facts.lifecycle
+    if lifecycle.boot_request is None or left_to_people(spec):
         return False
     if (
-        held_for_another_system(spec, life, state)
-        or (life.claim and another_system(life, state))
-        or overdue(life, now) is not None
+        held_for_another_system(spec, lifecycle, state)
+        or (lifecycle.claim and another_system(lifecycle, state))
+        or overdue(lifecycle, now) is not None
     ):
         return False
-    return stage(life) is not BootStage.ORDERED or purpose(facts, spec, claim) is life.boot_request.purpose
+    return stage(lifecycle) is not BootStage.ORDERED or purpose(facts, spec, claim) is lifecycle.boot_request.purpose
 
 
 def left_to_people(spec: MachineSpec) -> bool:
@@ -215,38 +215,38 @@ def left_to_people(spec: MachineSpec) -> bool:
     return not managed(spec) or spec.suspend is not None or spec.maintenance is not None
 
 
-def unattended(life: LifecycleFacts) -> LifecycleFacts:
+def unattended(lifecycle: LifecycleFacts) -> LifecycleFacts:
     """The lifecycle facts of a machine of which groundstate does not know who powered it on. No boot request is open.
     The next one begins like the first, with all protections of a running machine."""
-    if life.boot_request is None and not life.attempts and life.stopped_at is None:
-        return life  # As it is for most of a fleet at each look.
-    return msgspec.structs.replace(life, boot_request=None, attempts=0, stopped_at=None)
+    if lifecycle.boot_request is None and not lifecycle.attempts and lifecycle.stopped_at is None:
+        return lifecycle  # As it is for most of a fleet at each look.
+    return msgspec.structs.replace(lifecycle, boot_request=None, attempts=0, stopped_at=None)
 
 
-def observe_power(spec: MachineSpec, life: LifecycleFacts, state: SystemState, now: datetime) -> LifecycleFacts:
+def observe_power(spec: MachineSpec, lifecycle: LifecycleFacts, state: SystemState, now: datetime) -> LifecycleFacts:
     """The lifecycle facts after an observation. A machine that is on while it is left to people may be used by them,
     unless an agent reports or has just finished."""
-    life = _by_this_clock(life, now)
+    lifecycle = _by_this_clock(lifecycle, now)
     if not left_to_people(spec) or state.power is not PowerState.ON:
-        return life
-    at_work = stage(life) is BootStage.WORKING and overdue(life, now) is None
-    ended_at = life.boot_request.ended_at if life.boot_request is not None else None
+        return lifecycle
+    at_work = stage(lifecycle) is BootStage.WORKING and overdue(lifecycle, now) is None
+    ended_at = lifecycle.boot_request.ended_at if lifecycle.boot_request is not None else None
     ending = ended_at is not None and now < ended_at + GRACE
-    return life if at_work or ending else unattended(life)
+    return lifecycle if at_work or ending else unattended(lifecycle)
 
 
-def _by_this_clock(life: LifecycleFacts, now: datetime) -> LifecycleFacts:
+def _by_this_clock(lifecycle: LifecycleFacts, now: datetime) -> LifecycleFacts:
     """The facts with times that are not later than now. If the clock was put back, waits count from now on; otherwise
     they would end only when the clock has caught up."""
-    request = life.boot_request
+    request = lifecycle.boot_request
     if request is None:
-        return life
+        return lifecycle
     times = {name: getattr(request, name) for name in ("requested_at", "registered_at", "last_heard_at", "ended_at")}
     late = {name: now for name, at in times.items() if at is not None and at > now}
-    stopped_at = life.stopped_at if life.stopped_at is None else min(life.stopped_at, now)
-    if not late and stopped_at == life.stopped_at:
-        return life
-    return msgspec.structs.replace(life.progressed(**late), stopped_at=stopped_at)
+    stopped_at = lifecycle.stopped_at if lifecycle.stopped_at is None else min(lifecycle.stopped_at, now)
+    if not late and stopped_at == lifecycle.stopped_at:
+        return lifecycle
+    return msgspec.structs.replace(lifecycle.progressed(**late), stopped_at=stopped_at)
 
 
 class AgentTask(StrEnum):
@@ -261,15 +261,15 @@ class AgentTask(StrEnum):
 def agent_task(facts: MachineFacts, claim: MachineClaimSpec | None) -> AgentTask:
     """What the agent must do now. It writes and wipes only for a boot request with that purpose, and only while the
     machine's claim still says so."""
-    life = facts.lifecycle
-    if stage(life) is not BootStage.WORKING or life.boot_request is None:
+    lifecycle = facts.lifecycle
+    if stage(lifecycle) is not BootStage.WORKING or lifecycle.boot_request is None:
         return AgentTask.POWER_OFF
-    match life.boot_request.purpose:
+    match lifecycle.boot_request.purpose:
         case Purpose.INSTALL:
-            bound = life.claim is not None and life.releasing_at is None and facts.image is not None
+            bound = lifecycle.claim is not None and lifecycle.releasing_at is None and facts.image is not None
             return AgentTask.INSTALL if bound and claim is not None else AgentTask.POWER_OFF
         case Purpose.WIPE:
-            return AgentTask.WIPE if life.releasing_at is not None else AgentTask.POWER_OFF
+            return AgentTask.WIPE if lifecycle.releasing_at is not None else AgentTask.POWER_OFF
         case Purpose.INSPECT:
             return AgentTask.POWER_OFF
 
@@ -277,11 +277,16 @@ def agent_task(facts: MachineFacts, claim: MachineClaimSpec | None) -> AgentTask
 # -- what keeps an order from going on ---------------------------------------------------------------------------------
 
 
-def crash_loop_is_over(life: LifecycleFacts, state: SystemState, now: datetime) -> bool:
+def crash_loop_is_over(lifecycle: LifecycleFacts, state: SystemState, now: datetime) -> bool:
     """Whether a crash loop is over: the machine is on, and was not started again. A system whose token is used or
     expired cannot report this."""
-    looping = life.failure is not None and life.failure.reason == CRASH_LOOP
-    return looping and state.power is PowerState.ON and bool(life.starts) and now >= life.starts[-1] + CRASH_WITHIN
+    looping = lifecycle.failure is not None and lifecycle.failure.reason == CRASH_LOOP
+    return (
+        looping
+        and state.power is PowerState.ON
+        and bool(lifecycle.starts)
+        and now >= lifecycle.starts[-1] + CRASH_WITHIN
+    )
 
 
 def _power_under(request: BootRequest, now: datetime) -> str | None:

@@ -9,7 +9,7 @@ import msgspec
 
 from reconciler.commands.completion import complete_name
 from reconciler.commands.options import headers_option, option, output_option, where_from, where_options
-from reconciler.commands.plan import fleet_bar
+from reconciler.commands.plan_command import fleet_bar
 from reconciler.commands.printing import dump, print_table
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, say_notes
 from reconciler.kinds import PLACED

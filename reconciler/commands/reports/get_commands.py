@@ -84,8 +84,8 @@ def get_resources_command(
                 f"{targets[0]} cannot be filtered, sorted or watched; leave out -l, --status, --sort-by, -w and "
                 "templates"
             )
-        from reconciler.commands.requests.override import show_overrides
-        from reconciler.commands.requests.pause import show_pauses
+        from reconciler.commands.requests.override_command import show_overrides
+        from reconciler.commands.requests.pause_commands import show_pauses
 
         show = show_pauses if targets[0].startswith("pause") else show_overrides
         with exit_in_words():

@@ -13,8 +13,8 @@ from reconciler.commands.options import output_option, where_from, where_options
 from reconciler.commands.printing import dump
 from reconciler.commands.terminal import exit_in_words, on_terminal, say_notes
 from reconciler.kinds import INVENTORIED
-from reconciler.kinds.common.inventory import Origin
 from reconciler.kinds.common.mac_vendor import mac_vendor
+from reconciler.kinds.common.machine_inventory import Origin
 from reconciler.operations.reports.inventory_report import InventoryReport, InventoryRequest, report_inventory
 from reconciler.views.render.tables.inventory_table import difference_lines, inventory_lines
 from reconciler.views.render.words import ansi, unpainted

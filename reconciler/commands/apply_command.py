@@ -23,7 +23,7 @@ from reconciler.commands.options import (
     where_from,
     where_options,
 )
-from reconciler.commands.plan import fleet_bar, rendered
+from reconciler.commands.plan_command import fleet_bar, rendered
 from reconciler.commands.terminal import exit_in_words, fail, fitting, live_long, on_terminal, say_notes
 from reconciler.daemon.shutdown import Deadline, Stacks, stopped_by_signals
 from reconciler.model.plans.plan import Plan
