@@ -12,7 +12,7 @@ from typing import Any, cast
 from drivers.base.support import scheduling
 
 MAX_INTERIM = 10
-"""`100 Continue` ahead of an answer. One is usual; http.client reads on for as long as they come."""
+"""Interim answers (1xx) ahead of an answer. One is usual; http.client reads on for as long as they come."""
 
 
 _CHUNK = 16 * 1024
@@ -35,7 +35,7 @@ class BoundedResponse(http.client.HTTPResponse):
         self.headers = self.msg = read_headers(self.fp)
         asked_for_head = self._method == "HEAD"  # type: ignore[attr-defined]  # typeshed leaves it out
         is_empty = self.status < http.HTTPStatus.OK or self.status in _BODILESS or asked_for_head
-        self.chunked = not is_empty and self.headers.get("Transfer-Encoding", "").lower() == "chunked"
+        self.chunked = not is_empty and _is_chunked(self.headers.get("Transfer-Encoding", ""))
         self.chunk_left = None
         self.length = 0 if is_empty else None if self.chunked else _content_length(self.headers)
         closes: bool = self._check_close()  # type: ignore[attr-defined]  # as above
@@ -44,10 +44,20 @@ class BoundedResponse(http.client.HTTPResponse):
     def _first_final_status(self) -> tuple[str, int, str]:
         for _ in range(MAX_INTERIM):
             found: tuple[str, int, str] = self._read_status()  # type: ignore[attr-defined]  # as above
-            if found[1] != http.HTTPStatus.CONTINUE:
+            if not _is_interim(found[1]):
                 return found
             read_headers(self.fp)
         raise http.client.HTTPException(f"more than {MAX_INTERIM} interim answers")
+
+
+def _is_interim(status: int) -> bool:
+    """RFC 9110, 15.2: a client reads past each of them, asked for or not. After 101 another protocol is spoken."""
+    return http.HTTPStatus.CONTINUE <= status < http.HTTPStatus.OK and status != http.HTTPStatus.SWITCHING_PROTOCOLS
+
+
+def _is_chunked(transfer_encoding: str) -> bool:
+    """RFC 9112, 6.3: chunked frames the body where it is the last encoding."""
+    return transfer_encoding.rpartition(",")[2].strip().lower() == "chunked"
 
 
 def _content_length(headers: http.client.HTTPMessage) -> int | None:

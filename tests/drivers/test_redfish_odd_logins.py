@@ -11,6 +11,7 @@ from drivers.base import AuthenticationFailed, Bmc, Busy, Forbidden, Rejected, R
 from drivers.base.support import scheduling
 from drivers.bmc.redfish.redfish import RedfishDriver
 from tests.drivers.bmc_servers import (
+    DROP,
     RESET,
     ROOT,
     SESSIONS,
@@ -231,15 +232,83 @@ def test_a_session_is_given_back_however_the_bmc_names_it(
         assert [one.path for one in server.seen("DELETE")] == [f"{SESSIONS}/7"]
 
 
-@pytest.mark.parametrize("status", [401, 503])
+@pytest.mark.parametrize(
+    "location",
+    [
+        pytest.param("169.254.0.17/redfish/v1/SessionService/Sessions/7", id="a host without a scheme"),
+        pytest.param("//redfish/v1/SessionService/Sessions/7", id="two slashes"),
+        pytest.param("Sessions/7", id="relative to the list of sessions"),
+        pytest.param("7", id="the id alone"),
+        pytest.param("/SessionService/Sessions/7", id="without the service root"),
+        pytest.param("https://169.254.0.17/redfish/v1/SessionService/Sessions/7/", id="another host, and a slash"),
+    ],
+)
+def test_a_session_is_found_by_the_id_that_ends_its_location(driver: RedfishDriver, pki: Pki, location: str) -> None:
+    with RedfishServer(pki.context, service(), login=None) as server:
+        made = reply(201, None, "X-Auth-Token: seven", f"Location: {location}")
+        server.misbehave("POST", SESSIONS, made, times=None)
+        for path in ("/v1/SessionService/Sessions/7", f"{ROOT}/SessionService/7", "/SessionService/Sessions/7"):
+            server.misbehave("DELETE", path, reply(404), times=None)
+        wrong = f"{ROOT}/SessionService/169.254.0.17{SESSIONS}/7"
+        server.misbehave("DELETE", wrong, reply(404), times=None)
+        driver.open(endpoint(server, pki.tls)).read()
+        driver.close()
+        assert server.seen("DELETE")[-1].path.rstrip("/") == f"{SESSIONS}/7"
+
+
+@pytest.mark.parametrize("location", [SESSIONS, f"{SESSIONS}/", f"{ROOT}/SessionService", ROOT, "/"])
+def test_the_list_of_sessions_is_never_deleted(driver: RedfishDriver, pki: Pki, location: str) -> None:
+    with RedfishServer(pki.context, service(), login=None) as server:
+        made = reply(201, None, "X-Auth-Token: seven", f"Location: {location}")
+        server.misbehave("POST", SESSIONS, made, times=None)
+        driver.open(endpoint(server, pki.tls)).read()
+        driver.close()
+        assert not server.seen("DELETE")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(reply(401), id="an odd 401"),
+        pytest.param(reply(503), id="not now"),
+        pytest.param(reply(409), id="a conflict"),
+        pytest.param(reply(429, None, "Retry-After: 1"), id="too many requests"),
+        pytest.param(DROP, id="none"),
+    ],
+)
 def test_an_odd_answer_to_the_end_of_a_session_leaves_no_session(
-    driver: RedfishDriver, bmc: Bmc, server: RedfishServer, status: int
+    driver: RedfishDriver, bmc: Bmc, server: RedfishServer, answer: Answer
 ) -> None:
     """dsx-ai-factory/infra-controller#5349."""
     bmc.read()
-    server.misbehave("DELETE", f"{SESSIONS}/token-1", reply(status))
+    server.misbehave("DELETE", f"{SESSIONS}/token-1", answer)
     driver.close()
     assert not server.sessions
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "value"),
+    [
+        (411, "content-length", "0"),
+        (412, "if-match", "*"),
+        (415, "content-type", "application/json"),
+        (428, "if-match", "*"),
+    ],
+)
+def test_the_end_of_a_session_is_sent_with_the_header_that_the_bmc_wants(
+    driver: RedfishDriver, bmc: Bmc, server: RedfishServer, status: int, header: str, value: str
+) -> None:
+    bmc.read()
+    server.misbehave("DELETE", f"{SESSIONS}/token-1", reply(status))
+    driver.close()
+    assert [one.headers.get(header) for one in server.seen("DELETE")] == [None, value]
+    assert not server.sessions
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_service_root_behind_a_login_is_read_with_one(bmc: Bmc, server: RedfishServer, status: int) -> None:
+    server.misbehave("GET", f"{ROOT}/", reply(status))
+    assert bmc.read().power == "On"
 
 
 def test_a_session_that_was_refused_oddly_is_given_back_when_there_is_no_other(bmc: Bmc, server: RedfishServer) -> None:

@@ -62,8 +62,9 @@ def read_json(content: bytes | str, depth: int = MAX_JSON_DEPTH, make: Callable[
     """The JSON value in an answer, `cleaned`. Raises ValueError, saying why, for what is no JSON.
 
     What is wrong with one text, number or part costs that one alone. Bytes that are no UTF-8 become U+FFFD, and bare
-    control characters are escaped. A number of thousands of digits is None, and so is what is nested too deeply. `make`
-    leaves a text as it is exactly when it does so with every part of it, or changes more."""
+    control characters are escaped; so is a backslash that begins no escape. A number of thousands of digits is None,
+    and so is what is nested too deeply. `make` leaves a text as it is exactly when it does so with every part of it, or
+    changes more."""
     text = (content if isinstance(content, str) else content.decode(errors="replace")).removeprefix("\ufeff")
     if (harmless := _read_harmless(text, depth, make)) is not None:
         return harmless
@@ -122,7 +123,19 @@ _HOLDERS = (dict, list)
 
 
 def _loads(text: str) -> Any:
-    return json.loads(text, strict=False, parse_int=_whole)
+    try:
+        return json.loads(text, strict=False, parse_int=_whole)
+    except json.JSONDecodeError as error:
+        if "escape" not in error.msg:
+            raise
+        return json.loads(_ESCAPE.sub(_as_escape, text), strict=False, parse_int=_whole)
+
+
+_ESCAPE = re.compile(r'\\(["\\/bfnrt]|u[0-9a-fA-F]{4})?')
+
+
+def _as_escape(found: re.Match[str]) -> str:
+    return found[0] if found[1] else "\\\\"
 
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)

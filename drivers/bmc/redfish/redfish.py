@@ -364,11 +364,11 @@ class RedfishSystem:
         if action is None:
             return ()
         if action.allowed_values:
-            return some_of(ResetType, action.allowed_values)
+            # A list of none that is known is odd; the BMC itself says then what it refuses.
+            return some_of(ResetType, action.allowed_values) or None
         if action.action_info_uri and self._asks_left > 0:
             self._asks_left -= 1
             try:
-                # A list of none that is known is odd; the BMC itself says then what it refuses.
                 self._resets = some_of(ResetType, action.get_allowed_values(system)) or None
                 self._asks_left = 0
             except DriverError as error:

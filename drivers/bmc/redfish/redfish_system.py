@@ -21,6 +21,7 @@ E = TypeVar("E", bound=StrEnum)
 RESET = "#ComputerSystem.Reset"
 _TEXTS = ("PowerState", "IndicatorLED", "UUID", "SerialNumber", "SKU", "Manufacturer", "Model")
 _PARTS = frozenset({*_TEXTS, "@odata.id", "Id", "Actions", "Boot", "LocationIndicatorActive", "Status"})
+_TARGETS = "BootSourceOverrideTarget@Redfish.AllowableValues"
 LONGEST = 253
 """Characters of a name, a model, a serial number."""
 _PLACEHOLDERS = frozenset(
@@ -130,12 +131,14 @@ def _unreported(system: ParsedSystem) -> Iterator[str]:
 
 
 def one_of(kind: type[E], value: object) -> E | None:
-    """The member, or None for what is no member ("Starting": ibm-openbmc/bmcweb#221)."""
+    """The member, in whatever letters; None for what is no member ("Starting": ibm-openbmc/bmcweb#221)."""
+    if not isinstance(value, str):
+        return None  # A missing value must not become the text "None", which is a boot target.
     try:
-        # A missing value must not become the text "None", which is a boot target.
-        return kind(value) if isinstance(value, str) else None
+        return kind(value)
     except ValueError:
-        return None
+        meant = value.strip().lower()
+        return next((member for member in kind if member.value.lower() == meant), None)
 
 
 def some_of(kind: type[E], values: Iterable[object] | None) -> tuple[E, ...] | None:
@@ -146,7 +149,8 @@ def some_of(kind: type[E], values: Iterable[object] | None) -> tuple[E, ...] | N
 # Ten thousand BMCs of a few models say the same few things: one tuple for all that do.
 @lru_cache(maxsize=1024)
 def _members(kind: type[E], values: tuple[str, ...]) -> tuple[E, ...]:
-    return tuple(member for value in values if (member := one_of(kind, value)) is not None)
+    # As they are written: what is sent is written so too.
+    return tuple(kind(value) for value in values if value in kind.__members__.values())
 
 
 def _needed(document: dict[str, Any], path: str) -> dict[str, Any]:
@@ -171,6 +175,9 @@ def _needed(document: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def _is_boot(name: str, value: object) -> bool:
+    if name == _TARGETS:
+        # A list of none that is known is odd; the BMC itself says then what it refuses.
+        return isinstance(value, list) and bool(some_of(BootTarget, value))
     if name.endswith("@Redfish.AllowableValues"):
         return isinstance(value, list)
     return isinstance(value, str) or (value is None and name == "HttpBootUri")

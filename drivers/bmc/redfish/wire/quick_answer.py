@@ -20,6 +20,7 @@ _CHUNK = 16 * 1024
 _LONGEST_HEAD = 64 * 1024
 _MOST_HEADERS = 100
 _END = b"\r\n\r\n"
+_ENDS_WITHOUT_CR = b"\n\n"
 _HEAD = re.compile(rb"HTTP/1\.1 ([2-5]\d\d)(?: [^\r\n]*)?\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n]*\r\n)*)\r\n")
 _BODILESS = (http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED)
 
@@ -60,6 +61,8 @@ def read_quickly(sock: socket.socket, deadline: float, received: bytearray, most
         if len(received) > _LONGEST_HEAD or not _more(sock, deadline, received):
             return None
         end = received.find(_END)
+        if end < 0 and _ENDS_WITHOUT_CR in received:
+            return None  # Lines may end so (RFC 9112, 2.2).
     head = _HEAD.fullmatch(received, 0, end + len(_END))
     if head is None:
         return None

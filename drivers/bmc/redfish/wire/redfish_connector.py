@@ -24,12 +24,14 @@ from drivers.base import (
     DriverError,
     Forbidden,
     Peer,
+    Rejected,
     Unreachable,
     excerpt,
     note_secrets,
 )
 from drivers.base.support import scheduling
 from drivers.bmc.redfish.wire.redfish_errors import (
+    BUSY,
     ChangedMeanwhile,
     PasswordChangeRequired,
     error_of_reply,
@@ -42,17 +44,27 @@ from drivers.bmc.redfish.wire.redfish_errors import (
     retry_after,
 )
 from drivers.bmc.redfish.wire.redfish_http import REQUEST_SECONDS, PeerChanged, RedfishConnection, Reply
-from drivers.bmc.redfish.wire.redfish_login import basic_header, if_match, inner, link, path_of_reference, session_of
+from drivers.bmc.redfish.wire.redfish_login import (
+    DELETE_WANTS,
+    WITHOUT_MATCH,
+    basic_header,
+    if_match,
+    inner,
+    link,
+    path_of_reference,
+    session_of,
+)
 
 SERVICE_ROOT = "/redfish/v1/"
 _SESSIONS = "/redfish/v1/SessionService/Sessions"
 _SHOWN = 200
-_MOVED = frozenset({301, 302, 307, 308})
+_COMPRESSED = "gzip"
+_MOVED = frozenset({301, 302, 303, 307, 308})
 _NO_SESSIONS = frozenset({404, 405, 501})
 _MOST_MOVES = 3
 _MOST_BARRED = 64
 _DELETES = 2
-"""Of one session, whose first may meet an odd 401 too."""
+"""Of one session by one path: the first may meet an odd 401, or a BMC that wants one more header."""
 _FAILED = 500
 """A service of sessions that fails within itself is one that does not work; a gateway's 502 or 504 is about the BMC."""
 
@@ -84,7 +96,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         self._is_there = self._is_quick = False
         self._closed = False
         self._token: str | None = None
-        self._session_uri: str | None = None
+        self._session_paths: tuple[str, ...] = ()
         self._basic: str | None = None
         self._meant: Peer | None = None
         self._tried: int | None = None
@@ -101,6 +113,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         self._not_matched = 0
         self._systems_uri: str | None = None
         self._expands = False
+        self._encoding = "identity"
 
     @property
     def url(self) -> str:
@@ -137,6 +150,12 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         except ChangedMeanwhile:
             self._not_matched += 1
             raise
+        except Rejected as refused:
+            if not match or "If-Match" not in str(refused):
+                raise
+            # It takes none: nothing was done, and the next one goes out after a look, without.
+            self._not_matched = WITHOUT_MATCH
+            raise ChangedMeanwhile(str(refused)) from None
         if self._not_matched == 1:
             self._not_matched = 0
         return reply
@@ -152,7 +171,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             self._closed = True
             try:
                 if self._token is not None:
-                    self._leave(self._session_uri)
+                    self._leave(self._session_paths)
             finally:
                 self._log_out()
                 self._wire.close()
@@ -246,7 +265,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
 
     def _request(self, method: str, path: str, data: Any = None, headers: dict[str, str] | None = None) -> Reply:
         body = None if data is None else json.dumps(data).encode()
-        sent = {"OData-Version": "4.0", "Accept": "application/json", "Accept-Encoding": "identity"}
+        sent = {"OData-Version": "4.0", "Accept": "application/json", "Accept-Encoding": self._encoding}
         if self._token is not None:
             sent["X-Auth-Token"] = self._token
         elif self._basic is not None:
@@ -264,9 +283,12 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             target = moved
             visited.add(target)
             reply = self._send(method, target, sent, body)
-        if reply.status_code == 406 and method == "GET":
+        if reply.status_code == 406 and method == "GET" and sent["Accept-Encoding"] != _COMPRESSED:
             # iLO 5 since 2.30 gives some resources only compressed (Redfish-Mockup-Creator#56).
-            reply = self._send(method, target, {**sent, "Accept-Encoding": "gzip"}, None)
+            reply = self._send(method, target, {**sent, "Accept-Encoding": _COMPRESSED}, None)
+            if target == SERVICE_ROOT and reply.status_code != 406:
+                # So it is with every other one, and a write is not sent twice to find out.
+                self._encoding = _COMPRESSED
         return reply
 
     def _send(self, method: str, target: str, headers: dict[str, str], body: bytes | None) -> Reply:
@@ -319,14 +341,14 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         if status >= 300:
             self._doubt = self._no_session(uri, reply, credential)
             return False
-        self._token, self._session_uri = session_of(reply, uri)
+        self._token, self._session_paths = session_of(reply, uri)
         if self._token is None:
             self._doubt = Unreachable(
                 f"{self._url}: BMC created a session, but its answer has no X-Auth-Token; update the firmware "
                 "of the BMC"
             )
-            self._leave(self._session_uri, {"Authorization": basic_header(credential)})
-            self._session_uri = None
+            self._leave(self._session_paths, {"Authorization": basic_header(credential)})
+            self._session_paths = ()
         return self._token is not None
 
     def _no_session(self, uri: str, reply: Reply, credential: Credential) -> DriverError:
@@ -348,7 +370,9 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
     def _sessions_uri(self, credential: Credential) -> str | None:
         """Where sessions are made; None: nowhere. They moved with Redfish 1.6 (dell/iDRAC-Redfish-Scripting#169)."""
         root = self._request("GET", SERVICE_ROOT)
-        if root.status_code == 401:
+        if root.status_code == 404:
+            root = self._request("GET", SERVICE_ROOT.rstrip("/"))  # DSP0266, 6.5.3, has both.
+        if root.status_code in (401, 403):
             # DSP0266 wants the root open to all, but sushy-emulator wants a login there too.
             root = self._request("GET", SERVICE_ROOT, None, {"Authorization": basic_header(credential)})
         if root.status_code == 401:
@@ -372,7 +396,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
 
     def _renew(self) -> bool:
         """After a 401: whether there is a new login to try. Sessions run out; a basic login may have been rotated."""
-        had, session, old = self._basic, self._token, self._session_uri
+        had, session, old = self._basic, self._token, self._session_paths
         self._log_out()
         if session is not None:
             try:
@@ -399,23 +423,36 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             return False
         peer = self._wire.peer()
         credential = self.credential(peer)
-        self._leave(self._session_uri)
+        self._leave(self._session_paths)
         self._log_out()
         self._basic, self._meant = basic_header(credential), peer
         return True
 
     def _leave_session(self) -> None:
         if self._token is not None:
-            self._leave(self._session_uri)
+            self._leave(self._session_paths)
             self._log_out()
 
-    def _leave(self, session_uri: str | None, headers: dict[str, str] | None = None) -> None:
+    def _leave(self, paths: tuple[str, ...], headers: dict[str, str] | None = None) -> None:
         """Delete a session that is not to be used any more; where the BMC refuses, the session is left to expire."""
         with contextlib.suppress(DriverError):
-            for _ in range(_DELETES if session_uri is not None else 0):
-                reply = self._request("DELETE", str(session_uri), None, headers)
-                if reply.status_code != 401 and reply.status_code < 500:
+            for path in paths:
+                if self._has_deleted(path, headers or {}):
                     return
+
+    def _has_deleted(self, path: str, headers: dict[str, str]) -> bool:
+        """Whether a DELETE was carried out, which may be sent again as it may not harm twice. Raises DriverError."""
+        for _ in range(_DELETES):
+            try:
+                status = self._request("DELETE", path, None, headers).status_code
+            except Unreachable as error:
+                if isinstance(error.__context__, TimeoutError):
+                    raise
+                continue  # The BMC closed the connection.
+            if status not in (401, *BUSY, *DELETE_WANTS) and status < 500:
+                return status < 300
+            headers = {**headers, **DELETE_WANTS.get(status, {})}
+        return False
 
     def _refused(self, why: DriverError) -> AuthenticationFailed:
         """The error of a login that the BMC refused, which is not tried again before long. `why`: in its own words."""
@@ -448,7 +485,8 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         return AuthenticationFailed(self._why_refused, retry_after=CREDENTIAL_CHECK)
 
     def _log_out(self) -> None:
-        self._token = self._session_uri = self._basic = self._meant = None
+        self._token = self._basic = self._meant = None
+        self._session_paths = ()
 
 
 def _may_follow(method: str, status: int, target: str, moved: str) -> bool:

@@ -26,7 +26,7 @@ _CREATE_LIMIT = "CreateLimitReachedForResource"
 """Of any collection; of the one of sessions it means that too many are open."""
 _OUT_OF_SESSIONS = frozenset({429, 503, 507})
 _SESSION_ENDED = re.compile(r"NoValidSession|SessionTerminated|SessionTimeout|SessionTimedOut|SessionExpired")
-_BUSY = frozenset({409, 423, 429, 503})
+BUSY = frozenset({409, 423, 429, 503})
 """409 too where it says "already on" (iDRAC PSU501): the next look shows whether there is anything left to do."""
 _NO_MATCH = frozenset({412, 428})
 _INFO = "@Message.ExtendedInfo"
@@ -72,7 +72,7 @@ def error_of_reply(method: str, path: str, url: str, reply: Reply, session: str 
     if status < 300:
         text = f"{url}: {method} {path} was answered with HTTP {status} and an error{': ' if said else ''}{said}"
     if 300 <= status < 400:
-        return _moved(text, str(reply.headers.get("Location")), url, session)
+        return _moved(text, str(reply.headers.get("Location") or ""), url, session)
     if _CHANGE_PASSWORD.search(ids):
         return PasswordChangeRequired(text)
     if _SESSION_LIMIT.search(ids):
@@ -83,7 +83,7 @@ def error_of_reply(method: str, path: str, url: str, reply: Reply, session: str 
         return Forbidden(text)
     if status in _NO_MATCH:
         return ChangedMeanwhile(text)
-    if status in _BUSY or _NOT_NOW.search(ids):
+    if status in BUSY or _NOT_NOW.search(ids):
         return Busy(text, retry_after=retry_after(reply))
     if status in (404, 410):
         return NotFound(text)
@@ -102,7 +102,12 @@ def error_of_reply(method: str, path: str, url: str, reply: Reply, session: str 
 
 
 def _moved(text: str, to: str, url: str, session: str | None) -> DriverError:
-    """`to`: the Location; `url`: where the BMC was asked."""
+    """`to`: the Location, if any; `url`: where the BMC was asked."""
+    if not to:
+        return Rejected(
+            f"{text}the BMC neither answers nor says where it redirects to. Check that bmc.address is a BMC that "
+            "speaks Redfish, or update the BMC's firmware"
+        )
     where = _fit(to, session)
     if names_other_host(to, url):
         return Rejected(f"{text}the BMC redirects to {where}; set bmc.address to the right address of the BMC")

@@ -37,7 +37,7 @@ _MAX_BODY = 8 * 1024 * 1024
 _MAX_READS = 100_000
 """Pieces of one body: whoever sends byte by byte would have all of a processor."""
 _CHUNK = 16 * 1024
-_GZIP = 16 + zlib.MAX_WBITS
+_GZIP, _GZIP_MAGIC = 16 + zlib.MAX_WBITS, b"\x1f\x8b"
 _LOST = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _NOT_OF_A_PATH = re.compile(r"[^\x21-\x7e]")
 _WITH_BODY = frozenset({"PATCH", "POST", "PUT"})
@@ -232,8 +232,8 @@ class RedfishConnection:
         return Reply(quick.status, quick.headers, _unpacked(quick.body, quick.headers))
 
     def _rest(self, sock: socket.socket, method: str, deadline: float, received: bytes) -> Reply:
-        """An answer of any form, of which this was received."""
-        response = ends_at(deadline, received)(sock, method=method)
+        """An answer of any form, of which this was received. Empty lines ahead of it belong to the answer before."""
+        response = ends_at(deadline, received.lstrip(b"\r\n"))(sock, method=method)
         try:
             response.begin()
             content = self._content(response)
@@ -366,13 +366,25 @@ def _body(response: http.client.HTTPResponse) -> bytes:
 
 
 def _unpacked(body: bytes, headers: Headers) -> bytes:
-    if (headers.get("Content-Encoding") or "").lower() != "gzip":
+    """The body without its compression. Its first bytes tell gzip, as headers leave it out, or promise it in vain."""
+    if body.startswith(_GZIP_MAGIC):
+        forms: tuple[int, ...] = (_GZIP,)
+        name = "gzip"
+    elif (headers.get("Content-Encoding") or "").strip().lower() == "deflate" and not body.startswith(b"{"):
+        forms, name = (zlib.MAX_WBITS, -zlib.MAX_WBITS), "deflate"  # Some leave out the zlib format around it.
+    else:
         return body
-    unpacking = zlib.decompressobj(_GZIP)
-    try:
-        content = unpacking.decompress(body, _MAX_BODY)
-    except zlib.error:
-        raise ValueError("the answer has the header gzip, but is not gzip") from None
+    for form in forms:
+        unpacking = zlib.decompressobj(form)
+        try:
+            return _all_of(unpacking, body)
+        except zlib.error:
+            continue
+    raise ValueError(f"the answer was compressed ({name}) and cannot be unpacked")
+
+
+def _all_of(unpacking: Any, body: bytes) -> bytes:
+    content: bytes = unpacking.decompress(body, _MAX_BODY)
     if not unpacking.eof:
         raise ValueError(f"the answer is incomplete, or has more than {_MAX_BODY >> 20} MiB")
     return content
@@ -381,7 +393,7 @@ def _unpacked(body: bytes, headers: Headers) -> bytes:
 def _words(error: Exception, seconds: float) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {seconds:g} s; for a slow BMC raise bmc.timeoutSeconds"
-    if isinstance(error, _LOST) and not isinstance(error, ConnectionRefusedError):
+    if isinstance(error, (*_LOST, http.client.IncompleteRead)) and not isinstance(error, ConnectionRefusedError):
         return "the BMC closed the connection before the answer was complete"
     if isinstance(error, http.client.HTTPException):
         return f"the answer is not HTTP ({type(error).__name__})"

@@ -10,6 +10,9 @@ from urllib.parse import urljoin, urlsplit
 from drivers.base import Credential
 from drivers.bmc.redfish.wire.redfish_http import Reply
 
+WITHOUT_MATCH = 3
+"""Refusals in a row after which a PATCH goes out without an ETag."""
+
 
 def if_match(etag: str | None, refusals: int) -> dict[str, str]:
     """As read; then strong and without doubled quotes (community.general#3268); then none (community.general#6434);
@@ -44,27 +47,39 @@ def inner(document: Any, *names: str) -> Any:
     return document
 
 
-def session_of(reply: Reply, sessions_uri: str) -> tuple[str | None, str | None]:
-    """The token of a new session, None where there is none; and the session's path, by which it is deleted.
+def session_of(reply: Reply, sessions_uri: str) -> tuple[str | None, tuple[str, ...]]:
+    """The token of a new session, None where there is none; and the paths by which it may be deleted, likely ones
+    first: most often there is one.
 
-    OpenBMC names the path in the body alone (openbmc/openbmc#3353), others its id alone."""
+    OpenBMC names the path in the body alone (openbmc/openbmc#3353), others its id alone, or a path that leads nowhere.
+    Then the end of that path is the id."""
     token = str(reply.headers.get("X-Auth-Token") or "").strip() or None
     try:
         document: Any = reply.json()
     except ValueError:
         document = {}
-    number = document.get("Id")
-    named = f"{sessions_uri.rstrip('/')}/{number}" if isinstance(number, str | int) and number != "" else None
-    for place in (reply.headers.get("Location"), link(document), named):
-        if place and is_reference(place):
-            return token, place
-    return token, None
+    collection = sessions_uri.rstrip("/")
+    named = [_session_path(place, collection) for place in (reply.headers.get("Location"), link(document))]
+    paths = [path for path in named if path is not None]
+    ids = [document.get("Id"), *(path.rstrip("/").rpartition("/")[2] for path in paths)]
+    by_id = [f"{collection}/{one}" for one in ids if isinstance(one, str | int) and one != ""]
+    return token, tuple(dict.fromkeys([*paths, *by_id]))
 
 
-def is_reference(text: str) -> bool:
-    """Whether it can be a URL, or a part of one."""
+def _session_path(place: str | None, collection: str) -> str | None:
+    """Where a reference leads that was said by the collection; None for what can be no session: the collection itself,
+    or what it is in."""
     try:
-        path_of_reference("/", text)
+        path = path_of_reference(collection, place) if place else None
     except ValueError:
-        return False
-    return True
+        return None
+    return None if path is None or f"{collection}/".startswith(f"{path.rstrip('/')}/") else path
+
+
+DELETE_WANTS = {
+    411: {"Content-Length": "0"},
+    412: {"If-Match": "*"},
+    415: {"Content-Type": "application/json"},
+    428: {"If-Match": "*"},
+}
+"""What a BMC asks for that refuses a DELETE with this status."""
