@@ -93,7 +93,8 @@ class Follower:
             if begun is not None and self._now() - begun >= timedelta(seconds=SLOW):
                 said = f"{self._source.location} has been read since {begun:%H:%M:%S}Z, and the read has not finished"
                 self._complain(
-                    EventReason.SOURCE_SLOW, (f"{said}; the revision in force stays until the read has finished")
+                    EventReason.SOURCE_SLOW,
+                    (f"{said}; the revision in force stays in force until the read has finished"),
                 )
 
     def stand_in(self) -> None:

@@ -98,7 +98,8 @@ def trust(found: FoundBmc, way: Access, *, is_declared: bool, pins: bool = True)
         return Trust(way.tls, refused=f"the certificate ({found.fingerprint}) does not match spec.bmc.tls")
     if not found.sure or found.fingerprint is None:
         why = (
-            "the BMC asks for a login, but its certificate is not trusted, so nothing was sent; declare tls for the BMC"
+            "the BMC requires a login, but its certificate is not trusted, so no login was sent; declare tls in "
+            "the Partition"
         )
         return Trust(way.tls, refused=why)
     if not pins:

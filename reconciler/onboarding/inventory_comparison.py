@@ -55,7 +55,10 @@ def inventory_conditions(
             yield Condition(READ, Status.FALSE, kept.error.reason, message, kept.tried_at)
         lost = [one for one in changes(kept) if one.loss]
         if lost:
-            message = f"{kept.origin}: {listed_changes(lost)}; accept with `groundstate inventory --accept` if intended"
+            message = (
+                f"{kept.origin}: {listed_changes(lost)}; if the loss is intended, accept it with `groundstate "
+                f"inventory {resource.key.name} --accept`"
+            )
             yield Condition(COMPLETE, Status.FALSE, "PartsLost", message, kept.since)
     if problem := _size_problem(resource, known, desired):
         yield Condition(SIZE, Status.FALSE, "SizeDiffers", problem)

@@ -218,7 +218,7 @@ def not_descending(
     mine = source.branch() if source.requested_ref == "HEAD" else source.requested_ref
     if (mine or "HEAD") != ref or source.descends(revision.id, last) is not False:
         return ()
-    hint = f"if that is intended: groundstate rewind {revision.id[:10]} --reason WHY"
+    hint = f"if the reset of the branch is intended, run: groundstate rewind {revision.id[:10]} --reason WHY"
     said = f"{revision} is not a descendant of {last[:10]}, the revision in force, so the daemon refuses the revision"
     return (Diagnostic("not-descendant", Severity.WARNING, f"{said}; {hint}", None, "", hint),)
 

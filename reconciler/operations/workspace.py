@@ -225,7 +225,7 @@ def _uncommitted(number: int) -> tuple[str, ...]:
     if not number:
         return ()
     files = "1 file differs" if number == 1 else f"{number} files differ"
-    was, them = ("was", "it") if number == 1 else ("were", "them")
+    was, them = ("was", "this file") if number == 1 else ("were", "these files")
     return (f"{files} from the commit and {was} not read; --work-tree reads {them}",)
 
 

@@ -401,7 +401,7 @@ def test_a_fake_machine_holds_what_it_was_given() -> None:
 def test_a_fault_of_reads_strikes_the_looking_too() -> None:
     fleet = FakeFleet(lambda: 0.0)
     fleet.machine("bmc-1").faults.add(Fault(FaultKind.UNREACHABLE))
-    with pytest.raises(Unreachable, match="as ordered"):
+    with pytest.raises(Unreachable, match="simulated fault"):
         fleet.open(Endpoint("fake", "bmc-1")).inventory()
 
 

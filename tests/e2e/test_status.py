@@ -11,8 +11,8 @@ def test_without_a_daemon_it_says_so_and_how_to_proceed(desk: Desk) -> None:
     desk.commit(lab=[partition(), machine("m1", "m1:1")])
     done = desk.run("status")
     assert done.code == 1
-    assert "no daemon ever ran with this store; `groundstate run` starts one" in done.out
-    assert "no daemon has put one in force yet" in done.out
+    assert "no daemon ever ran with this store; `groundstate run` starts a daemon" in done.out
+    assert "none; no daemon has put a revision in force yet" in done.out
 
 
 def test_beside_a_daemon_it_says_what_is_in_force_how_things_are_and_what_is_held(desk: Desk) -> None:

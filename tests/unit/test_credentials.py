@@ -68,7 +68,12 @@ def test_what_the_settings_allow(reference: CredentialRef, address: str, verifie
         (BMC, "fe80::1%eth0", True, "not for fe80::1,"),
         (BMC, "10.1.0.7", False, "insecure = true"),
         (CredentialRef(name="old"), "10.1.0.7", False, "10.2.0.0/24"),
-        (CredentialRef(name="new"), "10.1.0.7", True, "the settings have no credential new (it has bmc, old, two)"),
+        (
+            CredentialRef(name="new"),
+            "10.1.0.7",
+            True,
+            ("the settings have no credential new (the settings have bmc, old, two)"),
+        ),
         (CredentialRef(env="LAB_7"), "10.1.0.7", True, "10.3.0.0/24"),
         (CredentialRef(env="LAB_7"), "10.3.0.7", False, "insecure = true"),
         (CredentialRef(env="BMC"), "10.3.0.7", True, 'credentials.bmc = {env = "BMC", networks = ["10.3.0.7/32"]}'),

@@ -174,15 +174,15 @@ class FakeMachine:
         where = f"the fake BMC {self.address}"
         match fault:
             case FaultKind.UNREACHABLE:
-                raise Unreachable(f"{where} does not answer, as ordered")
+                raise Unreachable(f"{where} does not answer (simulated fault)")
             case FaultKind.REPLY_LOST | FaultKind.REQUEST_LOST:
-                raise Unreachable(f"{where} did not answer the request, as ordered", maybe_sent=True)
+                raise Unreachable(f"{where} did not answer the request (simulated fault)", maybe_sent=True)
             case FaultKind.BUSY:
-                raise Busy(f"{where} is busy, as ordered")
+                raise Busy(f"{where} is busy (simulated fault)")
             case FaultKind.REJECTED:
-                raise Rejected(f"{where} refuses, as ordered")
+                raise Rejected(f"{where} refuses the request (simulated fault)")
             case FaultKind.AUTHENTICATION_FAILED:
-                raise AuthenticationFailed(f"{where} does not accept the login, as ordered")
+                raise AuthenticationFailed(f"{where} does not accept the login (simulated fault)")
             case _:
                 return
 

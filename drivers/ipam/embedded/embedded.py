@@ -198,7 +198,7 @@ class EmbeddedIpam:
             total = sum(size(block.usable) for block in blocks)
             return Exhausted(
                 f"network {network} has no free {kind}: all {total} of its prefixes ({prefixes}) are held; "
-                "release some, or add a prefix"
+                "release some addresses, or add a prefix"
             )
         if held:
             return Conflict(f"{text_of(wanted)} in network {network} is held by {held[0][0]}; request another address")

@@ -130,7 +130,7 @@ def check_partition(resource: Resource[PartitionSpec]) -> list[RuleFinding]:
             what = f"{network.range} is not a range `first-last` in {network.cidr}"
             found.append(RuleFinding("boot-range", f"{path}.range", what, "give its first and its last address"))
         if network.router is not None and ipaddress.ip_address(network.router) not in prefix:
-            what = f"{network.router} is not in {network.cidr}: machines in it cannot reach that router"
+            what = f"{network.router} is not in {network.cidr}: machines in this network cannot reach that router"
             found.append(RuleFinding("boot-router", f"{path}.router", what, "give an address of the network"))
     return found
 

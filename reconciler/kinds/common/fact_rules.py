@@ -142,7 +142,9 @@ class FactRules:
 
     def record(self, action: Action, _facts: Mapping[ResourceKey, ResourceFacts], _occasion: Occasion) -> Recorded:
         """The facts after an action on the store. Raises TypeError for an action that the kind does not have."""
-        raise TypeError(f"{action.name} of {action.key} is not done by writing it down")
+        raise TypeError(
+            f"internal error: {action.name} of {action.key} was treated as a mere record in the store; report this bug"
+        )
 
     def on_behalf_of(self, _action: Action, _facts: ResourceFacts) -> str | ResourceKey | None:
         """The cause of an action in words, or the resource whose commit is the cause. None: the resource itself."""

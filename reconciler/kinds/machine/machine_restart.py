@@ -18,11 +18,11 @@ from reconciler.kinds.machine.spec import Escalate, MachineSpec, observes
 from reconciler.model.actions.bmc_actions import PowerOff
 from reconciler.model.plans.restart import RestartRequest
 
-LATE = "the restart could not begin in time; request it again if the machine still needs it"
+LATE = "the restart could not begin in time; if the machine still needs a restart, request a restart again"
 IN_DOUBT = (
     "the power-off was sent once, but the machine was never observed off. The BMC may have refused the "
-    "power-off (see the machine's events), or the machine was off only for a short time. If the machine "
-    "still needs a restart, request it again"
+    "power-off (see the machine's events), or the machine was off only for a short time. If the machine still "
+    "needs a restart, request a restart again"
 )
 CANCELLED = "the restart was cancelled"
 NOT_WANTED = "the machine is off, and spec.power is Off now, so the machine is not powered on again"

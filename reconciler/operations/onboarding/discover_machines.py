@@ -210,7 +210,7 @@ def _refuse_amount(ranges: list[ScanRange], request: DiscoverRequest) -> int:
     if total > MOST_ADDRESSES and not request.many:
         raise OperationError(
             f"the ranges have {total:,} addresses, more than 65,536; name smaller ranges, or pass --yes to "
-            f"probe them all"
+            "probe all addresses"
         )
     if not ranges:
         raise OperationError("no address to scan; name a RANGE, --leases, or declare bmcNetworks in a Partition")

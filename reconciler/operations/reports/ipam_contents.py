@@ -127,8 +127,8 @@ def _refuse_unknown(wanted: Collection[str], addresses: Collection[Allocation], 
     known |= {text for one in numbers for text in _words_of_number(one)}
     if missing := [text for text in wanted if _as_held(text) not in known]:
         why = (
-            f"{' or '.join(missing)} is not allocated; `groundstate ipam get` lists all that is held,"
-            " `groundstate ipam tree` the networks"
+            f"{' or '.join(missing)} is not allocated; `groundstate ipam get` lists all allocations, and "
+            "`groundstate ipam tree` lists the networks"
         )
         raise OperationError(why, FailureReason.NOT_FOUND)
 

@@ -80,8 +80,7 @@ def read_history(where: Where, request: HistoryRequest) -> ResourceHistory:
         if not found and begin is None:
             why = (
                 f"{request.key} was never declared in {revision.ref}, and the ledger has no events of this "
-                "resource; check "
-                "kind and name"
+                "resource; check kind and name"
             )
             raise OperationError(why, FailureReason.NOT_FOUND)
         return ResourceHistory(found, at.notes)

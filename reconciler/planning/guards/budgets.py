@@ -180,7 +180,7 @@ def _reason(budget: Budget, state: GroupState, all_down: int) -> str:
     else:
         limit = f"the limit is {state.allowed} ({budget.limit})"
     if state.group.new and _follows_size(budget):
-        limit += f"; machines that were added within the hour make no room yet: {state.group.new}"
+        limit += f"; {state.group.new} machines that were added in the last hour do not count yet"
     return (
         f"would take down {all_down} of {state.group.size} {state.group.words} within {span_words(budget.within)}"
         f"{also}; {limit}"

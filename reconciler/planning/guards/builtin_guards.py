@@ -175,9 +175,9 @@ def hold_without_boot_service(last: str = "") -> Guard:
 
     `last`: where one was, and when it was last heard of.
     """
-    was = f" (the last one was at {last})" if last else ""
+    was = f" (the last boot service was seen at {last})" if last else ""
     reason = f"network boot needs a boot service, and none is running{was}"
-    hint = "start the daemon with one: `groundstate run --boot-address ADDR`"
+    hint = "start the daemon with a boot service: `groundstate run --boot-address ADDR`"
 
     def unserved(changes: Iterable[Change], _world: GuardWorld) -> Holds:
         ordering = [change for change in changes if any(action.needs_boot_service for action in change.actions)]

@@ -130,7 +130,7 @@ def protected(protection: Protection | None, change: Change, *, is_own: bool) ->
         return "the resource is no longer declared, and would be removed"
     if protection in (Protection.RELEASE, Protection.ALL) and change.disruption is Disruption.DESTRUCTIVE:
         names = dict.fromkeys(one.name for one in change.actions if one.disruption is Disruption.DESTRUCTIVE)
-        return f"the change would release values that cannot be acquired again for certain ({', '.join(names)})"
+        return f"the change would release values that another owner may then acquire ({', '.join(names)})"
     return None
 
 
@@ -149,7 +149,7 @@ def window_words(guard: GuardInForce, state: WindowState) -> str:
     assert guard.spec.windows is not None  # noqa: S101
     zone = guard.spec.windows.time_zone
     opens = f"until {local_words(state.until, zone)}" if state.until is not None else "for more than a year"
-    return f"no window of the guard is open {opens}" + (f": {state.reason}" if state.reason else "")
+    return f"the windows of the guard are closed {opens}" + (f": {state.reason}" if state.reason else "")
 
 
 def local_words(at: datetime, zone: str) -> str:
@@ -171,7 +171,9 @@ def also_words(guard: GuardInForce) -> str:
     said = f" ({guard.spec.description})" if guard.spec.description else ""
     if guard.until is None:
         return said
-    return f"{said}; the guard was loosened or removed, and its former spec is in force until {guard.until:%H:%M:%S}Z"
+    return (
+        f"{said}; a commit loosened or removed the guard, but its former spec is in force until {guard.until:%H:%M:%S}Z"
+    )
 
 
 def _wait_hint(guard: GuardInForce, change: Change, state: WindowState) -> str:

@@ -207,7 +207,7 @@ def _begin(connection: Connection, begun: Sequence[tuple[InFlight, int]]) -> Non
 
 
 def _begun_already(flight: InFlight) -> str:
-    return f"{flight.key}: another action is in flight, so action {flight.id} was not sent"
+    return f"{flight.key}: another action is in flight, so action {flight.id} was not sent; groundstate tries again"
 
 
 def _note(connection: Connection, flight: InFlight) -> bool:

@@ -31,7 +31,7 @@ def find_repository(folder: Path) -> RepositoryFolder | SourceError:
             raise SourceError(f"git refuses {folder}", "the folder belongs to another user", hint) from error
         if "not a git repository" not in error.stderr:
             raise SourceError(f"git cannot read {folder}", error.stderr) from error
-        hint = "run git init there, or name a folder of a repository"
+        hint = "run `git init` in that folder, or name a folder of a repository"
         return SourceError(f"{folder} is not in a git repository", "", hint)
     git_dir, common, bare, prefix = os.fsdecode(said).split("\n")[:4]
     prefix = prefix.rstrip("/")

@@ -121,8 +121,8 @@ def _any_network(network: str) -> bool:
 
 def _broad(where: str, pattern: str, harm: str) -> str:
     return (
-        f"{where} has {_toml(pattern)}. With this pattern a document, also one of a pull request that is "
-        f"planned here, can {harm}; write a narrower pattern"
+        f"{where} has {_toml(pattern)}. With this pattern, a document can {harm}, even a document of a pull "
+        "request that is planned here; write a narrower pattern"
     )
 
 
@@ -277,7 +277,7 @@ def _unknown(grants: Grants, reference: CredentialRef, way: LoginDestination) ->
     drivers = "" if way.driver == "redfish" else f", drivers = {_toml([way.driver])}"
     line = f"credentials.{name} = {{{origin}, networks = {_toml([network or '127.0.0.0/8'])}{drivers}}}"
     if reference.name is not None:
-        known = f" (it has {', '.join(sorted(grants.credentials))})" if grants.credentials else ""
+        known = f" (the settings have {', '.join(sorted(grants.credentials))})" if grants.credentials else ""
         return f"the settings have no credential {name}{known}; nothing was sent. Write in {WHERE}: {line}"
     return (
         f"the document names a source of credentials ({origin.partition(' ')[0]}), which the settings do "

@@ -19,7 +19,7 @@ def reference_fields(spec_type: type[msgspec.Struct]) -> tuple[tuple[Callable[[A
     documents, the kind it names. A field of the items of a list is called `list.field`."""
     spec = msgspec.inspect.type_info(spec_type)
     if not isinstance(spec, msgspec.inspect.StructType):
-        raise TypeError(f"{spec_type.__name__} is no struct")
+        raise TypeError(f"internal error: the spec type {spec_type.__name__} is not a struct")
     found = ((field, _target(field.type)) for field in spec.fields)
     own = [(operator.attrgetter(field.name), field.encode_name, target) for field, target in found if target]
     return (*own, *(one for field in spec.fields for one in _in_items(field)))

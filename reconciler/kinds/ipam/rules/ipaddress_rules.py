@@ -125,7 +125,7 @@ class IPAddressRules:
         if view.facts.deletion_policy == DeletionPolicy.RELEASE:
             release = Release(key=view.key, address=state.address, reason="no longer declared (deletionPolicy Release)")
             return Steps((release, Forget(key=view.key, reason="no longer declared, and released")))
-        reason = f"no longer declared; {state.address} stays allocated to it (deletionPolicy Orphan)"
+        reason = f"no longer declared; {state.address} stays allocated to this owner (deletionPolicy Orphan)"
         return Steps((Forget(key=view.key, reason=reason),))
 
     def confirmed(self, action: Action, value: Any) -> bool:

@@ -76,7 +76,7 @@ class NetworkRules:
         if differing - {VRF}:
             parent = parent_of(spec, view.desired)
             want, lengths = wanted_network(spec, parent), chosen_lengths(spec, parent)
-            why = "not in the IPAM yet" if state.network is None else "differs in the IPAM"
+            why = "not in the IPAM yet" if state.network is None else "the network differs in the IPAM"
             actions.append(PutNetwork(key=view.key, network=want, lengths=tuple(sorted(lengths.items())), reason=why))
             holds.extend(_refused(spec, want, lengths, state.network, view))
         if VRF in differing:
@@ -95,7 +95,7 @@ class NetworkRules:
         if state.network is None and state.vrf is None:
             return Steps((Forget(key=view.key, reason="no longer declared, and not in the IPAM"),))
         if view.facts.deletion_policy != DeletionPolicy.RELEASE:
-            reason = "no longer declared; the IPAM keeps it (deletionPolicy Orphan)"
+            reason = "no longer declared; the IPAM keeps the network (deletionPolicy Orphan)"
             return Steps((Forget(key=view.key, reason=reason),))
         why = "no longer declared (deletionPolicy Release)"
         actions: list[Action] = []

@@ -43,7 +43,7 @@ class PoolRules:
         why = (
             "does not exist yet"
             if pool_state(view.value).pool is None
-            else "the declared ranges differ from the pool's"
+            else "the declared ranges differ from the ranges of the pool"
         )
         lost = [
             f"{one.number} by {one.owner}"

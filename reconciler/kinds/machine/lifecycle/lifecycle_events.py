@@ -116,8 +116,17 @@ def _out_of_place(lifecycle: LifecycleFacts, fact: FactType) -> bool:
     )
 
 
+_STAGES = {
+    BootStage.NONE: "without a boot request",
+    BootStage.ORDERED: "before the agent registered",
+    BootStage.WORKING: "while the agent works",
+    BootStage.ENDED: "after the agent had finished",
+}
+"""When a report came, by the stage of the boot request."""
+
+
 def _unexpected(lifecycle: LifecycleFacts, fact: FactType, detail: str, now: datetime) -> FactApplied:
-    when = f"while {stage(lifecycle)}" + (f" to {lifecycle.boot_request.purpose}" if lifecycle.boot_request else "")
+    when = _STAGES[stage(lifecycle)] + (f" ({lifecycle.boot_request.purpose})" if lifecycle.boot_request else "")
     if fact is FactType.PHONED_HOME and lifecycle.releasing_at is not None:
         # The old system still runs (metal-stack: failed_machine_reclaim).
         trouble = LifecycleFailure(
@@ -133,5 +142,8 @@ def _unexpected(lifecycle: LifecycleFacts, fact: FactType, detail: str, now: dat
         )
         return FactApplied(kept, trouble.reason, trouble.message, expected=False)
     return FactApplied(
-        lifecycle, EventReason.UNEXPECTED_FACT, f"{fact} {when}" + (f": {detail}" if detail else ""), expected=False
+        lifecycle,
+        EventReason.UNEXPECTED_FACT,
+        (f"unexpected report {fact} {when}") + (f": {detail}" if detail else ""),
+        expected=False,
     )

@@ -34,9 +34,10 @@ LIFECYCLE_FIELDS = (RequestBoot.path, SetBoot.path, PowerOn.path, InsertMedia.pa
 """Fields that the lifecycle of a managed machine sets, and that its document cannot declare."""
 
 
-_OTHER_SYSTEM = "spec.bmc now names another BMC or system"
+_OTHER_SYSTEM = "spec.bmc now names another BMC or system, so the boot request of the former one ends"
 _LEFT_TO_PEOPLE = (
-    "Machine is powered on, but spec.suspend or spec.maintenance is set, so people may be using the machine"
+    "Machine is powered on, but spec.suspend or spec.maintenance is set, so people may be using the machine; "
+    "groundstate ends the boot request"
 )
 
 

@@ -63,7 +63,7 @@ class Agent:
         """One registration of an order at a time: each may hold megabytes, and a token can be shown often at once."""
         with self._lock:
             if order in self._registering:
-                raise RequestRefused(503, "another agent is registering for this boot request", retry=5)
+                raise RequestRefused(503, "another agent is registering for this boot request; try again", retry=5)
             self._registering.add(order)
         try:
             yield
@@ -236,7 +236,7 @@ class Agent:
         # What is shown and was never given out is not repeated: it may be another service's.
         what = "a token" if grant is None else f"the {grant.purpose} token for {grant.machine or grant.boot_request}"
         why = (
-            ("the token is unknown: this groundstate never issued the token")
+            "the token is unknown: this groundstate never issued the token"
             if bad.fault is TokenFault.UNKNOWN
             else f"the token is {bad.fault}"
         )
@@ -264,7 +264,9 @@ def _work_lines(work: Work) -> list[str]:
             parts |= {"size": str(work.size)} if work.size else {}
             for name, value in parts.items():
                 if not value or any(character.isspace() for character in value):
-                    raise ValueError(f"{name} {value!r} cannot be sent to the agent: white space, or empty")
+                    raise ValueError(
+                        f"{name} {value!r} cannot be sent to the agent: the text is empty, or contains white space"
+                    )
             return ["work install", *(f"{name} {value}" for name, value in parts.items()), *_known(work.known)]
         case _:
             assert_never(work)

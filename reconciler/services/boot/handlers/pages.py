@@ -64,7 +64,9 @@ class Pages:
         if order is None:
             if served and desk.first(f"{FactType.SENT_TO_DISK} {key}", address):
                 desk.lives.report(key, "", FactType.SENT_TO_DISK, f"asked by {address}")
-            return text_response(scripts.to_disk(f"{key.name} has no boot request"))
+            return text_response(
+                scripts.to_disk(f"{key.name} has no boot request, so groundstate does not start the agent")
+            )
         if not served:
             message = (
                 f"{key} requested a boot script from an address outside of spec.boot.networks; the request was refused"
@@ -94,14 +96,14 @@ class Pages:
         """`/files/<sha256>/<name>`: a file of the store, or a part of it. The name is for those who look at that."""
         blob = self._desk.files.open(checksum)
         if blob is None:
-            raise NotFound("there is no such file here")
+            raise NotFound("the boot service has no such file")
         return send(request, blob, checksum)
 
     def loader(self, request: Request, name: str) -> Response:
         """`/ipxe.efi` and the like."""
         folder = self._desk.settings.loaders
         if folder is None or name not in LOADERS:
-            raise NotFound("there is no such file here")
+            raise NotFound("the boot service has no such file")
         return _from(request, folder, name)
 
     def media(self, request: Request) -> Response:
@@ -122,7 +124,7 @@ class Pages:
         if not self._desk.lives.report(key, order.id, FactType.SCRIPT_SERVED, f"to {request.remote_addr}"):
             raise RequestRefused(
                 503,
-                ("groundstate replaced the boot request of this machine a moment ago; the machine can ask again"),
+                "groundstate replaced the boot request of this machine a moment ago; the machine can ask again",
                 retry=5,
             )
         return self._agent(ticket, NEIGHBOURS if order.purpose is Purpose.INSPECT else 0)
@@ -159,7 +161,7 @@ def _from(request: Request, folder: Path, name: str) -> Response:
     try:
         file = (folder / name).open("rb", buffering=0)
     except OSError:
-        raise NotFound(f"there is no {name} here") from None
+        raise NotFound(f"the boot service has no file {name}") from None
     seen = (folder / name).stat()
     return send(request, Blob(file, seen.st_size, seen.st_mtime), f"{seen.st_size:x}-{seen.st_mtime_ns:x}")
 

@@ -24,14 +24,14 @@ _COLOURS = {"Ready": "green", "Held": "yellow", "Stalled": "red", "Unknown": "ma
 def daemon_line(daemon: DaemonReport | None, at_work: bool, now: datetime, paint: Paint = unpainted) -> str:
     """Whether one is alive, and how to proceed where none is."""
     if daemon is None:
-        return paint("yellow", "Daemon:     no daemon ever ran with this store; `groundstate run` starts one")
+        return paint("yellow", "Daemon:     no daemon ever ran with this store; `groundstate run` starts a daemon")
     since = f"{clean(daemon.by)}, started {short_age(daemon.since, now)} ago"
     if at_work:
         only = paint("yellow", "only observes, sends nothing; ") if daemon.observes_only else ""
         return f"Daemon:     running, {only}{since}, seen {short_age(daemon.seen_at, now)} ago"
     ended = "ended" if daemon.ended else "not responding; the host or the process may be down"
     last = f"{since}, last seen {short_age(daemon.seen_at, now)} ago"
-    return paint("red", f"Daemon:     {ended}: {last}; `groundstate run` starts one")
+    return paint("red", f"Daemon:     {ended}: {last}; `groundstate run` starts a daemon")
 
 
 def revision_lines(
@@ -44,7 +44,7 @@ def revision_lines(
 ) -> Iterator[str]:
     """What is in force, and what is not because it is broken."""
     if in_force is None:
-        yield "Revision:   no daemon has put one in force yet"
+        yield "Revision:   none; no daemon has put a revision in force yet"
     else:
         when = f", for {short_age(since, now)}" if since else ""
         yield f"Revision:   {clean(in_force[:10])} ({clean(ref or 'HEAD')}) is in force{when}"
