@@ -13,6 +13,7 @@ import msgspec
 from reconciler.applying.context import Context
 from reconciler.applying.state import EngineState
 from reconciler.kinds import FLEET
+from reconciler.kinds.kind_words import noun, nouns
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
@@ -124,13 +125,13 @@ class BudgetOrder:
             every = tuple(some[key] for key in sorted(some))
             found = judge_changes(every, world, waits, lifted)
             self._looks = (judged, {one.key for one in found if not one.goes})
+        these = nouns(key.kind for key in unseen)
         reason = (
-            f"{len(unseen)} machines that come before this machine have not been observed yet, and may have to "
-            "be taken down first"
+            f"{len(unseen)} {these} that come before this {noun({going[0].kind})} have not been observed yet, and may "
+            "have to be taken down first"
         )
-        hold = Hold(
-            HoldKind.BLOCKED, "first-look", reason, ("continues automatically when these machines have been observed")
-        )
+        hint = f"continues automatically when these {these} have been observed"
+        hold = Hold(HoldKind.BLOCKED, "first-look", reason, hint)
         return {key: hold for key in going if key in self._looks[1]}
 
 

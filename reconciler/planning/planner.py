@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 
@@ -93,11 +94,16 @@ def _scope(
     select: Collection[ResourceKey] | None,
     selected_by: str,
 ) -> PlanScope:
-    machines = sum(1 for key in keys if key.kind in FLEET)
+    fleet = _of_fleet(keys)
     if select is None:
-        return PlanScope(len(keys), len(keys), machines, machines)
+        return PlanScope(len(keys), len(keys), fleet, fleet)
     if not selected_by:
-        return PlanScope(len(keys), len(keys), machines, sum(map(desired.count, FLEET)))
+        declared = {kind: desired.count(kind) for kind in FLEET if desired.count(kind)}
+        return PlanScope(len(keys), len(keys), fleet, declared)
     every = universe(desired, facts)
-    total = sum(1 for key in every if key.kind in FLEET)
-    return PlanScope(len(every), len(keys), machines, total, selected_by)
+    return PlanScope(len(every), len(keys), fleet, _of_fleet(every), selected_by)
+
+
+def _of_fleet(keys: Collection[ResourceKey]) -> dict[str, int]:
+    found = Counter(key.kind for key in keys)
+    return {kind: found[kind] for kind in FLEET if found[kind]}

@@ -108,10 +108,10 @@ class Metrics:
             "groundstate_override_end_timestamp_seconds", "When an active override ends automatically.", "guard", "id"
         )
         self._budget_used = self._table(
-            "groundstate_budget_used", "Machines of the group that count against the budget.", "guard", "group"
+            "groundstate_budget_used", "Resources of the group that count against the budget.", "guard", "group"
         )
         self._budget_allowed = self._table(
-            "groundstate_budget_allowed", "Maximum number of machines of the group that may be down.", "guard", "group"
+            "groundstate_budget_allowed", "Maximum number of resources of the group that may be down.", "guard", "group"
         )
         self._observes = Gauge(
             "groundstate_observes_only",

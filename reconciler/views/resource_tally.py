@@ -58,7 +58,7 @@ def fleet_count(
     declared = Counter(key.kind for key in desired.resources)
     by_kind = {kind: statuses.get(kind) or {READY: declared[kind]} for kind in KINDS if kind in {*statuses, *declared}}
     by_number = dict(sorted(holds.items(), key=lambda item: (-item[1], item[0])))
-    return FleetCount(by_kind, by_number, (*budgets[:1], *(one for one in budgets[1:] if one.used)))
+    return FleetCount(by_kind, by_number, tuple(one for one in budgets if one.is_whole or one.used))
 
 
 def guard_holds(changes: Iterable[Change]) -> Counter[str]:

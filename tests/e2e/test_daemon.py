@@ -110,7 +110,7 @@ class TestHealth:
             assert metric(daemon, 'groundstate_resource_status{kind="Machine",status="Ready"}') == 1
             assert metric(daemon, 'groundstate_resource_status{kind="Machine",status="Unknown"}') == 1
             assert metric(daemon, 'groundstate_budget_allowed{group="lab/r1",guard="guard/racks"}') == 1
-            assert metric(daemon, 'groundstate_budget_used{group="",guard="disruption-budget"}') == 0
+            assert metric(daemon, 'groundstate_budget_used{group="machines",guard="disruption-budget"}') == 0
             assert metric(daemon, 'groundstate_bmc_request_seconds_count{driver="redfish",operation="read"}') >= 2
             assert metric(daemon, 'groundstate_bmc_errors_total{driver="redfish",reason="Unreachable"}') >= 1
 

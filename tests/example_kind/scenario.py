@@ -151,7 +151,7 @@ with store.instance("run") as epoch:
     view = ResourceView(KEY, desired.resources[KEY], observed[KEY], status_word(states), states)
     assert [one.title for one in columns("Switch", wide=False)] == ["NAME", "UP", "STATUS", "SEEN"]
     assert [one.cell(view, clock.now()) for one in columns("Switch", wide=False)][:2] == ["leaf1", "1"], "shown"
-    assert planned.scope.machines == 1, "counted in the fleet"
+    assert planned.scope.fleet == {"Switch": 1}, "counted in the fleet"
     assert store.facts()[KEY].writes > 0, "remembered as its kind says"
     assert store.facts()[KEY].access == {"spec.address": "leaf1"}, "remembered with the way to it"
     assert access_changes(desired, store.facts()) == (), "in force"

@@ -179,7 +179,7 @@ PLAN = json.loads(
             revision=Revision(id="a" * 40, ref="main", repository="r"),
             planned_at=NOW,
             observed_at=None,
-            scope=PlanScope(1, 1, 1, 1),
+            scope=PlanScope(1, 1, {"Machine": 1}, {"Machine": 1}),
             changes=(),
         )
     )

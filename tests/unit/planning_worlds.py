@@ -98,7 +98,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 COMMIT = Commit("3f2a91c0de1122334455667788990011aabbccdd", "Ada", NOW - timedelta(hours=1), "Boot from disk")
 REVISION = Revision(COMMIT.sha, "main", "git@git.example:fleet.git", COMMIT)
 LIMITS = GuardLimits()
-NOTHING = Plan(revision=REVISION, planned_at=NOW, observed_at=None, scope=PlanScope(0, 0, 0, 0), changes=())
+NOTHING = Plan(revision=REVISION, planned_at=NOW, observed_at=None, scope=PlanScope(0, 0, {}, {}), changes=())
 
 
 class World(msgspec.Struct, frozen=True):

@@ -56,7 +56,7 @@ def remembered(state: DesiredState) -> dict[ResourceKey, ResourceFacts]:
 
 def plan_of(before: DesiredState | None, after: DesiredState) -> Plan:
     changes = access_changes(after, remembered(before) if before else {})
-    scope = msgspec.structs.replace(NOTHING.scope, total_machines=len(after.of_kind("Machine")))
+    scope = msgspec.structs.replace(NOTHING.scope, total_fleet={"Machine": len(after.of_kind("Machine"))})
     return msgspec.structs.replace(NOTHING, access=changes, scope=scope)
 
 

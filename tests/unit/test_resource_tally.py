@@ -93,7 +93,7 @@ def test_each_group_of_a_budget_shows_how_much_of_it_is_used() -> None:
     down = MachineFacts(disrupted_at=NOW, taken_down_at=NOW)
     world = judged(fleet(racks, *machines, facts={key("r1-0"): down}))
     assert list(budget_levels(world)) == [
-        BudgetLevel("disruption-budget", "", 1, max(1, int(LIMITS.max_disrupted.of(8)))),
+        BudgetLevel("disruption-budget", "machines", 1, max(1, int(LIMITS.max_disrupted.of(8))), is_whole=True),
         BudgetLevel("disruption-budget", "p/r1", 1, 1),
         BudgetLevel("guard/racks", "p/r1", 1, 2),
         BudgetLevel("guard/racks", "p/r2", 0, 2),
@@ -112,7 +112,7 @@ def test_a_fleet_in_numbers_leaves_out_what_is_zero_and_counts_documents_that_ar
     assert found.statuses["Machine"] == {"Held": 7, "Reconciling": 1}
     assert list(found.held.items()) == [("guard/racks", 4), ("disruption-budget", 3)]
     assert [(one.guard, one.group) for one in found.budgets] == [
-        ("disruption-budget", ""),
+        ("disruption-budget", "machines"),
         ("disruption-budget", "p/r1"),
         ("guard/racks", "p/r1"),
     ]

@@ -121,6 +121,9 @@ BMC, IPAM, NO_BACKEND = "bmc", "ipam", "none"
 """Backends: the endpoint that observes a kind and carries out its actions. A kind without a backend changes only the
 store."""
 
+UNNAMED_LOCK = "endpoint"
+"""What the lock of a kind is called that gives no name."""
+
 
 def _never(_value: Any) -> bool:
     return False
@@ -211,7 +214,7 @@ class Kind(msgspec.Struct, frozen=True):
     lock: Callable[[Any], str] | None = None
     """What one action excludes, by the spec: all systems of one BMC (chaos/powerman#67 shows why). The endpoint is
     equal to the lock, or begins with the lock and `#`."""
-    lock_name: str = "endpoint"
+    lock_name: str = UNNAMED_LOCK
     """The name of the lock in messages."""
     endpoint_field: str = "spec"
     """The field of the spec that names the endpoint."""

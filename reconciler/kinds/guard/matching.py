@@ -54,7 +54,7 @@ def group_value(group: str) -> str:
     return "" if group.startswith(f"{RACK}=") and value.endswith("/") else value
 
 
-def group_words(group: str, what: str = "guarded machines") -> str:
+def group_words(group: str, what: str) -> str:
     """What is counted, in a sentence: `guarded machines of rack r12 in partition fra1`."""
     per, _, value = group.partition("=")
     name, where = per.removeprefix("label:"), ""

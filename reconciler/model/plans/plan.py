@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -16,7 +17,7 @@ from reconciler.model.plans.access import AccessChange
 from reconciler.model.plans.override import Override
 from reconciler.model.resource import Commit, ResourceKey, Revision, Source
 
-FORMAT_VERSION = "4.0"
+FORMAT_VERSION = "5.0"
 """Major: a reader must change. Minor: something was added."""
 
 
@@ -146,12 +147,13 @@ class Unknown(msgspec.Struct, frozen=True):
 
 
 class PlanScope(msgspec.Struct, frozen=True):
-    """How much was observed: `looked_at` of `total` resources, `machines` of `total_machines`; the filter in words."""
+    """How much was observed: `looked_at` of `total` resources; of the kinds that guards count, by kind, `fleet` of
+    `total_fleet`; the filter in words."""
 
     total: int
     looked_at: int
-    machines: int
-    total_machines: int
+    fleet: Mapping[str, int]
+    total_fleet: Mapping[str, int]
     filter: str = ""
 
 

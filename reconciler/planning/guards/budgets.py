@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from reconciler.kinds.common.field_types.fleet_share import FleetShare
+from reconciler.kinds.kind_words import noun, nouns
 from reconciler.model.actions.action_base import Disruption
 from reconciler.model.plans.plan import Change, Hold, HoldKind
 from reconciler.model.resource import ResourceKey
@@ -20,11 +21,12 @@ from reconciler.planning.guards.guard import GuardWorld, Holds
 
 
 class Group(msgspec.Struct, frozen=True):
-    """Those that a budget counts together. What they are called in a sentence, how many there are, and which of them
-    are unavailable for another reason than groundstate's. `new`: how many of them came within the hour, and make no
-    room yet."""
+    """Those that a budget counts together. What they are called in a sentence, their kinds, how many there are, and
+    which of them are unavailable for another reason than groundstate's. `new`: how many of them came within the hour,
+    and make no room yet."""
 
     words: str
+    kinds: Collection[str]
     size: int
     unavailable: Collection[ResourceKey] = ()
     new: int = 0
@@ -106,9 +108,11 @@ def down_groups(budget: Budget, world: GuardWorld) -> list[str]:
 
 
 def used_up_holds(budget: Budget, changes: Iterable[Change], world: GuardWorld) -> Holds:
-    """The holds where the whole budget is used up: then that decides, and not a budget of some of the machines."""
+    """The holds of the groups whose budget is used up: then that decides, and not a budget of some of the resources."""
     taking = [change for change in changes if change.goes and takes_down(change)]
-    return budget_holds(budget, taking, world) if taking and not group_state(budget, "", world).room else {}
+    groups = {name for change in taking for name in budget.groups_of(change.key, world)}
+    full = {name for name in groups if not group_state(budget, name, world).room}
+    return budget_holds(budget, [one for one in taking if full.intersection(budget.groups_of(one.key, world))], world)
 
 
 def budget_holds(budget: Budget, changes: Iterable[Change], world: GuardWorld) -> Holds:
@@ -141,7 +145,7 @@ def _group_holds(budget: Budget, wanting: list[Change], state: GroupState, going
         reason, when = f"{reason}; {_paced_words(budget, state)}", paced
     elif paced is not None and when is not None:
         when = max(when, paced)
-    wait = "" if when is None else _wait(when)
+    wait = "" if when is None else _wait(when, state.group)
     kind = HoldKind.ADVISORY if budget.advisory else HoldKind.GUARD
     return {
         change.key: (Hold(kind, budget.guard, reason + budget.also, wait + budget.hint(change, all_down, going)),)
@@ -180,7 +184,7 @@ def _reason(budget: Budget, state: GroupState, all_down: int) -> str:
     else:
         limit = f"the limit is {state.allowed} ({budget.limit})"
     if state.group.new and _follows_size(budget):
-        limit += f"; {state.group.new} machines that were added in the last hour do not count yet"
+        limit += f"; {state.group.new} {nouns(state.group.kinds)} that were added in the last hour do not count yet"
     return (
         f"would take down {all_down} of {state.group.size} {state.group.words} within {span_words(budget.within)}"
         f"{also}; {limit}"
@@ -194,11 +198,11 @@ def _follows_size(budget: Budget) -> bool:
 
 def _paced_words(budget: Budget, state: GroupState) -> str:
     at = f", the last one at {state.last:%H:%M:%S}Z" if state.last is not None else ""
-    return f"at most one machine is taken down in {span_words(budget.pacing)}{at}"
+    return f"at most one {noun(state.group.kinds)} is taken down in {span_words(budget.pacing)}{at}"
 
 
-def _wait(due: datetime) -> str:
-    return f"wait until {due:%Y-%m-%d %H:%M:%S}Z, when the next machine may be taken down; or "
+def _wait(due: datetime, group: Group) -> str:
+    return f"wait until {due:%Y-%m-%d %H:%M:%S}Z, when the next {noun(group.kinds)} may be taken down; or "
 
 
 def _next_at(ends: list[datetime], state: GroupState) -> datetime | None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache, partial
 
-from reconciler.kinds import FLEET
+from reconciler.kinds import FLEET, KINDS
 from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS
 from reconciler.kinds.guard.matching import group_value, group_words
+from reconciler.kinds.kind_words import counted, endpoints, nouns
 from reconciler.model.actions.action_base import Disruption
 from reconciler.model.counting import count
 from reconciler.model.plans.plan import Change, Hold, HoldKind, override_hint
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.budgets import Budget, Group, GroupState, group_state
-from reconciler.planning.guards.declared_budgets import groups_of, members_of, new_machines, new_members
+from reconciler.planning.guards.declared_budgets import groups_of, members_of, new_members, new_of_kind
+from reconciler.planning.guards.fleet_survey import KindSurvey
 from reconciler.planning.guards.guard import Guard, GuardWorld, Holds
 from reconciler.planning.guards.guard_limits import FEW, GuardLimits
 from reconciler.planning.guards.guards_in_force import BUDGET, rack_guard
@@ -26,8 +28,9 @@ def standard_guards(limits: GuardLimits) -> tuple[Guard, ...]:
 
 def _empty(limits: GuardLimits, changes: Iterable[Change], world: GuardWorld) -> Holds:
     fleet = world.survey
-    nothing, no_machines = not fleet.resources and fleet.remembered, not fleet.machines and fleet.declared_before
-    if limits.allow_empty or not (nothing or no_machines):
+    nothing = not fleet.resources and fleet.remembered
+    gone = {kind: one.declared_before for kind, one in fleet.kinds.items() if not one.declared and one.declared_before}
+    if limits.allow_empty or not (nothing or gone):
         return {}
     if nothing:
         reason = (
@@ -35,31 +38,35 @@ def _empty(limits: GuardLimits, changes: Iterable[Change], world: GuardWorld) ->
             f"declared before"
         )
     else:
-        reason = (
-            f"the desired state declares no machines, but "
-            f"{count(fleet.declared_before, 'machine was', 'machines were')} declared before"
-        )
+        were = "was" if sum(gone.values()) == 1 else "were"
+        reason = f"the desired state declares no {nouns(gone)}, but {counted(gone)} {were} declared before"
     return _hold_all(changes, "empty-desired-state", reason, "--allow-empty")
 
 
 def _removed(limits: GuardLimits, changes: Iterable[Change], world: GuardWorld) -> Holds:
-    fleet = world.survey
-    if fleet.lost <= limits.max_removed.of(fleet.declared_before) or not fleet.machines:
+    kinds = world.survey.kinds
+    over = {
+        kind: one
+        for kind, one in kinds.items()
+        if one.declared and one.lost > limits.max_removed.of(one.declared_before)
+    }
+    if not over:
         return {}
-    reason = (
-        f"{_share(fleet.lost, fleet.declared_before)} machines were removed from git at once; the limit is "
-        f"{limits.max_removed}"
-    )
-    return _hold_all(changes, "mass-removal", reason, f"--max-removed {fleet.lost}")
+    shares = " and ".join(f"{_share(one.lost, one.declared_before)} {nouns({kind})}" for kind, one in over.items())
+    reason = f"{shares} were removed from git at once; the limit is {limits.max_removed}"
+    return _hold_all(changes, "mass-removal", reason, f"--max-removed {max(one.lost for one in over.values())}")
 
 
 def _unreachable(limits: GuardLimits, changes: Iterable[Change], world: GuardWorld) -> Holds:
-    fleet = world.survey
-    if fleet.unreachable <= limits.max_unreachable.of(fleet.observed):
-        return {}
-    reason = f"{_share(fleet.unreachable, fleet.observed)} BMCs cannot be read; the limit is {limits.max_unreachable}"
-    hurting = (change for change in changes if change.disruption is not Disruption.NONE)
-    return _hold_all(hurting, "unreachable-fleet", reason, f"--max-unreachable {fleet.unreachable}")
+    hurting = [change for change in changes if change.disruption is not Disruption.NONE]
+    holds: dict[ResourceKey, tuple[Hold, ...]] = {}
+    for kind, one in world.survey.kinds.items():
+        if one.unreachable > limits.max_unreachable.of(one.observed):
+            what = f"{_share(one.unreachable, one.observed)} {endpoints(kind)}"
+            reason = f"{what} cannot be read; the limit is {limits.max_unreachable}"
+            judged = [change for change in hurting if change.key.kind == kind or change.key.kind not in FLEET]
+            holds |= _hold_all(judged, "unreachable-fleet", reason, f"--max-unreachable {one.unreachable}")
+    return holds
 
 
 def _released(limits: GuardLimits, changes: Iterable[Change], world: GuardWorld) -> Holds:
@@ -98,19 +105,21 @@ def built_in_budgets(world: GuardWorld) -> tuple[Budget, Budget]:
 
 
 def _rack_budget(world: GuardWorld) -> Budget:
-    """How much of each rack may be down at once; machines without a rack are in none."""
+    """How much of each rack may be down at once; what has no rack is in none."""
     guard, limits = rack_guard(world.desired), world.standing.limits
 
     def group(name: str, world: GuardWorld) -> Group:
         members, new = members_of(guard, name, world), new_members(guard, name, world)
-        return Group(group_words(name, "machines"), len(members), new=len(new))
+        kinds = {key.kind for key in members}
+        return Group(group_words(name, nouns(kinds)), kinds, len(members), new=len(new))
 
     @cache
-    def fleet() -> GroupState:
-        return group_state(_fleet_budget(world), "", world)
+    def fleet(kind: str) -> GroupState:
+        return group_state(_fleet_budget(world), whole_of(kind), world)
 
     def hint(change: Change, down: int, going: int) -> str:
-        more = f"--max-disrupted {fleet().counted + going} " if going > fleet().room else ""
+        whole = fleet(change.key.kind)
+        more = f"--max-disrupted {whole.counted + going} " if going > whole.room else ""
         return _hint(BUDGET, change.key, f"{more}--max-disrupted-per-rack {down}")
 
     return Budget(
@@ -124,7 +133,7 @@ def _rack_budget(world: GuardWorld) -> Budget:
 
 
 def _fleet_budget(world: GuardWorld) -> Budget:
-    """How much of the whole fleet may be down at once; the whole fleet is the group of the empty name."""
+    """How much of the whole fleet may be down at once, of each kind by itself."""
     limits = world.standing.limits
 
     racks = cache(lambda: _rack_budget(world))
@@ -140,10 +149,25 @@ def _fleet_budget(world: GuardWorld) -> Budget:
         BUDGET,
         limits.max_disrupted,
         limits.window,
-        groups_of=lambda key, _: ("",) if key.kind in FLEET else (),
-        group=lambda _, world: Group("machines", world.survey.machines, new=new_machines(world)),
+        groups_of=lambda key, _: (whole_of(key.kind),) if key.kind in FLEET else (),
+        group=_whole_kind,
         hint=hint,
     )
+
+
+def whole_of(kind: str) -> str:
+    """The name of the group that is all of a kind, as it stands in metrics: `machines`."""
+    return KINDS[kind].plural
+
+
+def whole_groups(world: GuardWorld) -> list[str]:
+    """The groups of the fleet's budget: one for each kind of which something is declared, and one at least."""
+    return [whole_of(kind) for kind in FLEET if world.survey.kinds[kind].declared] or [whole_of(FLEET[0])]
+
+
+def _whole_kind(name: str, world: GuardWorld) -> Group:
+    kind = next(one for one in FLEET if whole_of(one) == name)
+    return Group(name, (kind,), world.survey.kinds[kind].declared, new=new_of_kind(kind, world))
 
 
 def hold_until_observed(limits: GuardLimits) -> Guard:
@@ -151,23 +175,25 @@ def hold_until_observed(limits: GuardLimits) -> Guard:
     being unreachable, forbid it. After a start into an outage the first to answer are those that are well."""
 
     def unseen(changes: Iterable[Change], world: GuardWorld) -> Holds:
-        fleet = world.survey
-        missing = fleet.machines - fleet.observed
-        if not missing or fleet.unreachable + missing <= limits.max_unreachable.of(fleet.machines):
-            return {}
-        reason = (
-            f"since its start the daemon has observed only {_share(fleet.observed, fleet.machines)} machines; "
-            "too many of the others may be unreachable"
-        )
-        hold = Hold(
-            HoldKind.BLOCKED,
-            "first-look",
-            reason,
-            "continues automatically when the daemon has observed the other machines",
-        )
-        return {change.key: (hold,) for change in changes if change.disruption is not Disruption.NONE}
+        hurting = [change for change in changes if change.disruption is not Disruption.NONE]
+        holds: dict[ResourceKey, tuple[Hold, ...]] = {}
+        for kind, one in world.survey.kinds.items():
+            missing = one.declared - one.observed
+            if missing and one.unreachable + missing > limits.max_unreachable.of(one.declared):
+                judged = (change for change in hurting if change.key.kind == kind or change.key.kind not in FLEET)
+                holds |= {change.key: (_first_look(kind, one),) for change in judged}
+        return holds
 
     return unseen
+
+
+def _first_look(kind: str, one: KindSurvey) -> Hold:
+    reason = (
+        f"since its start the daemon has observed only {_share(one.observed, one.declared)} {nouns({kind})}; "
+        "too many of the others may be unreachable"
+    )
+    hint = f"continues automatically when the daemon has observed the other {nouns({kind})}"
+    return Hold(HoldKind.BLOCKED, "first-look", reason, hint)
 
 
 def hold_without_boot_service(last: str = "") -> Guard:

@@ -11,6 +11,7 @@ from reconciler.kinds.common.field_types.duration import parse_duration_text
 from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.guard.matching import group_words
 from reconciler.kinds.guard.spec import Level
+from reconciler.kinds.kind_words import nouns
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.resource import Resource, ResourceKey
 from reconciler.planning.guards.budgets import Budget, Group
@@ -44,7 +45,9 @@ def _budget(guard: GuardInForce) -> Budget:
         members = members_of(guard, name, world)
         new = new_members(guard, name, world)
         gone = _unavailable(world) & members if counts_all else frozenset()
-        return Group(group_words(name), len(members), gone - new if least is not None else gone, len(new))
+        kinds = {key.kind for key in members}
+        words = group_words(name, f"guarded {nouns(kinds)}")
+        return Group(words, kinds, len(members), gone - new if least is not None else gone, len(new))
 
     return Budget(
         guard.name,
@@ -62,7 +65,7 @@ def _budget(guard: GuardInForce) -> Budget:
 
 
 def group_members(guard: GuardInForce, world: GuardWorld) -> Mapping[str, tuple[ResourceKey, ...]]:
-    """The declared machines that the guard guards, by group."""
+    """The declared resources of the fleet that the guard guards, by group."""
 
     def build() -> dict[str, tuple[ResourceKey, ...]]:
         found: dict[str, list[ResourceKey]] = {}
@@ -82,7 +85,7 @@ def group_members(guard: GuardInForce, world: GuardWorld) -> Mapping[str, tuple[
 
 
 def members_of(guard: GuardInForce, group: str, world: GuardWorld) -> frozenset[ResourceKey]:
-    """The declared machines that the budget counts in the group: those in it, and those that left it within the
+    """The declared resources that the budget counts in the group: those in it, and those that left it within the
     hour."""
     left = (key for key, one in _changed_lately(world).items() if group in _left(guard, one, world))
     return frozenset((*group_members(guard, world).get(group, ()), *left))
@@ -94,9 +97,9 @@ def new_members(guard: GuardInForce, group: str, world: GuardWorld) -> frozenset
     return frozenset(key for key in here if (one := _changed_lately(world).get(key)) and _came(guard, one, world))
 
 
-def new_machines(world: GuardWorld) -> int:
-    """How many machines came into the fleet within the hour."""
-    return sum(is_new(facts.added_at, world.now) for facts in _changed_lately(world).values())
+def new_of_kind(kind: str, world: GuardWorld) -> int:
+    """How many resources of a kind came into the fleet within the hour."""
+    return sum(key.kind == kind and is_new(facts.added_at, world.now) for key, facts in _changed_lately(world).items())
 
 
 def _came(guard: GuardInForce, facts: ResourceFacts, world: GuardWorld) -> bool:
@@ -110,7 +113,7 @@ def _left(guard: GuardInForce, facts: ResourceFacts, world: GuardWorld) -> list[
 
 
 def _changed_lately(world: GuardWorld) -> Mapping[ResourceKey, ResourceFacts]:
-    """The declared machines that are new, or that may have gone from one group to another."""
+    """The declared resources that are new, or that may have gone from one group to another."""
 
     def build() -> dict[ResourceKey, ResourceFacts]:
         return {
@@ -129,7 +132,7 @@ def _has_changed(facts: ResourceFacts, world: GuardWorld) -> bool:
 
 
 def groups_of(guard: GuardInForce, key: ResourceKey, world: GuardWorld) -> tuple[str, ...]:
-    """The groups of a machine, by its document and by what it was when it last matched."""
+    """The groups of a resource, by its document and by what it was when it last matched."""
     if key.kind not in FLEET:
         return ()
     facts, resource = world.facts.resources.get(key, NO_FACTS), world.desired.resources.get(key)
@@ -144,7 +147,7 @@ def groups_of(guard: GuardInForce, key: ResourceKey, world: GuardWorld) -> tuple
 
 
 def _unavailable(world: GuardWorld) -> frozenset[ResourceKey]:
-    """The machines of the fleet that are off, unreachable, not observed yet, paused or failed, whatever the reason."""
+    """The resources of the fleet that are off, unreachable, not observed yet, paused or failed, whatever the reason."""
 
     def build() -> frozenset[ResourceKey]:
         return frozenset(

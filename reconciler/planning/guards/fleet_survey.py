@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
@@ -34,22 +35,29 @@ class Disrupted(msgspec.Struct, frozen=True):
     ended: bool = False
 
 
+class KindSurvey(msgspec.Struct, frozen=True):
+    """How many resources of one kind of the fleet there are. `declared_before` were in force before. Those that came as
+    others went are not counted, as they would make the loss look small. `lost` of them are no longer declared.
+    `observed` were observed, `unreachable` of them without success."""
+
+    declared: int = 0
+    declared_before: int = 0
+    lost: int = 0
+    observed: int = 0
+    unreachable: int = 0
+
+
 class FleetSurvey(msgspec.Struct, frozen=True):
     """The fleet in numbers: what guards judge by.
 
-    `declared_before` machines were in force before. Those that came as others went are not counted, as they would
-    make the loss look small. `lost` of them are no longer declared. `observed` were observed, `unreachable` of them
-    without success. `disrupted` are down, or going down, because groundstate sent it. Each guard says for how long
+    `kinds`: each kind of the fleet by itself, so that many of one kind never make a loss of another look small.
+    `disrupted` are down, or going down, because groundstate sent it. Each guard says for how long
     that counts. `resources` are declared, `remembered` were in force. `held`: addresses, numbers and networks that
     are in the IPAM; `releasing` of them would be given up, as they are no longer declared. `claimed` machines are
     claims'; `returning` of them are being released, or would be, as no claim asks for them any more. `former`:
     specs of guards that were loosened or removed, each in force until a time."""
 
-    machines: int
-    declared_before: int
-    lost: int
-    observed: int
-    unreachable: int
+    kinds: Mapping[str, KindSurvey]
     disrupted: Mapping[ResourceKey, Disrupted] = {}
     resources: int = 0
     remembered: int = 0
@@ -59,6 +67,11 @@ class FleetSurvey(msgspec.Struct, frozen=True):
     returning: int = 0
     former: tuple[tuple[ResourceKey, GuardSpec, datetime], ...] = ()
     memo: dict[str, Any] = {}
+
+    @property
+    def lost(self) -> int:
+        """How many resources of the fleet are no longer declared."""
+        return sum(one.lost for one in self.kinds.values())
 
     def once(self, name: str, build: Callable[[], T]) -> T:
         """Something that follows from the survey and the state that it was made of, built at the first call."""
@@ -70,16 +83,10 @@ class FleetSurvey(msgspec.Struct, frozen=True):
 
 def survey(desired: DesiredState, observed: ObservedState, facts: Facts) -> FleetSurvey:
     """Count the fleet."""
-    known = [key for key, fact in facts.resources.items() if key.kind in FLEET and not fact.joining]
     held, releasing = _held(desired, observed, facts)
-    looks = [view for key, view in observed.items() if key.kind in FLEET and key in desired.resources]
     claims = all_holders(facts.resources)
     return FleetSurvey(
-        machines=sum(map(desired.count, FLEET)),
-        declared_before=len(known),
-        lost=sum(1 for key in known if key not in desired.resources),
-        observed=len(looks),
-        unreachable=sum(1 for view in looks if view.error is not None),
+        kinds=_kinds(desired, observed, facts),
         disrupted=disrupted(facts),
         resources=len(desired.resources),
         remembered=len(facts.resources),
@@ -89,6 +96,19 @@ def survey(desired: DesiredState, observed: ObservedState, facts: Facts) -> Flee
         former=_former_guards(facts),
         returning=sum(len(returning(claim, held, desired)) for claim, held in claims.items()),
     )
+
+
+def _kinds(desired: DesiredState, observed: ObservedState, facts: Facts) -> dict[str, KindSurvey]:
+    before, lost, seen, silent = (Counter[str]() for _ in range(4))
+    for key, fact in facts.resources.items():
+        if key.kind in FLEET and not fact.joining:
+            before[key.kind] += 1
+            lost[key.kind] += key not in desired.resources
+    for key, look in observed.items():
+        if key.kind in FLEET and key in desired.resources:
+            seen[key.kind] += 1
+            silent[key.kind] += look.error is not None
+    return {kind: KindSurvey(desired.count(kind), before[kind], lost[kind], seen[kind], silent[kind]) for kind in FLEET}
 
 
 def _former_guards(facts: Facts) -> tuple[tuple[ResourceKey, GuardSpec, datetime], ...]:

@@ -10,11 +10,12 @@ import msgspec
 from reconciler.kinds import FLEET
 from reconciler.kinds.guard.matching import group_value
 from reconciler.kinds.guard.windows import WindowState
+from reconciler.kinds.kind_words import noun
 from reconciler.model.plans.fleet_count import BudgetLevel
 from reconciler.model.plans.plan import Change, Hold
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.budgets import Budget, GroupState, down_groups, group_state
-from reconciler.planning.guards.builtin_guards import built_in_budgets
+from reconciler.planning.guards.builtin_guards import built_in_budgets, whole_groups
 from reconciler.planning.guards.declared_budgets import budget_of, group_members
 from reconciler.planning.guards.declared_guards import guards_of_change, holds_on, window_of
 from reconciler.planning.guards.guard import GuardWorld
@@ -23,7 +24,7 @@ from reconciler.planning.guards.guards_in_force import BUDGET, DECLARED, GuardIn
 
 
 class BudgetReport(msgspec.Struct, frozen=True):
-    """How much of the resource's group is down, in machines."""
+    """How much of the resource's group is down."""
 
     group: str
     """What is counted, in words: `guarded machines of rack r1`."""
@@ -31,6 +32,8 @@ class BudgetReport(msgspec.Struct, frozen=True):
     allowed: int
     down: int
     unavailable: int
+    noun: str
+    """What one of them is called: `machine`."""
     next_at: datetime | None = None
     """When one of those that are down counts no more, where there is no room now."""
 
@@ -79,15 +82,23 @@ def group_report(state: GroupState) -> BudgetReport:
     """How much of one group is down."""
     soonest = min(state.down.values(), default=None) if not state.room else None
     return BudgetReport(
-        state.group.words, state.group.size, state.allowed, len(state.down), len(state.unavailable), soonest
+        state.group.words,
+        state.group.size,
+        state.allowed,
+        len(state.down),
+        len(state.unavailable),
+        noun(state.group.kinds),
+        soonest,
     )
 
 
 def budget_levels(world: GuardWorld) -> Iterator[BudgetLevel]:
-    """Of the whole fleet, of each rack of which a machine is down, and of every group of each declared guard that has a
-    budget."""
+    """Of all of each kind of the fleet, of each rack of which a machine is down, and of every group of each declared
+    guard that has a budget."""
     racks, whole = built_in_budgets(world)
-    yield _level(whole, "", world)
+    for group in whole_groups(world):
+        state = group_state(whole, group, world)
+        yield BudgetLevel(whole.guard, group, state.counted, state.allowed, is_whole=True)
     for group in down_groups(racks, world):
         yield _level(racks, group, world)
     for guard in declared_guards(world.desired):

@@ -11,7 +11,7 @@ from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS
 from reconciler.kinds.guard.windows import WindowState
 from reconciler.model.plans.plan import Change
 from reconciler.planning.guards.budgets import Budget, down_groups, group_state
-from reconciler.planning.guards.builtin_guards import built_in_budgets, limit_words
+from reconciler.planning.guards.builtin_guards import built_in_budgets, limit_words, whole_groups
 from reconciler.planning.guards.declared_budgets import budget_of, group_members
 from reconciler.planning.guards.declared_guards import window_of
 from reconciler.planning.guards.guard import GuardWorld
@@ -66,9 +66,9 @@ def guard_states(name: str, changes: Iterable[Change], world: GuardWorld) -> tup
 
 
 def _built_in_budgets(world: GuardWorld) -> Iterator[BudgetReport]:
-    """Of the fleet, and of each rack of which a machine is down."""
+    """Of the fleet, each kind by itself, and of each rack of which a machine is down."""
     racks, whole = built_in_budgets(world)
-    yield _budget(whole, "", world)
+    yield from (_budget(whole, group, world) for group in whole_groups(world))
     yield from (_budget(racks, group, world) for group in down_groups(racks, world))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -32,7 +33,7 @@ class ChangeGroup(StrEnum):
 class Summary(msgspec.Struct, frozen=True):
     """Counts of changes. The first four, by verb, cover all; the others say how many of those are so.
 
-    `machines`: how many machines are to change, of `total_machines`.
+    `fleet`: how many are to change of the kinds that guards count, by kind, of `total_fleet`.
     """
 
     create: int
@@ -48,8 +49,8 @@ class Summary(msgspec.Struct, frozen=True):
     in_flight: int
     failed: int
     unknown: int
-    machines: int
-    total_machines: int
+    fleet: Mapping[str, int]
+    total_fleet: Mapping[str, int]
     access_changed: int = 0
 
 
@@ -117,8 +118,8 @@ def summarize(plan: Plan) -> Summary:
         in_flight=parts[ChangeGroup.IN_FLIGHT],
         failed=parts[ChangeGroup.FAILED],
         unknown=len(plan.unknown),
-        machines=sum(1 for change in plan.changes if change.key.kind in FLEET),
-        total_machines=plan.scope.total_machines,
+        fleet=Counter(change.key.kind for change in plan.changes if change.key.kind in FLEET),
+        total_fleet=plan.scope.total_fleet,
         access_changed=sum(1 for one in plan.access if not one.is_new),
     )
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from reconciler.kinds.kind_words import counted
 from reconciler.model import counting
 from reconciler.model.actions.action_base import Disruption
 from reconciler.model.plans.access import AccessChange
@@ -90,7 +92,7 @@ def header(plan: Plan, style: Style) -> list[str]:
 def sections(plan: Plan, style: Style) -> Iterator[list[str]]:
     """The body: a block of lines, the first its title, for each part that is not empty. What disrupts stands last."""
     if plan.access:
-        note = [f"  {_ALL_NEW}"] if is_first_sight(plan.access, plan.scope.total_machines) else []
+        note = [f"  {_ALL_NEW}"] if is_first_sight(plan.access, sum(plan.scope.total_fleet.values())) else []
         yield [_heading(ACCESS, len(plan.access), style), *note, *access_lines(plan.access, style)]
     parts = by_part(plan.changes)
     for part in (
@@ -157,9 +159,9 @@ def summary_line(plan: Plan) -> str:
     found, scope, access = summarize(plan), plan.scope, changed_access(plan)
     if not plan.changes:
         return _unchanged(plan) + (f" Changed access: {access}." if access else "")
-    # A share of machines says nothing where none of them is to change.
-    of_machines = bool(found.total_machines) and bool(found.machines)
-    whole = counting.count(found.total_machines, "machine") if of_machines else counting.count(scope.total, "resource")
+    # A share of the fleet says nothing where nothing of it is to change. Of each kind, its own number.
+    kinds = {kind: number for kind, number in found.total_fleet.items() if found.fleet.get(kind)}
+    whole = counted(kinds) or counting.count(scope.total, "resource")
     counts = [
         f"{found.create:,} create",
         f"{found.update:,} update{_hurting(plan, Verb.UPDATE)}",
@@ -169,16 +171,15 @@ def summary_line(plan: Plan) -> str:
         number = getattr(found, word)
         if number:
             counts.append(f"{number:,} {word.replace('_', ' ')}")
-    part = (found.machines, found.total_machines) if of_machines else (len(plan.changes), scope.total)
+    part = (sum(found.fleet.values()), sum(kinds.values())) if kinds else (len(plan.changes), scope.total)
     return f"Plan: {', '.join(counts)} - of {whole} ({words.share(*part)})" + (
         f"; changed access: {access}" if access else ""
     )
 
 
 def changed_access(plan: Plan) -> str:
-    """How many known machines would be reached by another way; empty where there is none."""
-    number = sum(1 for one in plan.access if not one.is_new)
-    return counting.count(number, "machine") if number else ""
+    """How many known resources would be reached by another way; empty where there is none."""
+    return counted(Counter(one.key.kind for one in plan.access if not one.is_new))
 
 
 def _unchanged(plan: Plan) -> str:

@@ -86,7 +86,7 @@ def _common_lines(one: GuardVerdict | GuardState, at: datetime) -> Iterator[str]
 
 def _budget(one: BudgetReport) -> str:
     also = f" and {one.unavailable} unavailable" if one.unavailable else ""
-    wait = f"; the next machine may be taken down at {moment(one.next_at)}" if one.next_at is not None else ""
+    wait = f"; the next {one.noun} may be taken down at {moment(one.next_at)}" if one.next_at is not None else ""
     return f"{one.down} down{also} of {one.size} {one.group}; the limit is {one.allowed}{wait}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
+from reconciler.kinds import find_kind
 from reconciler.model.counting import count_are
 from reconciler.model.event import Event
 from reconciler.model.plans.fleet_count import BudgetLevel
@@ -73,10 +74,13 @@ def held_lines(
 
 
 def budget_lines(budgets: Sequence[BudgetLevel]) -> Iterator[str]:
-    """What is used of the disruption budgets, that of the whole fleet first."""
-    fleet, *groups = budgets
-    down = f"{count_are(fleet.used, 'machine')} down because of groundstate"
-    yield f"Budget:     {down}; the limit is {fleet.allowed:,}; {_left(fleet):,} more may be taken down"
+    """What is used of the disruption budgets, those of whole kinds first."""
+    wholes, groups = [one for one in budgets if one.is_whole], [one for one in budgets if not one.is_whole]
+    for at, whole in enumerate(wholes):
+        kind, head = find_kind(whole.group), "Budget:" if at == 0 else ""
+        down = count_are(whole.used, kind.name.lower() if kind is not None else whole.group, whole.group)
+        limit = f"the limit is {whole.allowed:,}; {_left(whole):,} more may be taken down"
+        yield f"{head:<12}{down} down because of groundstate; {limit}"
     for level in groups[:_GROUPS]:
         group = " ".join(filter(None, (level.guard, level.group)))
         yield f"            {clean(group)}: {level.used:,} of {level.allowed:,} used, {_left(level):,} left"
