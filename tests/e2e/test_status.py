@@ -29,7 +29,8 @@ def test_beside_a_daemon_it_says_what_is_in_force_how_things_are_and_what_is_hel
         assert (found.code, found.json["at_work"], found.json["healthy"]) == (0, True, True)
         assert found.json["revision"]["in_force"] != first
         assert found.json["held"] == {"disruption-budget": 3}
-        assert found.json["budgets"] == [{"guard": "disruption-budget", "group": "", "used": 1, "allowed": 1}]
+        budget = {"guard": "disruption-budget", "group": "machines", "used": 1, "allowed": 1, "is_whole": True}
+        assert found.json["budgets"] == [budget]
         assert sum(found.json["statuses"]["Machine"].values()) == 4
         desk.commit("A typo", lab=[partition(), machine("m1", "m1:1", power="Onn")])
         running.logged("RevisionRefused")
