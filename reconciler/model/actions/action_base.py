@@ -117,8 +117,9 @@ class SetValue(ActionBase, frozen=True, tag="set-value", omit_defaults=True):
 
     @property
     def detail(self) -> str:
-        """What becomes what."""
-        return f"{self.served_path} {self.value}"
+        """What becomes what, as documents and plans write it."""
+        value = self.value if isinstance(self.value, str) else msgspec.json.encode(self.value).decode()
+        return f"{self.served_path} {value}"
 
 
 class SetValueDisruptively(SetValue, frozen=True, tag="set-value-disruptively", omit_defaults=True):
