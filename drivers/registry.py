@@ -1,7 +1,7 @@
-"""Drivers by name: the built-in ones, and outsiders' by entry point (groups `groundstate.bmc`, `groundstate.ipam`,
-`groundstate.backends`).
+"""Drivers by name: the built-in ones, and those of other packages by entry point (groups `groundstate.bmc`,
+`groundstate.ipam`, `groundstate.backends`).
 
-Modules are imported when first asked for, so that nobody pays for a driver that the fleet does not use.
+Modules are imported when first requested, so that a driver that the fleet does not use costs nothing.
 """
 
 from __future__ import annotations

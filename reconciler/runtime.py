@@ -1,8 +1,9 @@
 """The only door to threads, locks, clocks, waiting, chance and the host's name, so that all of it can be simulated.
 
-Whoever needs one of these says `from reconciler import runtime` and `runtime.lock()`. The functions ask the `Runtime`
-that is in use. Python's own, or that of a simulation, which derives from `Runtime`, overrides what it decides itself,
-and is in use within `with runtime.replaced(by):`. What drivers use of it is in `drivers/base/support/scheduling.py`.
+A module that needs one of these uses `from reconciler import runtime` and `runtime.lock()`. The functions ask the
+`Runtime` that is in use. Python's own, or that of a simulation, which derives from `Runtime`, overrides what it decides
+itself, and is in use within `with runtime.replaced(by):`. What drivers use of it is in
+`drivers/base/support/scheduling.py`.
 
 Processes, files, sockets and signals are not here: a simulation has real ones, or gives other values where they are
 used.
@@ -128,7 +129,7 @@ class Runtime(Scheduling):
         return not futures.wait(running, timeout).not_done
 
     def as_done(self, running: Collection[Future[T]]) -> Iterator[Future[T]]:
-        """Each, as it is done."""
+        """Each result, as soon as it is done."""
         return futures.as_completed(running)
 
     def now(self) -> datetime:
@@ -140,7 +141,7 @@ class Runtime(Scheduling):
         return _RANDOM.random()
 
     def entropy(self, count: int) -> bytes:
-        """So many bytes that nobody can guess, as for tokens."""
+        """Random bytes that cannot be guessed, for tokens."""
         return secrets.token_bytes(count)
 
     def local_host_name(self) -> str:

@@ -23,7 +23,7 @@ DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 
 _SENTENCE = re.compile(r"(?<=[.?!])[\"')*_]*\s+")
 _WORD = re.compile(r"[A-Za-z0-9]\S*")
-_CODE_SPAN = re.compile(r"`[^`]*`")
+CODE_SPAN = re.compile(r"`[^`]*`")
 _ITEM = re.compile(r"\s*([-*]|\d+\.) ")
 _COLUMNS = re.compile(r"\S {2,}\S")
 _FENCE = re.compile(r"\s*```")
@@ -31,7 +31,7 @@ _FENCE = re.compile(r"\s*```")
 
 def sentences(text: str) -> Iterator[str]:
     """The sentences of a text, each on one line; `code` counts as one word. An empty line ends a sentence, too."""
-    for paragraph in re.split(r"\n\s*\n", _CODE_SPAN.sub("CODE", text)):
+    for paragraph in re.split(r"\n\s*\n", CODE_SPAN.sub("CODE", text)):
         yield from (" ".join(one.split()) for one in _SENTENCE.split(paragraph))
 
 

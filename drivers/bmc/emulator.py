@@ -83,10 +83,10 @@ class EmulatorFleet:
     """A context manager: one BMC an entry of `layout`, each with the systems of these ids (UUIDs), powered off.
 
     `addresses`: `https://127.0.0.1:PORT` in the order of the layout. `ca_file`: the authority that signed them.
-    `username`, `password`: of HTTP basic authentication, the same for all; made anew each time. `seconds`: that a
-    power change takes at least and at most. `equipped`: each system lists two processors, memory, two drives and a
-    network card; without it, a system tells nothing of its hardware. Raises EmulatorError when a BMC does not answer
-    within 30 s. At the end, however it comes, every process is stopped.
+    `username`, `password`: of HTTP basic authentication, the same for all; made anew each time. `seconds`: that a power
+    change takes at least and at most. `equipped`: each system lists two processors, memory, two drives and a network
+    card; without it, a system reports no hardware. Raises EmulatorError when a BMC does not answer within 30 s. At the
+    end, however it comes, every process is stopped.
     """
 
     def __init__(

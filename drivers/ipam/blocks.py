@@ -52,7 +52,8 @@ def cut(run: Run, container: str, part: Interval) -> bool:
 
 
 def release_block(run: Run, container: str, part: Interval) -> None:
-    """Make the block free again. One that no prefix of the container has around it (which `check` tells) just goes."""
+    """Make the block free again. A block that is in no prefix of the container (`check` reports that) is only
+    deleted."""
     lo, length = part[0], prefix_length(*part)
     statement = "SELECT id FROM ipam_prefix WHERE network = ? AND lo <= ? AND hi >= ?"
     found = run(statement, container, lo.to_bytes(16), part[1].to_bytes(16)).fetchone()

@@ -1,7 +1,7 @@
 """How a network changes: its attributes, its place below a parent, and its prefixes under what is held in them.
 
-Runs inside the caller's transaction, in which nobody else changes any network. What is refused raises, and the
-transaction is given up with all that was done before.
+Runs inside the caller's transaction, in which no other process changes any network. A refusal raises, and the
+transaction is rolled back with all earlier changes.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def _leave(run: Run, before: NetworkRows | None, network: IpamNetwork, wanted: s
 
 
 def _claim(run: Run, name: str, network: IpamNetwork, block: Block) -> None:
-    """Take a declared prefix. Raises Conflict when somebody has it, or a part of it."""
+    """Take a declared prefix. Raises Conflict if another network has it, or a part of it."""
     part = (block.lo, block.hi)
     if network.parent is not None:
         if not buddies.cut(run, network.parent, part):

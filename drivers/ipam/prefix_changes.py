@@ -1,6 +1,7 @@
-"""How a network's prefixes change under the addresses that are held, or the children that lie, in them.
+"""How a network's prefixes change while they contain held addresses or child prefixes.
 
-Runs inside the caller's transaction, in which nobody else changes any network, or acquires or releases in this one.
+Runs inside the caller's transaction, in which no other process changes any network, or acquires or releases in this
+one.
 """
 
 from __future__ import annotations

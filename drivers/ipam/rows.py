@@ -66,7 +66,7 @@ def networks(run: Run, only: str | None = None) -> dict[str, IpamNetwork]:
 
 
 def scope_of(network: IpamNetwork) -> str:
-    """Within which prefixes may not overlap: the parent, or, of nobody's child, the namespace."""
+    """The scope in which prefixes must not overlap: the parent, or the namespace for a network without a parent."""
     return f"/{network.parent}" if network.parent is not None else f":{network.namespace}"
 
 
@@ -115,7 +115,7 @@ def free_intervals(run: Run, prefix: int) -> list[Interval]:
 
 
 def refill(run: Run, prefix: int, block: Block, held: Sequence[Interval], *, container: bool) -> None:
-    """Write anew what is free in a prefix: all that is usable but what is held, or lies in children."""
+    """Compute the free space of a prefix again: all usable addresses except those that are held, or in children."""
     run("DELETE FROM ipam_free WHERE prefix = ?", prefix)
     run("DELETE FROM ipam_block WHERE prefix = ?", prefix)
     free = subtract(block.usable, held)

@@ -36,7 +36,7 @@ class IpamDatabase:
 
     @contextmanager
     def transaction(self) -> Iterator[Run]:
-        """All or nothing, on disk at the end. On SQLite nobody else writes meanwhile."""
+        """All or nothing, on disk at the end. On SQLite no other process writes meanwhile."""
         with self._one_writer, self._connection() as raw:
             if self.sqlite:
                 # WAL with NORMAL may lose the last commits when the power goes, and an address with them.
@@ -61,14 +61,14 @@ class IpamDatabase:
 
     @contextmanager
     def snapshot(self) -> Iterator[Run]:
-        """Statements that all see the database as it is at the first one, and change nothing."""
+        """Statements that all see the state of the database at the first one, and change nothing."""
         with self._connection() as raw:
             raw.execute("BEGIN" if self.sqlite else "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield self._runner(raw)
 
     @contextmanager
     def changing(self, network: str | None = None) -> Iterator[Run]:
-        """A transaction in which nobody else changes any network, or acquires or releases in this one (in any, when
+        """A transaction in which no other process changes any network, or acquires or releases in this one (in any, if
         None)."""
         with self.transaction() as run:
             if not self.sqlite:

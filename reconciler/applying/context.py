@@ -25,7 +25,8 @@ class Pending(Protocol):
         """Whether they are on disk, or never will be."""
 
     def wait(self) -> None:
-        """Return when they are on disk. Whoever enqueued them must call it, without the gate. Raises StoreError."""
+        """Return when they are on disk. The caller that enqueued them must call this method, without the gate. Raises
+        StoreError."""
 
     def refuse(self, error: Exception) -> None:
         """They must not be written: what they follow from was not."""

@@ -29,8 +29,8 @@ class EarlierLooks:
             self._by_lock.setdefault(lock, {})[seen.key] = seen
 
     def take(self, key: ResourceKey, resource: Resource[Any] | None, now: datetime) -> Observation | None:
-        """The look at the resource, while it is young. Whoever comes first to an endpoint uses up all looks at what is
-        behind it, as an action for one may change another."""
+        """The look at the resource, while it is young. The first action for an endpoint uses up the observations of all
+        its systems, because an action for one may change another."""
         found = self._by_lock.pop(KINDS[key.kind].lock_of(resource), {}).get(key) if self._by_lock else None
         if found is None or not 0 <= (now - found.taken_at).total_seconds() < LOOK_SECONDS:
             return None
@@ -42,8 +42,8 @@ class EarlierLooks:
 
 
 def serves_for(action: Action, seen: Observation) -> bool:
-    """Whether an action may go by a look of some seconds ago. Such an action takes nothing down, and does no harm where
-    somebody else did the same meanwhile. What cuts the power, or does the opposite the second time, wants a look just
-    before."""
+    """Whether an action may use an observation of some seconds ago. Such an action takes nothing down, and a second one
+    does no harm. An action that cuts the power, or that undoes itself when repeated, needs an observation just before.
+    """
     rules = KINDS[action.key.kind].fact_rules
     return action.disruption is Disruption.NONE and rules.repeatable(action, seen.value)

@@ -85,11 +85,12 @@ class EventRecorder:
             self.report_afterwards(event)
 
     def report_afterwards(self, event: Event) -> None:
-        """Tell listeners, once all that is changed now is on disk."""
+        """Report the event to listeners, once all current changes are on disk."""
         self._state.afterwards(lambda: self._context.report(event))
 
     def cause(self, change: Change, desired: DesiredState) -> EventCause:
-        """Why a change is made. What is done on behalf of another resource is done because of that one's commit."""
+        """Why a change is made. An action on behalf of another resource has the commit of that resource as its
+        cause."""
         rules = KINDS[change.key.kind].fact_rules
         behalf = rules.on_behalf_of(change.actions[0], self._state.of(change.key))
         if isinstance(behalf, str):

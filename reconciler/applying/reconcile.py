@@ -489,7 +489,8 @@ class Reconciler:
 
     def _others_first(self, flight: InFlight, error: DriverError, outcome: Outcome) -> Outcome:
         """What was refused for itself holds up no other field and no other item: these go at once. An endpoint that is
-        busy, or lets nobody in, is left alone; so is one whose writes are not paced by what is remembered."""
+        busy, or refuses the login, gets no further request. Neither does one whose writes are not paced by recorded
+        facts."""
         desired = self._state.desired
         if (
             not flight.place

@@ -32,12 +32,13 @@ from reconciler.model.retry import (
 from reconciler.planning.pacing import count_write, uncount_write
 
 ANSWERED_NO = (Rejected, Unsupported, Busy, Forbidden)
-"""The endpoint's own answer to an action. Not so a refused login, as the action was not even looked at then."""
+"""The endpoint's own answer to an action. A refused login is no answer to the action: the BMC has not considered the
+action."""
 
 
 class Settled(msgspec.Struct, frozen=True):
     """An action that is in flight no more: what is remembered of it, and what is reported. `outcome`: how the reconcile
-    ends by that; None: it goes on to plan."""
+    ends by that; None: the reconcile continues with the plan."""
 
     facts: ResourceFacts
     event: Event
@@ -284,7 +285,7 @@ def _arrived(flight: InFlight, seen: Observation, facts: ResourceFacts) -> bool:
 
 
 def _how_to_send_again(flight: InFlight, resource: Resource[Any] | None) -> str:
-    """Of what is not sent again by itself."""
+    """Of an action that is not sent again automatically."""
     how = _rules(flight).to_send_again(flight.action, resource)
     return f"; to send it again, {how}" if how else ""
 

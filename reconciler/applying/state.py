@@ -81,7 +81,7 @@ class EngineState:
 
     @property
     def facts(self) -> Mapping[ResourceKey, ResourceFacts]:
-        """What is remembered of each; it changes under whoever does not hold the gate."""
+        """What is remembered of each; only a holder of the gate sees one state of it."""
         return self._facts
 
     def of(self, key: ResourceKey) -> ResourceFacts:

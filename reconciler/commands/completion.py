@@ -129,7 +129,7 @@ class _Bash(BashComplete):
 
 class _Zsh(ZshComplete):
     """zsh puts a space behind each word that it completes, and `-S ''` leaves that out behind what is only begun. fish
-    does so by itself."""
+    does so without help."""
 
     source_template = ZshComplete.source_template.replace(
         "compadd -U -V unsorted -a completions",

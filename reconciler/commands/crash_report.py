@@ -31,7 +31,8 @@ def hide_credentials() -> None:
 
 
 class _Hiding:
-    """A text stream that shows no secret that was read. A write is whole: nobody prints half a password at a time."""
+    """A text stream that shows no secret that was read. A write is whole: no part of the program prints half a
+    password."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -41,7 +42,7 @@ class _Hiding:
         return self._stream.write(hidden(text) if isinstance(text, str) else text)
 
     def writelines(self, texts: Iterable[str]) -> None:
-        """Each by itself."""
+        """Each value separately."""
         for text in texts:
             self.write(text)
 

@@ -137,8 +137,8 @@ def _apply_command(targets: Iterable[str], selector: str, saved: Path | None) ->
 
 
 def _repeated_options() -> Iterator[str]:
-    """The options of this command line that apply must be given too. What the environment and the settings file say it
-    finds by itself; a URL with a login in it is not repeated."""
+    """The options of this command line that apply must be given too. apply reads the environment and the settings file
+    too, so these are left out; a URL with a login in it is not repeated."""
     context = click.get_current_context()
     for param in context.command.params:
         name = param.name or ""

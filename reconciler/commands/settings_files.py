@@ -1,8 +1,8 @@
 """The settings files: which there are, who may say what in them, and a command's part of what they say.
 
 A file that `--config` names says everything. Else it is the user's own, `~/.config/groundstate/config.toml`, and beside
-it the one that is found with the repository. That one travels with a checkout, so it says nothing of secrets and
-guards."""
+it the one that is found with the repository. The repository's file travels with a checkout, so secrets and guards
+cannot be set in it."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ _AS_IT_IS = "Make the file your own (chown, chmod go-w), or name the file with -
 
 
 def _distrust(opened: os.stat_result, file: SettingsFile) -> str | None:
-    """Why a file that nobody named is not believed. With sudo, the files of the caller are one's own."""
+    """Why a settings file that was not named is refused. With sudo, the files of the caller are one's own."""
     owners = {0, os.geteuid()}
     caller = os.environ.get("SUDO_UID", "")
     if os.geteuid() == 0 and caller.isascii() and caller.isdigit():

@@ -1,4 +1,4 @@
-"""Whether a revision may follow the one in force: a branch that was taken back by force is not believed by itself."""
+"""Whether a revision may follow the one in force: a branch that was reset by a forced push needs a permission."""
 
 from __future__ import annotations
 

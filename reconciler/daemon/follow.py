@@ -36,7 +36,7 @@ _LONGEST = 500
 
 
 class Follower:
-    """Loads revisions and puts them in force. `tell` writes an event to the ledger, the log and the metrics. `read` is
+    """Loads revisions and puts them in force. `tell`: writes an event to the ledger, the log and the metrics. `read` is
     called after each read of the source, with whether it could be read."""
 
     def __init__(

@@ -114,8 +114,8 @@ class Housekeeper:
         self._loop.put(keys, CONFIRM)
 
     def _survives(self, what: str, work: Callable[[], None]) -> None:
-        """Do one part of a round. A failure is an event, once for as long as it is the same. The other parts are done
-        nevertheless, as no object may stop the others. Raises StoreError."""
+        """Do one part of a round. A failure is an event, once while it stays the same. The other parts are done
+        nevertheless, because no resource may stop the others. Raises StoreError."""
         try:
             work()
             self._failing.pop(what, None)

@@ -32,5 +32,5 @@ def label(
 
 
 def outdate(store: Store) -> None:
-    """An inventory was kept by somebody who does not work them out. Raises StoreError."""
+    """Another part stored an inventory without computing the labels. Raises StoreError."""
     store.put_meta(_WORKED_OUT, "")

@@ -55,7 +55,7 @@ class PolicyState:
         return standing_in_force(self._asked, me, self._overrides, now, self._pauses)[0]
 
     def count(self, fleet: FleetCount) -> None:
-        """The fleet as it is counted now, for those who ask the store."""
+        """The current counts of the fleet, for readers of the store."""
         if self._daemon is not None:
             self._daemon = msgspec.structs.replace(self._daemon, fleet=fleet)
 

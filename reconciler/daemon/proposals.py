@@ -65,8 +65,8 @@ class Schedule(msgspec.Struct, frozen=True):
 
 
 class Proposer:
-    """`run` works until it is stopped, `wake` has it look whether there is something to do. `tell` writes an event to
-    ledger, log and metrics."""
+    """`run` works until it is stopped; `wake` makes it check at once whether there is something to do. `tell` writes an
+    event to ledger, log and metrics."""
 
     def __init__(
         self,

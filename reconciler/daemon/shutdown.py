@@ -20,7 +20,7 @@ LEAVE_SECONDS = 25.0
 LINGER_SECONDS = 2.0
 """For the interpreter to end once all is closed; it waits without limit for threads of pools, such as a slow search."""
 REPORT_SECONDS = 2.0
-"""For the report. Whoever reads stderr may have stopped reading, and the process leaves all the same."""
+"""For the report. The reader of stderr may have stopped reading; the process ends nevertheless."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 Stacks = dict[str, list[str]]
@@ -90,7 +90,7 @@ class Deadline:
         self._closed.set()
 
     def cancel(self) -> None:
-        """The process goes on, or ends by itself."""
+        """The process continues, or ends without being killed."""
         self._over = True
 
     def _watch(self) -> None:

@@ -42,7 +42,7 @@ class Failure(msgspec.Struct, frozen=True):
     fingerprint: str
     """A digest of what is desired and observed."""
     retry_at: datetime | None = None
-    """A write to a BMC that failed otherwise is not sent again before, whoever asks."""
+    """A write to a BMC that failed in another way is not sent again before this time, also on request."""
     busy_since: datetime | None = None
     """When a BMC first answered "not now" in this row of attempts; None: it did not."""
 
@@ -91,7 +91,7 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     disrupted_at: datetime | None = None
     """When groundstate last sent something that takes it down; None since it serves again."""
     taken_down_at: datetime | None = None
-    """The same, for as long as it is remembered."""
+    """The value, while it is recorded."""
     deletion_policy: str | None = None
     """What the last spec said, for when the document is gone."""
     place: str | None = None

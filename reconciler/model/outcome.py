@@ -27,7 +27,7 @@ class OutcomeReason(StrEnum):
     STALLED = "Stalled"
     """The change failed and is not tried again until the declared or the observed value changes."""
     CHANGING = "Changing"
-    """The resource differs, and no action would help now: the endpoint is at work on it by itself."""
+    """The resource differs, and no action would help now: the endpoint is changing without an action."""
     CONFIRMING = "Confirming"
     """An action was sent, and no observation has confirmed it yet."""
     TASK_FAILED = "TaskFailed"

@@ -75,7 +75,7 @@ def _by_kind(state: DesiredState) -> dict[str, list[Resource[Any]]]:
 
 
 class DesiredState(msgspec.Struct, frozen=True, dict=True):
-    """Everything that one revision declares. Immutable; equal input, equal value."""
+    """Everything that a revision declares. Immutable; equal input, equal value."""
 
     revision: Revision
     resources: Mapping[ResourceKey, Resource[Any]]

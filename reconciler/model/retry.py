@@ -27,9 +27,9 @@ class Polling(msgspec.Struct, frozen=True):
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """How an error is lived with: `wait` before the next try. `terminal`: not tried again until the declared or the
+    """How an error is handled: `wait` before the next attempt. `terminal`: not tried again until the declared or the
     observed value changes, and `wait` is how soon that is looked for. `passing`: the resource waits, and has not
-    failed, as such an error is expected to pass by itself."""
+    failed, because such an error is expected to end without an action."""
 
     wait: Backoff
     terminal: bool = False
@@ -100,7 +100,7 @@ def waiting(reason: OutcomeReason, message: str, waited: float = 0.0) -> Waiting
 
 
 def error_outcome(reason: str, message: str, delay: float, *, terminal: bool) -> Waiting | Failed:
-    """The outcome of a driver's error: waiting where such an error passes by itself, else failed."""
+    """The outcome of a driver's error: waiting if such an error ends without an action, else failed."""
     known = next((one for one in ErrorReason if one == reason), ErrorReason.FAILED)
     if retry_policy(known).passing:
         return Waiting(known, message, delay)

@@ -16,7 +16,7 @@ class TokenPurpose(StrEnum):
     BOOT = "boot"
     """Once: the agent of a machine with a boot request begins its session."""
     DISCOVER = "discover"
-    """Once: the agent of an undeclared machine tells what it runs on."""
+    """Once: the agent of an undeclared machine reports its hardware."""
     SESSION = "session"
     """As often as it likes: the agent asks for work and reports."""
     PHONE_HOME = "phone-home"

@@ -15,7 +15,7 @@ from reconciler.onboarding.discovery import FoundSystem, machine_key
 from reconciler.onboarding.probe_targets import ProbeTarget
 
 LATE_SECONDS = 3.0
-"""Longer than an address where nobody is takes, so that those keep their places."""
+"""Longer than the probe of an unused address takes, so that such probes keep their places."""
 MOST_LATE = 256
 """Threads beside those that count: 1,000 BMCs that hang for 15 s each are through within a minute and a half."""
 

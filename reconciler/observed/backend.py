@@ -52,7 +52,7 @@ class Backend(Protocol):
         for what it finds."""
 
     def holdings(self) -> Mapping[ResourceKey, Any]:
-        """All that it holds for resources that groundstate makes, whoever owns them. Raises DriverError."""
+        """All that it holds for resources that groundstate creates, for every owner. Raises DriverError."""
 
     def send(self, action: Action, desired: DesiredState) -> Accepted:
         """Send one request, once. Raises DriverError."""

@@ -1,4 +1,4 @@
-"""The BMCs as a backend: each is asked by itself, many side by side."""
+"""The BMCs as a backend: each is contacted on its own, many at the same time."""
 
 from __future__ import annotations
 

@@ -17,9 +17,9 @@ from reconciler.onboarding.probe_targets import ProbeTarget
 
 class Manner(msgspec.Struct, frozen=True):
     """How it is looked: at most `rate` addresses begun a second, `concurrency` side by side, `timeout` seconds for a
-    connection. `tls`: the trust that is put in the place of the partitions', as a document has it. `pins`: where no
-    trust is declared, a certificate that nobody vouches for is believed as it is seen first. `asked`: a person asks for
-    it; or else documents alone, and it is looked only where the settings let BMCs be reached."""
+    connection. `tls`: the trust that is put in the place of the partitions', in the form of a document. `pins`: where
+    no trust is declared, a certificate that no authority signed is trusted at the first contact. `asked`: a person
+    requested the scan; otherwise documents did, and only addresses that the settings allow are probed."""
 
     rate: float = 50.0
     concurrency: int = 32

@@ -170,7 +170,7 @@ class Connections:
         )
 
     def log_in(self, reference: CredentialRef, way: LoginDestination) -> Credential:
-        """The login for whoever is connected. Raises AuthenticationFailed where it may not go there."""
+        """The login for the connected peer. Raises AuthenticationFailed where it may not go there."""
         located = self._located(reference)
         why = credential_refusal(self._grants, located, way)
         if why is not None:
@@ -222,8 +222,8 @@ class _Gate:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A machine's login, asked for when somebody is connected. Two are equal that are the same one: machines that refer
-    to one credential share a session of their BMC, and no others do."""
+    """A machine's login, resolved when the driver is connected. Two references to the same credential are equal:
+    machines that refer to one credential share a session of their BMC, and no others do."""
 
     connections: Connections = field(compare=False)
     reference: CredentialRef

@@ -25,7 +25,7 @@ _REMEMBERED = 64
 
 
 class CrewTask:
-    """One piece of work of a thread. `answered`: whether its time tells how long such work takes."""
+    """One piece of work of a thread. `answered`: whether its duration is typical for such work."""
 
     __slots__ = ("answered", "begun")
 
@@ -105,7 +105,7 @@ def each_done(
     work: Callable[[U], T], keys: Collection[U], concurrency: int, name: str, answered: Callable[[T], bool]
 ) -> Iterator[T]:
     """Do the work for each, so many side by side, those that hang not counted; results as they come. Raises what the
-    work raises. `answered`: whether the time of this result tells how long such work takes."""
+    work raises. `answered`: whether the duration of this result is typical for such work."""
     waiting = deque((key, runtime.future()) for key in keys)
     results = [future for _, future in waiting]
     over = runtime.flag()

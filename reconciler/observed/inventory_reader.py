@@ -63,7 +63,7 @@ DAILY = InventorySchedule()
 
 
 def keep_inventory(keeps: Keeps, key: ResourceKey, origin: Origin, value: Inventory, at: datetime) -> list[Event]:
-    """Keep an inventory; returns the events that tell what became of the parts. Raises StoreError."""
+    """Keep an inventory; returns the events about the parts. Raises StoreError."""
     before = getattr(keeps.of(key), origin.replace("-", "_"))
     keeps.put(key, origin, value, at)
     if before is None or before.value is None:

@@ -39,7 +39,7 @@ class Poller:
             yield from backend.observe_all(asked, desired, facts or {}, concurrency)
 
     def holdings(self) -> Mapping[ResourceKey, Any]:
-        """All that the backends hold for resources that groundstate makes, whoever owns it. Raises DriverError."""
+        """All that the backends hold for resources that groundstate creates, for every owner. Raises DriverError."""
         return self._backends.holdings()
 
     def strays(self, held: Mapping[ResourceKey, Any], known: Collection[ResourceKey]) -> list[Observation]:

@@ -19,7 +19,7 @@ _LONGEST = 40
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """An address that somebody has now, and what the server knows of it; `mac` in the one form, or empty."""
+    """A leased address, and what the server knows of its holder; `mac` in the one form, or empty."""
 
     address: str
     mac: str = ""

@@ -62,7 +62,7 @@ def _host(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> 
 def parse_scan_range(text: str, port: int = HTTPS, partition: str | None = None) -> ScanRange:
     """An address, `address:port`, a prefix or `first-last`. Raises ValueError, saying what is possible.
 
-    Network and broadcast address of an IPv4 prefix are left out, as nobody can live there.
+    Network and broadcast address of an IPv4 prefix are left out: no host can have them.
     """
     try:
         if "/" not in text and "-" not in text:
@@ -216,7 +216,7 @@ def propose(found: Sequence[FoundSystem], known: Declared) -> tuple[list[Proposa
 
 
 def unique_name(found: FoundSystem, taken: Collection[str], *, alone: bool) -> str:
-    """A valid name that nobody has: the serial number, where it is the system's own, else the UUID, else the place."""
+    """A valid unused name: the serial number, if it belongs to this system alone, else the UUID, else the address."""
     state, where = found.state, same_bmc(found.address)
     uuid = slug(state.uuid or "")
     serial = slug(state.serial or "")

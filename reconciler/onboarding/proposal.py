@@ -32,7 +32,7 @@ class BranchFile(msgspec.Struct, frozen=True):
 
 class Branch(msgspec.Struct, frozen=True):
     """The branch as the remote has it; `tip` None: it has none. `merged`: all of it is in the followed branch.
-    `deleted`: paths that somebody took away on it. `paths`: what is in the folder of found machines, there or in the
+    `deleted`: paths that a person deleted on it. `paths`: what is in the folder of found machines, there or in the
     followed branch."""
 
     tip: str | None = None
@@ -51,7 +51,7 @@ class Start(StrEnum):
     """What the branch holds was taken in by other commits. From the followed branch, with the old tip as its second
     parent, so that nothing has to be forced."""
     TIP = "tip"
-    """The branch is open: it goes on, with whatever people did on it."""
+    """The branch is open: new commits follow, and the commits of people stay."""
 
 
 class Update(msgspec.Struct, frozen=True):
@@ -83,7 +83,7 @@ def stale(branch: Branch, machines: Iterable[Resource[MachineSpec]], there: Decl
 
 
 def still_open(branch: Branch, gone: Collection[BranchFile]) -> list[BranchFile]:
-    """Files of the branch that nobody has taken in."""
+    """Files of the branch that were not merged."""
     return [one for one in branch.files if not one.merged and one not in gone]
 
 

@@ -26,7 +26,7 @@ _NOT_PLAIN = re.compile(r"[^\w .:/+(),-]")
 
 class UndeclaredMachine(msgspec.Struct, frozen=True, omit_defaults=True):
     """A machine that the agent reported, last at `at`. UUID and MACs in lower case; `parts` and `neighbours` (switch
-    and port) in words. It says all this itself, and nobody has checked it."""
+    and port) in words. The machine reports all of this itself; none of it is checked."""
 
     at: datetime
     uuid: str = ""
@@ -99,12 +99,12 @@ def undeclared(booted: Sequence[UndeclaredMachine], known: Declared) -> list[Und
 def match_undeclared(
     found: Sequence[FoundSystem], booted: Sequence[UndeclaredMachine]
 ) -> tuple[list[FoundSystem], list[UndeclaredMachine]]:
-    """The systems that were found, each with what the machine itself reported, where it is clear which one it is. And
-    the machines whose BMC is not among them.
+    """The systems that were found, each with what the machine itself reported, if it is clear which machine the system
+    is. And the machines whose BMC is not among them.
 
-    The UUID tells, or the MAC addresses where one side has no UUID. Two machines with one UUID are not rare (and so are
-    MACs of the interface between host and BMC). So what fits twice is not joined, nor what has the UUID and not one of
-    the MACs."""
+    They are compared by UUID, or by MAC addresses if one side has no UUID. Two machines with one UUID are not rare (and
+    so are MACs of the interface between host and BMC). So what fits twice is not joined, nor what has the UUID and not
+    one of the MACs."""
     pairs = [(at, index) for at, one in enumerate(found) for index, other in enumerate(booted) if _fits(one, other)]
     systems, machines = [at for at, _ in pairs], [index for _, index in pairs]
     clear = {at: index for at, index in pairs if systems.count(at) == 1 and machines.count(index) == 1}

@@ -26,8 +26,8 @@ def ipam_words(settings: IpamSettings) -> str:
 
 
 def require_ipam_in_use(settings: IpamSettings, store: Store) -> None:
-    """Raise OperationError where the settings name another IPAM than before, and something is remembered of that one.
-    The rest of the facts is read only where they differ."""
+    """Raise OperationError if the settings name another IPAM than before, and the store has facts of the former IPAM.
+    The other facts are read only if the two differ."""
     before, now = store.get_meta(IPAM_IN_USE), ipam_words(settings)
     if before is None or before == now or not any(KINDS[key.kind].backend == IPAM for key in store.facts()):
         return

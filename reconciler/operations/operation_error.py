@@ -18,7 +18,7 @@ class FailureReason(StrEnum):
     INVALID = "Invalid"
     """The revision is not sound; `diagnostics` has every problem, `files` how many files were read."""
     NOT_ADMITTED = "NotAdmitted"
-    """The revision is sound by itself, and what is remembered forbids it; `diagnostics` says what."""
+    """The documents are valid, but the recorded facts forbid the revision; `diagnostics` has the reasons."""
     IN_USE = "InUse"
     """Another process is at work on the store."""
     UNAVAILABLE = "Unavailable"
@@ -46,7 +46,7 @@ class OperationError(Exception):
 
 
 def operation_error(error: BaseException) -> OperationError | None:
-    """The error as an operation's; None for what nobody foresaw, which is a defect.
+    """The error as an operation's; None for an unexpected error, which is a defect.
 
     The types are imported when something went wrong: not every operation needs the store, which takes longest.
     """

@@ -1,4 +1,4 @@
-"""What operations work with, opened as it is needed and closed at the end: the source, the store, the drivers.
+"""What operations work with, opened when needed and closed at the end: the source, the store, the drivers.
 
 Errors that a person can do something about leave a workspace as OperationError.
 """

@@ -21,7 +21,7 @@ from reconciler.model.observation import Observation, ObservedState
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 SizeLookup = Callable[[Resource[MachineSpec], MachineFacts], str | None]
-"""Which Size a machine is; None: nobody knows."""
+"""The Size of a machine; None: unknown."""
 
 CODES: dict[str, tuple[str, str]] = {
     "partition": ("is in another partition", "are in other partitions"),
@@ -45,14 +45,14 @@ CODES: dict[str, tuple[str, str]] = {
     "health": ("has health Critical", "have health Critical"),
 }
 """Every reason, said of one machine and of several, in the order in which they count. What documents say comes first,
-what may pass by itself last."""
+what may end without an edit last."""
 
 
 _OWNED = ("claimed", "project")
 _PAUSES = ("suspend", "maintenance", "cordon")
 
 CRITICAL = "Critical"
-"""Redfish's Status.Health of what needs somebody at once."""
+"""Redfish's Status.Health of a system that needs immediate attention."""
 
 
 class FilterReason(msgspec.Struct, frozen=True):

@@ -120,7 +120,7 @@ class _Pass:
         self._counted: Neighbours | None = None
 
     def claim(self, claim: _Claim, *, explain: bool, tell: bool) -> Placement:
-        """Place one claim. `tell`: with what stops it, if it is stopped."""
+        """Place one claim. `tell`: called with the holds, if there are any."""
         spec, held = claim.spec, self._holders.get(claim.key.name, ())
         lacks = lacking(spec.count, held)
         found = Placement(claim.key.name, held, lacks)

@@ -68,10 +68,10 @@ def kept_back(
     claiming: Collection[ResourceKey],
     barred: Collection[ResourceKey] = (),
 ) -> Mapping[ResourceKey, Hold]:
-    """A hold for each of the machines `claiming` to be bound that is kept back for others.
+    """A hold for each of the machines `claiming` to be bound that is reserved for others.
 
-    All that wait to be bound go in order of key, so that one alone is judged as it is among all. Those that are
-    `barred`, by a quota, take nothing."""
+    All machines that wait to be bound are taken in the order of their keys. So a single machine gets the same answer as
+    among all. Those that are `barred`, by a quota, take nothing."""
     reservations = desired.derived("reservations by place", by_place)
     if not reservations:
         return {}
@@ -90,8 +90,8 @@ class Shelf(msgspec.Struct, frozen=True):
     holds: Mapping[ResourceKey, Hold]
 
     def before(self, machine: ResourceKey) -> Stock:
-        """The stock as it is for this machine. One that could not be given to just anybody takes nothing away from
-        others."""
+        """The stock from the view of this machine. A machine that only some projects can get does not reduce the stock
+        of the others."""
         return self.stock if machine in self.free else msgspec.structs.replace(self.stock, free=self.stock.free + 1)
 
 
@@ -175,7 +175,7 @@ def reservation_hold(
 
 
 def _place_of(machine: Resource[Any], facts: Facts) -> SizePlace:
-    """Its size, as far as it is known, and its partition."""
+    """Its size, if known, and its partition."""
     return size_of(machine, machine_facts(facts.resources, machine.key)) or "", machine.spec.partition
 
 

@@ -1,4 +1,4 @@
-"""Where logins go: the access to each endpoint as it is declared, beside the one that was in force. Pure."""
+"""Where logins go: the declared access to each endpoint, beside the access that was in force. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from reconciler.model.resource import DesiredState, ResourceKey
 
 
 def access_changes(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFacts]) -> tuple[AccessChange, ...]:
-    """The resources whose access is not the one in force, in the order of names; those that are new are among them.
+    """The resources whose access differs from the access in force, in the order of names; new resources are included.
 
-    `remembered`: before this state is taken in. A machine at the place of one that is gone is that one.
+    `remembered`: the facts before this state came into force. A new machine at the place of a removed one counts as the
+    same machine.
     """
     gone = {(key.kind, facts.place): facts.access for key, facts in remembered.items() if key not in desired.resources}
     found = []

@@ -1,4 +1,4 @@
-"""What only the facts can tell against a desired state: something that is in use would go. Pure.
+"""What the facts alone can forbid in a desired state: the removal of something in use. Pure.
 
 The rules between documents see documents alone; here a revision is held against what was given out under earlier ones.
 A revision that is refused here is refused whole, like one with a broken document.

@@ -1,7 +1,7 @@
 """Guards of the commit that a commit follows, for a store that remembers none: a plan in a pull request. Pure.
 
-A commit must not use what it loosens itself, whoever plans it. A store of a daemon remembers the guards that are in
-force; where nothing is remembered, they are those that git had before.
+A commit must not use its own loosening, in any plan. A store of a daemon remembers the guards that are in force; where
+nothing is remembered, they are those that git had before.
 """
 
 from __future__ import annotations

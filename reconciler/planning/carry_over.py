@@ -17,13 +17,13 @@ from reconciler.planning.guards.guards_in_force import new_guards
 def carried_over(
     desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFacts], now: datetime
 ) -> dict[ResourceKey, ResourceFacts | None]:
-    """The facts that are new or different because of what is declared now, by key. None: nothing is remembered of it
-    any more, as it has another name now (`claim.renamed_from`).
+    """The facts that are new or different because of what is declared now, by key. None: the facts were moved to a new
+    name (`claim.renamed_from`).
 
-    A machine at the place of one that is gone is that one under another name. What is remembered of it stays, so that
-    no one-time order is given again, and nothing that was taken down is forgotten. A machine at another place than
-    before has ignored no shutdown there, was not seen off there, and was not started from the network there. A guard
-    that is loosened from `now` on keeps its former spec for an hour, and so does what leaves a guard's match."""
+    A new machine at the place of a removed one is the same machine under another name. Its facts stay, so that no
+    one-time order is given again, and nothing that was taken down is forgotten. A machine at another place than before
+    has ignored no shutdown there, was not seen off there, and was not started from the network there. A guard that is
+    loosened from `now` on keeps its former spec for an hour, and so does what leaves a guard's match."""
     moved = {key: facts for kind in KINDS.values() for key, facts in kind.renamed(desired, remembered).items()}
     if moved:
         remembered = with_changes(remembered, moved)

@@ -50,7 +50,7 @@ def override_refusal(guard: str, *, narrowed: bool) -> str | None:
 
 
 def in_force(overrides: tuple[Override, ...], now: datetime) -> tuple[Override, ...]:
-    """Those that lift something now; a row of a guard that must not be overridden lifts nothing, whoever wrote it."""
+    """The overrides that are active now; a row for a guard that must not be overridden has no effect."""
     return tuple(
         one
         for one in overrides

@@ -16,7 +16,8 @@ from reconciler.model.plans.plan import Hold, HoldKind
 
 _AN_HOUR = timedelta(hours=1)
 WRITES_AN_HOUR = 6
-"""Of the same value for the same field, accepted or not: a machine that goes off by itself again and again counts."""
+"""Of the same value for the same field, accepted or not: a machine that powers off again and again without an action
+counts."""
 
 
 def count_write(facts: ResourceFacts, path: str, goal: str, now: datetime) -> ResourceFacts:

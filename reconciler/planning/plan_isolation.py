@@ -41,8 +41,8 @@ def judge_changes(
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """What came of it. `faults`: where something failed that nobody expected, with what it said: resources, or parts of
-    the work that are done for all."""
+    """The result. `faults`: unexpected errors with their texts, by resource, or by a part of the work that is done for
+    all."""
 
     changes: tuple[Change, ...]
     unknown: tuple[Unknown, ...]
@@ -63,7 +63,7 @@ class PlanJudge(msgspec.Struct, frozen=True):
     judging: Judging = judge_changes
 
     def each(self, observed: ObservedState) -> Judged:
-        """Each by itself."""
+        """Each value separately."""
         changes, unknown = list[Change](), list[Unknown]()
         faults: dict[ResourceKey | str, str] = {}
         memo: dict[str, Any] = {}

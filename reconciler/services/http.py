@@ -17,15 +17,14 @@ HealthCheck = Callable[[], str | None]
 
 
 MOST = 16
-"""Connections at once. Whoever looks at a daemon needs one or two."""
+"""Connections at once. One reader of a daemon needs one or two."""
 
 WITHIN = 10.0
 """Seconds that a connection may last, however often it sends a byte."""
 
 
 class _Server(ThreadingHTTPServer):
-    """Takes on so much and no more: whoever reaches the port may keep others from looking, and not the daemon from
-    its work."""
+    """Has a limit of connections: a client can keep other readers out, but cannot stop the work of the daemon."""
 
     daemon_threads = True
 

@@ -27,7 +27,7 @@ class Copy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 
 def export_ipam(ipam: Ipam, pools: Pools) -> Copy:
-    """Everything, in an order that does not change by itself. Raises DriverError."""
+    """Everything, in a stable order. Raises DriverError."""
     return Copy(
         format=EXPORT_FORMAT,
         networks=dict(sorted(ipam.networks().items())),

@@ -40,7 +40,7 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(sh
 def logger(stream: TextIO, *, json: bool, color: bool = False) -> Any:
     """A logger to that stream; `color` is for text. Tracebacks go into the JSON object, never beside it.
 
-    What has the form of a credential, and every secret that was read, is hidden in each line, whoever wrote it.
+    What has the form of a credential, and every secret that was read, is hidden in each line of every module.
     """
     stamp = structlog.processors.TimeStamper(fmt="iso" if json else "%Y-%m-%d %H:%M:%SZ", utc=True)
     render: list[Any] = (

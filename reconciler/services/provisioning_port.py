@@ -1,4 +1,4 @@
-"""What the services that machines talk to ask of the reconciler, and tell it. The daemon answers."""
+"""What the services for machines request from the reconciler, and report to it. The daemon implements it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PowerOffNow(msgspec.Struct, frozen=True, tag="poweroff"):
 
 class Install(msgspec.Struct, frozen=True, tag="install"):
     """Write the image to a disk: the one with this serial number or path, `auto` for the smallest of at least `size`
-    bytes. `url` and `checksum` (`sha256:...`) are of the file as it is fetched. `seed` are the files of a cloud-init
+    bytes. `url` and `checksum` (`sha256:...`) are those of the fetched file. `seed` are the files of a cloud-init
     NoCloud seed (`meta-data`, `user-data`, `network-config`, `vendor-data`), or `config.ign` with `meta-data`, as
     kinds/machine/lifecycle/cloud_init.py builds them with MARKS. The boot service puts the way to phone home in their
     place. `known`: the instance-ids of installations that may be on the machine's disks. For any other the agent does
@@ -58,13 +58,12 @@ class Provisioning(Protocol):
         """The declared machine with this UUID (as its BMC says) and one of these MACs, in any case. None when there is
         none, or when the two point to different machines.
 
-        Where its BMC reported a UUID, that has to be shown. A MAC in a document goes before what BMCs say: no BMC takes
-        another machine's place by telling its UUID or MAC.
+        Where its BMC reported a UUID, that has to be shown. A MAC address in a document takes precedence over the
+        reports of BMCs. So no BMC can take the place of another machine by reporting its UUID or MAC address.
         """
 
     def resembles(self, macs: Collection[str]) -> ResourceKey | None:
-        """The declared machine whose document or BMC has one of these MACs, whatever UUID is shown. Only to tell of
-        it."""
+        """The declared machine whose document or BMC has one of these MACs, with any UUID. Only for messages."""
 
     def serves(self, key: ResourceKey | None, address: str) -> bool:
         """Whether the address is in a network over which the machine's Partition starts machines (`boot.networks`);
@@ -89,7 +88,7 @@ class Provisioning(Protocol):
         """Keep what the agent found in an undeclared machine. May come again for the same one."""
 
     def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
-        """Tell that somebody was turned away, as a warning of that reason (CamelCase)."""
+        """Record that a request was refused, as a warning with that reason (CamelCase)."""
 
     def discovers(self, address: str, uuid: str, macs: Sequence[str]) -> bool:
         """Whether an unknown machine that asks from this address may start the discovery image, which switches it off

@@ -59,7 +59,7 @@ class Store:
         self.tokens = TokenTable(database)
         """What machines show to the services."""
         self.overrides = OverrideTable(database)
-        """Guards that somebody overrides for a while."""
+        """Overrides of guards."""
         self.pauses = PauseTable(database)
         """What nothing is to be written to for a while."""
         self.restarts = RestartTable(database)

@@ -1,7 +1,8 @@
 """The conditions that people read: derived from a look, the facts and the plan each time, and never stored.
 
 Ready, Reconciling and Stalled are kstatus': Ready is always there; the other two only while they are true. A kind has
-more of its own (`Kind.conditions`); Suspended and Maintenance are words for the table too, whoever has them.
+more of its own (`Kind.conditions`); Suspended and Maintenance are also status words of the table, for every kind that
+has them.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def conditions(
 ) -> tuple[Condition, ...]:
     """The resource's conditions, Ready first. `change`: what the plan says of it; None: nothing to do.
 
-    A condition's `since` is None where no fact tells the time.
+    A condition's `since` is None if no fact has the time.
     """
     resource, remembered = desired.resources.get(key), remembered_of(facts.resources, key)
     if isinstance(change, Unknown):

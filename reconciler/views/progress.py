@@ -46,8 +46,8 @@ class Progress:
         self._blocked: dict[ResourceKey, int] = {}
 
     def on_event(self, event: Event) -> ProgressRow | None:
-        """An event of the run; the row that it changes. What the run is through with stays so, whatever a claim's step
-        tells of its machines afterwards: nobody looks at them again."""
+        """An event of the run; the row that it changes. A finished row stays finished, also if a claim's step reports
+        its machines later: they are not observed again."""
         row = self.rows.get(event.key) if event.key is not None else None
         if row is None or row.stage not in _OPEN:
             return None

@@ -85,7 +85,7 @@ class ResourceTally:
         self._entries: dict[ResourceKey, _Entry] = {}
 
     def count(self, world: GuardWorld, planned: Plan) -> Series:
-        """The fleet as it is; `planned`: everything that is not as declared, or unknown."""
+        """The current fleet; `planned`: all resources that are unknown or not as declared."""
         # What a resource is counted as may follow from other documents, a machine's from its claim's.
         before = self._entries if self._desired is world.desired else {}
         said: dict[ResourceKey, Change | Unknown] = {one.key: one for one in planned.changes}

@@ -24,7 +24,7 @@ COMMIT, CONFIRM, RETRY, RESYNC, SUSPECT = 100, 80, 40, 0, -100
 STOP_SECONDS = 10.0
 
 NAP = 1.0
-"""Seconds after which whoever waits for the queue looks at it again, whatever it said."""
+"""Seconds after which a thread that waits for the queue checks it again."""
 
 PUT_BACK = timedelta(seconds=1)
 """A clock that is so much earlier than before was put back; by less, another thread has read it meanwhile."""

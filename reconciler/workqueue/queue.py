@@ -1,6 +1,6 @@
 """The keyed work queue: what is to be observed, from when on, and how urgently. No clock inside: times are passed in.
 
-The queue is in memory alone: whoever starts puts every key, so that nothing of it must outlive the process.
+The queue is only in memory: each process puts every key at its start, so no part of the queue must survive the process.
 
 A key is in it once. Putting a key again keeps the earliest time and the best priority. A key that is put while a
 worker has it in hand is handled once more afterwards, and never by two workers at once. Among what is due, the higher

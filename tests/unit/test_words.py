@@ -12,6 +12,7 @@ import pytest
 from cli import main
 from tests.prose import (
     CODE,
+    CODE_SPAN,
     DECISIONS,
     PAGES,
     ROOT,
@@ -28,18 +29,8 @@ from tests.prose import (
 
 MOST_WORDS = 25
 BANNED = re.compile(
-    r"\b(nobody|it goes on|goes on by itself|by itself|(?<!soon )as it is|that one|way out|slip of the pen"
-    r"|on its way back|nothing is told|looked at|given back|whoever)\b",
-    re.IGNORECASE,
-)
-BANNED_IN_PAGES = re.compile(
-    BANNED.pattern + r"|\b(told|tells?|telling|trouble|lives|lies|giv(e|es|ing) back|somebody)\b",
-    re.IGNORECASE,
-)
-BANNED_IN_DOCSTRINGS = re.compile(
-    r"\b(that nobody declare[sd]|given back|giv(e|es) back|on (its|their) way back|slip of the pen|way out"
-    r"|(is|are|was|were) looked at|nobody's|cannot be told)\b"
-    r"|(?<!`)\btold\b(?!`)",
+    r"\b(nobody|somebody|whoever|it goes on|goes on by itself|by itself|(?<!soon )as it is|that one|way out"
+    r"|slip of the pen|on its way back|giv(e|es|ing|en) back|looked at|told|tells?|telling|trouble|lives|lies)\b",
     re.IGNORECASE,
 )
 NO_PROSE = re.compile(r"^\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|WITH|PRAGMA)\b|^\(\?i\)|\\[dsw]", re.IGNORECASE)
@@ -55,12 +46,17 @@ def texts() -> Iterator[str]:
     yield from descriptions()
 
 
+def is_banned(text: str) -> bool:
+    """Whether the text has a word of which docs/style.md gives the better one; `code` does not count."""
+    return BANNED.search(CODE_SPAN.sub("CODE", text)) is not None
+
+
 def too_long(text: str) -> list[str]:
     return [one for one in sentences(text) if length(one) > MOST_WORDS]
 
 
 def test_no_message_help_text_or_description_holds_a_banned_word() -> None:
-    found = {text for text in texts() if BANNED.search(text)}
+    found = {text for text in texts() if " " in text and is_banned(text)}
     assert sorted(found) == []
 
 
@@ -81,10 +77,9 @@ def test_every_command_in_a_message_exists() -> None:
     assert named - known == set()
 
 
-def test_no_docstring_of_the_reconciler_holds_a_banned_word() -> None:
-    paths = [path for path in CODE if "drivers" not in path.relative_to(ROOT).parts]
-    found = {f"{path.relative_to(ROOT)}: {text}" for path in paths for text in docstrings(path)}
-    assert sorted(text for text in found if BANNED_IN_DOCSTRINGS.search(text)) == []
+def test_no_docstring_holds_a_banned_word() -> None:
+    found = {f"{path.relative_to(ROOT)}: {text}" for path in CODE for text in docstrings(path)}
+    assert sorted(filter(is_banned, found)) == []
 
 
 def test_no_sentence_of_a_docstring_is_too_long() -> None:
@@ -100,7 +95,7 @@ def test_no_sentence_of_a_docstring_is_too_long() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_page_holds_a_banned_word(page: Path) -> None:
     if page.name not in SPEAK_OF_WORDS:
-        found = {text for text in paragraphs(page.read_text("utf-8")) if BANNED_IN_PAGES.search(text)}
+        found = {text for text in paragraphs(page.read_text("utf-8")) if is_banned(text)}
         assert sorted(found) == []
 
 

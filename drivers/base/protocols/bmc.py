@@ -46,7 +46,7 @@ class Boot(Protocol):
 
 @runtime_checkable
 class Indicator(Protocol):
-    """A system with an LED that tells it from the others in its rack."""
+    """A system with an LED by which it can be found in its rack."""
 
     def set_indicator(self, led: IndicatorLED) -> Accepted:
         """Set the indicator LED once."""
@@ -69,7 +69,7 @@ class VirtualMedia(Protocol):
 
 @runtime_checkable
 class InventorySource(Protocol):
-    """A system that tells what is in it."""
+    """A system that reports its hardware."""
 
     def inventory(self) -> Inventory:
         """Read what is in the machine, part by part; a part that is not offered is named missing. Raises only when the
@@ -82,8 +82,8 @@ class Tasks(Protocol):
 
     def task(self, handle: str) -> Task:
         """Read the Task of an earlier write once; `handle`: as `Accepted` had it, maybe of another process. Raises
-        Rejected for a Task that the BMC does not know (any more). What became of the write is unknown then, and only a
-        look at the system tells."""
+        Rejected for a Task that the BMC does not know (any more). The result of the write is then unknown, and only an
+        observation of the system shows it."""
 
 
 @runtime_checkable
@@ -190,10 +190,10 @@ class ListedSystems(msgspec.Struct, frozen=True):
 
 @runtime_checkable
 class BmcFinder(Protocol):
-    """A BmcDriver that can tell BMCs from other hosts."""
+    """A BmcDriver that can distinguish BMCs from other hosts."""
 
     def probe(self, address: str, tls: Tls, seconds: float) -> FoundBmc | None:
-        """Ask, without a login, whether this is a BMC; None: nobody listens, or something else does. `seconds`: how
+        """Ask, without a login, whether this is a BMC; None: no host listens, or another service does. `seconds`: how
         long a connection may take; an answer may take longer. Raises Rejected for a malformed address, and Unreachable
         for what listens and cannot be read, which may be a BMC that hangs or starts."""
 

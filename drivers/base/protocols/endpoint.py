@@ -27,7 +27,7 @@ class Peer(msgspec.Struct, frozen=True):
     """Who is at the other end of an open connection.
 
     `address`: its IP address, as the socket has it, whatever name led there; None where a driver has no network at all.
-    `verified`: nobody in between can read along, as the certificate was checked or is the pinned one.
+    `verified`: no host in between can read along, because the certificate was checked or is the pinned one.
     """
 
     address: str | None

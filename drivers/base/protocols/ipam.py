@@ -75,7 +75,7 @@ class Ipam(Protocol):
     processes."""
 
     def put_network(self, network: str, wanted: IpamNetwork, lengths: Mapping[int, int] = {}) -> IpamNetwork:
-        """Make the network be exactly this; return it as it is then. Idempotent.
+        """Make the network exactly this; return the result. Idempotent.
 
         `lengths`: the lengths of the prefixes that the IPAM chooses for a child from its parent, by family (4 or 6),
         beside the wanted prefixes. Of the free blocks that fit the smallest, and of these the lowest (best fit). One of
@@ -130,12 +130,12 @@ class Ipam(Protocol):
         """What owner holds."""
 
     def check(self) -> list[str]:
-        """Every rule of its own that does not hold, each in a sentence with the names and the way out; [] when sound.
+        """Every rule of its own that does not hold, each in a sentence with the names and a hint; [] without errors.
         Changes nothing."""
 
     def rebuild(self) -> None:
-        """Write anew what follows from what is declared and held, such as what is free; the way out where `check` says
-        so. Nothing that is held changes. Raises Unsupported where nothing is kept that follows from the rest."""
+        """Compute again what follows from the declared and held values, such as the free space; `check` says when this
+        is needed. Nothing that is held changes. Raises Unsupported where nothing is kept that follows from the rest."""
 
     def list(self, *, network: str | None = None) -> list[Allocation]:
         """All allocations, or a network's, by owner."""

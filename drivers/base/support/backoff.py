@@ -24,4 +24,4 @@ REFUSED_LOGIN = Backoff(900, 3600)
 (ibm-openbmc/openbmc#90)."""
 
 CREDENTIAL_CHECK = 30.0
-"""Seconds until a credential that was refused may be looked at for a change: that sends no login."""
+"""Seconds until a refused credential may be read again to find a change: that sends no login."""

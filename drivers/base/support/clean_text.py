@@ -29,7 +29,7 @@ def clean(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """The text as it is where it is printable, spaces included; else `clean`."""
+    """The text, unchanged if it is printable (spaces included), else through `clean`."""
     return text if text.isprintable() else clean(text)
 
 
@@ -42,7 +42,7 @@ def printable_lines(text: str) -> str:
 
 def cleaned(value: Any, depth: int = MAX_JSON_DEPTH, make: Callable[[str], str] = printable) -> Any:
     """A JSON value with its texts as `make` gives them, and its keys as `printable` does. None stands for what is no
-    number (NaN, infinity), and for what lies within more than `depth` objects and lists."""
+    number (NaN, infinity), and for values nested in more than `depth` objects and lists."""
     match value:
         case str():
             return make(value)
@@ -61,10 +61,10 @@ def cleaned(value: Any, depth: int = MAX_JSON_DEPTH, make: Callable[[str], str] 
 def read_json(content: bytes | str, depth: int = MAX_JSON_DEPTH, make: Callable[[str], str] = printable) -> Any:
     """The JSON value in an answer, `cleaned`. Raises ValueError, saying why, for what is no JSON.
 
-    What is wrong with one text, number or part costs that one alone. Bytes that are no UTF-8 become U+FFFD, and bare
+    An error in one text, number or part concerns that value alone. Bytes that are no UTF-8 become U+FFFD, and bare
     control characters are escaped; so is a backslash that begins no escape. A number of thousands of digits is None,
-    and so is what is nested too deeply. `make` leaves a text as it is exactly when it does so with every part of it, or
-    changes more."""
+    and so is what is nested too deeply. `make` leaves a text unchanged exactly if it leaves every part of it unchanged,
+    or changes more."""
     text = (content if isinstance(content, str) else content.decode(errors="replace")).removeprefix("\ufeff")
     if (harmless := _read_harmless(text, depth, make)) is not None:
         return harmless
@@ -109,7 +109,7 @@ _PLAIN = json.JSONDecoder(parse_int=_whole, parse_float=_finite, parse_constant=
 
 
 def _is_within(value: Any, depth: int) -> bool:
-    """Whether nothing lies within more than `depth` objects and lists. Of what `json.loads` gives."""
+    """Whether no value is nested in more than `depth` objects and lists. Of what `json.loads` gives."""
     level = [value] if type(value) in _HOLDERS else []
     for _ in range(depth):
         inner = [one.values() if type(one) is dict else one for one in level]
@@ -144,7 +144,7 @@ _DEEPEST = 10_000
 
 
 def _shallow(text: str, depth: int) -> str:
-    """The JSON text with `null` in the place of what lies within more than `depth` objects and lists. Raises ValueError
+    """The JSON text with `null` in the place of values nested in more than `depth` objects and lists. Raises ValueError
     where it is nested beyond reason."""
     kept, begin, level = [], 0, 0
     for token in _TOKEN.finditer(text):

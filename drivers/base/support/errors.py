@@ -43,7 +43,7 @@ class DriverError(Exception):
     ├── Rejected                an answer that says no
     ├── Unsupported             the BMC has no such thing
     ├── Exhausted               nothing free in the network
-    └── Conflict                somebody else holds it, or it is in use
+    └── Conflict                another owner holds it, or it is in use
     """
 
     reason: ClassVar[ErrorReason] = ErrorReason.FAILED

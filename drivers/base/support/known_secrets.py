@@ -95,7 +95,7 @@ def _is_at(form: str, text: str, at: int) -> bool:
 
 
 def _forms(secret: str) -> set[str]:
-    """As it is, in a URL, in JSON, in Python's repr, and as it is made fit to be shown."""
+    """The secret itself, and its forms in a URL, in JSON, in Python's repr, and in cleaned text."""
     written = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1])
     return {secret, secret.strip(), quote(secret, safe=""), quote(secret), unquote(secret), clean(secret), *written}
 
@@ -104,12 +104,12 @@ _KNOWN = KnownSecrets()
 
 
 def note_secrets(*secrets: str | None) -> None:
-    """Hide these in all that leaves the process from now on: whoever reads a secret calls this first."""
+    """Hide these in all output of the process from now on. Code that reads a secret calls this first."""
     _KNOWN.note(*secrets)
 
 
 def excerpt(text: str, most: int) -> str:
-    """What somebody else said, on one line, without those secrets and only then cut: half a password is too much."""
+    """Foreign text on one line, without those secrets, and only then cut: half a password is too much."""
     return hidden(clean(text))[:most]
 
 

@@ -1,7 +1,7 @@
 """What may make a thread wait, and the clock that only goes forward: the door for drivers.
 
-A driver takes locks, flags, threads and the clock from here and not from `threading` and `time`. Whoever simulates the
-whole program replaces `Scheduling` by one of its own and decides who runs next and what time it is. The reconciler's
+A driver takes locks, flags, threads and the clock from here and not from `threading` and `time`. A simulation of the
+whole program replaces `Scheduling` by its own, and decides which thread runs next and what time it is. The reconciler's
 door, which adds what drivers have no use for, is `reconciler/runtime.py`.
 
 A lock that a module makes when it is imported is older than any simulation. Nothing may wait while it is held.
@@ -81,7 +81,7 @@ class Scheduling:
     """Python's own threads, locks and clock."""
 
     def lock(self) -> Lock:
-        """A lock; whoever holds it must not take it again."""
+        """A lock; its holder must not take it again."""
         return threading.Lock()
 
     def rlock(self) -> Lock:

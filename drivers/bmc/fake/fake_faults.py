@@ -44,7 +44,7 @@ class FaultKind(StrEnum):
     REPLY_LOST = "reply lost"
     """A write is done, but its reply does not come back."""
     REQUEST_LOST = "request lost"
-    """A write is lost on its way; the sender cannot tell it from a lost reply."""
+    """A write is lost on its way; to the sender this looks like a lost reply."""
     SHUTDOWN_IGNORED = "graceful shutdown ignored"
     """F04."""
     BOOT_NOT_KEPT = "boot override not kept"

@@ -99,7 +99,7 @@ class FakeMachine:
 
     @state.setter
     def state(self, state: SystemState) -> None:
-        """Change the machine by hand, as somebody in the data centre would; a power change under way is dropped."""
+        """Change the machine by hand, as a person in the data centre would; a power change under way is dropped."""
         with self._log.lock:
             self._coming.clear()
             self._state = state
@@ -127,7 +127,7 @@ class FakeMachine:
         self._state = replace(self._state, power=power, boot=boot)
 
     def read(self, *, media: bool) -> SystemState:
-        """What the BMC tells, faults and all."""
+        """What the BMC reports, including simulated faults."""
         with self._log.lock:
             self._fail(self.faults.take(Call.READ, FAILING))
             state = replace(self.state, media=(self.media or ()) if media else None)
@@ -139,7 +139,7 @@ class FakeMachine:
             return replace(state, boot=boot)
 
     def read_inventory(self) -> Inventory:
-        """What the BMC tells of its parts; a fault that strikes reads strikes this too."""
+        """What the BMC reports of its parts; a fault of reads applies here too."""
         with self._log.lock:
             self._fail(self.faults.take(Call.READ, FAILING))
             return self.inventory

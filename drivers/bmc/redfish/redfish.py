@@ -57,7 +57,7 @@ from drivers.bmc.redfish.wire.redfish_http import (
 )
 
 CLOSE_SECONDS = 30.0
-"""For all BMCs together; a session that is not deleted by then expires by itself."""
+"""For all BMCs together; a session that is not deleted by then expires."""
 _CLOSERS = 128
 TIMES_FIRST = 2.0
 """Times the seconds: what a BMC gets that has just answered, for what it is not known to answer soon."""

@@ -122,8 +122,8 @@ class PendingBoot:
         self._silent_until = 0.0
 
     def read(self, settings_uri: str) -> tuple[RedfishDocument, bool]:
-        """Its Boot, and whether it could not be read just now. One that hangs is asked once in five minutes, as nobody
-        else is served by the BMC meanwhile. Raises AuthenticationFailed alone."""
+        """Its Boot, and whether it could not be read just now. One that hangs is requested once in five minutes,
+        because the BMC answers no other request meanwhile. Raises AuthenticationFailed alone."""
         if scheduling.monotonic() < self._silent_until:
             return {}, True
         try:

@@ -155,7 +155,7 @@ def _summary(system: RedfishDocument, name: str) -> RedfishDocument:
 
 
 def _disks(reader: Reader, system: RedfishDocument) -> Listed | None:
-    """The drives, or else what the older SimpleStorage tells; what of them was read where none is whole. None unless
+    """The drives, or else those of the older SimpleStorage; the readable part if neither list is complete. None unless
     all that is offered was read."""
     ways = {"Storage": _drives, "SimpleStorage": _devices}
     offered = {name: read for name, read in ways.items() if system.get(name) is not None}
@@ -185,8 +185,8 @@ def _drives(reader: Reader, storages: Listed) -> Listed:
 
 
 def _once(drives: list[RedfishDocument]) -> list[RedfishDocument]:
-    """Each drive once, the first of its places. By where it says itself that it is, and by its serial number where
-    nothing else tells it from another."""
+    """Each drive once, the first of its places. Drives are compared by the location that they report, and by serial
+    number if nothing else distinguishes them."""
     kept: list[RedfishDocument] = []
     for one in drives:
         if not any(_is_same_drive(one, other) for other in kept):

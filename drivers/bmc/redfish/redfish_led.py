@@ -111,7 +111,7 @@ def _chassis_of(system: RedfishDocument) -> tuple[str, ...]:
 
 
 def _is_shared(chassis: RedfishDocument) -> bool:
-    """An enclosure of several systems: its LED tells none of them from the others."""
+    """An enclosure of several systems: its LED does not show which system is meant."""
     links = chassis.get("Links")
     systems = links.get("ComputerSystems") if isinstance(links, dict) else None
     return isinstance(systems, list) and len(systems) > 1

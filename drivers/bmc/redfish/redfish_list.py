@@ -23,7 +23,7 @@ from drivers.bmc.redfish.wire.redfish_errors import Broken, NotFound
 from drivers.bmc.redfish.wire.redfish_http import Reply
 
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-"""An id that may stand in a path as it is."""
+"""An id that can be used in a path unchanged."""
 _MOST_PAGES = 50
 _NAMED, _SHOWN = 20, 100
 """Systems in a message, and characters of each name."""
@@ -96,7 +96,7 @@ def _listed(members: list[object], unread: DriverError | None) -> SystemList:
 
 def system_by_path(connector: OneShotConnector, system_id: str | None) -> tuple[str, Reply] | None:
     """The system where Redfish has it, below the list by its id, so that the list need not be read. None: the list must
-    tell, as it is not there, or is another one. Raises DriverError."""
+    be read, because the path has no system, or another one. Raises DriverError."""
     if system_id is None or not _ID.fullmatch(system_id):
         return None
     path = f"{connector.systems_uri().rstrip('/')}/{system_id}"

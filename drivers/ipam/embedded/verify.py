@@ -63,7 +63,7 @@ class Stored(msgspec.Struct):
 
 
 def verify_tables(run: Run) -> list[str]:
-    """Everything that is wrong, each in a sentence with the way out."""
+    """All errors, each in a sentence with a hint."""
     networks = _networks(run)
     wrong = list(_tree(networks))
     prefixes = _read(run, networks, wrong)
@@ -80,7 +80,7 @@ def verify_tables(run: Run) -> list[str]:
 
 
 def rebuild(run: Run) -> None:
-    """Write anew what is free, and in which scope each prefix is. What cannot be read stays as it is."""
+    """Compute the free space again, and the scope of each prefix. Rows that cannot be read are left unchanged."""
     networks = _networks(run)
     for one in _read(run, networks, []):
         network = networks.get(one.network)
@@ -108,7 +108,7 @@ def _networks(run: Run) -> dict[str, IpamNetwork]:
 
 
 def _tree(networks: dict[str, IpamNetwork]) -> Iterator[str]:
-    """Parents are containers, in the same namespace, and nobody is above itself."""
+    """Parents are containers, in the same namespace, and no network is its own ancestor."""
     for name, network in networks.items():
         if network.parent is None:
             continue

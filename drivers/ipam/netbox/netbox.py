@@ -94,7 +94,7 @@ class NetboxIpam:
 
     @_in_words
     def set_up(self) -> None:
-        """Make the tag and the custom fields. Done by itself ahead of the first write; see Records.set_up."""
+        """Make the tag and the custom fields. Done automatically before the first write; see Records.set_up."""
         self._records.set_up()
 
     def close(self) -> None:
@@ -150,7 +150,7 @@ class NetboxIpam:
 
     @_in_words
     def describe(self, owner: str, about: About) -> None:
-        """See Ipam. Raises Busy when somebody changes it at the same time."""
+        """See Ipam. Raises Busy if another process changes the network at the same time."""
         row = self._held(owner)
         if row is None:
             raise Conflict(f"{owner} holds no address, so there is nothing to describe; acquire an address first")
@@ -176,7 +176,7 @@ class NetboxIpam:
 
     @_in_words
     def transfer(self, owner: str, to: str) -> None:
-        """See Ipam. Raises Busy when somebody changes it at the same time."""
+        """See Ipam. Raises Busy if another process changes the network at the same time."""
         row = self._held(owner)
         if row is None or owner == to:
             return
@@ -199,7 +199,7 @@ class NetboxIpam:
 
     @_in_words
     def release(self, owner: str) -> None:
-        """See Ipam. Raises Busy when somebody changes it at the same time."""
+        """See Ipam. Raises Busy if another process changes the network at the same time."""
         row = self._held(owner)
         if row is None:
             return
@@ -238,7 +238,7 @@ class NetboxIpam:
         return [allocation_of(row) for row in rows if network in (None, row.network)]
 
     def _held(self, owner: str) -> AddressRow | None:
-        """What the owner holds, if it has the tag; what somebody took the tag off is no longer ours."""
+        """The allocation of the owner, if it has the tag; an object without the tag does not belong to groundstate."""
         row = self._records.held_by([plain_name("an owner", owner)]).get(owner)
         return row if row is not None and row.tagged else None
 

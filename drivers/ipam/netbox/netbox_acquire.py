@@ -46,7 +46,7 @@ class Acquiring:
     def send(self, key: Hashable, asks: Sequence[AddressRequest]) -> list[Answered]:
         """An answer for each, by position. All are for one network, and all name an address or none does.
 
-        Where an object of one of them makes no sense, each is asked for by itself: that costs the one alone.
+        If an object of one of them is not valid, each is requested separately, so that only this one fails.
         """
         try:
             return self._send(asks)
@@ -128,7 +128,7 @@ class Acquiring:
         return self._from(row, some, tenants) if some else {}
 
     def _taken(self, row: PrefixRow, asks: Sequence[AddressRequest], made: Sequence[Record]) -> dict[str, Answered]:
-        """What was made, but for what is reserved: somebody has taken the range away that kept it back."""
+        """The created addresses without reserved ones: a person has removed the IP range that reserves them."""
         answers: dict[str, Answered] = {}
         wrong: list[AddressRow] = []
         for ask, record in zip(asks, made, strict=True):
@@ -198,9 +198,9 @@ class Acquiring:
         asks: Sequence[AddressRequest],
         again: Callable[[Sequence[AddressRequest]], dict[str, Answered]],
     ) -> dict[str, Answered]:
-        """Nothing of the batch was made. Whoever was refused gets its own answer; the others are sent again without.
+        """Nothing of the batch was created. A refused item gets its own answer; the others are sent again without it.
 
-        Each round is smaller, so this ends; a batch whose refusal names nobody is sent one by one.
+        Each round is smaller, so this ends; a batch whose refusal names no item is sent one by one.
         """
         if len(asks) == 1:
             return {asks[0].owner: self._alone(refused, asks[0])}

@@ -1,8 +1,8 @@
 """Group commit: what threads ask for one at a time is sent together.
 
 NetBox lets one allocation in at a time, whatever it is for, and a request for fifty takes it little longer than one for
-one. So whoever finds nothing under way sends what waits for the same, and what comes meanwhile is the next batch. There
-is no timer: alone, an item is sent at once.
+one. So a thread that finds no request under way sends all waiting items of the same kind, and later items are the next
+batch. There is no timer: alone, an item is sent at once.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Batches(Generic[Item, Result]):
                 future.set_result(result)
 
     def _abandon(self, key: Hashable) -> None:
-        """The thread that sends is ended (Ctrl-C): nobody may wait for it for ever."""
+        """The thread that sends is ended (Ctrl-C): no thread may wait for it for ever."""
         with self._lock:
             waiting = self._waiting.pop(key)
         for _, future in waiting:

@@ -1,4 +1,4 @@
-"""What must hold of a fleet's objects in NetBox, which people may edit and NetBox does not hold together by itself."""
+"""What must hold of a fleet's objects in NetBox, which people may edit, and which NetBox does not keep consistent."""
 
 from __future__ import annotations
 

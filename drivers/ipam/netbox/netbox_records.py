@@ -227,7 +227,7 @@ class Records:
                 )
 
     def owner_of(self, record: Mapping[str, Any]) -> str | None:
-        """The owner, without the fleet; None when it is another fleet's or nobody's."""
+        """The owner, without the fleet; None if it belongs to another fleet, or has no owner."""
         fleet, colon, owner = str(custom_field(record, OWNER) or "").partition(":")
         return owner if colon and fleet == self.fleet else None
 

@@ -1,4 +1,4 @@
-"""How full a fleet's prefixes are in NetBox, people's addresses counted in: nobody else can have these either."""
+"""How full a fleet's prefixes are in NetBox, including addresses that people created: these are not free either."""
 
 from __future__ import annotations
 

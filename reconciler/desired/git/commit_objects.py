@@ -63,7 +63,7 @@ class CommitWriter:
         return self._entries(tree)[name][0] if name in self._entries(tree) else None
 
     def commit(self, tree: str, parents: Sequence[str], message: str, identity: Identity) -> str:
-        """The commit's id. The message is kept as it is, in UTF-8."""
+        """The commit's id. The message is stored unchanged, in UTF-8."""
         from git import Commit, Repo, Tree
         from git.objects.util import parse_actor_and_date
 
@@ -169,7 +169,7 @@ def commit_writer(git_dir: Path) -> Iterator[CommitWriter]:
 
 
 def identity_of(git_dir: Path, otherwise: Mapping[str, str] | None = None) -> Identity:
-    """Who git says is at work. `otherwise`: the environment that names somebody where git knows nobody; without it that
+    """Who git says is at work. `otherwise`: the environment that names a person if git knows none; without it that
     raises SourceError."""
     try:
         return _identity(git_dir, {})

@@ -1,4 +1,4 @@
-"""Commits as git's log tells them, with the files that each one changed, and the contents of files by their ids."""
+"""Commits from git's log, with the files that each one changed, and the contents of files by their ids."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def split_credentials(url: str) -> tuple[str, dict[str, str]]:
 
 
 def passwords_in(url: str) -> tuple[str, ...]:
-    """What in a URL lets somebody in: its password, or the user who stands alone and may be a token (`git` is none)."""
+    """The secret part of a URL: the password, or a user without a password, who may be a token (`git` is none)."""
     user, colon, password = urlsplit(url).netloc.rpartition("@")[0].partition(":")
     return (password,) if colon else (user,) if user != "git" else ()
 
@@ -281,8 +281,8 @@ def configured(settings: Iterable[tuple[str, str]]) -> dict[str, str]:
 def stream(
     git_dir: Path, *args: str, stdin: IO[bytes] | int = subprocess.DEVNULL, timeout: float = 120.0
 ) -> Iterator[IO[bytes]]:
-    """git's output as it comes. It is ended when the block ends, or after `timeout` seconds; raises GitFailed when git
-    failed by itself before that."""
+    """git's output as it comes. It is ended when the block ends, or after `timeout` seconds; raises GitFailed if git
+    failed before that."""
     with _started(_command(git_dir, args), environment(None, git_dir), False, stdin, 1 << 18) as process:
         timer = runtime.timer(timeout, partial(_signal, process, signal.SIGKILL))
         try:

@@ -2,8 +2,8 @@
 and whether any rule between them found anything.
 
 One file, read and written whole: a 32-byte SHA-256 of the rest, 32 bytes that say which files were sound together, then
-msgpack. It is a cache and nothing else: whatever is wrong with it, it is left aside and made again. It is believed only
-when it belongs to us and nobody else may write to it, since what it holds is not validated again.
+msgpack. It is a cache and nothing else: whatever is wrong with it, it is left aside and made again. The file is used
+only if it belongs to this user and no other user may write to it. The reason: its content is not validated again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class CachedDocuments(msgspec.Struct, frozen=True):
 _NOTHING = CachedDocuments({}, bytes(32))
 
 _NONE: Mapping[str, str] = {}
-"""One for all documents that have no labels, or no annotations; nobody changes it."""
+"""Shared by all documents without labels, or without annotations; never changed."""
 
 _RECORDS: dict[str, Any] = {
     name: msgspec.defstruct(

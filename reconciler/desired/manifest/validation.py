@@ -42,7 +42,8 @@ _SECRET = re.compile(r"(?i)passw|passphrase|secret|token|api-?key|credential")
 
 DocumentPath = tuple[str | int, ...]
 QUOTE_ME = "the value"
-"""Words of a hint that whoever has the document's text puts the text in place of: 1.10 is 1.1 by now."""
+"""A placeholder in a hint. The caller, which has the document's text, replaces it by that text: the parsed value of
+1.10 is 1.1."""
 
 
 class Problem(msgspec.Struct, frozen=True):

@@ -72,7 +72,7 @@ _PLAIN = "groundstate accepts neither anchors nor aliases, so that each part can
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
-    """Where a key and its value start, from 1, and the value as it is spelled (empty for a mapping or list)."""
+    """Where a key and its value start, from 1, and the value as written (empty for a mapping or list)."""
 
     key: tuple[int, int]
     value: tuple[int, int]

@@ -114,8 +114,8 @@ def _declared_requirements(selector: str) -> tuple[Requirement, ...]:
 def _culprit(
     match: GuardMatch, selector: tuple[Requirement, ...], resources: list[Resource[Any]]
 ) -> tuple[FindingPath, str]:
-    """Which field matches nothing by itself, and what is known of it; all of `match` where only the fields together
-    match nothing."""
+    """Which field alone matches nothing, and a hint for it; all of `match` where only the fields together match
+    nothing."""
     for name in ("kinds", "partitions", "projects", "names"):
         alone = msgspec.structs.replace(GuardMatch(), **{name: getattr(match, name)})
         if not any(may_guard(alone, (), one) for one in resources):

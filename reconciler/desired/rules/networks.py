@@ -25,8 +25,8 @@ from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 
 def check_networks(state: DesiredState, claimed: Collection[ResourceKey] = ()) -> Iterator[Finding]:
-    """Everything that is wrong between networks, pools, numbers and what addresses are for. `state`: all that is well
-    by itself; `claimed`: what is there but broken."""
+    """Everything that is wrong between networks, pools, numbers and what addresses are for. `state`: the documents
+    without errors of their own; `claimed`: the keys of documents with errors."""
     networks = state.of_kind("Network")
     for network in networks:
         yield from _child(network, state)

@@ -10,7 +10,8 @@ from reconciler.model.resource import DesiredState, ResourceKey
 
 
 def check_virtual_media(state: DesiredState) -> Iterator[Finding]:
-    """Machines that are to start from virtual media where nobody says what their BMCs are to fetch."""
+    """Machines that are declared to start from virtual media, in a Partition without `spec.boot`, which names the image
+    to fetch."""
     for machine in state.of_kind("Machine"):
         lifecycle = machine.spec.lifecycle
         partition = state.resources.get(ResourceKey("Partition", machine.spec.partition))

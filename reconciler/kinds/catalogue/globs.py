@@ -1,7 +1,7 @@
 """Shell patterns: what they match, and which sets of them one word can match at once. Pure.
 
-`*` is any text, `?` any one character, `[a-z]` one of these, `[!a-z]` or `[^a-z]` one of all others. A backslash takes
-the next character as it is. Upper and lower case differ, and `/` is a character like any other."""
+`*` is any text, `?` any one character, `[a-z]` one of these, `[!a-z]` or `[^a-z]` one of all others. A backslash makes
+the next character literal. Upper and lower case differ, and `/` is a character like any other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from functools import cache, cached_property
 import msgspec
 
 MOST_STATES = 20_000
-"""How many steps `witnesses` may take: ample for patterns that people write, and an end for those that nobody does."""
+"""How many steps `witnesses` may take: enough for patterns that people write, and a limit for generated ones."""
 
 _LAST = 0x10FFFF
 _NICE = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_. "
@@ -107,7 +107,7 @@ def witnesses(globs: Sequence[Glob]) -> dict[frozenset[int], str]:
     """For each set of the patterns (by index) that some word matches, and no other pattern, a shortest such word.
 
     The patterns are followed side by side, as the automata that they are, over one character of each class that they
-    tell apart. The search ends after MOST_STATES steps: beyond that, sets may be missing, but none is ever wrong.
+    distinguish. The search ends after MOST_STATES steps: beyond that, sets may be missing, but none is ever wrong.
     """
     alphabet = _alphabet(globs)
     # A bit for each place in a pattern that the word so far may have led to.
@@ -149,7 +149,7 @@ def _closed(glob: Glob, places: int) -> int:
 
 
 def _alphabet(globs: Sequence[Glob]) -> list[str]:
-    """One character for each class that the patterns tell apart; a readable one where the class has one."""
+    """One character for each class that the patterns distinguish; a readable one where the class has one."""
     every = list(dict.fromkeys(part for glob in globs for part in glob.parts if part is not None))
     edges = sorted({0, *(edge for part in every for first, last in part.spans for edge in (first, last + 1))})
     classes: dict[tuple[bool, ...], str] = {}

@@ -188,7 +188,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 def choose_image(text: str, desired: DesiredState, now: datetime) -> Resource[ImageSpec] | Refusal:
-    """The image that a machine gets which has none of these yet: by its full name that one, if it may be given out.
+    """The image for a machine that has no matching image yet. With a full name: that image, if it may be installed.
     Else the newest that is supported and has not expired (metal-apiserver's choice)."""
     found, wanted = matching_images(text, desired), parse_reference(text)
     if not found or wanted is None:

@@ -65,8 +65,8 @@ class _Part(msgspec.Struct, frozen=True):
 
 
 def unknown_parts(inventory: Inventory) -> tuple[str, ...]:
-    """What the inventory does not say. A machine without processors, cores or memory does not exist: its BMC only
-    does not tell."""
+    """What the inventory does not say. Every machine has processors, cores and memory, so a missing value means that
+    the BMC does not report it."""
     silent = set(inventory.missing)
     if not inventory.processors or any(one.cores <= 0 for one in inventory.processors):
         silent.add("processors")

@@ -1,6 +1,6 @@
-"""A machine that two sizes would both be taken for, or that shows that one size can be met at all. Pure.
+"""A machine that two sizes would both be taken for, or one that shows that a size can be met at all. Pure.
 
-metal-stack compares identifier strings, and so never sees that `/dev/nvme*` and `/dev/*n1` name the same disk
+metal-stack compares identifier strings, and so does not find that `/dev/nvme*` and `/dev/*n1` name the same disk
 (metal/size.go, overlaps). Here the machine is found. Which sets of patterns one name can match, and how much of each
 such class of names meets all ranges at once."""
 

@@ -2,7 +2,7 @@
 
 A rename moves what is remembered of a claim, of its machines and of its addresses to the new name. That is one write
 when the state takes force. Nothing is sent to a machine. What the IPAM holds under the old name follows, an address at
-a time (`Transfer`). Until it has, `RenamedFacts.was` tells where it is, whatever the documents say by then."""
+a time (`Transfer`). Until then, `RenamedFacts.was` has the old name, also if the documents change meanwhile."""
 
 from __future__ import annotations
 

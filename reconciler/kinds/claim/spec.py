@@ -223,13 +223,13 @@ _BRACED = re.compile(r"\{[^{}]*\}?|\}")
 
 
 def of_claim(key: ResourceKey) -> OfClaim | None:
-    """What the address is for, when a claim implies it; None for one that somebody declared, and for other kinds."""
+    """What the address is for, when a claim implies it; None for a declared address, and for other kinds."""
     found = _IMPLIED.fullmatch(key.name) if key.kind == "IPAddress" else None
     return OfClaim(found["claim"], int(found["slot"]), found["network"], int(found["family"])) if found else None
 
 
 def implied_address(key: ResourceKey) -> Implied | None:
-    """The claim whose address it is; None for one that somebody declared, and for other kinds."""
+    """The claim whose address it is; None for a declared address, and for other kinds."""
     found = of_claim(key)
     return None if found is None else Implied(ResourceKey("MachineClaim", found.claim), str(found))
 
@@ -241,7 +241,7 @@ def display_key(key: ResourceKey) -> str:
 
 
 def claim_of(desired: DesiredState, lifecycle: LifecycleFacts) -> Resource[MachineClaimSpec] | None:
-    """The claim whose machine it is, as it is declared now; None if unclaimed, and when the claim is gone from git."""
+    """The claim that has the machine, as declared now; None if unclaimed, and when the claim is gone from git."""
     key = claim_key(lifecycle)
     return desired.resources.get(key) if key is not None else None
 

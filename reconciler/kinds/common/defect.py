@@ -49,7 +49,7 @@ def to_blame(candidates: Sequence[T], works_without: Callable[[Collection[T]], b
 
 
 def defect(error: BaseException) -> str:
-    """What nobody expected, in words that can be kept and shown."""
+    """An unexpected error, as text that can be stored and shown."""
     return clean(f"a bug in groundstate ({error_words(error)})")[:_LONGEST]
 
 

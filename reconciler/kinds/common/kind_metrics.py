@@ -18,8 +18,8 @@ LabelValues = tuple[str, ...]
 class CountedGauge(msgspec.Struct, frozen=True):
     """A gauge that counts declared resources of one kind by classes.
 
-    `labels_of`: in which class a resource is; None: in none. What it goes by of facts and observations is the
-    resource's own, as it is asked again only when these are new. `always`: classes that are shown when empty, too.
+    `labels_of`: in which class a resource is; None: in none. It may use only the facts and the observation of that
+    resource, because it is called again only when these change. `always`: classes that are shown when empty, too.
     """
 
     name: str

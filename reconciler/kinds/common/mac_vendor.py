@@ -9,7 +9,7 @@ from functools import lru_cache
 from drivers.base import clean, mac_address
 
 _LOCAL_BIT = 2
-"""The second bit of the first byte: whoever runs the network chose the address (IEEE 802-2014, 8.4)."""
+"""The second bit of the first byte: the operator of the network chose the address (IEEE 802-2014, 8.4)."""
 _SMALLEST_BLOCK = 12
 """Bits that its owner assigns, in the smallest blocks that netaddr knows; all others have 24."""
 _NO_VENDOR = frozenset({"IEEE Registration Authority", "Private"})
@@ -17,7 +17,8 @@ _NO_VENDOR = frozenset({"IEEE Registration Authority", "Private"})
 
 
 def mac_vendor(text: str) -> str:
-    """`Super Micro Computer, Inc.`; empty where nobody is on the list: virtual machines' cards, and what is no MAC."""
+    """`Super Micro Computer, Inc.`; empty if the list has no entry: cards of virtual machines, and texts that are not a
+    MAC address."""
     mac = mac_address(text)
     if mac is None or int(mac[:2], 16) & _LOCAL_BIT:
         return ""

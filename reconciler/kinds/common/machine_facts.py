@@ -56,7 +56,8 @@ class BootRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     target: BootTarget | None = None
     """The boot target that stands for either at its BMC."""
     uuid: str | None = None
-    """The UUID that its BMC reported when the request was given; whoever asks for its script has to show it."""
+    """The UUID that its BMC reported when the request was given; a request for the machine's script must have the same
+    UUID."""
     served_at: datetime | None = None
     """When its boot program got the script that leads to the agent."""
     registered_at: datetime | None = None

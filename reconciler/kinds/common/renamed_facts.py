@@ -44,7 +44,7 @@ class RenamedFactRules(FactRules):
     def declared(
         self, facts: ResourceFacts, resource: Resource[Any], desired: DesiredState, _now: datetime
     ) -> ResourceFacts:
-        """A name that is declared again is that one's own from now on."""
+        """A former name that is declared again belongs to its new document from now on."""
         names = former(facts)
         was = tuple(name for name in names if ResourceKey(resource.key.kind, name) not in desired.resources)
         return facts if was == names else msgspec.structs.replace(facts, was=was)

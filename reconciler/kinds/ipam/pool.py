@@ -1,4 +1,4 @@
-"""Pool and Number: whole numbers such as VRF ids and ASNs, and one of them held by somebody."""
+"""Pool and Number: whole numbers such as VRF ids and ASNs, and one of them with its owner."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class PoolState(msgspec.Struct, frozen=True, omit_defaults=True):
     pool: Pool | None = None
 
     def without_count(self) -> PoolState:
-        """The same without how many numbers are held: who holds one is observed by itself."""
+        """The same without the count of held numbers: each holder is a resource of its own."""
         if self.pool is None or not self.pool.held:
             return self
         return PoolState(msgspec.structs.replace(self.pool, held=0))

@@ -1,7 +1,8 @@
-"""Whose machine it is and which image it has: remembered from when the rules let it pass, whatever changes later. Pure.
+"""The project and the image of a machine: recorded when the rules allowed them, and kept when the conditions change
+later. Pure.
 
 Nothing is sent for either. What depends on other machines (quotas, reservations) is judged by the plan as a whole
-(`placement/claim_admission.py`); what the documents alone can tell is judged here.
+(`placement/claim_admission.py`); what depends on the documents alone is judged here.
 """
 
 from __future__ import annotations

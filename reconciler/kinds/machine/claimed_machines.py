@@ -14,8 +14,8 @@ from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 
 def admit_claimed(desired: DesiredState, facts: Facts) -> Iterator[Diagnostic]:
-    """A machine stays declared, with its life, while it is a claim's: nobody would wipe it, and its name and addresses
-    would be another's."""
+    """A machine with a lifecycle must stay declared while a claim has it. Otherwise groundstate could not wipe it, and
+    another machine could get its name and addresses."""
     known = all_machine_facts(facts.resources)
     for key in sorted(key for key, one in known.items() if one.lifecycle.claim is not None):
         machine, lifecycle = desired.resources.get(key), known[key].lifecycle

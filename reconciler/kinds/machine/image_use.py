@@ -39,7 +39,7 @@ def advise_on_images(
 
 def admit_images(desired: DesiredState, facts: Facts) -> tuple[Diagnostic, ...]:
     """An image stays declared while a declared machine has it, whatever its document asks for by now (metal-api#148).
-    Nobody could tell what the machine runs, or install it again."""
+    Otherwise the image of the machine would be unknown, and could not be installed again."""
     users: dict[str, list[ResourceKey]] = {}
     for key, remembered in all_machine_facts(facts.resources).items():
         image = remembered.image

@@ -1,8 +1,8 @@
-"""A restart that a person asked for, as it stands in a machine's facts: off, and then on as declared. Pure.
+"""A restart that a person requested, as recorded in a machine's facts: off, and then on as declared. Pure.
 
 It is sent at most once. The facts say that it is sent in the transaction that records the action, so that no crash
 makes it be sent again. Only who has watched the machine since then may cut its power where it ignored the shutdown.
-After a crash nobody knows whether the machine was off meanwhile."""
+After a crash it is unknown whether the machine was off meanwhile."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def restart_confirmed(facts: MachineFacts) -> MachineFacts:
 
 
 def at_start(facts: MachineFacts) -> MachineFacts:
-    """Nobody has watched it while no process was there."""
+    """No process observed the machine in that time."""
     one = facts.restart
     if one is None or one.ended or not one.sent or not one.watched:
         return facts

@@ -68,7 +68,7 @@ class Release(ActionBase, frozen=True, tag="release"):
 
 
 class Transfer(ActionBase, frozen=True, tag="transfer"):
-    """What the IPAM holds for the owner `was` is the resource's from now on: the address stays as it is."""
+    """What the IPAM holds for the owner `was` belongs to the resource from now on: the address does not change."""
 
     disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "metadata.name"

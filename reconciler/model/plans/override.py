@@ -1,4 +1,4 @@
-"""An override: a guard's holds are lifted for some resources, for a while, by somebody who says why."""
+"""An override: a person lifts the holds of a guard for some resources, for a limited time, with a reason."""
 
 from __future__ import annotations
 

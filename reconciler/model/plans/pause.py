@@ -1,4 +1,4 @@
-"""A pause: nothing that it covers is written to while it stands, by somebody who says why."""
+"""A pause: a person stops all writes to the resources that it covers, with a reason."""
 
 from __future__ import annotations
 

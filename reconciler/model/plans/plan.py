@@ -22,7 +22,7 @@ FORMAT_VERSION = "5.0"
 
 
 class CauseKind(StrEnum):
-    """Who moved: git, the fleet, or both. LEAK: nobody; something is held for an owner that is no more."""
+    """Who moved: git, the fleet, or both. LEAK: neither; an allocation is held for an owner that no longer exists."""
 
     COMMIT = "commit"
     DRIFT = "drift"
@@ -61,7 +61,7 @@ class HoldKind(StrEnum):
 
 
 UNREPORTED = "bmc-report"
-"""`Hold.by` where what is there does not say its value now, so that nobody knows whether it differs."""
+"""`Hold.by` if the endpoint does not report the value now, so that it is unknown whether the value differs."""
 
 
 class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -194,12 +194,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def override_hint(guard: str, key: ResourceKey) -> str:
-    """What lets this resource pass the guard for an hour, as it is typed."""
+    """The command with which this resource passes the guard for an hour, as typed."""
     return f"`groundstate override {guard} {typed(key)} --for 1h --reason WHY`"
 
 
 def typed(key: ResourceKey) -> str:
-    """The resource as it is typed: `machine/r1-01`."""
+    """The resource as typed: `machine/r1-01`."""
     return f"{key.kind.lower()}/{key.name}"
 
 

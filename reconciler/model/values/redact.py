@@ -1,4 +1,4 @@
-"""Text without what lets somebody in: the one function through which a URL or a foreign error is shown. Pure."""
+"""Text without secrets: the one function through which a URL or a foreign error is shown. Pure."""
 
 from __future__ import annotations
 

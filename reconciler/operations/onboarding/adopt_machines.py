@@ -26,7 +26,7 @@ class AdoptRequest(msgspec.Struct, frozen=True):
 
 
 class FileEdit(msgspec.Struct, frozen=True):
-    """A file of the repository as it was, and as it is, or would be, after the edit."""
+    """A file of the repository before the edit, and after the edit, also if nothing is written."""
 
     file: str
     before: bytes
@@ -78,7 +78,7 @@ def _adoption(key: ResourceKey) -> Adoption:
 
 
 def _refusal(key: ResourceKey, prospect: Prospect) -> str | None:
-    """Why it must not be taken over as it is; None: nothing is in the way."""
+    """Why the machine must not be adopted; None: it can be adopted."""
     resource, adoption = prospect.desired.resources.get(key), _adoption(key)
     if resource is None:
         return "not declared"

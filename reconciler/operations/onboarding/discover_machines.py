@@ -75,7 +75,7 @@ class DiscoverResult(msgspec.Struct, frozen=True):
 
 
 Remark = Callable[[str], None]
-"""Is called with each thing that people should know while it goes on, in words."""
+"""Is called during the scan with each message for people."""
 
 
 def discover_machines(
@@ -103,7 +103,7 @@ def discover_machines(
 
 
 def _trusting(where: Where, ca_file: str) -> Where:
-    """What whoever asks names may be read, whatever documents may name."""
+    """Files that the caller names may be read, also if documents may not name them."""
     grants = where.grants
     named = (*grants.ca_files, escape(str(where.base / ca_file)))
     return msgspec.structs.replace(where, grants=msgspec.structs.replace(grants, ca_files=named))
@@ -180,8 +180,8 @@ class _Search:
             raise OperationError(str(error)) from error
 
     def _leased(self) -> Iterator[ScanRange]:
-        """Of leases that are in no declared bmcNetworks none. Those of machines' systems stand in the same file, and
-        whoever sits there could ask for the BMCs' login."""
+        """Leases outside of the declared bmcNetworks are left out. Those of machines' systems stand in the same file,
+        and a host there could request the BMCs' login."""
         request = self._request
         networks = [parse_scan_range(text) for one in self._chosen() for text in one.spec.bmc_networks]
         for path in request.leases:

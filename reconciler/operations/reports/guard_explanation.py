@@ -43,8 +43,8 @@ class GuardExplanation(msgspec.Struct, frozen=True):
 
 
 def explain_guard(where: Where, asked: CommandLimits, target: str, at_time: datetime | None = None) -> GuardExplanation:
-    """Which guards guard the resource, and what each says; of a guard, built-in ones too, whom it holds. `at_time`: as
-    of another time, with all else as it is now.
+    """Which guards guard the resource, and what each says; of a guard, also a built-in one, the changes that it holds.
+    `at_time`: judged as of another time, with the current state of all else.
 
     Raises OperationError, and Unmatched where nothing is meant.
     """

@@ -1,4 +1,4 @@
-"""What is in a machine, by its BMC and by the agent, and what changed since somebody accepted it."""
+"""What is in a machine, by its BMC and by the agent, and what changed since a person accepted it."""
 
 from __future__ import annotations
 

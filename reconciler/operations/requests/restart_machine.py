@@ -39,8 +39,9 @@ class RestartAsked(msgspec.Struct, frozen=True):
 
 
 def restart_machine(where: Where, target: str, reason: str, within: timedelta) -> RestartAsked:
-    """The request is in the store and in the ledger when this returns. Whoever acts on the store carries it out, by the
-    guards, at most once. Raises OperationError, also for a machine that must not be restarted now."""
+    """The request is in the store and in the ledger when this returns. The process that works on the store carries out
+    the restart, if the guards allow it, at most once. Raises OperationError, also for a machine that must not be
+    restarted now."""
     if not reason.strip():
         raise OperationError(
             "--reason is missing: say why, such as --reason INC-7; the reason is recorded in the ledger"

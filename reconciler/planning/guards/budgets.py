@@ -1,6 +1,7 @@
 """Budgets: how many machines of a group may be down at once because of groundstate. Pure.
 
-Within a group machines go in the order of their names, whoever plans, so that a plan shows which ones the daemon takes.
+Within a group, machines are taken down in the order of their names, in every plan. So a plan shows which ones the
+daemon takes.
 """
 
 from __future__ import annotations

@@ -14,11 +14,11 @@ HTTPS_PORT = 9810
 
 
 class BootError(Exception):
-    """The boot service cannot work as it is set up. `str()` is for people."""
+    """The boot service cannot work with these settings. `str()` is for people."""
 
 
 class ListenerLimits(msgspec.Struct, frozen=True):
-    """What one listener takes on, so that nobody can take it all.
+    """The limits of one listener, so that a client cannot use all of it.
 
     `threads`: requests in hand at once; `connections` in all, and `per_address` of one client. `idle`: seconds for
     which a connection may say nothing. `receive`: seconds for a whole request, `crowded` of these when all threads are

@@ -28,7 +28,7 @@ class _Stat(msgspec.Struct, frozen=True):
 
 
 class Blob(msgspec.Struct, frozen=True):
-    """An open file, to be closed by whoever gets it; its size in bytes and the time of its last change in seconds."""
+    """An open file, which the caller closes; its size in bytes and the time of its last change in seconds."""
 
     file: io.FileIO
     size: int

@@ -69,7 +69,7 @@ class RateLimit:
 
 class PacedLog:
     """A log in which no client fills the disk: of each address, and of all together, so many lines a minute. The next
-    line that is written tells how many were left out. Safe for use by several threads."""
+    line has the number of lines that were left out. Safe for use by several threads."""
 
     def __init__(self, log: Any, now: Callable[[], datetime], each: int = 120, total: int = 3000) -> None:
         self._log, self._now = log, now
@@ -109,7 +109,7 @@ class PacedLog:
 
 
 def client_network(address: str) -> str:
-    """Whoever has one IPv6 address has all of its /64."""
+    """A client with one IPv6 address has the whole /64."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

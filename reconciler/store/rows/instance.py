@@ -52,7 +52,7 @@ def hold(database: Database, name: str) -> Iterator[int]:
 
 @contextmanager
 def hold_for_upgrade(database: Database) -> Iterator[None]:
-    """Nobody is at work on the store, for as long as it is brought up to date. Raises InstanceHeld."""
+    """Hold the lock of the store while its schema is migrated. Raises InstanceHeld."""
     with _lock(database, _UPGRADE):
         yield
 

@@ -67,7 +67,7 @@ A_WEEK = timedelta(days=7)
 """So long after it began, a story begins anew."""
 
 _Told = tuple[int, str]
-"""An event as it is kept, and its place in the ledger."""
+"""A stored event, and its place in the ledger."""
 _Answers = Mapping[str, Sequence[tuple[Any, ...]]]
 _GO_ON = -1  # No event has this place.
 _INSERT = insert(tables.event).inline()
@@ -209,7 +209,7 @@ def _row(event: Event) -> dict[str, Any]:
 
 
 def _kept(event: Event) -> Event:
-    """As it can be kept, whoever wrote it: text from elsewhere may have come by a door that does not clean."""
+    """The text in a form that can be stored, from every caller: some text was not cleaned before."""
     about = tuple(_clean(one, _MAX_ABOUT) for one in event.about)
     return msgspec.structs.replace(event, message=_clean(event.message, _MAX_MESSAGE), about=about)
 

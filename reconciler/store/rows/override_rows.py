@@ -1,6 +1,7 @@
 """Overrides of guards: rows that are only added and ended, each with its events in the ledger in the same transaction.
 
-Any process may write them while another one is at work on the store; that one reads them anew every few seconds.
+Any process may write them while another process works on the store; the other process reads them again every few
+seconds.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class OverrideTable:
         return msgspec.structs.replace(found, revoked_at=at, revoked_by=by)
 
     def expire(self, now: datetime) -> tuple[Event, ...]:
-        """Tell the ledger, once, of those that have ended by themselves; returns what was recorded."""
+        """Record in the ledger, once, those whose time has ended; returns the events."""
         over = (
             override_table.c.until <= now,
             override_table.c.revoked_at.is_(None),

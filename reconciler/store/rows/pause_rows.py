@@ -60,7 +60,7 @@ class PauseTable:
         return tuple(msgspec.structs.replace(found[name], ended_at=at, ended_by=by) for name in names)
 
     def expire(self, now: datetime) -> tuple[Event, ...]:
-        """Tell the ledger, once, of those that have ended by themselves; returns what was recorded."""
+        """Record in the ledger, once, those whose time has ended; returns the events."""
         over = (pause_table.c.until <= now, pause_table.c.ended_at.is_(None))
         with self._database.read() as connection:
             if connection.execute(select(pause_table.c.id).where(*over).limit(1)).first() is None:

@@ -49,7 +49,7 @@ class RestartTable:
             append(connection, [event])
 
     def cancel(self, key: ResourceKey, why: str, by: str, now: datetime) -> RestartRequest | None:
-        """The open one of this resource is not wanted any more; the ledger says so. Returns that one; None: there is
+        """Cancel the open restart of this resource, with an event in the ledger. Returns the restart; None: there is
         none."""
         with self._database.write() as connection:
             asked = select(restart_table).where(*_open_of(key)).order_by(restart_table.c.at, restart_table.c.id)
@@ -66,7 +66,7 @@ class RestartTable:
         return _request(row)
 
     def end(self, results: list[RestartResult], now: datetime) -> tuple[Event, ...]:
-        """These have ended; tells the ledger, of each once, and returns what was recorded."""
+        """Record that these restarts have ended, each once in the ledger. Returns the events."""
         if not results:
             return ()
         events = []

@@ -1,4 +1,4 @@
-"""Tokens, as hashes: whoever reads the store, or a copy of it, can show none of them."""
+"""Tokens, as hashes: a reader of the store, or of a copy, cannot use them."""
 
 from __future__ import annotations
 

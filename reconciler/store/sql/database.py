@@ -204,8 +204,8 @@ class Database:
             self.check_file()
 
     def check_file(self) -> None:
-        """Raise StoreGone when a path does not lead any more to the file that SQLite opened. Of the database, or of its
-        log and that one's index, without which what was written last is lost, or two processes spoil the database.
+        """Raise StoreGone if a path no longer leads to the file that SQLite opened: the database, its log, or the index
+        of the log. Without them the latest writes are lost, or two processes damage the database.
 
         SQLite itself goes on writing to a file that was deleted (sqlite.org/howtocorrupt.html, 2.4)."""
         for file, identity in self._identities.items():
@@ -324,7 +324,8 @@ def _engine(url: URL, *, read_only: bool = False) -> Engine:
 
 def _open_to_read(file: Path) -> sqlite3.Connection:
     """A store at rest has no log, and who may not write beside it cannot make one. SQLite then reads it only as a file
-    that does not change. It holds all that was committed, as whoever closes a store last empties its log."""
+    that does not change. The file holds everything that was committed, because the last process that closes a store
+    empties the log."""
     at_rest = not any(file.with_name(file.name + end).exists() for end in _LOG)
     fixed = at_rest and file.exists() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
     address = f"{file.as_uri()}?mode={'ro&immutable=1' if fixed else 'rw'}"
@@ -347,7 +348,7 @@ def _connect_read_only(connection: Any, _record: object) -> None:
 
 
 def keep_journal(connection: Any, pause: Callable[[float], None] = runtime.sleep) -> None:
-    """Keep a write-ahead log, which a new file does not do by itself.
+    """Switch the write-ahead log on, which is off in a new file.
 
     While another connection writes to the new file, SQLite refuses the change at once, whatever the connection's
     timeout. Waiting with a read lock for a write lock might wait for ever (sqlite.org/c3ref/busy_handler.html). So that

@@ -1,8 +1,7 @@
 """Writes that wait at the same time share one transaction: a disk, or a network, is waited for once for all of them.
 
-Whoever finds nobody writing leads: it writes all that waits, its own first. Meanwhile the others queue up, and the
-first of those leads the next group. A group that fails is written entry by entry, so that an odd record costs itself
-alone.
+The first thread leads: it writes all that waits, its own write first. Meanwhile the others queue up, and the first of
+them leads the next group. A group that fails is written entry by entry, so that an odd record costs itself alone.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class PendingWrite:
     def wait(self) -> None:
         """Return when it is on disk. Raises StoreError, or what was odd about it; then nothing of it is written.
 
-        Whoever enqueued it must call this, and hold no lock that another's way here needs.
+        The thread that enqueued it must call this, and must not hold a lock that other writers need.
         """
         self._turn.wait()
         if self._leads:
@@ -48,7 +47,8 @@ class PendingWrite:
             raise self.error
 
     def refuse(self, error: Exception) -> None:
-        """It is not written, and never will be. For `GroupCommit`, and for whoever made it from what was refused."""
+        """It is not written, and never will be. For `GroupCommit`, and for callers whose write depended on a refused
+        one."""
         if not self.is_decided:
             self.error = copy.copy(error)
             # Whoever looks for what is not decided yet, while this takes back what was believed, must find it.

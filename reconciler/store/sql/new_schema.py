@@ -9,7 +9,7 @@ from sqlalchemy import Connection, create_engine
 from reconciler.store.sql.migrate import BETWEEN, NEW_SQLITE, upgrade
 
 _MADE = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rowid"
-"""In the order in which it was made. What SQLite makes by itself has no text, or a name of its own."""
+"""In the order in which it was made. Objects that SQLite creates have no text, or a name of its own."""
 
 
 def new_schema() -> str:

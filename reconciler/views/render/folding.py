@@ -6,7 +6,7 @@ import re
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _WORD = re.compile(r"( *)((?:`[^`\n]*`|[^\s`]|`)+)")
-"""The blanks before a word, and the word. A command in backquotes is one word, as nobody could copy it in two."""
+"""The blanks before a word, and the word. A command in backquotes is one word, so that it can be copied as a whole."""
 
 
 def folded(text: str, width: int, indent: int = 2) -> str:

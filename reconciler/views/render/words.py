@@ -54,7 +54,7 @@ def ansi(colour: str, text: str) -> str:
 
 
 def unpainted(_colour: str, text: str) -> str:
-    """The text as it is."""
+    """The text, unchanged."""
     return text
 
 

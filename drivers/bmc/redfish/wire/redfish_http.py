@@ -32,10 +32,10 @@ from drivers.bmc.redfish.wire.redfish_tls import (
 from drivers.bounded_http import BoundedResponse, ends_at
 
 REQUEST_SECONDS = 15.0
-"""From the first byte sent to the last byte received, so that a BMC that drips bytes holds nobody."""
+"""From the first byte sent to the last byte received, so that a BMC that sends byte by byte does not block a worker."""
 _MAX_BODY = 8 * 1024 * 1024
 _MAX_READS = 100_000
-"""Pieces of one body: whoever sends byte by byte would have all of a processor."""
+"""Pieces of one body: a peer that sends byte by byte would use a whole processor."""
 _CHUNK = 16 * 1024
 _GZIP, _GZIP_MAGIC = 16 + zlib.MAX_WBITS, b"\x1f\x8b"
 _LOST = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
@@ -176,7 +176,7 @@ class RedfishConnection:
         for a write that may have arrived.
 
         `to`: who alone may get it, for what holds a login: a host's name may lead elsewhere at each new connection.
-        Raises PeerChanged, with nothing sent, when somebody else is connected.
+        Raises PeerChanged, with nothing sent, if another host is connected.
 
         A GET that meets a connection which the BMC had closed meanwhile (iLO 5, DMTF/python-redfish-library#64) is
         sent again on a new one. A write makes sure beforehand, and is never sent again.
@@ -339,8 +339,8 @@ class RedfishConnection:
 
 
 def request_bytes(method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
-    """A request as it is sent. Raises ValueError for a path or a header that would be read as something else: both may
-    have come from a BMC. http.client writes the same, and takes a seventh of a small request's CPU for it."""
+    """The bytes of a request. Raises ValueError for a path or a header with characters that would change the request:
+    both may have come from a BMC. http.client writes the same, and takes a seventh of a small request's CPU for it."""
     if _NOT_OF_A_PATH.search(path):
         raise ValueError("the path of the request contains a space, or another character that is not allowed in a path")
     lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
@@ -366,7 +366,8 @@ def _body(response: http.client.HTTPResponse) -> bytes:
 
 
 def _unpacked(body: bytes, headers: Headers) -> bytes:
-    """The body without its compression. Its first bytes tell gzip, as headers leave it out, or promise it in vain."""
+    """The body without its compression. Gzip is recognized by its first bytes, because headers may be missing or
+    wrong."""
     if body.startswith(_GZIP_MAGIC):
         forms: tuple[int, ...] = (_GZIP,)
         name = "gzip"

@@ -48,8 +48,8 @@ def inner(document: Any, *names: str) -> Any:
 
 
 def session_of(reply: Reply, sessions_uri: str) -> tuple[str | None, tuple[str, ...]]:
-    """The token of a new session, None where there is none; and the paths by which it may be deleted, likely ones
-    first: most often there is one.
+    """The token of a new session, None where there is none; and the paths by which the session may be deleted, likely
+    ones first. Most often there is one path.
 
     OpenBMC names the path in the body alone (openbmc/openbmc#3353), others its id alone, or a path that leads nowhere.
     Then the end of that path is the id."""

@@ -1,8 +1,8 @@
 """The branch on which the daemon proposes what it found, as the remote has it: read, and continued.
 
 Nothing of the followed repository moves. Commits are made by git's plumbing, go to the remote by their hash, and no
-local branch, work tree or index knows of them. Nothing is ever forced: somebody who pushed meanwhile wins, and the next
-look takes up what they did."""
+local branch, work tree or index knows of them. No push is ever forced: a push of another person in the meantime wins,
+and the next run continues from it."""
 
 from __future__ import annotations
 

@@ -195,7 +195,8 @@ class MirrorSnapshot(CommitSnapshot, frozen=True):
 
 
 def _tidy(mirror: Path) -> None:
-    """Take away what a git that was ended left behind. The caller has our lock: nobody else writes there."""
+    """Remove the lock files of a git process that was ended. The caller holds our lock, so no other process writes
+    there."""
     _discard(_beside(mirror))
     for pattern in (*_LITTER, "*.lock", "refs/**/*.lock", "objects/pack/*.lock", "objects/info/*.lock"):
         for path in mirror.glob(pattern):

@@ -123,7 +123,7 @@ class Repository:
 
     def descends(self, revision: str, ancestor: str) -> bool | None:
         """Whether the commit `revision` has `ancestor` among its ancestors, or is it; None where a shallow clone ends
-        before that is known. A complete clone without `ancestor` tells: it has all ancestors there are."""
+        before that is known. A complete clone without `ancestor` gives False: it has all ancestors."""
         try:
             plumbing.run(self.git_dir, "merge-base", "--is-ancestor", ancestor, revision)
         except GitFailed:

@@ -91,7 +91,7 @@ class DesiredSource(Protocol):
 
     def uncommitted(self) -> int:
         """How many manifests on disk, under the path, differ from HEAD or are not in it, deleted ones included. 0 where
-        nothing on disk is passed over: bare repositories, remotes, work trees; and where git cannot tell."""
+        nothing on disk is passed over: bare repositories, remotes, work trees; and if git cannot answer."""
 
     def watch(self, stop: runtime.Flag, interval: float, jitter: Callable[[], float]) -> Iterator[str | None]:
         """Yield whenever there may be something new, until `stop` is set: None, or a word for people.

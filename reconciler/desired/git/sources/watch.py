@@ -1,4 +1,4 @@
-"""Noticing change: watchfiles where the operating system tells, an interval where it may forget to."""
+"""Notices changes of files: by watchfiles where the operating system reports them, else at an interval."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""How a kind's endpoint is reached: what the kind says of it, so that whoever connects, or checks, need not know the
-kind. Pure."""
+"""How a kind's endpoint is reached, in values of the kind, so that code that connects or checks does not need to know
+the kind. Pure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class SaidOptions(msgspec.Struct, frozen=True):
     own: Mapping[str, Any]
     """Those that stand in the document itself; what it inherits is wrong where it stands."""
     whole: bool
-    """Whether these are all that the driver is given, so that one may be missing. A partition need not say all."""
+    """Whether these are all options that the driver gets, so that a missing one is an error. A partition need not have
+    all."""
 
 
 class AccessRules(msgspec.Struct, frozen=True):

@@ -81,7 +81,7 @@ _INTERPRETERS = re.compile(
 
 
 def too_broad(grants: Grants) -> list[str]:
-    """What settings allow that hardly anybody means: a sentence each, for whoever wrote them."""
+    """Patterns in the settings that are broader than intended: a sentence each, for the author of the settings."""
     allowed, reported = grants.document_credentials, []
     scopes: dict[str, CredentialScope] = {f"credentials.{name}": one for name, one in grants.credentials.items()}
     if allowed is not None:
@@ -302,7 +302,7 @@ def _toml(value: Any) -> str:
 
 @lru_cache(2**14)
 def bare_address(address: str) -> IPv4Address | IPv6Address:
-    """As it is compared: one that came by an IPv6 socket is an IPv4 address; which link it is on decides nothing."""
+    """The address in the form in which it is compared: an IPv4-mapped address as IPv4, and without the zone."""
     found = ip_address(address.partition("%")[0])
     return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
 

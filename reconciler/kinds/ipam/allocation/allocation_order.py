@@ -1,4 +1,5 @@
-"""Whose turn it is, among those that leave the choice to the IPAM: that of names, whoever is observed first. Pure."""
+"""The order of resources that leave the choice to the IPAM: the order of their names, independent of the order of
+observations. Pure."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ _NetworkFamily = tuple[str, str]
 
 
 def ahead_in_order(action: Action, desired: DesiredState, observed: ObservedState) -> Iterator[ResourceKey]:
-    """Those that lack one of the same and come before, the nearest first. None for what is named, as that is had by
-    nobody else."""
+    """Earlier resources that lack a value of the same parent, the nearest first. None for a resource with a fixed
+    value, because no other resource gets that value."""
     match action:
         case Acquire(network=network, address=None):
             place = ("addresses", network)

@@ -106,7 +106,7 @@ def number_holder(number: int, pool: str, view: KindView, key: ResourceKey | Non
 
 
 def is_free(number: int, pool: str, view: KindView, key: ResourceKey) -> bool:
-    """Whether nobody else holds the number of the pool."""
+    """Whether no other owner holds the number of the pool."""
     return number_holder(number, pool, view, key) is None
 
 
@@ -116,7 +116,7 @@ def number_room(view: KindView) -> Room:
 
 
 def releases(key: ResourceKey, view: KindView, *, ephemeral: bool) -> bool:
-    """Whether something that is not declared is given up, as far as this look tells."""
+    """Whether an undeclared allocation will be released, as far as this view shows."""
     if view.desired is None or key in view.desired.resources:
         return False
     facts = view.remembered.get(key)

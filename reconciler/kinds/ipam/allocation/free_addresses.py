@@ -121,8 +121,9 @@ def _free_addresses(network: str, view: KindView) -> dict[int, int] | None:
 
 
 def _let_go_of(network: str, view: KindView, named: set[str]) -> dict[ResourceKey, int]:
-    """Who lets go of an address of the network that nobody else names, with its family. What goes, and what moves to
-    another network in which there is room for it as things are. Two that would take each other's place are held."""
+    """The resources that will release an address of the network, each with its family; no other resource requests these
+    addresses. They are removed ones, and those that move to another network with a free address. Two that would
+    exchange networks are held."""
     room, found = address_room(view), {}
     for key in sorted([*room.leaves, *room.wants]):
         state = view.observed[key].value

@@ -1,4 +1,4 @@
-"""Who lives in a network: the addresses that are held in it, and the child networks whose prefixes are parts of it."""
+"""What occupies a network: the addresses that are held in it, and the child networks whose prefixes are parts of it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def is_held(value: Any) -> bool:
 
 
 def leaks(value: Any) -> bool:
-    """Whether what is held would have leaked if nobody declared or remembered it."""
+    """Whether the allocation would be a leak if its owner were neither declared nor recorded."""
     match value:
         case NetworkState(network=network, vrf=vrf):
             return network is None and vrf is not None
@@ -85,7 +85,7 @@ def _by_network(view: KindView) -> dict[str, list[Occupant]]:
 
 
 def _leaves(key: ResourceKey, view: KindView, *, ephemeral: bool) -> bool:
-    """Whether it is going to be released, as far as this look tells."""
+    """Whether it will be released, as far as this view shows."""
     if view.desired is None or key in view.desired.resources:
         return False
     if key == view.key:

@@ -57,8 +57,8 @@ class IPAddressRules:
         return (*there, Field(ABOUT, _said(wanted), _said(state.about), wanted == state.about))
 
     def steps(self, resource: Resource[IPAddressSpec], view: KindView, fields: tuple[Field, ...]) -> Steps:
-        """Acquire. Where another address is held, that one is released first. What is held under a name that it had
-        before follows to this one before all else."""
+        """Acquire. If the resource holds another address, that address is released first. An address that is held under
+        a former name is transferred before that."""
         if (moved := comes_from(resource.key, view)) is None:
             return self._steps(resource, view, fields)
         own = _state(view.value)
@@ -100,9 +100,9 @@ class IPAddressRules:
         return Steps((*actions, acquire), _waits_for(spec, state, view))
 
     def removal(self, view: KindView) -> Steps:
-        """Orphan leaves the allocation; the same name declared again finds it, as the owner is the key. What nobody
-        declares or remembers has leaked if it is ephemeral, and is collected. What is another's by now goes to that
-        one, and what this one had under another name comes here first."""
+        """Orphan leaves the allocation; the same name declared again finds it, as the owner is the key. An ephemeral
+        address whose owner is neither declared nor recorded is a leak, and is released. An address that now belongs to
+        another owner is transferred to that owner, and an address under a former name is transferred here first."""
         if goes_to(view.key, view) is not None and _state(view.value).address is not None:
             return Steps()
         moved = comes_from(view.key, view) if _state(view.value).address is None else None
@@ -215,7 +215,8 @@ def _machine_in_slot(view: KindView) -> str | None:
 
 
 def _may_be_renamed(view: KindView) -> Hold | None:
-    """A claim that may be another one under a new name has that one's addresses, if it is."""
+    """A hold for the addresses of a claim that may be a renamed claim: after a rename, it keeps the addresses of the
+    old name."""
     meant = of_claim(view.key)
     if meant is None:
         return None
@@ -264,8 +265,8 @@ def _said(about: About) -> dict[str, Any]:
 
 
 def _misdescribed(wanted: About, state: AddressState) -> tuple[Hold, ...]:
-    """Ephemeral to static is allowed, the other way is not (metal-api, ip-service: an address that somebody relies on
-    would go with the next machine). And no address changes hands while it is held."""
+    """Ephemeral to static is allowed, the other way is not (metal-api, ip-service: an address in use would be released
+    with the next machine). And no address changes hands while it is held."""
     seen = state.about
     found = []
     if wanted.ephemeral and not seen.ephemeral:

@@ -88,7 +88,7 @@ class NetworkRules:
         return Steps(tuple(actions), tuple(holds))
 
     def removal(self, view: KindView) -> Steps:
-        """Orphan leaves it in the IPAM with its VRF's number; Release drops it once nothing lives in it."""
+        """Orphan leaves it in the IPAM with its VRF's number; Release deletes it when it is empty."""
         state = _state(view.value)
         if view.stray:
             return _stray_vrf(state, view)

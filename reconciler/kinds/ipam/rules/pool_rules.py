@@ -110,7 +110,7 @@ class NumberRules:
         )
 
     def steps(self, resource: Resource[NumberSpec], view: KindView, fields: tuple[Field, ...]) -> Steps:
-        """Take it; where another is held, that one is released first."""
+        """Acquire the number; another number that the resource holds is released first."""
         if all(field.equal for field in fields):
             return Steps()
         spec, held = resource.spec, number_state(view.value).held(view.key)
@@ -122,7 +122,8 @@ class NumberRules:
         return Steps(tuple(actions), tuple(holds))
 
     def removal(self, view: KindView) -> Steps:
-        """As its deletionPolicy says; what nobody declares or remembers has leaked if it was to go with its owner."""
+        """As its deletionPolicy says; a number with the policy Release is a leak if its owner is neither declared nor
+        recorded."""
         held = number_state(view.value).held(view.key)
         if held is None:
             return (

@@ -32,7 +32,7 @@ nothing. The exception is a system that reports from a machine that is being rel
 
 class FactApplied(msgspec.Struct, frozen=True):
     """The result of a report: the lifecycle facts after it, and its event; no reason: no event. `expected` False: only
-    `trouble` changed."""
+    the failure changed."""
 
     lifecycle: LifecycleFacts
     reason: str

@@ -108,8 +108,8 @@ def _under_way(lifecycle: LifecycleFacts, wanted: Purpose | None, state: SystemS
 
 
 def _refused(lifecycle: LifecycleFacts, view: KindView) -> LifecycleFailure | None:
-    """The step after an action that will not be sent again: the BMC refused it, or nobody knows whether it arrived. The
-    boot request ends, and the next one begins with the machine off."""
+    """The step after an action that will not be sent again: the BMC refused it, or it is unknown whether the action
+    arrived. The boot request ends, and the next one begins with the machine off."""
     for path in (virtual_media.MEDIA, SetBoot.path, PowerOn.path):
         failure = facts_in(view).failures.get(path)
         given_up = failure is not None and (failure.terminal or virtual_media.given_up(path, failure))

@@ -17,7 +17,8 @@ from reconciler.model.plans.plan import Hold, HoldKind, override_hint
 
 BOOT = SetBoot.path
 FIRST_SIGHT = "first-sight"
-"""The guard that holds a one-time boot override if nobody knows whether the machine already booted with it."""
+"""The guard that holds a one-time boot override if it is unknown whether the machine already booted with this override.
+"""
 
 
 def confirms_order(boot: BootSpec, sent: BootOverride, value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What the agent and the installed system ask for and tell, over HTTPS and with a token."""
+"""The requests and reports of the agent and of the installed system, over HTTPS and with a token."""
 
 from __future__ import annotations
 

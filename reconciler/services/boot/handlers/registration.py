@@ -61,8 +61,8 @@ def _converted(found: object, type_: type[T]) -> T:
 
 
 def _in_parts(body: bytes) -> Any:
-    """The body with each part of its inventory read by itself, None for one that makes no sense; None where the rest
-    makes none either."""
+    """The body with each part of its inventory read separately, None for a part that cannot be read; None where the
+    rest makes none either."""
     begun = _INVENTORY.search(body)
     if begun is None:
         return None

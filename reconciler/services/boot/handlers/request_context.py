@@ -1,4 +1,4 @@
-"""What the pages of the boot service share: whom they ask, and how somebody is turned away."""
+"""What the pages of the boot service share: the sources of their answers, and how a request is refused."""
 
 from __future__ import annotations
 
@@ -49,13 +49,14 @@ class RequestContext:
         self.scripts = RateLimit(60, timedelta(minutes=1))
         """Scripts that lead to the agent, for each address: each costs a token."""
         self.orders = RateLimit(20, timedelta(minutes=1))
-        """The same for each order, whoever asks; and what is reported for each, beside signs of life."""
+        """The same limit for each boot request, for all clients together; and for the reports of each, beside signs of
+        life."""
         self.strangers = RateLimit(6, timedelta(minutes=1))
         """Scripts for an undeclared machine, for each address."""
         self.all_strangers = RateLimit(120, timedelta(minutes=1))
         """The same, for all of them together: each is kept for a day."""
         self.reports = RateLimit(60, timedelta(minutes=1))
-        """What the agent of one order tells."""
+        """The reports of the agent of one boot request."""
 
     @property
     def places(self) -> Places:
@@ -98,8 +99,7 @@ class RequestContext:
 
 
 class RequestRefused(HTTPException):
-    """An answer other than 200, in words for whoever looks at the agent's log. `retry`: seconds after which it makes
-    sense to ask again."""
+    """An answer other than 200, in words for a reader of the agent's log. `retry`: seconds after which to ask again."""
 
     def __init__(self, status: int, message: str, retry: int | None = None) -> None:
         super().__init__(message)

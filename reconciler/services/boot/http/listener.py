@@ -1,8 +1,8 @@
 """One HTTP or HTTPS listener: cheroot, with deadlines and a fair share for each client.
 
-cheroot gives each connection a thread as soon as it is accepted. It makes the TLS handshake while nobody else is
-accepted, and lets a client that sends a byte now and then go on for ever. Here a connection waits for its first byte
-without a thread, and the handshake is made by the thread that reads. Each request and each answer has an end."""
+cheroot gives each connection a thread as soon as it is accepted. It makes the TLS handshake before it accepts the next
+connection, and never ends a client that sends a byte now and then. Here a connection waits for its first byte without a
+thread, and the handshake is made by the thread that reads. Each request and each answer has an end."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ class _Tls(BuiltinSSLAdapter):
 
 class _Request(HTTPRequest):
     def read_request_headers(self) -> bool:
-        """cheroot's hook. Of a body in chunks nobody knows how long it gets, and what is left of it would be taken for
-        the next request."""
+        """cheroot's hook. The length of a body in chunks is unknown, and its unread rest would be taken for the next
+        request."""
         if not super().read_request_headers():  # type: ignore[no-untyped-call]
             return False
         if self.chunked_read:
@@ -201,7 +201,8 @@ class _Connection(HTTPConnection):
             super().close()
 
     def cut(self) -> None:
-        """Wake whoever reads or writes on it with an error. Not SSLSocket's own shutdown, which others may not call."""
+        """End each read and write on the socket with an error. Not SSLSocket's own shutdown, which others may not
+        call."""
         with suppress(OSError):
             socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
 
@@ -280,8 +281,9 @@ class _Server(Server):
         return True
 
     def _make_room(self, place: str) -> bool:
-        """Cut a connection of whoever has more of them than `place`, most first, rather one on which nothing is being
-        answered. A machine that comes with its first connection gets in, however many addresses hold how many."""
+        """Close a connection of the client that has the most connections, and more than `place`, rather one on which
+        nothing is being answered. A machine that comes with its first connection gets in, however many addresses hold
+        how many."""
         most = max(self._open, key=lambda one: (self._of[str(one.counted)], not one.answering), default=None)
         if most is None or self._of[str(most.counted)] <= self._of[place] + 1:
             return False
@@ -310,7 +312,7 @@ class _Server(Server):
 
     def end_late(self, moment: float) -> None:
         """Cut the connections whose clients took longer than they have. While all threads are busy and an address waits
-        that has none. One of whoever has most of them, or else those who send their requests slowly."""
+        that has none. First one of the client that has most of them, else those that send their requests slowly."""
         with self._lock:
             in_hand = [one for one in self._open if one.deadline is not None]
             late = [one for one in in_hand if (end := one.deadline) is not None and end < moment]
@@ -333,9 +335,10 @@ class _Server(Server):
         return spare
 
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
-        """cheroot's hook: broken connections and handshakes; nothing that a person has to act on, mostly.
+        """cheroot's hook: broken connections and handshakes; mostly without need for action.
 
-        Whoever speaks no TLS that we do, or hangs up in the middle of it, is no error of ours (cheroot calls it one).
+        A client that speaks no common TLS version, or ends the handshake, is not an error of this service (cheroot
+        treats it as one).
         """
         theirs = isinstance(sys.exc_info()[1], OSError)
         say = self._log.error if level >= 40 and not theirs else self._log.debug

@@ -34,7 +34,7 @@ class TlsIdentity(msgspec.Struct, frozen=True):
 
 
 def given_identity(cert: Path, key: Path) -> TlsIdentity:
-    """What somebody else made. Raises BootError."""
+    """A certificate that the operator made. Raises BootError."""
     try:
         certificate = x509.load_pem_x509_certificate(cert.read_bytes())
     except (OSError, ValueError) as error:

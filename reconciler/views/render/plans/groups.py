@@ -89,12 +89,13 @@ def alike(changes: Iterable[Change]) -> list[list[Change]]:
 
 
 def holds(change: Change) -> tuple[Hold, ...]:
-    """Its holds, each once: maintenance holds two fields for one reason, and an action's id tells people nothing."""
+    """Its holds, each once: maintenance holds two fields for one reason, and the id of an action does not help
+    people."""
     return tuple(dict.fromkeys(_told(hold, change.key) for hold in change.held_by))
 
 
 def to_proceed(hold: Hold, group: Sequence[Change]) -> str:
-    """The hint of a hold that `holds` gave, as it is typed for these changes; for many, by their labels."""
+    """The hint of a hold from `holds`, as typed for these changes; for many, by their labels."""
     these = " ".join(typed(change.key) for change in group)
     return hold.hint.replace(_THESE, these if len(group) <= _NAMED else "-l SELECTOR")
 

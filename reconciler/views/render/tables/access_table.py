@@ -1,7 +1,7 @@
 """Where logins go anew, for people: what is moved word by word, what is new a line each, many that are alike summed up.
 
-A sum leaves out no network and no domain, so that one odd address among hundreds stands by itself. All of them are in
-the JSON form.
+A sum leaves out no network and no domain, so that an odd address among hundreds has a line of its own. All of them are
+in the JSON form.
 """
 
 from __future__ import annotations
