@@ -93,9 +93,15 @@ spec: {partition: lab, address: leaf1.lab, ports: [{name: swp1}]}
 def make_fleet(repository: Path, documents: str = SWITCHES) -> None:
     """A repository with these documents."""
     repository.mkdir()
+    subprocess.run(["git", "init", "-qb", "main"], cwd=repository, check=True)
+    commit(repository, documents)
+
+
+def commit(repository: Path, documents: str) -> None:
+    """The documents are all that there is."""
     (repository / "lab.yaml").write_text(documents, "utf-8")
     identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
-    for command in (("init", "-qb", "main"), ("add", "."), (*identity, "commit", "-qm", "Begin")):
+    for command in (("add", "."), (*identity, "commit", "-qm", "A change")):
         subprocess.run(["git", *command], cwd=repository, check=True)
 
 
@@ -163,6 +169,12 @@ def test_a_kind_of_a_package_lives_beside_machines_of_the_same_name(tmp_path: Pa
     assert "0 machines are down because of groundstate" in status
     strips.outlets["o2"] = False
     assert "spec.outlets[o2]: false -> true" in groundstate("plan", "pdu/r1-a")
+    commit(repository, PDUS.format(address=address, outlets=outlets).replace("name: r1-a}", "name: r1-b}", 1))
+    assert "1 of 2 pdus were removed from git at once" in groundstate("plan")
+    groundstate("apply", "--yes", "--max-removed", "1")
+    assert "Forgotten" in groundstate("events", "pdu/r1-a"), "the ledger is read after the document is gone"
+    assert "no Pdu is named 'r1-a'" in groundstate("get", "pdu/r1-a")
+    assert "psu1" not in groundstate("inventory", "pdu/r1-b")
 
 
 PDUS = """\

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 
 import msgspec
 
 from reconciler import runtime
+from reconciler.kinds import find_kind
 from reconciler.kinds.selectors import select
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import ResourceKey
@@ -58,7 +59,7 @@ def read_events(
         keys = None
         if request.targets or request.selector:
             desired = at.read(at.source(), store)
-            known = facts_of(store).resources
+            known = {*facts_of(store).resources, *_forgotten(request.targets, store)}
             keys = select(request.targets, request.selector, desired, known, lambda: derived_labels(store, desired))
         begin = _begin(at, request.since) if request.since else None
         entries = _newest_of(store, request, keys, begin)
@@ -72,6 +73,15 @@ def read_events(
             latest = max((entry.event.latest for entry in (*repeated, *fresh)), default=latest)
             reported = [one.event for one in (*repeated, *fresh) if request.type in (None, one.event.type)]
             yield EventPage([event for event in reported if keys is None or event.key in keys])
+
+
+def _forgotten(targets: Iterable[str], store: Store) -> Iterator[ResourceKey]:
+    """The resources that targets name and that the ledger alone still knows, as they were removed."""
+    for target in targets:
+        word, _, name = target.partition("/")
+        kind = find_kind(word)
+        if kind is not None and name and store.events(ResourceKey(kind.name, name), limit=1):
+            yield ResourceKey(kind.name, name)
 
 
 def newest(store: Store, limit: int, key: ResourceKey | None) -> list[LedgerEntry]:
