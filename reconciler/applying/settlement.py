@@ -189,15 +189,15 @@ def _task_failed(
     """The other side says that what it accepted came to nothing, and nothing of it is seen."""
     action = flight.action
     message = f"{_failure_words(flight)}{_how_to_send_again(flight, resource)}"
-    event = _event(flight, now, EventReason.ACTION_FAILED, message, EventType.WARNING)
-    reason, words = OutcomeReason.TASK_FAILED, f"{describe(flight)} {message}"
+    event = _event(flight, now, EventReason.ACTION_FAILED, f"failed: {message}", EventType.WARNING)
+    reason, words = OutcomeReason.TASK_FAILED, f"{describe(flight)} failed: {message}"
     failed = _failure(facts, flight, reason, message, _fingerprint(flight, seen, resource, facts), action.once, now)
     delay = write_delay(failed.failures[action.served_path].attempts, 0.0)
     return Settled(_retry_after(failed, action, now, delay), event, Failed(reason, words, action.once, delay))
 
 
 def _failure_words(flight: InFlight) -> str:
-    return f"failed: the Task of the action reports {flight.task}"
+    return f"the Task of the action reports {flight.task}"
 
 
 def failure_event(flight: InFlight, facts: ResourceFacts, now: datetime) -> Event | None:
@@ -205,7 +205,7 @@ def failure_event(flight: InFlight, facts: ResourceFacts, now: datetime) -> Even
     operating system has all the time that is declared for it. None for any other action, or Task."""
     if flight.task is None or not flight.task.failed or not _may_be_ignored(flight, facts, now):
         return None
-    return _event(flight, now, EventReason.ACTION_FAILED, _failure_words(flight), EventType.WARNING)
+    return _event(flight, now, EventReason.ACTION_FAILED, f"failed: {_failure_words(flight)}", EventType.WARNING)
 
 
 def wait_out(

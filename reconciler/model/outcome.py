@@ -101,7 +101,7 @@ class ConditionReason(StrEnum):
     CONFIRMING = "Confirming"
     """An action was sent, and no observation has confirmed it yet."""
     RETRYING = "Retrying"
-    """An action failed, and is tried again."""
+    """An action failed, or its value changed back too often, and it is tried again."""
     DRIFTED = "Drifted"
     """It was as declared, and is not any more."""
     CHANGED = "Changed"

@@ -19,6 +19,7 @@ from reconciler.model.observation import Observation, ObservedState
 from reconciler.model.outcome import Condition, ConditionReason, Status
 from reconciler.model.plans.plan import UNREPORTED, CauseKind, Change, Hold, HoldKind, Unknown
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.planning.pacing import BACK_OFF
 
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
 
@@ -123,7 +124,7 @@ def _differing(change: Change, remembered: ResourceFacts, facts: Facts, now: dat
         hold = next(hold for hold in change.held_by if hold.by == UNREPORTED)
         yield Condition(READY, Status.UNKNOWN, ConditionReason.NOT_REPORTED, f"{hold.reason}; {hold.hint}")
     elif change.held(HoldKind.BLOCKED):
-        yield from _under_way(ConditionReason.DEPENDENCY_NOT_READY, _first(change, HoldKind.BLOCKED).reason, None)
+        yield from _waiting(_first(change, HoldKind.BLOCKED), remembered)
     else:
         message = (
             change.held_by[0].reason
@@ -131,6 +132,16 @@ def _differing(change: Change, remembered: ResourceFacts, facts: Facts, now: dat
             else ("differs from the document, and no action of groundstate can change that")
         )
         yield from _under_way(ConditionReason.CHANGING, message, None)
+
+
+def _waiting(hold: Hold, remembered: ResourceFacts) -> Iterator[Condition]:
+    """For its own next attempt, or for another resource."""
+    if hold.by != BACK_OFF:
+        yield from _under_way(ConditionReason.DEPENDENCY_NOT_READY, hold.reason, None)
+        return
+    failure = remembered.failures.get(hold.path or "")
+    since = failure.at if failure is not None else None
+    yield from _under_way(ConditionReason.RETRYING, f"{hold.reason}; {hold.hint}", since)
 
 
 def _under_way(reason: str, message: str, since: datetime | None) -> Iterator[Condition]:

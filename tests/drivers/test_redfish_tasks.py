@@ -101,6 +101,11 @@ def test_an_led_by_location_gives_a_handle_too(bmc: Bmc, server: RedfishServer) 
         ),
         pytest.param(reply(200, task("New")), Accepted(TASK, Task(TaskState.NEW)), id="200 with a Task"),
         pytest.param(
+            reply(202, {"@odata.id": TASK, "@odata.type": "#Task.v1_4_3.Task", "Id": "JID_1"}),
+            Accepted(TASK),
+            id="a Task by its type, without a state and a Location",
+        ),
+        pytest.param(
             reply(202, {"TaskState": "Exception"}, f"Location: {MONITOR}"),
             Accepted(MONITOR, Task(TaskState.EXCEPTION)),
             id="a Task without a path that has failed",
@@ -124,6 +129,8 @@ def message(text: str, severity: str = "OK") -> dict[str, str]:
         pytest.param(task(PercentComplete=400), Task(TaskState.RUNNING), id="more than all"),
         pytest.param(task(PercentComplete=40.0), Task(TaskState.RUNNING, None, 40), id="a float, idrac_exporter#31"),
         pytest.param(task("Dreaming"), Task(), id="no known state"),
+        pytest.param({"@odata.id": TASK, "Id": "JID_1"}, Task(), id="no state: not known to be completed"),
+        pytest.param({"@odata.id": TASK, "TaskState": {"is": "odd"}}, Task(), id="a state that is no text"),
         pytest.param(
             task("Completed", TaskStatus="OK", Messages=[message("Done.")]),
             Task(TaskState.COMPLETED, "OK", None, ("Done.",)),
@@ -179,9 +186,16 @@ def test_a_monitor_answers_in_place_of_the_write(bmc: Bmc, server: RedfishServer
     assert bmc.task(MONITOR) == read
 
 
-def test_a_monitor_that_answers_400_says_that_the_write_failed(bmc: Bmc, server: RedfishServer) -> None:
-    server.misbehave("GET", MONITOR, reply(400, extended("The lid is open.")))
-    found = bmc.task(MONITOR)
+def test_a_task_that_answers_without_a_word_is_not_known_to_be_completed(bmc: Bmc, server: RedfishServer) -> None:
+    for answer in (reply(204), reply(200, b"null"), reply(200, b"[]")):
+        server.misbehave("GET", TASK, answer)
+        assert bmc.task(TASK) == Task()
+
+
+@pytest.mark.parametrize("monitor", [MONITOR, f"{ROOT}/TaskService/Tasks/0/Monitor"], ids=["DSP0266", "OpenBMC"])
+def test_a_monitor_that_answers_400_says_that_the_write_failed(bmc: Bmc, server: RedfishServer, monitor: str) -> None:
+    server.misbehave("GET", monitor, reply(400, extended("The lid is open.")))
+    found = bmc.task(monitor)
     assert found.failed
     assert "The lid is open." in str(found)
 

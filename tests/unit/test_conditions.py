@@ -33,6 +33,7 @@ from reconciler.model.observation import Observation, ReadError
 from reconciler.model.outcome import Condition, Status
 from reconciler.model.plans.plan import Cause, CauseKind, Change, Hold, HoldKind, Unknown, Verb
 from reconciler.model.resource import ResourceKey
+from reconciler.planning.pacing import BACK_OFF
 from reconciler.planning.universe import universe
 from reconciler.views.conditions import conditions, status_word
 from tests.unit.planning_worlds import (
@@ -133,7 +134,7 @@ def test_a_machine(state: World, conditions_: dict[str, str], word: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("look", "conditions_"),
+    ("view", "conditions_"),
     [
         (None, {"Ready": "Unknown NotObserved"}),
         (unreachable(KEY), {"Ready": "Unknown Unreachable"}),
@@ -219,6 +220,19 @@ def test_a_value_that_is_not_reported_is_unknown_and_no_failure() -> None:
     found = of(world(state=SystemState(), power="On"))
     assert told(found) == {"Ready": "Unknown NotReported"}
     assert status_word(found) == "Unknown"
+
+
+def test_what_waits_for_its_next_attempt_is_retrying_and_says_when() -> None:
+    """And not DependencyNotReady: no other resource is in its way."""
+    failure = Failure("TaskFailed", "the Task of the action reports Killed", NOW, False, 2, "print")
+    state = world(MachineFacts(failures={"spec.power": failure}), power="Off")
+    reason, hint = f"attempt 2 failed: {failure.message}", "wait until 12:00:40Z"
+    hold = Hold(HoldKind.BLOCKED, BACK_OFF, reason, hint, "spec.power")
+    change = Change(KEY, Verb.UPDATE, Cause(CauseKind.COMMIT), held_by=(hold,))
+    found = conditions(KEY, state.desired, state.observed, state.facts, NOW, change)
+    assert told(found) == {"Ready": "False Retrying", "Reconciling": "True Retrying"}
+    said = "attempt 2 failed: the Task of the action reports Killed; wait until 12:00:40Z"
+    assert (found[0].message, found[0].since) == (said, NOW)
 
 
 def test_an_address_waits_for_its_network() -> None:

@@ -90,7 +90,7 @@ def test_a_removal_names_the_commit_of_the_revision() -> None:
     assert (change.verb, change.cause.commit) == (Verb.FORGET, COMMIT)
 
 
-@pytest.mark.parametrize("look", [None, unreachable(KEY)], ids=["not looked at", "unreachable"])
+@pytest.mark.parametrize("view", [None, unreachable(KEY)], ids=["not looked at", "unreachable"])
 def test_what_could_not_be_read_is_unknown(view: Observation | None) -> None:
     state = world(ON, power="Off")
     state = msgspec.structs.replace(state, observed={KEY: view} if view else {})

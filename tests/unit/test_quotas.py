@@ -84,7 +84,7 @@ NETWORK = NetworkSpec(prefixes=(PrefixSpec(cidr="10.0.0.0/24"),), project="shop"
 
 
 @pytest.mark.parametrize(
-    ("look", "is_there"),
+    ("view", "is_there"),
     [
         (AddressState("n", "10.0.0.1", About()), True),
         (AddressState(), False),

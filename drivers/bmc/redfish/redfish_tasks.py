@@ -14,8 +14,9 @@ from drivers.bmc.redfish.wire.redfish_http import Reply
 
 _LONGEST_HANDLE = 500
 _MOST_MESSAGES, _LONGEST_MESSAGE = 5, 200
-_RESOURCES = ("/Tasks/", "/Jobs/")
-"""What answers for itself; any other place is a Task Monitor, which answers in place of the write."""
+_RESOURCES = ("Tasks", "Jobs")
+"""Collections whose members answer for themselves. Any other place is a Task Monitor, which answers in place of the
+write, as OpenBMC's `/Tasks/0/Monitor` does."""
 _JOB_STATES = {
     # Dell's JobState, where Location names a job of the iDRAC's own queue (dell/iDRAC-Redfish-Scripting).
     "Scheduled": TaskState.PENDING,
@@ -35,7 +36,8 @@ def accepted(reply: Reply) -> Accepted:
     need not."""
     document = _document(reply)
     task = _task(document) if _is_task(document) else None
-    place = _place(document.get("@odata.id")) if task is not None else None
+    is_named = task is not None or str(document.get("@odata.type")).startswith("#Task.")
+    place = _place(document.get("@odata.id")) if is_named else None
     if place is None and reply.status_code == HTTPStatus.ACCEPTED:
         place = _place(reply.headers.get("Location"))
     return Accepted(place, task) if place is not None or task is not None else ACCEPTED
@@ -47,14 +49,16 @@ def read_task(connector: OneShotConnector, handle: str) -> Task:
     try:
         reply = connector.get(handle)
     except BadRequest as error:
-        if error.is_silent or any(one in handle for one in _RESOURCES):
+        if error.is_silent or _is_resource(handle):
             raise
         # A monitor answers as the write itself would have in the end.
         return Task(TaskState.EXCEPTION, messages=(str(error),))
     document = _document(reply)
     if _is_task(document):
         return _task(document)
-    return Task(TaskState.RUNNING if reply.status_code == HTTPStatus.ACCEPTED else TaskState.COMPLETED)
+    if reply.status_code == HTTPStatus.ACCEPTED:
+        return Task(TaskState.RUNNING)
+    return Task() if _is_resource(handle) else Task(TaskState.COMPLETED)
 
 
 class Writes:
@@ -91,6 +95,10 @@ def _document(reply: Reply) -> dict[str, Any]:
         return reply.json()
     except ValueError:
         return {}
+
+
+def _is_resource(handle: str) -> bool:
+    return handle.partition("?")[0].rstrip("/").split("/")[-2] in _RESOURCES
 
 
 def _is_task(document: dict[str, Any]) -> bool:

@@ -31,7 +31,7 @@ _COLOURS = {Verb.CREATE: "green", Verb.UPDATE: "yellow", Verb.DELETE: "red", Ver
 _TITLES = {
     ChangeGroup.CHANGES: "Changes from git",
     ChangeGroup.DRIFT: "Drift: changed outside of git",
-    ChangeGroup.WAITING: "Later: waiting for other resources",
+    ChangeGroup.WAITING: "Later: waiting for other resources or for the next attempt",
     ChangeGroup.HELD: "Held",
     ChangeGroup.IN_FLIGHT: "In flight",
     ChangeGroup.FAILED: "Failed; not retried until the document or the report of the BMC changes",
