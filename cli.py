@@ -16,6 +16,7 @@ from reconciler.commands.crash_report import hide_credentials
 from reconciler.commands.options import SETTINGS_FILE
 from reconciler.commands.other_tools import no_command, no_option
 from reconciler.commands.settings_files import Settings, read_settings
+from reconciler.commands.termination import ended_in_order
 from reconciler.kinds.common.access.credentials import too_broad
 
 _COMMANDS = {
@@ -98,7 +99,8 @@ class Commands(click.Group):
         # time. Also while a command's modules are imported, which is a tenth of a small one's.
         gc.disable()
         try:
-            return super().main(*args, **kwargs)
+            with ended_in_order():
+                return super().main(*args, **kwargs)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise

@@ -21,7 +21,7 @@ LINGER_SECONDS = 2.0
 """For the interpreter to end once all is closed; it waits without limit for threads of pools, such as a slow search."""
 REPORT_SECONDS = 2.0
 """For the report. The reader of stderr may have stopped reading; the process ends nevertheless."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Stacks = dict[str, list[str]]
 """Where each thread stands, by its name: `FILE:LINE FUNCTION`, the innermost last. No local variables, no source."""
@@ -33,7 +33,8 @@ def stopped_by_signals(
     on_stop: Callable[[], None] = lambda: None,
     handler: Callable[[int, FrameType | None], None] = lambda _number, _frame: None,
 ) -> Iterator[None]:
-    """While the block lasts SIGINT and SIGTERM set `stop`, and then call `on_stop` in a thread of its own.
+    """While the block lasts SIGINT, SIGTERM and SIGHUP set `stop`, and then call `on_stop` in a thread of its own.
+    SIGHUP comes with the end of a terminal, and stays ignored under nohup.
 
     A handler in Python runs on the main thread between any two of its steps. It may run while that thread holds the
     lock inside `stop` because it begins to wait for it. `stop.set()` in the handler would then wait for its own thread,
@@ -44,7 +45,8 @@ def stopped_by_signals(
     listener = runtime.thread(partial(_listen, reading, stop, on_stop), "signals")
     listener.start()
     former = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    handlers = {number: signal.signal(number, handler) for number in SIGNALS}
+    heeded = [one for one in SIGNALS if one != signal.SIGHUP or signal.getsignal(one) is not signal.SIG_IGN]
+    handlers = {number: signal.signal(number, handler) for number in heeded}
     try:
         yield
     finally:

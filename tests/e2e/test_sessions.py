@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 
 import pytest
 
-from tests.drivers.bmc_servers import LOGIN, SESSIONS, Pki, RedfishServer, service
+from tests.drivers.bmc_servers import LOGIN, SESSIONS, Answer, Pki, RedfishServer, Request, reply, service
 from tests.e2e.desk import Desk, machine, partition
 
 
@@ -34,7 +35,7 @@ def test_a_plan_logs_in_once_and_out_again(desk: Desk, server: RedfishServer) ->
     assert server.sessions == set()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_daemon_logs_in_once_and_out_again(desk: Desk, server: RedfishServer, number: signal.Signals) -> None:
     declare(desk, server, power="On")
     with desk.daemon() as daemon:
@@ -54,5 +55,30 @@ def test_an_apply_logs_in_once_for_its_plan_and_its_actions_and_out_when_interru
         apply.until(lambda: server.count("PATCH"), "the write")
         done = apply.end(signal.SIGINT)
     assert done.code == 1
+    assert server.count("POST", SESSIONS) == 1
+    assert server.sessions == set()
+
+
+@pytest.mark.parametrize("command", [("plan",), ("apply", "--yes")])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_ended_from_outside_logs_out(
+    desk: Desk, server: RedfishServer, command: tuple[str, ...], number: signal.Signals
+) -> None:
+    """A CI job that is cancelled, `timeout`, a terminal that is closed."""
+    declare(desk, server, power="On")
+    looks, answering = [0], threading.Event()
+
+    def slow(_: Request) -> Answer:
+        looks[0] += 1
+        answering.wait(5)
+        return reply(503)
+
+    server.misbehave("GET", "/redfish/v1/Systems/1", slow, times=None)
+    with desk.running(*command) as running:
+        running.until(lambda: looks[0], "a look")
+        running.send(number)
+        answering.set()
+        done = running.end()
+    assert done.code == 128 + number
     assert server.count("POST", SESSIONS) == 1
     assert server.sessions == set()
