@@ -201,7 +201,7 @@ def _machine(
     address: Resource[IPAddressSpec], name: str, network: NetworkSpec, state: DesiredState
 ) -> Iterator[Finding]:
     machine: Resource[MachineSpec] = state.resources[ResourceKey("Machine", name)]
-    path, where, hint = ("spec", "machine"), f"the machine is at {machine.source}", "correct one of them"
+    path, where, hint = ("spec", "machine"), f"the machine is at {machine.source}", "correct one of the two documents"
     if network.partition is not None and machine.spec.partition != network.partition:
         what = (
             f"Machine/{name} is in Partition/{machine.spec.partition}, but the network is in "

@@ -104,7 +104,7 @@ def _hint(name: str, target: str, known: Collection[str]) -> str:
     return (
         f"declare the {target}, or correct the name; {count_are(len(known), target)} declared"
         if known
-        else f"declare the {target}; none is declared yet"
+        else f"declare the {target}; no {target} is declared yet"
     )
 
 

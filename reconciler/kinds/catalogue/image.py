@@ -202,7 +202,9 @@ def choose_image(text: str, desired: DesiredState, now: datetime) -> Resource[Im
     newest = found[0]
     if newest.spec.classification is Classification.PREVIEW:
         reason = f"{text} matches preview images only, such as {newest.key.name} ({stands_at(newest)})"
-        return Refusal("image", reason, f"set its classification to supported, or spec.image to {newest.key.name}")
+        return Refusal(
+            "image", reason, (f"set spec.classification of that Image to supported, or spec.image to {newest.key.name}")
+        )
     return _refusal(newest, now) or Refusal("image", f"no image of {text} is supported", "declare a newer image")
 
 

@@ -76,7 +76,11 @@ def image_steps(wanted: Assignment, view: KindView, *, bound: bool) -> Steps:
         chosen = _unfit(wanted, chosen, view.desired) or chosen
     if isinstance(chosen, Refusal):
         return Steps(holds=(Hold(HoldKind.GUARD, chosen.by, chosen.reason, chosen.hint, IMAGE),))
-    why = f"current image is {facts_in(view).image}" if facts_in(view).image else "no image is chosen yet"
+    why = (
+        (f"current image is {facts_in(view).image}")
+        if facts_in(view).image
+        else "groundstate has not chosen an image yet"
+    )
     return Steps((PinImage(key=view.key, image=chosen.key.name, reason=why),))
 
 

@@ -229,7 +229,7 @@ def _hold_all(changes: Iterable[Change], guard: str, reason: str, flag: str) -> 
 
 
 def _hint(guard: str, key: ResourceKey, flag: str) -> str:
-    return f"{override_hint(guard, key)}; without a daemon also `groundstate apply {flag}`"
+    return f"{override_hint(guard, key)}; or, without a daemon, `groundstate apply {flag}`"
 
 
 def _share(part: int, whole: int) -> str:

@@ -291,11 +291,11 @@ def _occupied_hold(view: KindView) -> Iterator[Hold]:
     leaving: list[Occupant] = [one for one in inside if one.leaves]
     if len(leaving) == len(inside):
         reason, hint = (
-            f"holds {named_tenants(inside)}, which will also be released",
+            f"the network contains {named_tenants(inside)}, which will also be released",
             "continues automatically when these addresses and networks are released",
         )
         yield Hold(HoldKind.BLOCKED, "in-use", reason, hint)
     else:
         hint = "release or move these addresses and networks first, or declare the network again"
         staying = [one for one in inside if not one.leaves]
-        yield Hold(HoldKind.GUARD, "in-use", f"still holds {named_tenants(staying)}", hint)
+        yield Hold(HoldKind.GUARD, "in-use", f"the network still contains {named_tenants(staying)}", hint)

@@ -191,8 +191,8 @@ def _install(spec: MachineSpec, claim: MachineClaimSpec | None, state: SystemSta
     if phases.unknown_runs(facts.lifecycle, state):
         return _unknown_runs("write the image")
     if claim is None or facts.image is None:
-        why = "no image is chosen yet"
-        return _waits(HoldKind.BLOCKED, "image", why, "continues automatically when an image is chosen")
+        why = "groundstate has not chosen an image yet"
+        return _waits(HoldKind.BLOCKED, "image", why, "continues automatically when groundstate has chosen an image")
     missing = list(_without_address(facts.lifecycle, view))
     if missing:
         why = f"{', '.join(missing[:3])} {'is' if len(missing) == 1 else 'are'} not acquired yet"
