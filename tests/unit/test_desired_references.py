@@ -130,14 +130,32 @@ def test_one_bmc_has_each_system_once(first: str, second: str, third: str | None
     assert {d.code for d in found} <= {"duplicate-bmc"}
 
 
-@pytest.mark.parametrize("spelled", ["https://bmc1", "BMC1", "bmc1:443", "https://BMC1:443/", "https://bmc1/"])
-def test_spellings_of_one_address_are_one(spelled: str) -> None:
-    assert same_bmc(spelled) == "bmc1"
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        ("bmc1", "https://bmc1", "BMC1", "bmc1:443", "https://BMC1:443/", "http://bmc1", "bmc1.", "https://u:p@bmc1/"),
+        ("bmc1:8443", "https://BMC1.:08443/", "HTTPS://bmc1:8443"),
+        ("10.1.0.3", "https://10.1.0.3/", "[::ffff:10.1.0.3]", "[::FFFF:0A01:0003]:443", "0x0a010003", "167837699"),
+        ("[2001:db8::12]", "https://[2001:DB8:0:0::0012]:443/", "[2001:0db8:0000:0000:0000:0000:0000:0012]"),
+        ("[fe80::1%eth0]:8443", "https://[FE80:0::1%25eth0]:8443/"),
+        ("büro-bmc.example", "xn--bro-bmc-n2a.example", "BÜRO-BMC.example."),
+    ],
+)
+def test_all_spellings_of_one_address_are_one_bmc(spellings: tuple[str, ...]) -> None:
+    """RFC 3986 (case, port, path), RFC 4291 and RFC 5952 (IPv6), RFC 6874 (zone)."""
+    assert {same_bmc(one) for one in spellings} == {same_bmc(spellings[0])}
+    for number, spelled in enumerate(spellings[1:]):
+        if "@" not in spelled:  # A login in an address is refused by itself.
+            one, other = f'"{spellings[0]}"', f'"{spelled}"'
+            found = said(PARTITION, machine("m1", one), machine(f"m2-{number}", other))
+            assert [line.split()[1] for line in found] == ["duplicate-bmc:"]
+            assert f"Machine/m1 has the same BMC, written {spellings[0]!r}" in found[0]
 
 
-@pytest.mark.parametrize("other", ["http://bmc1", "bmc1:8443", "bmc10"])
+@pytest.mark.parametrize("other", ["bmc1:8443", "bmc10", "[2001:db8::1]", "10.1.0.3", "bmc1.example", "[fe80::1%eth0]"])
 def test_other_addresses_are_others(other: str) -> None:
     assert same_bmc(other) != "bmc1"
+    assert same_bmc("[fe80::1%eth0]") != same_bmc("[fe80::1%eth1]")
 
 
 @pytest.mark.parametrize("spelled", ["52:54:00:AA:00:01", "52-54-00-AA-00-01", "5254.00aa.0001", "525400AA0001"])

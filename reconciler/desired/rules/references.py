@@ -119,7 +119,9 @@ def _duplicate_bmcs(machines: list[Resource[MachineSpec]]) -> Iterator[Finding]:
             if other is None and bmc.system_id is None:
                 other = next(iter(systems.values()))
             if other is not None:
-                what = f"{other.key} has the same BMC" + (f" and system {bmc.system_id!r}" if bmc.system_id else "")
+                written, system = other.spec.bmc.address, f" and system {bmc.system_id!r}" if bmc.system_id else ""
+                spelled = "" if written == bmc.address else f", written {written!r}"
+                what = f"{other.key} has the same BMC{system}{spelled}"
                 hint = "correct the address, or give each machine its own systemId"
                 yield Finding(
                     "duplicate-bmc",

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from drivers.base import Tls
+from reconciler.kinds.common.field_types.bmc_address import canonical_address
 from reconciler.kinds.common.field_types.fields import Sha256, Spec
 from reconciler.model.resource import DesiredState, ResourceKey
 
@@ -177,4 +178,4 @@ def system_address(bmc: BmcSpec) -> str:
 
 def same_bmc(address: str) -> str:
     """An address in the form in which two spellings of one BMC are equal: `https://BMC1:443/` is `bmc1`."""
-    return address.lower().removeprefix("https://").rstrip("/").removesuffix(":443")
+    return canonical_address(address)

@@ -1,14 +1,20 @@
-"""What is wrong with the text of a BMC's address, before anybody connects to it. Pure."""
+"""What is wrong with the text of a BMC's address, before anybody connects to it, and which texts are one address.
+Pure."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
+from functools import lru_cache
 
 _URL = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
 _HOST = re.compile(r"^(?:\[(?P<v6>[^\[\]]*)\]|(?P<host>[^\[\]:/?#]*))(?::(?P<port>[^/?#]*))?(?P<rest>[/?#].*)?$")
 _NUMBERS = re.compile(r"^[0-9.]*\.[0-9.]*$")
+_ONE_NUMBER = re.compile(r"^(?:0[xX][0-9A-Fa-f]+|[0-9]+)$")
 _SCHEMES = ("http", "https")
+_STANDARD_PORTS = (None, 80, 443)
+"""Without a port it is one of these two, which one host has for one BMC."""
 _MOST_PORT = 65535
 IN_BRACKETS = "write an IPv6 address in brackets, such as [2001:db8::12]"
 
@@ -31,6 +37,49 @@ def address_fault(address: str) -> tuple[str, str] | None:
             IN_BRACKETS if ":" in text else "write host, host:port or https://host",
         )
     return _host_fault(parts["v6"], parts["host"] or "") or _port_fault(parts["port"]) or _rest_fault(parts["rest"])
+
+
+# A reconcile asks for the address of its own BMC several times.
+@lru_cache(2**16)
+def canonical_address(address: str) -> str:
+    """The one form of all spellings of an address: `bmc1`, `10.1.0.3:8443`, `[2001:db8::12]`.
+
+    The scheme, the standard ports, the case, a dot or a slash at the end, and a login make no difference. Neither do
+    the forms of an IPv6 address, an IPv4 address inside of one, a zone by RFC 6874, and a name in Unicode or Punycode.
+    No name is resolved. A text that is no address is returned in lower case.
+    """
+    text = address.strip().lower()
+    url = _URL.match(text)
+    text = re.split(r"[/?#]", text[url.end() :] if url else text, maxsplit=1)[0].rpartition("@")[2]
+    if _is_number(text.partition("%")[0], ipaddress.IPv6Address):
+        text = f"[{text}]"
+    parts = _HOST.match(text)
+    if parts is None or _port_fault(parts["port"]):
+        return text
+    host = _canonical_v6(parts["v6"]) if parts["v6"] is not None else _canonical_host(parts["host"])
+    port = int(parts["port"]) if parts["port"] else None
+    return host if port in _STANDARD_PORTS else f"{host}:{port}"
+
+
+def _canonical_v6(text: str) -> str:
+    number, _, zone = text.replace("%25", "%", 1).partition("%")
+    if not _is_number(number, ipaddress.IPv6Address):
+        return f"[{text}]"
+    found = ipaddress.IPv6Address(number)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return f"[{found}%{zone}]" if zone else f"[{found}]"
+
+
+def _canonical_host(host: str) -> str:
+    """A single number is an IPv4 address too, as it is to the resolver of the system: `0x0a010003`."""
+    name = unicodedata.normalize("NFKC", host).rstrip(".")
+    if _ONE_NUMBER.match(name) and (number := int(name, 0 if name.startswith("0x") else 10)) < 2**32:
+        return str(ipaddress.IPv4Address(number))
+    try:
+        return name.encode("idna").decode() if not name.isascii() else name
+    except UnicodeError:
+        return name
 
 
 def _host_fault(v6: str | None, host: str) -> tuple[str, str] | None:
