@@ -99,7 +99,7 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     access: dict[str, str] = {}
     """By which way its endpoint was to be reached, as `AccessChange` has it; empty: not known, or there is none."""
     uuid: str | None = None
-    """The UUID that its endpoint reported last; None: it reported none there."""
+    """The UUID of the system that it is; None: its endpoint reported none."""
     added_at: datetime | None = None
     """When a state first declared it beside others that were known before; None: it was among the first ones."""
     joining: bool = False

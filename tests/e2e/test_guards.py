@@ -290,3 +290,36 @@ def test_a_plan_in_a_shallow_clone_without_a_store_says_that_former_guards_are_u
     said = "this plan does not check the guards of that commit"
     assert said in lab.run("plan", "--repo", str(clone), *empty).out
     assert said not in lab.run("plan", *empty).out
+
+
+def test_exchanged_addresses_power_nothing_off_until_each_machine_is_confirmed_by_name(lab: Lab) -> None:
+    """metal3-io/baremetal-operator#2022: a document with the BMC of another machine acts on that machine."""
+    trust = {"credentialRef": {"name": "lab"}, "tls": {"caFile": str(lab.emulators.ca_file)}}
+    places = list(enumerate(lab.emulators.addresses))
+    turned = [places[1], places[0], *places[2:]]
+    powers = ["Off", "On", "On", "On"]
+    lab.desk.commit(
+        "Exchange a1 and a2",
+        lab=[
+            partition(driver="redfish", **trust),
+            *(
+                machine(name, address, system=ID.format(number), power=power, rack=name[0])
+                for name, power, (number, address) in zip(NAMES, powers, turned, strict=True)
+            ),
+        ],
+        guards=[ONE_A_RACK],
+    )
+    held = lab.run("apply", "--yes", *NO_LIMIT)
+    assert held.code == 3
+    for one, other, system in (("a1", "a2", ID.format(1)), ("a2", "a1", ID.format(0))):
+        assert f"the BMC of Machine/{one} reports UUID {system}" in held.out
+        assert f"UUID {system} is the system of Machine/{other}" in held.out
+    assert off(lab) == []
+    refused = lab.run("override", "system-identity", "--for", "1h", "--reason", "moved")
+    assert refused.code == 1
+    assert "name machines" in refused.err
+    done = lab.run("override", "system-identity", "machine/a1", "machine/a2", "--for", "1h", "--reason", "moved")
+    assert done.code == 0, done
+    assert lab.run("apply", "--yes", *NO_LIMIT).code == 0
+    assert off(lab) == ["a1"]
+    assert lab.run("plan", *NO_LIMIT).code == 0

@@ -38,7 +38,12 @@ def moved(name: str, to: str, **spec: object) -> tuple[str, str, dict[str, objec
 
 
 class TestAnotherBmc:
-    """bmc.address or bmc.systemId is another one from now on."""
+    """bmc.address or bmc.systemId is another one from now on; the system is the same one."""
+
+    @pytest.fixture(autouse=True)
+    def one_system(self, world: World) -> None:
+        for name in ("m1", "m2"):
+            world.bmc(name).state = msgspec.structs.replace(world.bmc(name).state, serial="SYS-1")
 
     def off(self, world: World, *, ignored: bool) -> None:
         running(world, "m1", "m2")

@@ -86,7 +86,7 @@ class FakeMachine:
         """What is in its only virtual drive; None: it has none."""
         self.booted_from: list[BootTarget | None] = []
         """What the boot override said each time that it came up; None: its own order."""
-        self._state = _new_state(system_id)
+        self._state = _new_state(address, system_id)
         self._coming: list[tuple[float, PowerState]] = []
         self._tasks: list[_Task] = []
 
@@ -252,13 +252,13 @@ class FakeMachine:
         self._state = replace(self._state, boot=kept)
 
 
-def _new_state(system_id: str) -> SystemState:
+def _new_state(address: str, system_id: str) -> SystemState:
     return SystemState(
         power=PowerState.OFF,
         boot=BootOverride(BootTarget.NONE, BootEnabled.DISABLED, BootMode.UEFI),
         indicator=IndicatorLED.OFF,
         health="OK",
-        serial=f"FAKE-{system_id}",
+        serial=f"FAKE-{address}-{system_id}",
         manufacturer="groundstate",
         model="fake",
         allowed_resets=tuple(ResetType),

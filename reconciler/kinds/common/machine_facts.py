@@ -183,8 +183,25 @@ class Restart(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why it was not done, or may not have been done; empty: it was."""
 
 
+class SystemIdentity(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a BMC reports to tell its system from others; None: it reports none that does."""
+
+    uuid: str | None = None
+    """The UUID, in lower case."""
+    serial: str | None = None
+    """The serial number, without blanks."""
+
+    def __str__(self) -> str:
+        return f"UUID {self.uuid}" if self.uuid is not None else f"serial number {self.serial}"
+
+
 class MachineFacts(ResourceFacts, frozen=True, omit_defaults=True):
     """What is remembered of a machine."""
+
+    serial: str | None = None
+    """The serial number of its system, beside `uuid`; None: its BMC reported none."""
+    reported: SystemIdentity | None = None
+    """What its BMC reports instead of `uuid` and `serial`, until a person accepts that; None: no other system."""
 
     once_done: str | None = None
     """The digest of the one-time boot order that was carried out, so that it is not carried out again."""

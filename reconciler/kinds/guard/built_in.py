@@ -100,6 +100,13 @@ _EVERY = (
         instead="correct spec.bmc; if the mainboard was replaced, write the new UUID into spec.lifecycle.request",
     ),
     BuiltInGuard(
+        "system-identity",
+        "Holds all changes of a machine if its BMC reports another system than before, or the system of another "
+        "declared machine.",
+        "the machine is managed as the system that its BMC reports now",
+        narrow=True,
+    ),
+    BuiltInGuard(
         "unjudged",
         "Holds a change if the guards cannot judge it because of a bug in groundstate.",
         instead="the guards cannot count the effect of the change; report the bug, or change the document",

@@ -100,14 +100,14 @@ class Settle(ActionBase, frozen=True, tag="settle"):
 
 
 class AcceptSystem(ActionBase, frozen=True, tag="accept-system"):
-    """Remember that the machine's system has this UUID from now on, in the place of `was`, as the `request` of its
-    document, `word`, says. Nothing is sent."""
+    """Remember that the machine's system has this UUID from now on, in the place of `was`. The `request` of its
+    document, `word`, says so, or else an override. Nothing is sent."""
 
     disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.lifecycle"
     system: str
     was: str
-    word: str
+    word: str = ""
 
 
 class Free(ActionBase, frozen=True, tag="free"):

@@ -19,6 +19,7 @@ from reconciler.planning.guards.fleet_survey import KindSurvey
 from reconciler.planning.guards.guard import Guard, GuardWorld, Holds
 from reconciler.planning.guards.guard_limits import FEW, GuardLimits
 from reconciler.planning.guards.guards_in_force import BUDGET, rack_guard
+from reconciler.planning.guards.possible_renames import unseen_newcomers
 
 
 def standard_guards(limits: GuardLimits) -> tuple[Guard, ...]:
@@ -182,7 +183,8 @@ def hold_until_observed(limits: GuardLimits) -> Guard:
             if missing and one.unreachable + missing > limits.max_unreachable.of(one.declared):
                 judged = (change for change in hurting if change.key.kind == kind or change.key.kind not in FLEET)
                 holds |= {change.key: (_first_look(kind, one),) for change in judged}
-        return holds
+        new = unseen_newcomers(world) if any(one.declared > one.observed for one in world.survey.kinds.values()) else ()
+        return {change.key: (_newcomer_hold(new[0]),) for change in hurting} | holds if new else holds
 
     return unseen
 
@@ -194,6 +196,11 @@ def _first_look(kind: str, one: KindSurvey) -> Hold:
     )
     hint = f"continues automatically when the daemon has observed the other {nouns({kind})}"
     return Hold(HoldKind.BLOCKED, "first-look", reason, hint)
+
+
+def _newcomer_hold(key: ResourceKey) -> Hold:
+    reason = f"{key} was added and has not been observed yet; it may be another name of this resource"
+    return Hold(HoldKind.BLOCKED, "first-look", reason, f"continues automatically when the daemon has observed {key}")
 
 
 def hold_without_boot_service(last: str = "") -> Guard:

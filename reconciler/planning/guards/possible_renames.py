@@ -6,6 +6,7 @@ the same machine. As long as a UUID is unknown, it may be."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 
 import msgspec
 
@@ -15,6 +16,9 @@ from reconciler.model.facts import NO_FACTS, Guarded, ResourceFacts
 from reconciler.model.resource import ResourceKey
 from reconciler.model.values.system_uuid import either_order
 from reconciler.planning.guards.guard import GuardWorld
+
+FIRST_LOOK = timedelta(minutes=5)
+"""For so long at most, what is disruptive waits for the first observation of a new machine."""
 
 Marks = dict[str, tuple[ResourceKey, Guarded]]
 """By the name of a guard: a resource that is gone, and how the guard guards it."""
@@ -74,6 +78,16 @@ def _uuid(key: ResourceKey, world: GuardWorld) -> str | None:
 def _is_newcomer(key: ResourceKey, world: GuardWorld) -> bool:
     added_at = world.facts.resources.get(key, NO_FACTS).added_at
     return added_at is not None and world.now - added_at < LOOSENS_AFTER and key in world.desired.resources
+
+
+def unseen_newcomers(world: GuardWorld) -> list[ResourceKey]:
+    """The machines that were added a moment ago, and of which no read has succeeded or failed yet."""
+    facts = world.facts.resources
+    return [
+        key
+        for key in _newcomers(world)
+        if key not in world.observed and world.now - (facts[key].added_at or world.now) < FIRST_LOOK
+    ]
 
 
 def _newcomers(world: GuardWorld) -> tuple[ResourceKey, ...]:

@@ -44,9 +44,9 @@ def address_fault(address: str) -> tuple[str, str] | None:
 def canonical_address(address: str) -> str:
     """The one form of all spellings of an address: `bmc1`, `10.1.0.3:8443`, `[2001:db8::12]`.
 
-    The scheme, the standard ports, the case, a dot or a slash at the end, and a login make no difference. Neither do
-    the forms of an IPv6 address, an IPv4 address inside of one, a zone by RFC 6874, and a name in Unicode or Punycode.
-    No name is resolved. A text that is no address is returned in lower case.
+    The scheme, the standard ports, the case, a dot or a slash at the end, and a login make no difference. An IPv6
+    address has several forms, and so has its zone. It can stand for an IPv4 address, and a name can be in Punycode. No
+    name is resolved. A text that is no address is returned in lower case.
     """
     text = address.strip().lower()
     url = _URL.match(text)

@@ -14,6 +14,7 @@ from reconciler.kinds.common.fact_rules import FactRules, Ignored, Occasion, Rec
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.machine_facts import MachineFacts, machine_s
 from reconciler.kinds.machine import machine_restart
+from reconciler.kinds.machine.identity.machine_identity import identity_observed
 from reconciler.kinds.machine.lifecycle import phases, system_identity, virtual_media
 from reconciler.kinds.machine.lifecycle.machine_reports import apply_report, facts_at_start, is_over
 from reconciler.kinds.machine.rules.boot_rules import confirms_order
@@ -55,10 +56,10 @@ class MachineFactRules(FactRules):
 
     def moved(self, facts: ResourceFacts) -> ResourceFacts:
         """The facts of a machine whose BMC endpoint changed. An ignored shutdown, an observed power-off and a network
-        boot belong to the former BMC, and are left out. So does the UUID."""
+        boot belong to the former BMC, and are left out. The system stays the same one until its new BMC is observed."""
         known = machine_s(facts)
         lifecycle = phases.unattended(known.lifecycle)
-        return msgspec.structs.replace(known, shutdown_ignored=None, lifecycle=lifecycle, uuid=None)
+        return msgspec.structs.replace(known, shutdown_ignored=None, lifecycle=lifecycle, reported=None)
 
     def slot(self, facts: ResourceFacts) -> Slot | None:
         """The claim and slot that the machine is bound to."""
@@ -140,8 +141,7 @@ class MachineFactRules(FactRules):
         """The facts after an action on the store alone: bindings and boot requests."""
         if not isinstance(action, MachineRecord):
             return super().record(action, facts, occasion)
-        uuid = system_identity.uuid_of(occasion.value)
-        return record_machine_action(action, facts, occasion.now, occasion.name, uuid)
+        return record_machine_action(action, facts, occasion)
 
     def restart_asked(self, facts: ResourceFacts, request: RestartRequest) -> ResourceFacts:
         """See `machine_restart.asked`."""
@@ -172,11 +172,8 @@ class MachineFactRules(FactRules):
         self, facts: ResourceFacts, resource: Resource[Any], value: Any, fields: tuple[Field, ...], now: datetime
     ) -> ResourceFacts:
         """The facts after an observation: a running shutdown, the image in the virtual drive, the power state and the
-        UUID."""
-        known = machine_s(facts)
-        uuid = system_identity.uuid_of(value)
-        if uuid is not None and uuid != known.uuid:
-            known = msgspec.structs.replace(known, uuid=uuid)
+        identity of the system."""
+        known = identity_observed(machine_s(facts), value)
         lifecycle = virtual_media.observe_media(known.lifecycle, fields)
         if isinstance(resource.spec, MachineSpec) and isinstance(value, SystemState):
             lifecycle = phases.observe_power(resource.spec, lifecycle, value, now)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 
-from reconciler.kinds.common.fact_rules import Recorded
+from reconciler.kinds.common.fact_rules import Occasion, Recorded
 from reconciler.kinds.common.machine_facts import BootRequest, LifecycleFacts, MachineFacts, machine_facts
+from reconciler.kinds.machine.identity.machine_identity import identity_accepted
+from reconciler.kinds.machine.lifecycle.system_identity import uuid_of
 from reconciler.model.actions.record_actions import (
     AcceptSystem,
     Bind,
@@ -29,12 +31,9 @@ from reconciler.model.values.boot_purpose import Purpose
 def record_machine_action(
     action: MachineRecord,
     facts: Mapping[ResourceKey, ResourceFacts],
-    now: datetime,
-    name: str,
-    uuid: str | None = None,
+    occasion: Occasion,
 ) -> Recorded:
-    """The facts and events after the action. `name`: the name of the new boot request, for an action that creates one.
-    `uuid`: the UUID that the BMC reported last."""
+    """The facts and events after the action."""
     key, was = action.key, machine_facts(facts, action.key)
     match action:
         case Bind(project=project):
@@ -45,11 +44,11 @@ def record_machine_action(
             event = (EventReason.IMAGE_PINNED, f"image {image or 'none'}")
             return _recorded(key, msgspec.structs.replace(was, image=image), event)
         case RequestBoot():
-            return _boot_requested(action, was, now, name, uuid)
+            return _boot_requested(action, was, occasion.now, occasion.name, uuid_of(occasion.value))
         case Settle():
             return _settled(action, was)
         case AcceptSystem():
-            return _system_accepted(action, was)
+            return _system_accepted(action, was, occasion.value)
         case Free():
             return _freed(key, was)
         case _:
@@ -85,14 +84,17 @@ def _settled(action: Settle, was: MachineFacts) -> Recorded:
     return _recorded(action.key, msgspec.structs.replace(was, lifecycle=lifecycle), event)
 
 
-def _system_accepted(action: AcceptSystem, was: MachineFacts) -> Recorded:
+def _system_accepted(action: AcceptSystem, was: MachineFacts, value: Any) -> Recorded:
     before, system, word = was.lifecycle, action.system, action.word
+    event = (EventReason.SYSTEM_ACCEPTED, f"{system} replaces {action.was}")
+    was = identity_accepted(was, value)
+    if not word:
+        return _recorded(action.key, was, event)
     # Nothing of what was seen of the old one holds, and the word asks for nothing else.
     tried = word if before.releasing_at is not None else before.tried_request
     lifecycle = msgspec.structs.replace(
         before, system=system, heeded_request=word, tried_request=tried, stopped_at=None
     )
-    event = (EventReason.SYSTEM_ACCEPTED, f"{system} replaces {before.system}")
     return _recorded(action.key, msgspec.structs.replace(was, lifecycle=lifecycle), event)
 
 

@@ -19,11 +19,11 @@ from reconciler.kinds.common.kind import KindView, Steps
 from reconciler.kinds.common.machine_facts import (
     LifecycleFacts,
     MachineFacts,
-    all_machine_facts,
     facts_in,
     machine_facts,
 )
 from reconciler.kinds.machine import binding, machine_restart
+from reconciler.kinds.machine.identity.identity_rules import identity_conflict, identity_field, identity_steps
 from reconciler.kinds.machine.lifecycle import phases, system_identity, virtual_media
 from reconciler.kinds.machine.lifecycle.lifecycle_steps import LIFECYCLE_PATH, lifecycle_field, lifecycle_steps
 from reconciler.kinds.machine.rules.boot_rules import BOOT, boot_field, boot_steps, keeps_override
@@ -55,10 +55,13 @@ class MachineRules:
 
     def fields(self, resource: Resource[MachineSpec], view: KindView) -> tuple[Field, ...]:
         """Project, image, power, boot and LED, as far as they are declared. Project and image are compared with the
-        store."""
+        store. The system that the BMC reports is one while it is another one than expected."""
         state = state_of(view.value)
         spec = _effective(resource.spec, view)
         found = binding.fields(spec.project, spec.image, facts_in(view))
+        conflict = identity_conflict(resource.spec, view)
+        if conflict is not None and (identity := identity_field(conflict, view)) is not None:
+            found.append(identity)
         if managed(spec):
             found.append(lifecycle_field(spec, view))
             drive = virtual_media.media_field(facts_in(view).lifecycle, state)
@@ -90,11 +93,11 @@ class MachineRules:
                 if spec.maintenance and path != LED:
                     step = Steps(holds=(_declared("maintenance", spec.maintenance.reason, path),))
                 parts.append(step)
-        holds = [hold for part in parts for hold in part.holds]
+        conflict = identity_conflict(resource.spec, view)
+        own = Steps() if conflict is None else identity_steps(conflict, view)
+        holds = [*own.holds, *(hold for part in parts for hold in part.holds)]
         if managed(spec) and system_identity.held_for_another_system(spec, facts_in(view).lifecycle, state):
             holds.append(_other_machine(facts_in(view).lifecycle, state))
-        elif managed(spec) and system_identity.another_system(facts_in(view).lifecycle, state):
-            holds += [_already(key) for key in _with_system(state, view)]
         if spec.suspend:
             # Nothing is sent for a binding: it goes on beside what is held.
             paths = {one.path for part in parts[bound:] for one in (*part.actions, *part.holds)} if bound else {None}
@@ -102,6 +105,7 @@ class MachineRules:
         if observes(spec):
             paths = {one.path for part in parts for one in (*part.actions, *part.holds)}
             holds += [_observed(path) for path in sorted(paths, key=str)]
+        parts.insert(0, own)
         actions, passes = (a for part in parts for a in part.actions), (one for part in parts for one in part.passes)
         return Steps(tuple(actions), tuple(dict.fromkeys(holds)), tuple(passes))
 
@@ -250,27 +254,6 @@ def _other_machine(lifecycle: LifecycleFacts, state: SystemState) -> Hold:
     reason = f"BMC reports {what}{new}, but this Machine was recorded with {lifecycle.system}"
     hint = f"correct spec.bmc; or, if the mainboard was replaced, set spec.lifecycle.request to {new}"
     return Hold(HoldKind.GUARD, "another-system", reason, hint)
-
-
-def _with_system(state: SystemState, view: KindView) -> list[ResourceKey]:
-    """Other machines that are recorded with the system that the BMC reports."""
-    wanted = system_identity.like_before(facts_in(view).lifecycle, state) or ""
-    by_serial = wanted.startswith(system_identity.SERIAL)
-    lives = {
-        key
-        for key, facts in all_machine_facts(view.remembered).items()
-        if system_identity.same_system(facts.lifecycle.system or "", wanted)
-    }
-    reported = (
-        (key, system_identity.system_of(state_of(one.value), by_serial=by_serial)) for key, one in view.observed.items()
-    )
-    seen = {key for key, system in reported if system_identity.same_system(system or "", wanted)}
-    return sorted(key for key in lives | seen if key.kind == "Machine" and key != view.key)
-
-
-def _already(key: ResourceKey) -> Hold:
-    reason = f"BMC reports the system of {key}, so spec.bmc is wrong in one of the two documents"
-    return Hold(HoldKind.GUARD, "another-system", reason, "correct spec.bmc")
 
 
 def _declared(word: str, reason: str, path: str | None = None) -> Hold:

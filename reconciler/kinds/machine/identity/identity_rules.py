@@ -1,0 +1,168 @@
+"""What is held while a BMC reports another system than before, or the system of another declared machine. Pure.
+
+Two documents that name one BMC by two names would act on one machine. Two documents that exchange their addresses would
+act on each other's machine. Only the systems that the BMCs report show that. Nothing is done to these machines until a
+person says which is which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from reconciler.kinds.common.field_types.bmc_access import same_bmc
+from reconciler.kinds.common.field_types.managed_field import Field
+from reconciler.kinds.common.kind import KindView, Steps
+from reconciler.kinds.common.machine_facts import MachineFacts, SystemIdentity, facts_in, machine_facts
+from reconciler.kinds.machine.identity.machine_identity import (
+    is_shared,
+    recorded_identity,
+    replaced_identity,
+    reported_identity,
+)
+from reconciler.kinds.machine.spec import MachineSpec, managed
+from reconciler.model.actions.record_actions import AcceptSystem
+from reconciler.model.facts import IndexedFacts, ResourceFacts, grouped
+from reconciler.model.plans.plan import Hold, HoldKind, override_hint
+from reconciler.model.resource import ResourceKey
+from reconciler.model.values.system_uuid import either_order
+
+SYSTEM_IDENTITY = "system-identity"
+BMC_PATH = "spec.bmc"
+
+
+class IdentityConflict(msgspec.Struct, frozen=True):
+    """Why it is not certain which machine the BMC belongs to. `was`: the recorded system, if the BMC reports another
+    one. `others`: declared machines that are, or report, the system that the BMC reports."""
+
+    found: SystemIdentity
+    was: SystemIdentity | None
+    others: tuple[ResourceKey, ...]
+
+
+def identity_conflict(spec: MachineSpec, view: KindView) -> IdentityConflict | None:
+    """What is wrong with the identity of the machine; None: nothing. What an agent has inspected is compared by the
+    lifecycle (guard `another-system`)."""
+    found, facts = reported_identity(view.value), facts_in(view)
+    if found is None:
+        return None
+    is_inspected = managed(spec) and facts.lifecycle.system is not None
+    was = recorded_identity(facts) if not is_inspected and replaced_identity(facts, view.value) else None
+    others = tuple(sorted(_others(found, spec, view)))
+    return IdentityConflict(found, was, others) if was is not None or others else None
+
+
+def identity_field(conflict: IdentityConflict, view: KindView) -> Field | None:
+    """The system that the machine should be, beside the one that its BMC reports. None while an override lets two
+    machines report one system: nothing is to be changed then."""
+    if conflict.was is not None:
+        return Field(BMC_PATH, str(conflict.was), str(conflict.found), equal=False, once=True)
+    if view.lifted(SYSTEM_IDENTITY) is not None:
+        return None
+    shared = f"{conflict.found}, as {_names(conflict.others)}"
+    return Field(BMC_PATH, "a system of its own", shared, equal=False, once=True)
+
+
+def identity_steps(conflict: IdentityConflict, view: KindView) -> Steps:
+    """The hold on everything; or, while an override lifts the hold, the record of the system that the BMC reports."""
+    if view.lifted(SYSTEM_IDENTITY) is None:
+        return Steps(holds=(_hold(conflict, view.key),))
+    if conflict.was is None:
+        return Steps(passes=(SYSTEM_IDENTITY,))
+    reason = f"an override of guard {SYSTEM_IDENTITY} accepts the system"
+    accept = AcceptSystem(key=view.key, system=str(conflict.found), was=str(conflict.was), reason=reason)
+    return Steps((accept,), passes=(SYSTEM_IDENTITY,))
+
+
+def _hold(conflict: IdentityConflict, key: ResourceKey) -> Hold:
+    names, many = _names(conflict.others), len(conflict.others) > 1
+    if conflict.was is not None:
+        reason = f"the BMC of {key} reports {conflict.found}, but {key} was recorded with {conflict.was}"
+        reason += f"; {conflict.found} is the system of {names}" if names else ""
+        both = f" of {key} and {names}" if names else ""
+        hint = f"correct spec.bmc{both}; or, if the reported system is the right one"
+    else:
+        reason = f"the BMCs of {key} and {names} report the same system ({conflict.found})"
+        hint = (
+            f"keep one document of the {'' if many else 'two '}machines, or correct spec.bmc; or, if the machines are "
+            "different and only report the same system"
+        )
+    return Hold(HoldKind.GUARD, SYSTEM_IDENTITY, reason, f"{hint}, {override_hint(SYSTEM_IDENTITY, key)}")
+
+
+def _names(keys: Iterable[ResourceKey]) -> str:
+    return " and ".join(map(str, keys))
+
+
+def _others(found: SystemIdentity, spec: MachineSpec, view: KindView) -> Iterator[ResourceKey]:
+    if view.desired is None:
+        return
+    for key in _candidates(found, view):
+        other = view.desired.resources.get(key)
+        if key == view.key or other is None or _is_apart(spec, other.spec):
+            continue
+        if any(is_shared(found, one) for one in _identities(key, view)):
+            yield key
+
+
+def _is_apart(spec: MachineSpec, other: MachineSpec) -> bool:
+    """Whether the documents name two systems of one BMC, which may have one serial number."""
+    return same_bmc(spec.bmc.address) == same_bmc(other.bmc.address) and spec.bmc.system_id != other.bmc.system_id
+
+
+def _identities(key: ResourceKey, view: KindView) -> Iterator[SystemIdentity]:
+    """What the machine is recorded with, and what its BMC reports."""
+    facts, seen = machine_facts(view.remembered, key), view.observed.get(key)
+    every = (recorded_identity(facts), facts.reported, reported_identity(seen.value) if seen is not None else None)
+    yield from (one for one in every if one is not None)
+
+
+def _candidates(found: SystemIdentity, view: KindView) -> set[ResourceKey]:
+    """The machines that have a word of the identity in common."""
+    words = _words(found)
+    groups = _WORDS_OF_FACTS if isinstance(view.remembered, IndexedFacts) else ()
+    by_facts = {key for of in groups for word in words for key in grouped(view.remembered, of).get(word, ())}
+    if groups:
+        return by_facts
+    every = view.once("machines by identity", lambda: _by_word(view))
+    return {key for word in words for key in every.get(word, ())}
+
+
+def _by_word(view: KindView) -> dict[str, list[ResourceKey]]:
+    """For a plan of a whole fleet, of which not every observation is recorded."""
+    found: dict[str, list[ResourceKey]] = {}
+    for key in {key for key in (*view.remembered, *view.observed) if key.kind == view.key.kind}:
+        for word in {word for one in _identities(key, view) for word in _words(one)}:
+            found.setdefault(word, []).append(key)
+    return found
+
+
+def _words(identity: SystemIdentity | None) -> tuple[str, ...]:
+    if identity is None:
+        return ()
+    by_uuid = f"uuid {either_order(identity.uuid)}" if identity.uuid is not None else None
+    by_serial = f"serial {identity.serial}" if identity.serial is not None else None
+    return tuple(word for word in (by_uuid, by_serial) if word is not None)
+
+
+def _recorded_uuid(facts: ResourceFacts) -> str | None:
+    return f"uuid {either_order(facts.uuid)}" if facts.uuid is not None else None
+
+
+def _recorded_serial(facts: ResourceFacts) -> str | None:
+    return f"serial {facts.serial}" if isinstance(facts, MachineFacts) and facts.serial is not None else None
+
+
+def _reported_uuid(facts: ResourceFacts) -> str | None:
+    reported = facts.reported if isinstance(facts, MachineFacts) else None
+    return f"uuid {either_order(reported.uuid)}" if reported is not None and reported.uuid is not None else None
+
+
+def _reported_serial(facts: ResourceFacts) -> str | None:
+    reported = facts.reported if isinstance(facts, MachineFacts) else None
+    return f"serial {reported.serial}" if reported is not None and reported.serial is not None else None
+
+
+_WORDS_OF_FACTS = (_recorded_uuid, _recorded_serial, _reported_uuid, _reported_serial)
+"""A reconcile finds the others by these groups, without going through the fleet."""

@@ -1,0 +1,98 @@
+"""The identity of a machine's system: what is recorded of it, and whether what its BMC reports is the same. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from drivers.base import SystemState
+from reconciler.kinds.common.machine_facts import MachineFacts, SystemIdentity
+from reconciler.kinds.machine.lifecycle.system_identity import another_system
+from reconciler.model.values.system_uuid import either_order, same_uuid
+
+_DEFAULT_UUIDS = frozenset(
+    map(
+        either_order,
+        (
+            "03000200-0400-0500-0006-000700080009",
+            "12345678-1234-5678-90ab-cddeefaabbcc",
+            "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        ),
+    )
+)
+"""UUIDs that board makers ship in many boards, so they identify none (fwupd's list of generic UUIDs has the same)."""
+_COUNTED_UP = "01234567890123456789"
+
+
+def reported_identity(value: object) -> SystemIdentity | None:
+    """What the BMC reports of its system's identity; None: nothing that tells it from other systems."""
+    if not isinstance(value, SystemState):
+        return None
+    uuid = (value.uuid or "").lower()
+    serial = "-".join((value.serial or "").split())
+    is_default = not uuid or either_order(uuid) in _DEFAULT_UUIDS
+    found = SystemIdentity(None if is_default else uuid, None if _is_filler(serial) else serial)
+    return found if found.uuid or found.serial else None
+
+
+def recorded_identity(facts: MachineFacts) -> SystemIdentity | None:
+    """The identity under which the machine is recorded; None: no observation has shown one."""
+    return SystemIdentity(facts.uuid, facts.serial) if facts.uuid or facts.serial else None
+
+
+def is_same(one: SystemIdentity, other: SystemIdentity) -> bool | None:
+    """Whether both are of one system; None: they have nothing in common that can be compared."""
+    if one.uuid is not None and other.uuid is not None:
+        return same_uuid(one.uuid, other.uuid)
+    if one.serial is not None and other.serial is not None:
+        return one.serial == other.serial
+    return None
+
+
+def is_shared(one: SystemIdentity, other: SystemIdentity) -> bool:
+    """Whether two BMCs report one system. Systems with one UUID and two serial numbers are two: some board makers give
+    many boards one UUID."""
+    serials = {one.serial, other.serial} - {None}
+    return is_same(one, other) is True and len(serials) < 2
+
+
+def replaced_identity(facts: MachineFacts, value: object) -> SystemIdentity | None:
+    """What the BMC reports, if that is another system than the recorded one. None: it is the same one, as far as that
+    can be known, or the lifecycle has recorded it."""
+    found, recorded = reported_identity(value), recorded_identity(facts)
+    if found is None or recorded is None or is_same(found, recorded) is not False:
+        return None
+    return None if _is_inspected(facts, value) else found
+
+
+def identity_observed(facts: MachineFacts, value: object) -> MachineFacts:
+    """The facts after an observation. The first system that is observed is recorded. Another one is not recorded in its
+    place until it is accepted. The very same object where nothing is new."""
+    found = reported_identity(value)
+    if found is None:
+        return facts
+    if replaced_identity(facts, value) is not None:
+        return facts if facts.reported == found else msgspec.structs.replace(facts, reported=found)
+    recorded = recorded_identity(facts)
+    if recorded is not None and is_same(found, recorded) is not False:  # The UUID may be read in another byte order.
+        found = SystemIdentity(recorded.uuid or found.uuid, found.serial or recorded.serial)
+    if found == recorded and facts.reported is None:
+        return facts
+    return msgspec.structs.replace(facts, uuid=found.uuid, serial=found.serial, reported=None)
+
+
+def identity_accepted(facts: MachineFacts, value: object) -> MachineFacts:
+    """The facts when what the BMC reports is accepted as the machine's system."""
+    found = reported_identity(value)
+    if found is None:
+        return facts
+    return msgspec.structs.replace(facts, uuid=found.uuid, serial=found.serial, reported=None)
+
+
+def _is_inspected(facts: MachineFacts, value: object) -> bool:
+    """Whether the system is the one that an agent has inspected, or that a document has accepted."""
+    return facts.lifecycle.system is not None and isinstance(value, SystemState) and not another_system(facts.lifecycle, value)
+
+
+def _is_filler(serial: str) -> bool:
+    """Whether the text is what firmware writes where it knows no number: empty, `0000`, `123456789`."""
+    return len(set(serial)) < 3 or serial in _COUNTED_UP
