@@ -74,7 +74,8 @@ def override_command(
     The override is in force within seconds for the daemon, `apply` and every plan. Do not stop the daemon for it.
 
     Guards that can be overridden: disruption-budget, mass-removal, empty-desired-state, unreachable-fleet,
-    mass-release, mass-unclaim. Also first-sight, for named or selected machines, and declared guards, as guard/NAME.
+    mass-release, mass-unclaim. Also first-sight and system-identity, for named or selected
+    machines, and declared guards, as guard/NAME.
     For other guards, change the document.
 
     Exit codes: 0 done, 1 refused; the message says why.
