@@ -184,7 +184,7 @@ class Restart(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SystemIdentity(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a BMC reports to tell its system from others; None: it reports none that does."""
+    """What a BMC reports by which its system differs from all others."""
 
     uuid: str | None = None
     """The UUID, in lower case."""

@@ -72,7 +72,7 @@ def _canonical_v6(text: str) -> str:
 
 
 def _canonical_host(host: str) -> str:
-    """A single number is an IPv4 address too, as it is to the resolver of the system: `0x0a010003`."""
+    """Resolvers read a single number as an IPv4 address: `0x0a010003`."""
     name = unicodedata.normalize("NFKC", host).rstrip(".")
     if _ONE_NUMBER.match(name) and (number := int(name, 0 if name.startswith("0x") else 10)) < 2**32:
         return str(ipaddress.IPv4Address(number))

@@ -24,7 +24,7 @@ _COUNTED_UP = "01234567890123456789"
 
 
 def reported_identity(value: object) -> SystemIdentity | None:
-    """What the BMC reports of its system's identity; None: nothing that tells it from other systems."""
+    """What the BMC reports of its system's identity; None: nothing that identifies the system."""
     if not isinstance(value, SystemState):
         return None
     uuid = (value.uuid or "").lower()
@@ -90,7 +90,11 @@ def identity_accepted(facts: MachineFacts, value: object) -> MachineFacts:
 
 def _is_inspected(facts: MachineFacts, value: object) -> bool:
     """Whether the system is the one that an agent has inspected, or that a document has accepted."""
-    return facts.lifecycle.system is not None and isinstance(value, SystemState) and not another_system(facts.lifecycle, value)
+    return (
+        facts.lifecycle.system is not None
+        and isinstance(value, SystemState)
+        and not another_system(facts.lifecycle, value)
+    )
 
 
 def _is_filler(serial: str) -> bool:
