@@ -134,7 +134,7 @@ def _rack_budget(world: GuardWorld) -> Budget:
 
 
 def _fleet_budget(world: GuardWorld) -> Budget:
-    """How much of the whole fleet may be down at once, of each kind by itself."""
+    """How much of the whole fleet may be down at once, for each kind separately."""
     limits = world.standing.limits
 
     racks = cache(lambda: _rack_budget(world))

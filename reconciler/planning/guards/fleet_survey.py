@@ -50,12 +50,12 @@ class KindSurvey(msgspec.Struct, frozen=True):
 class FleetSurvey(msgspec.Struct, frozen=True):
     """The fleet in numbers: what guards judge by.
 
-    `kinds`: each kind of the fleet by itself, so that many of one kind never make a loss of another look small.
-    `disrupted` are down, or going down, because groundstate sent it. Each guard says for how long
-    that counts. `resources` are declared, `remembered` were in force. `held`: addresses, numbers and networks that
-    are in the IPAM; `releasing` of them would be given up, as they are no longer declared. `claimed` machines are
-    claims'; `returning` of them are being released, or would be, as no claim asks for them any more. `former`:
-    specs of guards that were loosened or removed, each in force until a time."""
+    `kinds`: the numbers of each kind separately, so that many of one kind never make a loss of another look small.
+    `disrupted` are down, or going down, because groundstate sent it. Each guard says for how long that counts.
+    `resources` are declared, `remembered` were in force. `held`: addresses, numbers and networks that are in the IPAM;
+    `releasing` of them would be given up, as they are no longer declared. `claimed` machines are claims'; `returning`
+    of them are being released, or would be, as no claim asks for them any more. `former`: specs of guards that were
+    loosened or removed, each in force until a time."""
 
     kinds: Mapping[str, KindSurvey]
     disrupted: Mapping[ResourceKey, Disrupted] = {}

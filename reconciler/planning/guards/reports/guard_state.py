@@ -66,7 +66,7 @@ def guard_states(name: str, changes: Iterable[Change], world: GuardWorld) -> tup
 
 
 def _built_in_budgets(world: GuardWorld) -> Iterator[BudgetReport]:
-    """Of the fleet, each kind by itself, and of each rack of which a machine is down."""
+    """The levels of each kind of the fleet, and of each rack with a machine that is down."""
     racks, whole = built_in_budgets(world)
     yield from (_budget(whole, group, world) for group in whole_groups(world))
     yield from (_budget(racks, group, world) for group in down_groups(racks, world))
