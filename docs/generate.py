@@ -15,12 +15,16 @@ import click
 
 from cli import main
 from docs import lifecycle
+from docs.events import PAGE
+from drivers.base import Backoff, ErrorReason
 from reconciler.desired.manifest.schemas import schema_for
 from reconciler.desired.rules.diagnostic_codes import DIAGNOSTICS
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.kind import Kind
-from reconciler.model.outcome import OutcomeReason
-from reconciler.model.retry import REQUEUE, Polling
+from reconciler.model.event import EventReason
+from reconciler.model.outcome import ActionFailure, ConditionReason, ConditionType, OutcomeReason
+from reconciler.model.retry import POLICIES, REQUEUE, Polling
+from reconciler.model.values.boot_purpose import LifecycleFailureReason
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- Made by `python -m docs.generate`; changes belong into the program. -->"
@@ -42,6 +46,8 @@ def pages() -> dict[str, str]:
         "commands.md": _commands(),
         "diagnostics.md": _diagnostics(),
         "outcomes.md": _outcomes(),
+        "events.md": _events(),
+        "conditions.md": _conditions(),
         "lifecycle.md": ("# A machine's lifecycle", "", NOTE, "", *lifecycle.page()),
     }
     return {name: "\n".join(lines).rstrip() + "\n" for name, lines in made.items()}
@@ -228,11 +234,79 @@ def _outcomes() -> Iterator[str]:
     yield from (f"| `{one}` | {meanings[one.name]} | {_wait(REQUEUE[one])} |" for one in OutcomeReason)
 
 
+# -- events ------------------------------------------------------------------------------------------------------------
+
+
+def _events() -> Iterator[str]:
+    rows = _event_rows()
+    for part in re.split(r"\{\{([^}]*)\}\}", PAGE):
+        names = part.split()
+        if part == "note":
+            yield NOTE
+        elif part == "errors":
+            yield from ("| reason | meaning | next read after |", "|---|---|---|")
+            meanings = _meanings(ErrorReason)
+            yield from (f"| `{one}` | {meanings[one.name]} | {_backoff(POLICIES[one].wait)} |" for one in ErrorReason)
+        elif names and names[0] in rows:
+            yield from ("| reason | type | meaning |", "|---|---|---|")
+            yield from (f"| `{name}` | {' | '.join(rows.pop(name))} |" for name in names)
+        else:
+            yield part.removeprefix("\n").removesuffix("\n")
+    if rows:
+        raise LookupError(f"docs/events.py has no place for {', '.join(rows)}")
+
+
+def _event_rows() -> dict[str, tuple[str, str]]:
+    """The type and the meaning of each reason that is not an error's."""
+    meanings = _meanings(LifecycleFailureReason)
+    rows = {str(one): ("Warning", meanings[one.name]) for one in LifecycleFailureReason}
+    for name, text in _meanings(EventReason).items():
+        severity, _, meaning = text.partition(". ")
+        rows[str(EventReason[name])] = (severity, meaning)
+    return rows
+
+
+def _backoff(wait: Backoff) -> str:
+    first, longest = (_span(one) for one in (wait.first, wait.longest))
+    return first if first == longest else f"{first}, doubling up to {longest}"
+
+
+def _span(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{seconds:g} s" if minutes < 1 else f"{minutes:g} min" if minutes < 60 else f"{minutes / 60:g} h"
+
+
+# -- conditions --------------------------------------------------------------------------------------------------------
+
+
+def _conditions() -> Iterator[str]:
+    yield from ("# Conditions", "", NOTE, "")
+    yield "Conditions show the state of a resource. `groundstate get -o yaml` and `groundstate describe` compute them"
+    yield "from the latest observation, the facts and the plan; they are never stored."
+    yield from ("", "| condition | meaning |", "|---|---|")
+    meanings = _meanings(ConditionType)
+    yield from (f"| `{one}` | {meanings[one.name]} |" for one in ConditionType if one.name in meanings)
+    named = ", ".join(f"`{one}`" for one in LifecycleFailureReason)
+    yield f"| {named} | Shown while it is True. The condition has the name of the failure's [event](events.md). |"
+    yield from ("", "The reason says why a condition has its status:", "")
+    yield from ("| reason | meaning |", "|---|---|")
+    meanings = {**_meanings(ActionFailure), **_meanings(ConditionReason)}
+    yield from (f"| `{one}` | {meanings[one.name]} |" for one in ConditionReason if one.name in meanings)
+    named = ", ".join(f"`{one}`" for one in ErrorReason)
+    yield f"| {named} | The resource could not be read, or its action failed. [Events](events.md) explains each. |"
+    yield ""
+    yield "`get` shows one word: `Suspended` or `Maintenance` when one of them is set. Otherwise it shows `Unknown`,"
+    yield "`Ready`, `Held`, `Observed`, `Forgotten`, `Stalled` or `Reconciling`."
+
+
+# -- meanings ----------------------------------------------------------------------------------------------------------
+
+
 def _meanings(enum: type[StrEnum]) -> dict[str, str]:
     """What is written below each member."""
     lines = [line for node in ast.parse(inspect.getsource(enum)).body for line in getattr(node, "body", [])]
     return {
-        node.targets[0].id: str(after.value.value)
+        node.targets[0].id: " ".join(str(after.value.value).split())
         for node, after in pairwise(lines)
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
         if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)

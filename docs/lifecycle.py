@@ -18,7 +18,7 @@ from reconciler.kinds.machine.lifecycle.phases import BootStage, Phase, phase, p
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.actions.record_actions import Claim, Free, RecordAction, RequestBoot, Settle, Unclaim
 from reconciler.model.resource import ResourceKey
-from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
+from reconciler.model.values.boot_purpose import LifecycleFailure, LifecycleFailureReason, Purpose
 
 KEY, CLAIM = ResourceKey("Machine", "m"), ResourceKey("MachineClaim", "c")
 IMAGE = "debian-12.0.1"
@@ -81,7 +81,7 @@ def _moves(facts: MachineFacts) -> Iterator[tuple[str, MachineFacts]]:
     for fact in FactType:
         taken = apply_fact(lifecycle, fact, "", facts.image, now)
         yield str(fact), msgspec.structs.replace(facts, lifecycle=taken.lifecycle)
-    trouble = LifecycleFailure("AgentMissing", "", now, final=True)
+    trouble = LifecycleFailure(LifecycleFailureReason.AGENT_MISSING, "", now, final=True)
     if stage(lifecycle) is BootStage.ENDED:
         yield "agent done, off", _after(Settle(key=KEY), remembered, now)
     elif lifecycle.boot_request is not None:

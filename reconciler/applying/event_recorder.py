@@ -9,7 +9,7 @@ import msgspec
 from reconciler.applying.context import Context
 from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS
-from reconciler.model.event import Event, EventType
+from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.plans.plan import CauseKind, Change
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.views.render import words
@@ -32,7 +32,7 @@ class EventRecorder:
     def event(
         self,
         key: ResourceKey | None,
-        reason: str,
+        reason: EventReason,
         message: str,
         severity: EventType = EventType.NORMAL,
         action_id: str | None = None,
@@ -57,7 +57,7 @@ class EventRecorder:
     def record(
         self,
         key: ResourceKey | None,
-        reason: str,
+        reason: EventReason,
         message: str,
         severity: EventType = EventType.NORMAL,
         *,
@@ -71,7 +71,7 @@ class EventRecorder:
     def record_each(
         self,
         messages: Mapping[ResourceKey, str],
-        reason: str,
+        reason: EventReason,
         severity: EventType = EventType.NORMAL,
         *,
         of: DesiredState | None = None,

@@ -13,8 +13,8 @@ from reconciler.applying.context import Context
 from reconciler.applying.state import EngineState
 from reconciler.kinds import FLEET
 from reconciler.model.facts import Facts
-from reconciler.model.observation import INTERNAL, ObservedState
-from reconciler.model.plans.plan import Change, Plan
+from reconciler.model.observation import ObservedState
+from reconciler.model.plans.plan import Change, Plan, UnknownReason
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.placement.machine_tally import MachineTally
 from reconciler.placement.place import expired_image_count, place_all
@@ -129,7 +129,7 @@ class FleetPlanner:
         """An observation that nothing can be planned from counts as unknown until the next one. Else each plan would
         have to find out anew what to leave out."""
         for one in planned.unknown:
-            seen = observed.get(one.key) if one.reason == INTERNAL else None
+            seen = observed.get(one.key) if one.reason is UnknownReason.INTERNAL else None
             if seen is not None and seen.error is None and self._state.observed.get(one.key) is seen:
                 self._state.set_aside(seen.key, seen.taken_at, one.message)
 

@@ -93,7 +93,7 @@ class Reconciler:
         # Of resources that wait: since when, which holds and read errors were reported, and who is woken by whom.
         self._since: dict[ResourceKey, datetime] = {}
         self._held: dict[ResourceKey, tuple[HeldBy, datetime]] = {}
-        self._unreadable: dict[ResourceKey, tuple[str, int]] = {}
+        self._unreadable: dict[ResourceKey, tuple[ErrorReason, int]] = {}
         self._behind: dict[ResourceKey, set[ResourceKey]] = {}
         # Which defect ended the last reconcile, and how many did in a row.
         self._defects: dict[ResourceKey, tuple[str, int]] = {}
@@ -199,7 +199,7 @@ class Reconciler:
         reason, attempts = seen.error.reason, 1 + (before[1] if before is not None else 0)
         self._unreadable[seen.key] = (reason, attempts)
         if before is None or before[0] != reason:
-            self._events.record(seen.key, reason, seen.error.message, EventType.WARNING)
+            self._events.record(seen.key, EventReason(reason), seen.error.message, EventType.WARNING)
         policy = retry_policy(reason)
         delay = seen.error.retry_after or policy.wait.delay(attempts, self._context.random())
         return error_outcome(reason, seen.error.message, delay, terminal=policy.terminal)
@@ -518,7 +518,7 @@ class Reconciler:
         with self._state.changing():
             self._state.set_aside(key, now, why)
             if before[0] != why:
-                self._events.record(key, ErrorReason.INTERNAL, why, EventType.WARNING, about=("reconcile",))
+                self._events.record(key, EventReason.INTERNAL, why, EventType.WARNING, about=("reconcile",))
         delay = retry_policy(ErrorReason.INTERNAL).wait.delay(before[1] + 1, self._context.random())
         return Failed(ErrorReason.INTERNAL, why, False, delay)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from drivers.base import ErrorReason
 from reconciler.applying.event_recorder import EventRecorder
 from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS
@@ -71,7 +70,7 @@ class Reports:
         StoreError."""
         if self._news(key, fact, self._now()):
             with self._state.changing():
-                self._events.record(key, ErrorReason.INTERNAL, why, EventType.WARNING, about=("report", fact))
+                self._events.record(key, EventReason.INTERNAL, why, EventType.WARNING, about=("report", fact))
 
     def _news(self, key: ResourceKey, fact: FactType, now: datetime) -> bool:
         """Whether it is the first of its kind for a while: who repeats itself fills no ledger."""

@@ -17,7 +17,7 @@ from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import Failure, ResourceFacts
 from reconciler.model.observation import Observation
-from reconciler.model.outcome import Failed, Outcome, OutcomeReason, Reason
+from reconciler.model.outcome import ActionFailure, Failed, Outcome, OutcomeReason
 from reconciler.model.plans.plan import digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.model.retry import (
@@ -143,7 +143,7 @@ def refuse_action(
     if reason in (ErrorReason.UNREACHABLE, ErrorReason.UNREADABLE):
         facts = uncount_write(facts, flight.action.served_path)
     facts = _rules(flight).refused(flight.action, facts, str(error), is_final=rule.terminal, now=now)
-    remembered = _failure(facts, flight, reason, str(error), fingerprint, rule.terminal, now)
+    remembered = _failure(facts, flight, ActionFailure(reason), str(error), fingerprint, rule.terminal, now)
     failure = remembered.failures[flight.action.served_path]
     floor = error.retry_after if isinstance(error, Busy) else None
     if flight.place:
@@ -191,7 +191,9 @@ def _task_failed(
     message = f"{_failure_words(flight)}{_how_to_send_again(flight, resource)}"
     event = _event(flight, now, EventReason.ACTION_FAILED, f"failed: {message}", EventType.WARNING)
     reason, words = OutcomeReason.TASK_FAILED, f"{describe(flight)} failed: {message}"
-    failed = _failure(facts, flight, reason, message, _fingerprint(flight, seen, resource, facts), action.once, now)
+    failed = _failure(
+        facts, flight, ActionFailure.TASK_FAILED, message, _fingerprint(flight, seen, resource, facts), action.once, now
+    )
     delay = write_delay(failed.failures[action.served_path].attempts, 0.0)
     return Settled(_retry_after(failed, action, now, delay), event, Failed(reason, words, action.once, delay))
 
@@ -261,7 +263,7 @@ def _expired(
     event = _event(flight, now, EventReason.ACTION_NOT_CONFIRMED, message, EventType.WARNING)
     fingerprint = _fingerprint(flight, seen, resource, facts)
     reason = OutcomeReason.NOT_CONFIRMED if flight.defect is None or accepted else ErrorReason.INTERNAL
-    failed = _failure(facts, flight, reason, message, fingerprint, terminal, now)
+    failed = _failure(facts, flight, ActionFailure(reason), message, fingerprint, terminal, now)
     attempts = failed.failures[action.served_path].attempts
     # What may never have been sent is not waited for once more, the first time.
     if attempts == 1 and not accepted:
@@ -280,7 +282,7 @@ def _may_be_ignored(flight: InFlight, facts: ResourceFacts, now: datetime) -> bo
 def _arrived(flight: InFlight, seen: Observation, facts: ResourceFacts) -> bool:
     """Whether the other side has the action: it said so, or shows it at work, or did not answer twice."""
     before = facts.failures.get(flight.action.served_path)
-    unanswered = before is not None and before.reason == OutcomeReason.NOT_CONFIRMED
+    unanswered = before is not None and before.reason is ActionFailure.NOT_CONFIRMED
     return flight.accepted or unanswered or _rules(flight).begun(flight.action, seen.value)
 
 
@@ -323,7 +325,7 @@ def _why_not(flight: InFlight) -> str:
 def _failure(
     facts: ResourceFacts,
     flight: InFlight,
-    reason: Reason,
+    reason: ActionFailure,
     message: str,
     fingerprint: str | None,
     terminal: bool,
@@ -332,7 +334,7 @@ def _failure(
     previous = _in_a_row(facts, flight, fingerprint)
     attempts = previous.attempts + 1 if previous else 1
     busy_since = previous.busy_since if previous else None
-    if reason == ErrorReason.BUSY:
+    if reason == ActionFailure.BUSY:
         busy_since = busy_since or now
     failure = Failure(
         reason, message, now, terminal, attempts, fingerprint or digest(flight.action.name), busy_since=busy_since
@@ -343,7 +345,7 @@ def _failure(
 def _event(
     flight: InFlight,
     now: datetime,
-    reason: str,
+    reason: EventReason,
     what: str,
     severity: EventType = EventType.NORMAL,
     *,

@@ -264,7 +264,7 @@ class Follower:
                 self._put_in_force(loaded.state)
         return False
 
-    def _complain(self, reason: str, message: str, about: str = "") -> None:
+    def _complain(self, reason: EventReason, message: str, about: str = "") -> None:
         """`about`: what of it is at fault. Reported once for each new failure: an outage of an hour is one line, not
         sixty."""
         if (reason, about) != self._complaint:
@@ -278,6 +278,8 @@ class Follower:
                 EventType.NORMAL, EventReason.SOURCE_AVAILABLE, f"{self._source.location} can be read again", None
             )
 
-    def _say(self, severity: EventType, reason: str, message: str, revision: str | None, about: str = "") -> None:
+    def _say(
+        self, severity: EventType, reason: EventReason, message: str, revision: str | None, about: str = ""
+    ) -> None:
         which = tuple(one for one in (revision, about) if one)
         self._tell(Event(self._now(), severity, reason, message, revision=revision, about=which))

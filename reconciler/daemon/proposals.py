@@ -217,7 +217,7 @@ class Proposer:
     def _complain_of_probe(self, text: str) -> None:
         self._complain(EventReason.BMC_NOT_READ, text, text)
 
-    def _complain(self, reason: str, text: str, about: str) -> None:
+    def _complain(self, reason: EventReason, text: str, about: str) -> None:
         """Reported once for what it is about, as it would be reported again after each look."""
         if (reason, about) not in self._complained:
             if len(self._complained) >= _MAX_REPORTED:
@@ -225,6 +225,8 @@ class Proposer:
             self._complained.add((reason, about))
             self._say(EventType.WARNING, reason, clean(text), about=about)
 
-    def _say(self, severity: EventType, reason: str, text: str, revision: str | None = None, about: str = "") -> None:
+    def _say(
+        self, severity: EventType, reason: EventReason, text: str, revision: str | None = None, about: str = ""
+    ) -> None:
         which = (about,) if about else ()
         self._tell_event(Event(self._now(), severity, reason, text, revision=revision, about=which))

@@ -275,7 +275,7 @@ class Daemon:
         self._store.append([event])
         self._report(event)
 
-    def _warn(self, key: ResourceKey | None, reason: str, message: str, about: tuple[str, ...]) -> None:
+    def _warn(self, key: ResourceKey | None, reason: EventReason, message: str, about: tuple[str, ...]) -> None:
         self._record_and_report(Event(self._now(), EventType.WARNING, reason, message, key, about=about))
 
     def _boot_failed(self, what: str, error: Exception) -> None:

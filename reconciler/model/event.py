@@ -7,7 +7,9 @@ from enum import StrEnum
 
 import msgspec
 
+from drivers.base import ErrorReason
 from reconciler.model.resource import ResourceKey
+from reconciler.model.values.boot_purpose import LifecycleFailureReason
 
 
 class EventType(StrEnum):
@@ -18,103 +20,232 @@ class EventType(StrEnum):
 
 
 class EventReason(StrEnum):
-    """What happened. `docs/reference/events.md` says what each means; a failed read has an ErrorReason instead.
+    """What happened. `docs/reference/events.md` says what each means. Of a failed read, it is the error's reason.
 
     Closed, and in this module alone: whatever counts, filters or decides by events goes by these.
     """
 
+    UNREACHABLE = ErrorReason.UNREACHABLE.value
+    UNREADABLE = ErrorReason.UNREADABLE.value
+    BUSY = ErrorReason.BUSY.value
+    AUTHENTICATION_FAILED = ErrorReason.AUTHENTICATION_FAILED.value
+    SECRET_UNAVAILABLE = ErrorReason.SECRET_UNAVAILABLE.value
+    REJECTED = ErrorReason.REJECTED.value
+    UNSUPPORTED = ErrorReason.UNSUPPORTED.value
+    EXHAUSTED = ErrorReason.EXHAUSTED.value
+    CONFLICT = ErrorReason.CONFLICT.value
+    FAILED = ErrorReason.FAILED.value
+    INTERNAL = ErrorReason.INTERNAL.value
+    UNKNOWN = "Unknown"
+    """Normal, Warning. Another version of groundstate recorded the event, with a reason that this version does not
+    have. The message says what happened."""
     ACTION_SENT = "ActionSent"
+    """Normal. The action and its cause were recorded. The action is sent right after that."""
     ACTION_PROGRESSED = "ActionProgressed"
+    """Normal. The BMC carries the action out by a Redfish Task. The message has the state of the Task and its
+    percentage."""
     ACTION_CONFIRMED = "ActionConfirmed"
+    """Normal. An observation shows that the action took effect."""
     ACTION_REFUSED = "ActionRefused"
+    """Warning. The BMC, the IPAM or the connection to it refused the action. Nothing was done."""
     ACTION_FAILED = "ActionFailed"
+    """Warning. The BMC accepted the action, and its Task reports that the action failed. The message has the words of
+    the BMC. No observation shows the effect."""
     ACTION_NOT_CONFIRMED = "ActionNotConfirmed"
+    """Warning. The deadline passed, and no observation shows the effect. The message says whether the action was
+    accepted."""
     ACTION_ABANDONED = "ActionAbandoned"
+    """Warning. The deadline passed, and the machine is not declared any more, or has another BMC or system. The
+    effect was not observed."""
     ACTION_INTERRUPTED = "ActionInterrupted"
+    """Warning. The driver failed in an unexpected way while it sent the action, or read its Task. The action may have
+    been carried out, so it stays in flight, and the resource is observed before anything is sent again. The message
+    has the error and the line of the driver. Report it to the author of the driver."""
     SHUTDOWN_IGNORED = "ShutdownIgnored"
+    """Warning. A graceful shutdown was sent, and the machine is still on after `shutdown.timeoutSeconds`. The message
+    says whether the BMC accepted it. `shutdown.escalate` decides what follows."""
     BOUND = "Bound"
+    """Normal. The project of a machine was recorded. Nothing was sent."""
     UNBOUND = "Unbound"
+    """Normal. The project of a machine was cleared. Nothing was sent."""
     PLACED = "Placed"
+    """Normal. Of a MachineClaim: these machines are bound to it. Nothing was sent."""
     CLAIMED = "Claimed"
+    """Normal. Of a Machine: the machine is bound to a MachineClaim, in this slot. Nothing was sent."""
     RENAMED = "Renamed"
+    """Normal. A claim has a new name (`spec.renamedFrom`). Its machines stay, and nothing is wiped."""
     RELEASING = "Releasing"
+    """Normal. A MachineClaim releases machines. Each is stopped and wiped, and is free after that."""
     FREED = "Freed"
+    """Normal. The machine is off, wiped and unclaimed."""
     RELEASED = "Released"
+    """Normal. Of a MachineClaim: a released machine is free."""
     IMAGE_PINNED = "ImagePinned"
+    """Normal. The image of a machine was chosen and recorded. Nothing was sent."""
     FORGOTTEN = "Forgotten"
+    """Normal. The facts of a resource that git no longer declares were deleted. Nothing was sent for this."""
     ACCESS_CHANGED = "AccessChanged"
+    """Warning. A new revision changes the access of a machine: its BMC's address, driver, credential or trust. The
+    message has the old and the new access. No login was sent there yet."""
     IPAM_IMPORTED = "IpamImported"
+    """Normal. A person imported a copy into the IPAM (`groundstate ipam`)."""
     IPAM_REBUILT = "IpamRebuilt"
+    """Normal. A person had the free blocks of the IPAM computed again (`groundstate ipam`)."""
     RECONCILE_REQUESTED = "ReconcileRequested"
+    """Normal. A person asked the daemon to observe and reconcile a resource now (`groundstate reconcile`)."""
     OVERRIDE_BEGAN = "OverrideBegan"
+    """Warning. A person overrides a guard. The message says which guard, for which resources, until when and why."""
     OVERRIDE_REVOKED = "OverrideRevoked"
+    """Normal. A person ended an override."""
     OVERRIDE_EXPIRED = "OverrideExpired"
+    """Normal. An override ended because its time was over."""
     OVERRIDE_IN_FORCE = "OverrideInForce"
+    """Warning. Only in the log of the daemon: an override is in force from now on."""
     PAUSE_BEGAN = "PauseBegan"
+    """Warning. A person paused resources. The message says which, until when and why."""
     PAUSE_IN_FORCE = "PauseInForce"
+    """Warning. Only in the log of the daemon: a pause is in force from now on."""
     PAUSE_ENDED = "PauseEnded"
+    """Normal. A person resumed them."""
     PAUSE_EXPIRED = "PauseExpired"
+    """Normal. A pause ended because its time was over."""
     RESTART_REQUESTED = "RestartRequested"
+    """Warning. A person asked for a restart of the machine (`groundstate restart`). The actions that follow name it
+    by its id."""
     RESTART_CANCELLED = "RestartCancelled"
+    """Normal. A person cancelled the restart (`groundstate restart --cancel`) before its power-off was sent."""
     RESTARTED = "Restarted"
+    """Normal. The restart has ended: the machine was observed off, and is on again."""
     RESTART_FAILED = "RestartFailed"
+    """Warning. The restart was cancelled, or its result is unknown. Nothing is sent again. The message says why."""
     BOOT_REQUESTED = "BootRequested"
+    """Normal. A boot request was recorded: the machine is to start the agent once, for this purpose."""
     SCRIPT_SERVED = "ScriptServed"
+    """Normal. The boot program of the machine asked for its script, and was sent to the agent."""
     SENT_TO_DISK = "SentToDisk"
+    """Normal. The boot program asked for its script without a boot request, and was sent to the disk."""
     AGENT_REGISTERED = "AgentRegistered"
+    """Normal. The agent is up and has proved on which machine it runs."""
     IMAGE_WRITTEN = "ImageWritten"
+    """Normal. The image is on the disk. The message has the checksum that was read back."""
     DISKS_WIPED = "DisksWiped"
+    """Normal. The disks are empty. The message is the proof."""
     BOOT_REQUEST_ENDED = "BootRequestEnded"
+    """Normal. The agent is done and the machine is off, or the boot request was cancelled. The message says why."""
     PHONED_HOME = "PhonedHome"
-    BOOT_REQUEST_FAILED = "BootRequestFailed"
-    AGENT_MISSING = "AgentMissing"
-    AGENT_SILENT = "AgentSilent"
-    AGENT_GONE = "AgentGone"
-    AGENT_TIMED_OUT = "AgentTimedOut"
-    AGENT_FAILED = "AgentFailed"
-    CRASH_LOOP = "CrashLoop"
-    FAILED_RECLAIM = "FailedReclaim"
+    """Normal. The installed system reported that it is up."""
+    BOOT_REQUEST_FAILED = LifecycleFailureReason.BOOT_REQUEST_FAILED.value
+    """Warning. The BMC refused the CD image or the boot override, or the reply was lost. groundstate tries a boot
+    request three times, then the machine is in Error."""
+    AGENT_MISSING = LifecycleFailureReason.AGENT_MISSING.value
+    """Warning. No agent registered in time."""
+    AGENT_SILENT = LifecycleFailureReason.AGENT_SILENT.value
+    """Warning. A working agent sent no report for three minutes."""
+    AGENT_GONE = LifecycleFailureReason.AGENT_GONE.value
+    """Warning. The machine of a working agent was observed to be off."""
+    AGENT_TIMED_OUT = LifecycleFailureReason.AGENT_TIMED_OUT.value
+    """Warning. A working agent is not done in time."""
+    AGENT_FAILED = LifecycleFailureReason.AGENT_FAILED.value
+    """Warning. The agent cannot continue. The message says why."""
+    CRASH_LOOP = LifecycleFailureReason.CRASH_LOOP.value
+    """Warning. The installed system was started three times within 15 minutes and has not phoned home."""
+    FAILED_RECLAIM = LifecycleFailureReason.FAILED_RECLAIM.value
+    """Warning. The old system of a machine that is being released phoned home."""
     RECOVERED = "Recovered"
+    """Normal. A failure ended without an action. Example: in a crash loop, the system was not started again for 15
+    minutes."""
     SYSTEM_ACCEPTED = "SystemAccepted"
+    """Normal. `spec.lifecycle.request` names another UUID or serial number. The machine has this one from now on."""
     UNEXPECTED_FACT = "UnexpectedFact"
+    """Warning. A report came that was not expected in this phase. It changed nothing."""
     DRIFT_DETECTED = "DriftDetected"
+    """Warning. A field was as declared, and differs now. The document did not change."""
     HELD = "Held"
+    """Warning. A guard holds the change. Recorded again only when the hold changes."""
     GUARD_LOOSENING = "GuardLoosening"
+    """Warning. A commit loosens or removes a guard. The former spec stays in force beside the new one for an hour."""
     GUARD_LOOSENED = "GuardLoosened"
+    """Normal. The former spec of a guard is not in force any more."""
     INVENTORY_TAKEN = "InventoryTaken"
+    """Normal. The first inventory of a machine, from its BMC or from the agent."""
     INVENTORY_CHANGED = "InventoryChanged"
+    """Normal, Warning. Parts of a machine are new, changed or missing. A Warning if a part is missing or smaller."""
     INVENTORY_UNREADABLE = "InventoryUnreadable"
+    """Warning. The inventory of a machine could not be read. Recorded once for each new reason."""
     INVENTORY_ACCEPTED = "InventoryAccepted"
+    """Normal. A person accepted the present inventory (`groundstate inventory --accept`)."""
     READABLE_AGAIN = "ReadableAgain"
+    """Normal. A resource that could not be read can be read again."""
     MACHINE_FOUND = "MachineFound"
+    """Warning. An undeclared machine reached the boot service. The message has what it reports."""
     MACHINES_PROPOSED = "MachinesProposed"
+    """Normal. The branch of found machines was pushed. The message says what was added, and what was left out because
+    it is declared now."""
     PROPOSAL_FAILED = "ProposalFailed"
+    """Warning. The remote did not answer or refused the push, or groundstate has a defect. groundstate tries again.
+    Recorded once for each new reason."""
     BMC_NOT_READ = "BmcNotRead"
+    """Warning. A BMC was found and not read, because of its certificate, its login, or a missing declaration in its
+    Partition. Recorded once."""
     BMC_NOT_FOUND = "BmcNotFound"
+    """Warning. No BMC was found for an undeclared machine, so no document can be proposed. Recorded once."""
     NETWORK_TOO_LARGE = "NetworkTooLarge"
+    """Warning. These bmcNetworks have more addresses than one search may ask (65,536 in all). Recorded once."""
     HOUSEKEEPING_FAILED = "HousekeepingFailed"
+    """Warning. A part of the daemon that works beside the reconciles failed in an unexpected way, such as the search
+    for leaks. The message names the part. It is tried again every few seconds; report the bug."""
     REVISION_APPLIED = "RevisionApplied"
+    """Normal. A revision is in force now. The message says how many resources are affected."""
     REVISION_REFUSED = "RevisionRefused"
+    """Warning. The newest revision has errors; the message names the first 20. The revision in force stays."""
     REVISION_UNREADABLE = "RevisionUnreadable"
+    """Warning. The newest revision could not be read because of a defect of groundstate. The revision in force
+    stays."""
     SOURCE_UNAVAILABLE = "SourceUnavailable"
+    """Warning. The repository cannot be read. The revision in force stays. Recorded once for each new reason."""
     SOURCE_SLOW = "SourceSlow"
+    """Warning. Reading the repository takes long: 3 s at the start, or 90 s later. After a slow start the last sound
+    revision is in force meanwhile."""
     SOURCE_AVAILABLE = "SourceAvailable"
+    """Normal. The repository can be read again."""
     WATCH_UNAVAILABLE = "WatchUnavailable"
+    """Warning. The system offers no file watch (limits of inotify). The daemon reads the repository at each
+    interval."""
     NOT_DESCENDANT = "NotDescendant"
+    """Warning. The newest revision does not follow the one in force: a person forced the branch back. The one in
+    force stays until `groundstate rewind` allows the new one."""
     DESCENT_UNKNOWN = "DescentUnknown"
+    """Warning. A shallow clone is too short to show whether the newest revision follows the one that was in force.
+    The newest is in force."""
     REWIND_ALLOWED = "RewindAllowed"
+    """Warning. An operator allowed one revision that does not follow the one in force."""
     REVISION_REWOUND = "RevisionRewound"
+    """Warning. A revision is in force that does not follow the previous one. The message says why this was
+    allowed."""
     BOOT_ADDRESS_REFUSED = "BootAddressRefused"
+    """Warning. A machine asked for its script, or showed its token, from outside of its Partition's
+    `spec.boot.networks`. The request was refused."""
     BOOT_MACHINE_DOUBTFUL = "BootMachineDoubtful"
+    """Warning. A machine with a known MAC address, but with another UUID than its BMC reports, asked for a script. It
+    was sent to its disk. Compare the UUIDs, and write the MAC addresses into `spec.macs`."""
     TOKEN_REFUSED = "TokenRefused"  # noqa: S105  a reason
+    """Warning. A token was shown that is unknown, used, replaced, expired, or not for this request."""
     AGENT_OF_ANOTHER_MACHINE = "AgentOfAnotherMachine"
+    """Warning. The token of one machine was shown by a machine with another UUID or other MAC addresses."""
     BOOT_SERVICE_FAILED = "BootServiceFailed"
+    """Warning. The boot service failed in an unexpected way at a request. The machine got the answer 503, and asks
+    again. Report the bug."""
     BOOT_REQUEST_NOT_CURRENT = "BootRequestNotCurrent"
+    """Warning. An agent or a system reported for a boot request that is not current any more."""
+
+    @classmethod
+    def _missing_(cls, _value: object) -> EventReason:
+        """What another version wrote into the ledger; the message says what it was."""
+        return cls.UNKNOWN
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Something that happened. `key` None: to the fleet as a whole. `reason`: an EventReason or an ErrorReason;
-    a ledger may hold those of other versions.
+    """Something that happened. `key` None: to the fleet as a whole.
 
     `message` is for people; it holds no secret, being made from references and observations. `by` is who acted.
     `about`: what of the resource it is about, such as an action and its field, or what was found. Events of one reason
@@ -124,7 +255,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
 
     at: datetime
     type: EventType
-    reason: str
+    reason: EventReason
     message: str
     key: ResourceKey | None = None
     revision: str | None = None

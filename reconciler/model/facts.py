@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from reconciler.model.actions.in_flight import InFlight
+from reconciler.model.outcome import ActionFailure
 from reconciler.model.resource import ResourceKey
 
 
@@ -29,8 +30,8 @@ class Applied(msgspec.Struct, frozen=True):
 class Failure(msgspec.Struct, frozen=True):
     """The last thing that went wrong with one field."""
 
-    reason: str
-    """A reason of the closed lists: of errors, or `NotConfirmed`."""
+    reason: ActionFailure
+    """The reason of an error, or what became of what was accepted."""
     message: str
     """What happened, in words."""
     at: datetime

@@ -17,10 +17,10 @@ INTERNAL = ErrorReason.INTERNAL
 
 
 class ReadError(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why a read gave nothing: the DriverError's `reason` (an ErrorReason's value), its text as `message`.
+    """Why a read gave nothing: the DriverError's `reason`, its text as `message`.
     `retry_after`: seconds, where the driver says how soon it may be asked again."""
 
-    reason: Annotated[str, Meta(description="The kind of error, such as Unreachable.")]
+    reason: Annotated[ErrorReason, Meta(description="The kind of error, such as Unreachable.")]
     message: Annotated[str, Meta(description="The error in words.")]
     retry_after: Annotated[float | None, Meta(description="Seconds until the next request is allowed.")] = None
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from drivers.base import ErrorReason
+from reconciler.model.values.boot_purpose import LifecycleFailureReason
 
 
 class OutcomeReason(StrEnum):
@@ -85,49 +86,138 @@ class Status(StrEnum):
     UNKNOWN = "Unknown"
 
 
-class ConditionReason(StrEnum):
-    """Why a condition has its status, where no error is the reason. Closed: status words go by these."""
+class ActionFailure(StrEnum):
+    """Why an action failed: the reason of a driver's error, or what became of an action that was accepted."""
 
+    UNREACHABLE = ErrorReason.UNREACHABLE.value
+    UNREADABLE = ErrorReason.UNREADABLE.value
+    BUSY = ErrorReason.BUSY.value
+    AUTHENTICATION_FAILED = ErrorReason.AUTHENTICATION_FAILED.value
+    SECRET_UNAVAILABLE = ErrorReason.SECRET_UNAVAILABLE.value
+    REJECTED = ErrorReason.REJECTED.value
+    UNSUPPORTED = ErrorReason.UNSUPPORTED.value
+    EXHAUSTED = ErrorReason.EXHAUSTED.value
+    CONFLICT = ErrorReason.CONFLICT.value
+    FAILED = ErrorReason.FAILED.value
+    INTERNAL = ErrorReason.INTERNAL.value
+    TASK_FAILED = "TaskFailed"
+    """The other side accepted an action, and its Task reports that the action failed."""
+    NOT_CONFIRMED = "NotConfirmed"
+    """The deadline of an action passed, and no observation shows its effect."""
+
+    @classmethod
+    def _missing_(cls, _value: object) -> ActionFailure:
+        """What another version wrote."""
+        return cls.NOT_CONFIRMED
+
+
+class ConditionType(StrEnum):
+    """What a condition is about. Ready, Reconciling and Stalled are those of kstatus."""
+
+    READY = "Ready"
+    """Every resource has this condition. True: the resource is as declared. Unknown: the resource could not be read,
+    or does not report a declared value."""
+    RECONCILING = "Reconciling"
+    """Shown while it is True: an action is under way, or follows without a person. Ready is False."""
+    STALLED = "Stalled"
+    """Shown while it is True: nothing is tried until a person acts. Ready is False, or Unknown."""
+    SUSPENDED = "Suspended"
+    """Shown while it is True: `spec.suspend` is set."""
+    MAINTENANCE = "Maintenance"
+    """Shown while it is True: `spec.maintenance` is set."""
+    BOOT_OVERRIDE = "BootOverride"
+    """Shown while it is False: the boot override of the BMC is not as ordered."""
+    INVENTORY_READ = "InventoryRead"
+    """Shown while it is False: the latest inventory could not be read. The previous one is kept."""
+    INVENTORY_COMPLETE = "InventoryComplete"
+    """Shown while it is False: a part of the machine is missing. The condition ends when the part is back, or with
+    `groundstate inventory --accept`."""
+    SIZE_AS_DECLARED = "SizeAsDeclared"
+    """Shown while it is False: the inventory does not fit `spec.size`."""
+    BOOT_REQUEST_FAILED = LifecycleFailureReason.BOOT_REQUEST_FAILED.value
+    AGENT_MISSING = LifecycleFailureReason.AGENT_MISSING.value
+    AGENT_SILENT = LifecycleFailureReason.AGENT_SILENT.value
+    AGENT_GONE = LifecycleFailureReason.AGENT_GONE.value
+    AGENT_TIMED_OUT = LifecycleFailureReason.AGENT_TIMED_OUT.value
+    AGENT_FAILED = LifecycleFailureReason.AGENT_FAILED.value
+    CRASH_LOOP = LifecycleFailureReason.CRASH_LOOP.value
+    FAILED_RECLAIM = LifecycleFailureReason.FAILED_RECLAIM.value
+
+
+class ConditionReason(StrEnum):
+    """Why a condition has its status: one of these, the reason of an error, or that of a failed action. Closed: status
+    words go by these."""
+
+    UNREACHABLE = ErrorReason.UNREACHABLE.value
+    UNREADABLE = ErrorReason.UNREADABLE.value
+    BUSY = ErrorReason.BUSY.value
+    AUTHENTICATION_FAILED = ErrorReason.AUTHENTICATION_FAILED.value
+    SECRET_UNAVAILABLE = ErrorReason.SECRET_UNAVAILABLE.value
+    REJECTED = ErrorReason.REJECTED.value
+    UNSUPPORTED = ErrorReason.UNSUPPORTED.value
+    EXHAUSTED = ErrorReason.EXHAUSTED.value
+    CONFLICT = ErrorReason.CONFLICT.value
+    FAILED = ErrorReason.FAILED.value
+    INTERNAL = ErrorReason.INTERNAL.value
+    TASK_FAILED = ActionFailure.TASK_FAILED.value
+    NOT_CONFIRMED = ActionFailure.NOT_CONFIRMED.value
+    NOT_OBSERVED = "NotObserved"
+    """The resource was not observed yet. Ready is Unknown."""
+    SUSPENDED = "Suspended"
+    """The resource differs, and `spec.suspend` holds the change. Ready is False."""
+    MAINTENANCE = "Maintenance"
+    """The resource differs, and `spec.maintenance` holds the change. Ready is False."""
     HELD = "Held"
-    """A guard holds the change."""
+    """A guard holds the change. Ready is False."""
     FORGOTTEN = "Forgotten"
-    """git no longer declares it."""
+    """The resource is no longer declared. If a hold or a failure keeps it, that is the reason instead. Ready is
+    False."""
     OBSERVED = "Observed"
-    """The document says that it is only observed."""
+    """The resource differs, and `lifecycle.mode` is Observe: nothing is sent. Ready is False."""
     ACCEPTED = "Accepted"
-    """The document is valid; nothing is reconciled."""
+    """The document is valid. Resources of this kind are not reconciled. Ready is True."""
     RECONCILED = "Reconciled"
-    """It is as declared."""
+    """The resource is as declared. Ready is True."""
     CONFIRMING = "Confirming"
-    """An action was sent, and no observation has confirmed it yet."""
+    """An action is in flight. The message has the progress that the BMC reports, where there is any. Ready is False
+    and Reconciling is True."""
     RETRYING = "Retrying"
-    """An action failed, or its value changed back too often, and it is tried again."""
+    """The last attempt failed, or the value changed back too often. The message names the time of the next attempt, if
+    groundstate waits for it. Ready is False and Reconciling is True."""
     DRIFTED = "Drifted"
-    """It was as declared, and is not any more."""
+    """The resource differs by drift. The message names the next action. Ready is False and Reconciling is True."""
     CHANGED = "Changed"
-    """A commit declares another value."""
+    """The resource differs because of a commit. The message names the next action. Ready is False and Reconciling is
+    True."""
     CHANGING = "Changing"
-    """It differs, and no action would help now."""
+    """The resource differs, and the BMC is at work on it, such as on a power-off. Ready is False and Reconciling is
+    True."""
     DEPENDENCY_NOT_READY = "DependencyNotReady"
-    """It waits for another resource."""
+    """The change waits for another resource. Ready is False and Reconciling is True."""
     NOT_REPORTED = "NotReported"
-    """It was observed, and a value is not said just now."""
+    """The BMC was read, and does not report a declared value now, such as the power state. Nothing is sent, and this
+    is no drift. Ready is Unknown."""
     DECLARED = "Declared"
-    """The document says so."""
+    """The document says so. Suspended or Maintenance is True."""
     FINAL = "Final"
-    """It is not tried again until a person asks for it."""
+    """The last attempt of a boot request failed. Nothing is tried again until `lifecycle.request` changes. The
+    condition of the failure is True."""
     NOTED = "Noted"
-    """It is known, and tried again."""
+    """A boot request failed, and groundstate tries again. The condition of the failure is True."""
     ONCE_READS_CONTINUOUS = "OnceReadsContinuous"
-    """The BMC shows an override for one boot as one for every boot."""
+    """The order for one boot was carried out, and the BMC shows the override as Continuous. The machine may boot from
+    that target every time. BootOverride is False."""
+    PARTS_LOST = "PartsLost"
+    """A part is missing that was there before. InventoryComplete is False."""
+    SIZE_DIFFERS = "SizeDiffers"
+    """The inventory fits another size than `spec.size`, or none. SizeAsDeclared is False."""
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """One observation about a resource: Ready, Reconciling, Stalled (kstatus), or a kind's own. `reason`: a
-    ConditionReason, or that of an error or a failure."""
+    """One observation about a resource: Ready, Reconciling, Stalled (kstatus), or a kind's own."""
 
-    type: Annotated[str, Meta(description="The condition, such as Ready.")]
+    type: Annotated[ConditionType, Meta(description="The condition, such as Ready.")]
     status: Annotated[Status, Meta(description="Whether the condition holds.")]
-    reason: Annotated[str, Meta(description="Why, in one word; docs/reference/conditions.md lists the reasons.")]
+    reason: Annotated[ConditionReason, Meta(description="Why, in one word.")]
     message: Annotated[str, Meta(description="What happened, why, and how to proceed.")]
     since: Annotated[datetime | None, Meta(description="Since when the condition has this status.")] = None

@@ -36,7 +36,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     passing: bool = False
 
 
-POLICIES: dict[str, RetryPolicy] = {
+POLICIES: dict[ErrorReason, RetryPolicy] = {
     ErrorReason.UNREACHABLE: RetryPolicy(Backoff(5, 300), passing=True),
     ErrorReason.UNREADABLE: RetryPolicy(Backoff(60, 300)),
     ErrorReason.BUSY: RetryPolicy(Backoff(5, 60), passing=True),
@@ -53,9 +53,9 @@ POLICIES: dict[str, RetryPolicy] = {
 }
 
 
-def retry_policy(reason: str) -> RetryPolicy:
-    """The policy of an ErrorReason; one that an older version stored waits and comes back."""
-    return POLICIES.get(reason, POLICIES[ErrorReason.FAILED])
+def retry_policy(reason: ErrorReason) -> RetryPolicy:
+    """The policy of an error."""
+    return POLICIES[reason]
 
 
 REQUEUE: dict[OutcomeReason, float | Polling] = {
@@ -99,12 +99,11 @@ def waiting(reason: OutcomeReason, message: str, waited: float = 0.0) -> Waiting
     return Waiting(reason, message, requeue_delay(reason, waited))
 
 
-def error_outcome(reason: str, message: str, delay: float, *, terminal: bool) -> Waiting | Failed:
+def error_outcome(reason: ErrorReason, message: str, delay: float, *, terminal: bool) -> Waiting | Failed:
     """The outcome of a driver's error: waiting if such an error ends without an action, else failed."""
-    known = next((one for one in ErrorReason if one == reason), ErrorReason.FAILED)
-    if retry_policy(known).passing:
-        return Waiting(known, message, delay)
-    return Failed(known, message, terminal, delay)
+    if retry_policy(reason).passing:
+        return Waiting(reason, message, delay)
+    return Failed(reason, message, terminal, delay)
 
 
 # -- writes to a BMC ---------------------------------------------------------------------------------------------------
@@ -158,7 +157,7 @@ PROPOSAL = Backoff(60, 64 * 60)
 """Before machines are proposed again after the branch could not be written."""
 
 
-def inventory_delay(reason: str, attempt: int, jitter: float) -> float:
+def inventory_delay(reason: ErrorReason, attempt: int, jitter: float) -> float:
     """The wait before an inventory is read again whose `attempt`th read in a row (from 1) failed for this reason."""
     wait = INVENTORY_LOGIN if reason == ErrorReason.AUTHENTICATION_FAILED else INVENTORY
     return wait.delay(attempt, jitter)

@@ -16,11 +16,10 @@ from reconciler.kinds.common.machine_inventory import Kept, StoredInventory
 from reconciler.kinds.machine.labels import aggregate_labels, inventory_labels, size_by_inventory
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.outcome import Condition, Status
+from reconciler.model.outcome import Condition, ConditionReason, ConditionType, Status
 from reconciler.model.plans.plan import digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
-READ, COMPLETE, SIZE = "InventoryRead", "InventoryComplete", "SizeAsDeclared"
 _NAMED = 5
 
 Inventories = Mapping[ResourceKey, StoredInventory]
@@ -52,16 +51,20 @@ def inventory_conditions(
     for kept in known.all:
         if kept.error is not None:
             message = f"{kept.origin}: {kept.error.message}"
-            yield Condition(READ, Status.FALSE, kept.error.reason, message, kept.tried_at)
+            yield Condition(
+                ConditionType.INVENTORY_READ, Status.FALSE, ConditionReason(kept.error.reason), message, kept.tried_at
+            )
         lost = [one for one in changes(kept) if one.loss]
         if lost:
             message = (
                 f"{kept.origin}: {listed_changes(lost)}; if the loss is intended, accept it with `groundstate "
                 f"inventory {resource.key.name} --accept`"
             )
-            yield Condition(COMPLETE, Status.FALSE, "PartsLost", message, kept.since)
+            yield Condition(
+                ConditionType.INVENTORY_COMPLETE, Status.FALSE, ConditionReason.PARTS_LOST, message, kept.since
+            )
     if problem := _size_problem(resource, known, desired):
-        yield Condition(SIZE, Status.FALSE, "SizeDiffers", problem)
+        yield Condition(ConditionType.SIZE_AS_DECLARED, Status.FALSE, ConditionReason.SIZE_DIFFERS, problem)
 
 
 def on_sizes(keys: Collection[ResourceKey], desired: DesiredState, inventories: Inventories) -> tuple[Diagnostic, ...]:

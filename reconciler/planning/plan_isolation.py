@@ -17,6 +17,7 @@ from reconciler.model.observation import INTERNAL, Observation, ObservedState, R
 from reconciler.model.plans.plan import (
     Change,
     Unknown,
+    UnknownReason,
 )
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.placement.claim_admission import claims_something, hold_claims, lacks_machines, place_claims
@@ -73,7 +74,9 @@ class PlanJudge(msgspec.Struct, frozen=True):
             except Exception as error:  # noqa: BLE001  whatever it is, it is this resource's
                 faults[key] = defect(error)
                 at = observed[key].taken_at if key in observed else None
-                one = Unknown(key, INTERNAL, f"this resource cannot be planned because of {faults[key]}", at)
+                one = Unknown(
+                    key, UnknownReason.INTERNAL, f"this resource cannot be planned because of {faults[key]}", at
+                )
             if isinstance(one, Change):
                 changes.append(one)
             elif one is not None:

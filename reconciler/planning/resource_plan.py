@@ -23,6 +23,7 @@ from reconciler.model.plans.plan import (
     Hold,
     HoldKind,
     Unknown,
+    UnknownReason,
     Verb,
     digest,
 )
@@ -95,8 +96,8 @@ def _usable(
 def unknown_resource(key: ResourceKey, seen: Observation | None) -> Unknown:
     """Why nothing is planned of the resource."""
     if seen is None or seen.error is None:
-        return Unknown(key, "NotObserved", "not observed yet")
-    return Unknown(key, seen.error.reason, seen.error.message, seen.taken_at)
+        return Unknown(key, UnknownReason.NOT_OBSERVED, "not observed yet")
+    return Unknown(key, UnknownReason(seen.error.reason), seen.error.message, seen.taken_at)
 
 
 def still_wanted(change: Change, desired: DesiredState, observed: ObservedState) -> bool:

@@ -24,6 +24,7 @@ from reconciler.model.outcome import Done, Failed, Outcome
 from reconciler.model.plans.fleet_count import BudgetLevel
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.pause import ResourcePause
+from reconciler.model.plans.plan import UnknownReason
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.override_scope import OVERRIDABLE
 from reconciler.services.gauge_table import GaugeTable
@@ -41,7 +42,7 @@ class WorkCount(msgspec.Struct, frozen=True):
 
     states: Mapping[str, int]
     holds: Mapping[str, int]
-    unknown: Mapping[tuple[str, str], int]
+    unknown: Mapping[tuple[str, UnknownReason], int]
     in_flight: int
     lag: float
     """Seconds since the key that has waited longest was due."""

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from reconciler.kinds.common.machine_facts import BootRequest, FactType
+from reconciler.model.event import EventReason
 from reconciler.model.resource import ResourceKey
 
 
@@ -87,7 +88,7 @@ class Provisioning(Protocol):
     def found(self, uuid: str | None, macs: Collection[str], collected: Mapping[str, object]) -> None:
         """Keep what the agent found in an undeclared machine. May come again for the same one."""
 
-    def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
+    def refused(self, key: ResourceKey | None, reason: EventReason, message: str) -> None:
         """Record that a request was refused, as a warning with that reason (CamelCase)."""
 
     def discovers(self, address: str, uuid: str, macs: Sequence[str]) -> bool:

@@ -12,25 +12,29 @@ from datetime import datetime
 
 from drivers.base import ErrorReason
 from reconciler.kinds import KINDS, remembered_of
-from reconciler.kinds.common.kind import MAINTENANCE, SUSPENDED
 from reconciler.model.actions.action import Action
 from reconciler.model.facts import Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ObservedState
-from reconciler.model.outcome import Condition, ConditionReason, Status
-from reconciler.model.plans.plan import UNREPORTED, CauseKind, Change, Hold, HoldKind, Unknown
+from reconciler.model.outcome import Condition, ConditionReason, ConditionType, Status
+from reconciler.model.plans.plan import UNREPORTED, CauseKind, Change, Hold, HoldKind, Unknown, UnknownReason
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.planning.pacing import BACK_OFF
 
-READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
+READY, RECONCILING, STALLED = ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED
 
-_DECLARED = {"suspend": SUSPENDED, "maintenance": MAINTENANCE, "observe": ConditionReason.OBSERVED}
+_DECLARED = {
+    "suspend": ConditionReason.SUSPENDED,
+    "maintenance": ConditionReason.MAINTENANCE,
+    "observe": ConditionReason.OBSERVED,
+}
 _NEEDS_PEOPLE = frozenset(
-    {
+    UnknownReason(one)
+    for one in (
         ErrorReason.AUTHENTICATION_FAILED,
         ErrorReason.SECRET_UNAVAILABLE,
         ErrorReason.REJECTED,
         ErrorReason.UNSUPPORTED,
-    }
+    )
 )
 """Read errors that do not go away by waiting."""
 
@@ -60,7 +64,8 @@ def conditions(
 
 
 STATUS_WORDS = (
-    *(READY, RECONCILING, ConditionReason.HELD, ConditionReason.OBSERVED, SUSPENDED, MAINTENANCE),
+    *(READY, RECONCILING, ConditionReason.HELD, ConditionReason.OBSERVED),
+    *(ConditionType.SUSPENDED, ConditionType.MAINTENANCE),
     *(STALLED, "Unknown", ConditionReason.FORGOTTEN),
 )
 """All that `status_word` says."""
@@ -70,7 +75,7 @@ def status_word(found: tuple[Condition, ...]) -> str:
     """A word for a table."""
     true = {condition.type for condition in found if condition.status is Status.TRUE}
     ready = next(condition for condition in found if condition.type == READY)
-    for word in (SUSPENDED, MAINTENANCE):
+    for word in (ConditionType.SUSPENDED, ConditionType.MAINTENANCE):
         if word in true:
             return word
     if ready.status is Status.UNKNOWN:
@@ -83,9 +88,10 @@ def status_word(found: tuple[Condition, ...]) -> str:
 
 
 def _unknown(change: Unknown) -> Iterator[Condition]:
-    yield Condition(READY, Status.UNKNOWN, change.reason, change.message, change.at)
+    reason = ConditionReason(change.reason)
+    yield Condition(READY, Status.UNKNOWN, reason, change.message, change.at)
     if change.reason in _NEEDS_PEOPLE:
-        yield Condition(STALLED, Status.TRUE, change.reason, change.message, change.at)
+        yield Condition(STALLED, Status.TRUE, reason, change.message, change.at)
 
 
 def _gone(actions: tuple[Action, ...]) -> Condition:
@@ -107,7 +113,7 @@ def _differing(change: Change, remembered: ResourceFacts, facts: Facts, now: dat
         late = " and is overdue" if now >= flight.deadline else ""
         sent = f"{flight.action.name} was sent by {flight.by}{late}"
         message = f"{sent}; the next observation confirms it{flight.task_words}"
-        reason = ConditionReason.CONFIRMING if flight.defect is None else ErrorReason.INTERNAL
+        reason = ConditionReason.CONFIRMING if flight.defect is None else ConditionReason.INTERNAL
         yield from _under_way(reason, message, flight.sent_at)
     elif change.goes:
         yield from _under_way(*_next_step(change, remembered))
@@ -144,12 +150,12 @@ def _waiting(hold: Hold, remembered: ResourceFacts) -> Iterator[Condition]:
     yield from _under_way(ConditionReason.RETRYING, f"{hold.reason}; {hold.hint}", since)
 
 
-def _under_way(reason: str, message: str, since: datetime | None) -> Iterator[Condition]:
+def _under_way(reason: ConditionReason, message: str, since: datetime | None) -> Iterator[Condition]:
     yield Condition(READY, Status.FALSE, reason, message, since)
     yield Condition(RECONCILING, Status.TRUE, reason, message, since)
 
 
-def _next_step(change: Change, remembered: ResourceFacts) -> tuple[str, str, datetime | None]:
+def _next_step(change: Change, remembered: ResourceFacts) -> tuple[ConditionReason, str, datetime | None]:
     path = change.actions[0].path
     failure = remembered.failures.get(path)
     if failure is not None:
@@ -167,7 +173,7 @@ def _next_step(change: Change, remembered: ResourceFacts) -> tuple[str, str, dat
 def _stalled(change: Change, remembered: ResourceFacts) -> Iterator[Condition]:
     hold = _first(change, HoldKind.FAILED)
     failure: Failure | None = remembered.failures.get(hold.path or "")
-    reason = failure.reason if failure is not None and failure.terminal else ErrorReason.UNSUPPORTED
+    reason = ConditionReason(failure.reason if failure is not None and failure.terminal else ErrorReason.UNSUPPORTED)
     since = failure.at if failure is not None and failure.terminal else None
     message = f"{hold.reason}; {hold.hint}"
     yield Condition(READY, Status.FALSE, reason, message, since)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from reconciler.kinds.common.machine_facts import BootRequest, FactType
+from reconciler.model.event import EventReason
 from reconciler.model.resource import ResourceKey
 from reconciler.model.token import Grant, TokenPurpose
 from reconciler.model.values.boot_purpose import Purpose
@@ -93,7 +94,7 @@ class Lives:
     def found(self, uuid: str | None, macs: Collection[str], collected: Mapping[str, object]) -> None:
         self.strangers.append((uuid, tuple(macs), collected))
 
-    def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
+    def refused(self, key: ResourceKey | None, reason: EventReason, message: str) -> None:
         self.turned_away.append((key, reason, message))
 
     def failed(self, what: str, error: Exception) -> None:

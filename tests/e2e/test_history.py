@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reconciler.model.event import Event, EventType
+from reconciler.model.event import Event, EventReason, EventType
 from reconciler.store import Store
 from tests.e2e.desk import Desk, address, network
 
@@ -86,7 +86,9 @@ def test_the_revision_that_was_in_force_is_told(lived: Desk) -> None:
     first = lived.git("rev-parse", "HEAD~1")
     store = Store.open(f"sqlite:///{lived.store}")
     at = datetime.now(UTC)
-    store.append([Event(at, EventType.NORMAL, "RevisionApplied", "in any words; 2 resources", revision=first)])
+    store.append(
+        [Event(at, EventType.NORMAL, EventReason.REVISION_APPLIED, "in any words; 2 resources", revision=first)]
+    )
     store.close()
     then = f"{at:%Y-%m-%d %H:%M:%S}Z"
     assert (
@@ -100,7 +102,9 @@ def test_the_revision_that_was_in_force_is_told(lived: Desk) -> None:
 def test_a_revision_in_force_that_git_has_no_more_is_shown_by_its_hash(lived: Desk) -> None:
     store = Store.open(f"sqlite:///{lived.store}")
     at = datetime.now(UTC)
-    store.append([Event(at, EventType.NORMAL, "RevisionApplied", "main@abc; 2 resources", revision="c" * 40)])
+    store.append(
+        [Event(at, EventType.NORMAL, EventReason.REVISION_APPLIED, "main@abc; 2 resources", revision="c" * 40)]
+    )
     store.close()
     done = lived.run("history", "ip/front", "--at", (at + timedelta(seconds=1)).isoformat())
     assert f"# in force then: {'c' * 21}, since " in done.out

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from drivers.base import BootEnabled, BootOverride, BootTarget, PowerState, SystemState
+from drivers.base import BootEnabled, BootOverride, BootTarget, ErrorReason, PowerState, SystemState
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.daemon.policy_state import PolicyState
@@ -94,7 +94,7 @@ def set_up(desk: Desk, case: Case) -> None:
     desk.commit(lab=[partition(), *(machine(name, **case.spec) for name in case.declared)])
     store = Store.open(f"sqlite:///{desk.store}")
     store.put_facts({ResourceKey("Machine", name): MachineFacts(place=f"fake {name}") for name in case.known})
-    error = ReadError("Unreachable", "connection refused")
+    error = ReadError(ErrorReason.UNREACHABLE, "connection refused")
     blind = set(case.blind)
     store.put_observations(
         Observation(ResourceKey("Machine", name), now(), *((None, error) if name in blind else (case.seen,)))

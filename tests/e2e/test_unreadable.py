@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from drivers.base import ErrorReason
 from reconciler.kinds.common.machine_inventory import Origin
 from reconciler.model.observation import ReadError
 from reconciler.model.resource import ResourceKey
@@ -59,7 +60,10 @@ class TestUnreachable:
             daemon.logged("Unreachable", key="Machine/m")
         store = Store.open(f"sqlite:///{desk.store}")
         store.inventories.fail(
-            ResourceKey("Machine", "m"), Origin.OUT_OF_BAND, ReadError("Unreachable", "silent"), datetime.now(UTC)
+            ResourceKey("Machine", "m"),
+            Origin.OUT_OF_BAND,
+            ReadError(ErrorReason.UNREACHABLE, "silent"),
+            datetime.now(UTC),
         )
         store.close()
         assert "\nInventory:   out-of-band, not read yet\n" in desk.run("describe", "machine/m").out

@@ -19,7 +19,7 @@ from reconciler.kinds import KINDS
 from reconciler.kinds.common.machine_facts import FactType
 from reconciler.model.event import Event
 from reconciler.model.facts import Facts
-from reconciler.model.outcome import Condition, Failed
+from reconciler.model.outcome import Condition, ConditionReason, Failed
 from reconciler.model.plans.plan import Change, Unknown
 from reconciler.model.resource import ResourceKey
 from reconciler.planning import plan_isolation, resource_plan
@@ -86,7 +86,7 @@ def test_a_write_that_the_driver_breaks_off_is_observed_and_paced(
     assert "report this bug to the author of the driver" in first.message
     assert first.action_id is not None
     ready = shown(world)["Ready"]
-    assert (ready.reason, "KeyError" in ready.message) == (ErrorReason.INTERNAL, True)
+    assert (ready.reason, "KeyError" in ready.message) == (ConditionReason.INTERNAL, True)
     world.run(HOUR)
     assert 2 <= len(told(world, "ActionInterrupted")) <= WRITES_AN_HOUR
     assert told(world, "ActionNotConfirmed")

@@ -25,7 +25,7 @@ from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.model.actions.bmc_actions import PowerOn
 from reconciler.model.actions.in_flight import InFlight
-from reconciler.model.event import Event, EventType
+from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.ledger_write import AppendEvents, BeginAction, LedgerWrite, PutFacts
 from reconciler.model.resource import ResourceKey
@@ -49,7 +49,9 @@ def put(key: ResourceKey, value: str) -> list[LedgerWrite]:
 
 
 def told(reason: str) -> LedgerWrite:
-    return AppendEvents((Event(at=START, type=EventType.NORMAL, reason=reason, message="", by="test"),))
+    return AppendEvents(
+        (Event(at=START, type=EventType.NORMAL, reason=EventReason.HELD, message=reason, about=(reason,), by="test"),)
+    )
 
 
 def values(store: Store) -> dict[ResourceKey, str | None]:
@@ -177,7 +179,7 @@ class TestGroups:
 
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(write, range(200)))
-        assert {entry.event.reason for entry in store.events()} == {f"E{number}" for number in range(200)}
+        assert {entry.event.message for entry in store.events()} == {f"E{number}" for number in range(200)}
         assert len(values(store)) == 5
 
     def test_a_refused_entry_leaves_nothing_and_its_neighbours_are_whole(self, store: Store) -> None:
@@ -196,7 +198,7 @@ class TestGroups:
                 entries[1].wait()
             entries[2].wait()
         assert values(store) == {ONE: "a", TWO: "t", THREE: "t"}
-        assert [entry.event.reason for entry in store.events()] == ["ActionSent", "After"]
+        assert [entry.event.message for entry in store.events()] == ["m", "After"]
         assert store.in_flight()[ONE].id == "1-1"
 
 
@@ -430,4 +432,4 @@ def _flight(key: ResourceKey) -> InFlight:
 
 
 def _sent(key: ResourceKey) -> Event:
-    return Event(at=START, type=EventType.NORMAL, reason="ActionSent", message="m", key=key, by="test")
+    return Event(at=START, type=EventType.NORMAL, reason=EventReason.ACTION_SENT, message="m", key=key, by="test")

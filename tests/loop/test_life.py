@@ -29,7 +29,7 @@ from reconciler.kinds.machine.lifecycle.system_identity import another_system
 from reconciler.kinds.machine.spec import LifecycleSpec, MachineSpec
 from reconciler.model.actions.record_actions import AcceptSystem
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
+from reconciler.model.values.boot_purpose import LifecycleFailure, LifecycleFailureReason, Purpose
 from reconciler.workqueue.loop import COMMIT
 from tests.loop.metal import Metal, live
 from tests.loop.test_claims import fleet
@@ -133,7 +133,7 @@ def test_a_free_machine_that_somebody_started_is_left_alone(world: World) -> Non
 
 def test_a_clock_that_was_put_back_keeps_no_machine_from_being_tried_again(world: World) -> None:
     metal = Metal(world, "m1")
-    trouble = LifecycleFailure("AgentMissing", "no agent", START + timedelta(days=365))
+    trouble = LifecycleFailure(LifecycleFailureReason.AGENT_MISSING, "no agent", START + timedelta(days=365))
     world.store.put_facts({metal.key: MachineFacts(lifecycle=LifecycleFacts(failure=trouble, attempts=1))})
     world.restart()
     world.commit(declare(machine("m1", **MANAGED)))
@@ -345,7 +345,7 @@ AT_WORK = replace(OLD, registered_at=START, last_heard_at=START)
         {"boot_request": OLD},
         {"boot_request": AT_WORK},
         {"boot_request": replace(AT_WORK, ended_at=START), "wiped": Wiped(START)},
-        {"failure": LifecycleFailure("AgentMissing", "no agent", START), "attempts": 1},
+        {"failure": LifecycleFailure(LifecycleFailureReason.AGENT_MISSING, "no agent", START), "attempts": 1},
         {"wiped": Wiped(START)},
     ],
     ids=["ordered", "at work", "ended", "between two tries", "wiped"],

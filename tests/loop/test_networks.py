@@ -12,6 +12,7 @@ import pytest
 
 from drivers.base import About, Rejected
 from reconciler.kinds.ipam.exhaustion import in_order
+from reconciler.model.event import EventReason
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.workqueue.loop import RESYNC
@@ -205,7 +206,7 @@ class TestOurOwnDoing:
         world.run(60)
         assert held(world) == {"IPAddress/a": "10.0.0.5"}
         told = [(event.reason, event.message) for event in world.events if event.key and event.key.name == "a"]
-        assert [reason for reason, _ in told].count("DriftDetected") == 1
+        assert [reason for reason, _ in told].count(EventReason.DRIFT_DETECTED) == 1
         sent = [message for reason, message in told if reason == "ActionSent"][1:]
         assert len(sent) == 2
         assert all("because of drift" in message for message in sent)

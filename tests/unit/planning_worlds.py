@@ -14,6 +14,7 @@ from drivers.base import (
     BootMode,
     BootOverride,
     BootTarget,
+    ErrorReason,
     IndicatorLED,
     IntegerRange,
     IpamNetwork,
@@ -87,6 +88,7 @@ from reconciler.model.actions.record_actions import (
 )
 from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ReadError
+from reconciler.model.outcome import ActionFailure
 from reconciler.model.plans.plan import Plan, PlanScope
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
 from reconciler.model.values.boot_purpose import Purpose
@@ -126,7 +128,7 @@ def seen(key: ResourceKey, value: Any) -> Observation:
 
 
 def unreachable(key: ResourceKey) -> Observation:
-    return Observation(key, NOW, error=ReadError("Unreachable", "connection refused"))
+    return Observation(key, NOW, error=ReadError(ErrorReason.UNREACHABLE, "connection refused"))
 
 
 def planned(world: World, limits: GuardLimits = LIMITS) -> Plan:
@@ -270,7 +272,9 @@ def remembered(draw: st.DrawFn, kind: str) -> ResourceFacts:
         nothing_remembered(ResourceKey(kind, "")),
         applied=draw(st.sampled_from([None, Applied({"spec.power": "On", "spec.indicatorLED": "Off"}, "old", NOW)])),
         drift=draw(st.sampled_from([{}, {"spec.power": NOW - timedelta(hours=2)}])),
-        failures=draw(st.sampled_from([{}, {path: Failure("Rejected", "400", NOW, True, 1, "some print")}])),
+        failures=draw(
+            st.sampled_from([{}, {path: Failure(ActionFailure.REJECTED, "400", NOW, True, 1, "some print")}])
+        ),
         deletion_policy=draw(st.sampled_from([None, *DeletionPolicy])),
         **(of_machine if kind == "Machine" else {}),
     )

@@ -12,6 +12,7 @@ from drivers.base import (
     BootEnabled,
     BootOverride,
     BootTarget,
+    ErrorReason,
     IndicatorLED,
     PowerState,
     ResetType,
@@ -30,7 +31,7 @@ from reconciler.model.actions.bmc_actions import PowerOff
 from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ReadError
-from reconciler.model.outcome import Condition, Status
+from reconciler.model.outcome import ActionFailure, Condition, ConditionType, Status
 from reconciler.model.plans.plan import Cause, CauseKind, Change, Hold, HoldKind, Unknown, Verb
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.pacing import BACK_OFF
@@ -75,7 +76,7 @@ def world(facts: ResourceFacts | None = None, state: SystemState = ON, **spec: o
 def test_every_resource_has_exactly_one_ready_and_a_word(state: World) -> None:
     for key in universe(state.desired, state.facts):
         found = of(state, key, "10%")
-        assert [one.type for one in found].count("Ready") == 1
+        assert [one.type for one in found].count(ConditionType.READY) == 1
         assert found[0].type == "Ready"
         assert len({one.type for one in found}) == len(found)
         assert status_word(found) in WORDS
@@ -93,7 +94,10 @@ def test_every_resource_has_exactly_one_ready_and_a_word(state: World) -> None:
             "Reconciling",
         ),
         (
-            world(MachineFacts(failures={"spec.power": Failure("Busy", "503", NOW, False, 2, "print")}), power="Off"),
+            world(
+                MachineFacts(failures={"spec.power": Failure(ActionFailure.BUSY, "503", NOW, False, 2, "print")}),
+                power="Off",
+            ),
             {"Ready": "False Retrying", "Reconciling": "True Retrying"},
             "Reconciling",
         ),
@@ -139,7 +143,7 @@ def test_a_machine(state: World, conditions_: dict[str, str], word: str) -> None
         (None, {"Ready": "Unknown NotObserved"}),
         (unreachable(KEY), {"Ready": "Unknown Unreachable"}),
         (
-            Observation(KEY, NOW, error=ReadError("AuthenticationFailed", "401")),
+            Observation(KEY, NOW, error=ReadError(ErrorReason.AUTHENTICATION_FAILED, "401")),
             {"Ready": "Unknown AuthenticationFailed", "Stalled": "True AuthenticationFailed"},
         ),
     ],
@@ -224,7 +228,7 @@ def test_a_value_that_is_not_reported_is_unknown_and_no_failure() -> None:
 
 def test_what_waits_for_its_next_attempt_is_retrying_and_says_when() -> None:
     """And not DependencyNotReady: no other resource is in its way."""
-    failure = Failure("TaskFailed", "the Task of the action reports Killed", NOW, False, 2, "print")
+    failure = Failure(ActionFailure("TaskFailed"), "the Task of the action reports Killed", NOW, False, 2, "print")
     state = world(MachineFacts(failures={"spec.power": failure}), power="Off")
     reason, hint = f"attempt 2 failed: {failure.message}", "wait until 12:00:40Z"
     hold = Hold(HoldKind.BLOCKED, BACK_OFF, reason, hint, "spec.power")

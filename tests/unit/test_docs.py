@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +10,9 @@ from typing import get_args
 import pytest
 
 from docs import generate
-from drivers.base import ErrorReason
 from reconciler.desired.load import load_state
 from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS
 from reconciler.model.actions.action import Action
-from reconciler.model.event import EventReason
-from reconciler.model.outcome import ConditionReason
 from reconciler.services.metrics import Metrics
 from tests.unit.desired_worlds import MemorySnapshot
 
@@ -38,9 +34,6 @@ _YAML = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NAMES = {"dangling-reference", "guard-matches-nothing", "no-such-image", "unknown-driver"}
 """Diagnostics of what another document would have to declare, or another package to bring."""
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-_REASON = re.compile(r"[A-Z][A-Za-z]+")
-REPORTING = sorted(path.relative_to(ROOT) for path in (ROOT / "reconciler").rglob("*.py"))
-_REPORTERS = {"record", "event", "_report", "_event", "_say", "_complain", "FactApplied", "LifecycleFailure", "failed"}
 
 
 @pytest.mark.parametrize(("name", "text"), generate.pages().items())
@@ -99,50 +92,6 @@ def names_in(page: str) -> set[str]:
     """What the first cells of a page's tables name, without `_total`, which Prometheus' client leaves out too."""
     cells = re.findall(r"^\| (`[^|]+`) \|", (REFERENCE / page).read_text("utf-8"), re.MULTILINE)
     return {name.removesuffix("_total") for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
-
-
-def test_every_event_reason_is_described() -> None:
-    assert {*EventReason, *ErrorReason} <= names_in("events.md")
-
-
-@pytest.mark.parametrize("module", REPORTING, ids=str)
-def test_what_is_reported_has_a_reason_of_the_closed_list(module: Path) -> None:
-    assert set(reasons(ROOT / module)) <= {*EventReason, *ErrorReason}
-
-
-@pytest.mark.parametrize("module", REPORTING, ids=str)
-def test_nothing_goes_by_the_spelling_of_a_reason(module: Path) -> None:
-    tree = ast.parse((ROOT / module).read_text("utf-8"))
-    spelled = [
-        f"line {side.lineno}: {side.value}"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Compare) and getattr(node.left, "attr", "") == "reason"
-        for given in node.comparators
-        for side in ast.walk(given)
-        if isinstance(side, ast.Constant) and isinstance(side.value, str) and side.value
-    ]
-    assert spelled == []
-
-
-def test_every_reason_of_a_condition_is_described() -> None:
-    page = (REFERENCE / "conditions.md").read_text("utf-8")
-    assert [reason for reason in ConditionReason if f"`{reason}`" not in page] == []
-
-
-def test_every_reason_of_an_error_is_described_as_a_condition_too() -> None:
-    page = (REFERENCE / "conditions.md").read_text("utf-8")
-    assert [reason for reason in ErrorReason if f"`{reason}`" not in page] == []
-
-
-def reasons(module: Path) -> Iterator[str]:
-    """The CamelCase words that are given to what makes events."""
-    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
-        if isinstance(node, ast.Call):
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            for argument in node.args if name in _REPORTERS else ():
-                value = argument.value if isinstance(argument, ast.Constant) else None
-                if isinstance(value, str) and _REASON.fullmatch(value):
-                    yield value
 
 
 def test_every_guard_is_described() -> None:

@@ -23,8 +23,9 @@ from reconciler.kinds.common.machine_inventory import Kept, Origin, StoredInvent
 from reconciler.kinds.common.renamed_facts import AddressFacts, ClaimFacts
 from reconciler.model.actions.ipam_actions import AcquireNumber, ReleaseNumber
 from reconciler.model.facts import Applied, Failure, RecentWrites, ResourceFacts
+from reconciler.model.outcome import ActionFailure
 from reconciler.model.resource import ResourceKey
-from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
+from reconciler.model.values.boot_purpose import LifecycleFailure, LifecycleFailureReason, Purpose
 from reconciler.store import Store
 from reconciler.store.sql.database import parse_url
 from reconciler.store.sql.migrate import SCRIPTS
@@ -66,7 +67,7 @@ MEANT = {
         labels={"groundstate/size": "c1"},
         access={"spec.bmc.driver": "redfish"},
         applied=Applied({"spec.power": "On"}, "r", AT),
-        failures={"spec.boot": Failure("Busy", "503", AT, False, 2, "f")},
+        failures={"spec.boot": Failure(ActionFailure.BUSY, "503", AT, False, 2, "f")},
         recent_writes={"spec.power": RecentWrites("g", (AT,))},
         lifecycle=LifecycleFacts(
             inspected_at=AT,
@@ -94,7 +95,7 @@ MEANT = {
             release_cause="commit 1a2b3c4",
             written=Written("debian-12.0.1", "sha256:0", "web", AT, "again", "6-1"),
             wiped=Wiped(AT, ("sda: overwrite",)),
-            failure=LifecycleFailure("AgentSilent", "no report", AT, final=True),
+            failure=LifecycleFailure(LifecycleFailureReason.AGENT_SILENT, "no report", AT, final=True),
         )
     ),
     ("Machine", "new"): MachineFacts(found_order="d2", found_new=True, joining=True),

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.model.event import Event, EventType
+from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import Commit
 from reconciler.views.render.tables.change_history import (
     Changed,
@@ -81,8 +81,8 @@ def test_a_credential_that_was_written_by_mistake_is_not_shown() -> None:
 
 def test_commits_and_events_are_one_history() -> None:
     edits = [edit({"spec": {"power": "On"}}, {"spec": {"power": "Off"}}, hours=1), edit(None, {}, What.CREATED, 5)]
-    sent = Event(NOW, EventType.NORMAL, "ActionSent", "power-off", by="ada@fleet")
-    held = Event(NOW - timedelta(hours=3), EventType.WARNING, "Held", "by a guard")
+    sent = Event(NOW, EventType.NORMAL, EventReason.ACTION_SENT, "power-off", by="ada@fleet")
+    held = Event(NOW - timedelta(hours=3), EventType.WARNING, EventReason.HELD, "by a guard")
     assert list(render_history(interleaved(edits, [sent, held]))) == [
         "2026-01-31 12:00:00Z  ActionSent: power-off  [ada@fleet]",
         '2026-01-31 11:00:00Z  commit 3f2a91c0de "Take it down" (author Ada, not verified)  changed',

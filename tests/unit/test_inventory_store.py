@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
-from drivers.base import Disk, Inventory
+from drivers.base import Disk, ErrorReason, Inventory
 from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.common.machine_inventory import NO_INVENTORY, Origin, StoredInventory
 from reconciler.model.observation import ReadError
@@ -71,14 +71,14 @@ def test_an_accepted_change_is_how_it_should_be(store: Store) -> None:
 
 def test_a_failure_keeps_what_was_read_until_it_can_be_read_again(store: Store) -> None:
     store.inventories.put(M1, BMC, TWO, NOW)
-    failed = store.inventories.fail(M1, BMC, ReadError("Unreachable", "no answer"), LATER)
+    failed = store.inventories.fail(M1, BMC, ReadError(ErrorReason.UNREACHABLE, "no answer"), LATER)
     assert (failed.value, failed.taken_at, failed.tried_at) == (TWO, NOW, LATER)
-    assert failed.error == ReadError("Unreachable", "no answer")
+    assert failed.error == ReadError(ErrorReason.UNREACHABLE, "no answer")
     assert store.inventories.put(M1, BMC, TWO, LATEST).error is None
 
 
 def test_a_failure_can_be_all_that_is_known(store: Store) -> None:
-    store.inventories.fail(M1, BMC, ReadError("Unreachable", "no answer"), NOW)
+    store.inventories.fail(M1, BMC, ReadError(ErrorReason.UNREACHABLE, "no answer"), NOW)
     assert store.inventories.of(M1).best is None
 
 
@@ -114,7 +114,7 @@ def test_of_many_machines_those_that_are_asked_for_are_read(store: Store) -> Non
 def test_one_by_one_they_come_in_order_however_many_they_are(store: Store) -> None:
     keys = [machine_key(f"m{number:03d}") for number in range(520)]
     for key in reversed(keys):
-        store.inventories.fail(key, BMC, ReadError("Unreachable", "no answer"), NOW)
+        store.inventories.fail(key, BMC, ReadError(ErrorReason.UNREACHABLE, "no answer"), NOW)
     assert [key for key, _ in store.inventories.each()] == keys
     assert dict(store.inventories.each()) == store.inventories.all()
     asked = {machine_key(name) for name in ("m007", "m003", "none")}

@@ -26,7 +26,7 @@ from reconciler.kinds.machine.lifecycle.deadlines import overdue
 from reconciler.kinds.machine.lifecycle.lifecycle_events import EXPECTED, apply_fact
 from reconciler.kinds.machine.lifecycle.phases import AgentTask, BootStage, Phase, agent_task, phase, purpose
 from reconciler.kinds.machine.spec import LifecycleSpec, MachineSpec, Mode, Pause
-from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
+from reconciler.model.values.boot_purpose import LifecycleFailure, LifecycleFailureReason, Purpose
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
@@ -88,8 +88,18 @@ def test_a_fact_moves_a_life_only_when_it_is_expected(fact: FactType, at: BootSt
         ),
         (life(BootStage.NONE, None, claim="c", releasing_at=NOW), Phase.RELEASING),
         (life(BootStage.ENDED, Purpose.WIPE), Phase.RELEASING),
-        (life(BootStage.NONE, None, failure=LifecycleFailure("X", "y", NOW, final=True)), Phase.ERROR),
-        (life(BootStage.NONE, None, failure=LifecycleFailure("X", "y", NOW)), Phase.AVAILABLE),
+        (
+            life(
+                BootStage.NONE,
+                None,
+                failure=LifecycleFailure(LifecycleFailureReason.AGENT_FAILED, "y", NOW, final=True),
+            ),
+            Phase.ERROR,
+        ),
+        (
+            life(BootStage.NONE, None, failure=LifecycleFailure(LifecycleFailureReason.AGENT_FAILED, "y", NOW)),
+            Phase.AVAILABLE,
+        ),
     ],
 )
 def test_a_phase_follows_from_the_facts(before: LifecycleFacts, after: Phase) -> None:

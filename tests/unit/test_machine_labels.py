@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from drivers.base import Disk, Inventory, Nic, Processor
+from drivers.base import Disk, ErrorReason, Inventory, Nic, Processor
 from reconciler.desired.load import load_state
 from reconciler.kinds.catalogue.size import Constraint, ConstraintType, SizeSpec
 from reconciler.kinds.common.field_types.label_selector import Unmatched
@@ -161,7 +161,7 @@ def test_a_loss_is_a_condition_until_it_is_accepted_and_a_gain_is_none() -> None
 
 def test_an_inventory_that_cannot_be_read_is_a_condition() -> None:
     now = state()
-    failed = StoredInventory(kept(None, error=ReadError("Unreachable", "no answer"), tried_at=NOW))
+    failed = StoredInventory(kept(None, error=ReadError(ErrorReason.UNREACHABLE, "no answer"), tried_at=NOW))
     (found,) = inventory_conditions(now.resources[M1], failed, now)
     assert (found.type, found.reason, found.since) == ("InventoryRead", "Unreachable", NOW)
 

@@ -14,11 +14,12 @@ from prometheus_client import Metric
 from drivers.base import ErrorReason
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.kind_metrics import FillLevel
-from reconciler.model.event import Event, EventType
+from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.outcome import Done
 from reconciler.model.plans.fleet_count import BudgetLevel
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.pause import ResourcePause
+from reconciler.model.plans.plan import UnknownReason
 from reconciler.model.resource import ResourceKey
 from reconciler.services.metrics import Metrics, WorkCount
 from reconciler.views.resource_tally import GAUGES
@@ -40,8 +41,8 @@ def exported() -> dict[str, Metric]:
     """Every metric, with at least one series, by the name that is scraped."""
     metrics = Metrics()
     metrics.stepped("Machine", Done(), 0.1)
-    metrics.count_event(Event(at=NOW, type=EventType.NORMAL, reason="Held", message=""))
-    metrics.counted(WorkCount({"held": 1}, {"mass-removal": 1}, {("Machine", "Busy"): 1}, 1, 0.5))
+    metrics.count_event(Event(at=NOW, type=EventType.NORMAL, reason=EventReason.HELD, message=""))
+    metrics.counted(WorkCount({"held": 1}, {"mass-removal": 1}, {("Machine", UnknownReason.BUSY): 1}, 1, 0.5))
     metrics.windows_judged({"nights": True})
     metrics.overridden([Override("1", "mass-removal", "why", "ada", NOW, NOW)])
     metrics.paused([ResourcePause("1", "why", "ada", NOW)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from reconciler.daemon.housekeeping import work_count
-from reconciler.model.plans.plan import Cause, CauseKind, Change, Hold, HoldKind, Unknown, Verb
+from reconciler.model.plans.plan import Cause, CauseKind, Change, Hold, HoldKind, Unknown, UnknownReason, Verb
 from reconciler.model.resource import ResourceKey
 from reconciler.services.metrics import Metrics, WorkCount
 
@@ -17,7 +17,9 @@ def series(metrics: Metrics, name: str) -> dict[str, float]:
 
 def test_what_cannot_be_read_is_counted_by_kind_and_reason_and_goes_when_it_is_read_again() -> None:
     metrics = Metrics()
-    metrics.counted(WorkCount({}, {}, {("Machine", "Busy"): 2, ("Network", "Unreachable"): 1}, 0, 0.0))
+    metrics.counted(
+        WorkCount({}, {}, {("Machine", UnknownReason.BUSY): 2, ("Network", UnknownReason.UNREACHABLE): 1}, 0, 0.0)
+    )
     assert series(metrics, "groundstate_unknown") == {
         'kind="Machine",reason="Busy"': 2,
         'kind="Network",reason="Unreachable"': 1,
@@ -50,7 +52,7 @@ def test_what_a_document_pauses_is_apart_from_what_a_guard_holds() -> None:
     held_by = [(guard, guard), (guard, other), (paused, guard), (), (failed,)]
     cause = Cause(CauseKind.COMMIT)
     changes = [Change(ResourceKey("Machine", "m"), Verb.UPDATE, cause, held_by=holds) for holds in held_by]
-    unknown = [Unknown(ResourceKey("Machine", name), "Busy", "") for name in ("a", "b")]
+    unknown = [Unknown(ResourceKey("Machine", name), UnknownReason.BUSY, "") for name in ("a", "b")]
     found = work_count(changes, unknown, 3, 1.5)
     assert dict(found.states) == {"waiting": 1, "held": 2, "paused": 1, "failed": 1}
     assert dict(found.holds) == {"disruption-budget": 3, "mass-removal": 1}

@@ -41,7 +41,7 @@ from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.plans.plan import HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
-from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
+from reconciler.model.values.boot_purpose import LifecycleFailure, LifecycleFailureReason, Purpose
 from reconciler.placement.available import Available
 from reconciler.placement.filters import CODES, PlacementFleet, Wanted, why_not
 from reconciler.placement.machine_tally import MachineTally
@@ -152,7 +152,10 @@ CASES = {
     "cordon": Case(spec={"cordon": Pause(reason="to go")}, said="cordon: to go"),
     "taint": Case(spec={"taints": (Taint(key="gpu", value="a100"),)}, said="taint gpu=a100"),
     "uninspected": Case(facts=NO_MACHINE_FACTS, said="not inspected yet"),
-    "trouble": Case(facts=life(failure=LifecycleFailure("Silent", "nothing came", NOW)), said="Silent: nothing came"),
+    "trouble": Case(
+        facts=life(failure=LifecycleFailure(LifecycleFailureReason.AGENT_SILENT, "nothing came", NOW)),
+        said="AgentSilent: nothing came",
+    ),
     "order": Case(facts=life(boot_request=BootRequest("1-1", Purpose.WIPE, NOW)), said="has a boot request to wipe"),
     "in-flight": Case(flying=True, said="power-on is in flight"),
     "unseen": Case(look=unreachable(M), said="Unreachable: connection refused"),

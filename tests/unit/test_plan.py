@@ -15,6 +15,7 @@ from reconciler.kinds.machine.spec import BootSpec
 from reconciler.model.actions.bmc_actions import PowerOn, SetBoot, SetIndicator
 from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation
+from reconciler.model.outcome import ActionFailure
 from reconciler.model.plans.plan import CauseKind, HoldKind, Verb
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.standing import Standing
@@ -114,7 +115,7 @@ def test_what_an_older_program_remembered_of_an_unknown_kind_is_passed_over() ->
 
 
 def failure(field: Field, *, terminal: bool = True, **spec: object) -> Failure:
-    return Failure("Rejected", "400", NOW, terminal, 1, field.fingerprint(machine("n1", **spec).spec))
+    return Failure(ActionFailure.REJECTED, "400", NOW, terminal, 1, field.fingerprint(machine("n1", **spec).spec))
 
 
 LED = Field("spec.indicatorLED", "Lit", IndicatorLED.OFF, equal=False)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from drivers.base import ErrorReason
-from reconciler.model.event import Event, EventType
+from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.outcome import Done, Failed, Outcome, OutcomeReason, Waiting
 from reconciler.model.resource import ResourceKey
 from reconciler.views.progress import Progress, ProgressStage
@@ -20,7 +20,7 @@ UNREACHABLE = Waiting(ErrorReason.UNREACHABLE, "no answer", 5.0)
 
 
 def event(reason: str, message: str) -> Event:
-    return Event(datetime(2026, 1, 1, tzinfo=UTC), EventType.NORMAL, reason, message, A)
+    return Event(datetime(2026, 1, 1, tzinfo=UTC), EventType.NORMAL, EventReason(reason), message, A)
 
 
 @pytest.mark.parametrize(

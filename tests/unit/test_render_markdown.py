@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.base import PowerState, SystemState
+from drivers.base import ErrorReason, PowerState, SystemState
 from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation, ReadError
@@ -89,7 +89,7 @@ def test_nothing_that_was_said_elsewhere_breaks_out(evil: str) -> None:
     one, other = machine("r1", power="On"), machine("r2", power="On")
     looks = {
         one.key: seen(one.key, SystemState(power=PowerState.OFF)),
-        other.key: Observation(other.key, NOW, error=ReadError("Unreachable", evil)),
+        other.key: Observation(other.key, NOW, error=ReadError(ErrorReason.UNREACHABLE, evil)),
     }
     plan = with_commits(
         planned(World(desired(one, other), looks, Facts({}, {}))), {one.key: Commit("abc", evil, NOW, evil)}

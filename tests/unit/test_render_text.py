@@ -7,7 +7,7 @@ import re
 import pytest
 from hypothesis import given
 
-from drivers.base import PowerState, SystemState
+from drivers.base import ErrorReason, PowerState, SystemState
 from reconciler.model.actions.action_base import Disruption
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation, ReadError
@@ -67,7 +67,7 @@ def test_a_commit_or_a_bmc_cannot_steer_the_terminal(full: bool) -> None:
         desired(one, other),
         {
             one.key: seen(one.key, SystemState(power=PowerState.OFF)),
-            other.key: Observation(other.key, NOW, error=ReadError("Unreachable", evil)),
+            other.key: Observation(other.key, NOW, error=ReadError(ErrorReason.UNREACHABLE, evil)),
         },
         Facts({}, {}),
     )

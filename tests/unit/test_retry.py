@@ -54,16 +54,16 @@ def test_a_look_in_a_past_that_a_clock_put_back_made_is_soon() -> None:
     ("floor", "seconds"), [(None, 60), (-1, 60), (90, 90), (1e9, 300), (float("nan"), 60)], ids=str
 )
 def test_a_retry_after_makes_a_wait_longer_up_to_its_longest(floor: float | None, seconds: float) -> None:
-    assert refused_delay(retry_policy("Conflict"), 1, 0.0, floor) == seconds
+    assert refused_delay(retry_policy(ErrorReason.CONFLICT), 1, 0.0, floor) == seconds
 
 
 def test_an_inventory_is_not_asked_for_often_with_a_login_that_was_refused() -> None:
-    assert inventory_delay("AuthenticationFailed", 1, 0.0) == INVENTORY_LOGIN.first
-    assert inventory_delay("Unreachable", 1, 0.0) == INVENTORY.first
+    assert inventory_delay(ErrorReason.AUTHENTICATION_FAILED, 1, 0.0) == INVENTORY_LOGIN.first
+    assert inventory_delay(ErrorReason.UNREACHABLE, 1, 0.0) == INVENTORY.first
 
 
 def test_a_reason_of_another_version_waits_and_comes_back() -> None:
-    policy = retry_policy("FromTheFuture")
+    policy = retry_policy(ErrorReason("FromTheFuture"))
     assert not policy.terminal
     assert policy.wait.first > 0
 

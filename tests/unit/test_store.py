@@ -11,14 +11,15 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
-from drivers.base import PowerState, ResetType, SystemState, Task, TaskState
+from drivers.base import ErrorReason, PowerState, ResetType, SystemState, Task, TaskState
 from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.model.actions.bmc_actions import PowerOn
 from reconciler.model.actions.in_flight import InFlight
-from reconciler.model.event import Event, EventType
+from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import Applied, Failure
 from reconciler.model.ledger_write import BeginAction, EndAction, NoteAction
 from reconciler.model.observation import Observation, ReadError
+from reconciler.model.outcome import ActionFailure
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Fenced, Store, StoreError
 
@@ -26,7 +27,9 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 ONE, TWO = ResourceKey("Machine", "r01-01"), ResourceKey("Machine", "r01-02")
 FACTS = MachineFacts(
     applied=Applied({"spec.power": "On"}, "4f3c", NOW),
-    failures={"spec.boot": Failure("Rejected", "no such target", NOW, terminal=True, attempts=3, fingerprint="ab")},
+    failures={
+        "spec.boot": Failure(ActionFailure.REJECTED, "no such target", NOW, terminal=True, attempts=3, fingerprint="ab")
+    },
     drift={"spec.power": NOW},
     deletion_policy="Orphan",
 )
@@ -38,7 +41,16 @@ def flight(key: ResourceKey = ONE, id_: str = "1-1") -> InFlight:
 
 
 def event(reason: str = "ActionSent", key: ResourceKey | None = ONE) -> Event:
-    return Event(NOW, EventType.NORMAL, reason, f"{reason} happened", key=key, revision="4f3c", by="ann")
+    return Event(
+        NOW,
+        EventType.NORMAL,
+        EventReason(reason),
+        f"{reason} happened",
+        key,
+        revision="4f3c",
+        by="ann",
+        about=(reason,),
+    )
 
 
 class TestFacts:
@@ -96,10 +108,10 @@ class TestActions:
     def test_end_removes_the_record_and_writes_facts_and_event(self, store: Store) -> None:
         with store.instance("run") as epoch:
             store.write([BeginAction(flight(), FACTS, event(), epoch)])
-            store.write([EndAction(flight(), MachineFacts(once_done="d1"), event("Confirmed"))])
+            store.write([EndAction(flight(), MachineFacts(once_done="d1"), event("ActionConfirmed"))])
         assert store.in_flight() == {}
         assert store.facts() == {ONE: MachineFacts(once_done="d1")}
-        assert [entry.event.reason for entry in store.events()] == ["ActionSent", "Confirmed"]
+        assert [entry.event.reason for entry in store.events()] == ["ActionSent", "ActionConfirmed"]
 
     def test_what_is_noted_of_an_action_stays_until_it_ends(self, store: Store) -> None:
         noted = msgspec.structs.replace(
@@ -149,7 +161,7 @@ class TestActions:
             with pytest.raises(Fenced, match="taken over"):
                 store.write([NoteAction(flight(), event("ActionProgressed"))])
             with pytest.raises(Fenced, match="taken over"):
-                store.write([EndAction(flight(), MachineFacts(), event("Confirmed"))])
+                store.write([EndAction(flight(), MachineFacts(), event("ActionConfirmed"))])
         assert store.facts() == {ONE: FACTS}
         assert list(store.in_flight()) == [ONE]
 
@@ -166,9 +178,9 @@ class TestActions:
     def test_what_another_instance_settled_is_not_settled_again(self, store: Store) -> None:
         with store.instance("run") as epoch:
             store.write([BeginAction(flight(), FACTS, event(), epoch)])
-            store.write([EndAction(flight(), FACTS, event("Confirmed"))])
+            store.write([EndAction(flight(), FACTS, event("ActionConfirmed"))])
             with pytest.raises(Fenced, match=r"1-1 is not in flight"):
-                store.write([EndAction(flight(), MachineFacts(), event("Confirmed"))])
+                store.write([EndAction(flight(), MachineFacts(), event("ActionConfirmed"))])
         assert store.facts() == {ONE: FACTS}
         assert len(store.events()) == 2
 
@@ -190,7 +202,7 @@ class TestEvents:
         return store
 
     def reasons(self, store: Store, **asked: object) -> list[str]:
-        return [entry.event.reason for entry in store.events(**asked)]  # type: ignore[arg-type]  # asked for in each test
+        return [entry.event.about[0] for entry in store.events(**asked)]  # type: ignore[arg-type]  # asked for in each test
 
     def test_come_in_the_order_of_telling(self, told: Store) -> None:
         assert self.reasons(told) == ["E1", "E2", "E3", "E4"]
@@ -223,7 +235,9 @@ class TestEvents:
 class TestObservations:
     SEEN = Observation(ONE, NOW, SystemState(power=PowerState.ON, uuid="u1"))
     ABSENT = Observation(TWO, NOW)
-    UNKNOWN = Observation(ResourceKey("Machine", "r01-03"), NOW, error=ReadError("Unreachable", "no route to host"))
+    UNKNOWN = Observation(
+        ResourceKey("Machine", "r01-03"), NOW, error=ReadError(ErrorReason.UNREACHABLE, "no route to host")
+    )
 
     def test_value_absence_and_error_come_back(self, store: Store) -> None:
         looks = [self.SEEN, self.ABSENT, self.UNKNOWN]
@@ -311,4 +325,4 @@ def test_threads_that_write_at_once_lose_nothing(store: Store) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: store.append([event(f"E{n}")]), range(100)))
-    assert {entry.event.reason for entry in store.events()} == {f"E{n}" for n in range(100)}
+    assert {entry.event.about[0] for entry in store.events()} == {f"E{n}" for n in range(100)}

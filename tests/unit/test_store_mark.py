@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.kinds.common.column import ResourceView
 from reconciler.model.observation import Observation
-from reconciler.model.outcome import Condition, Status
+from reconciler.model.outcome import Condition, ConditionReason, ConditionType, Status
 from reconciler.operations.reports import resource_views
 from reconciler.operations.reports.resource_views import ListRequest, ResourceList, watch_resources
 from reconciler.planning.guards.standing import CommandLimits
@@ -65,7 +65,7 @@ def test_a_row_is_printed_again_only_where_something_but_times_is_new(
 
     def listing(*_: object) -> ResourceList:
         at = now()
-        ready = Condition("Ready", Status.TRUE, "Reconciled", next(messages), at)
+        ready = Condition(ConditionType.READY, Status.TRUE, ConditionReason.RECONCILED, next(messages), at)
         seen = Observation(machine("m1").key, at)
         return ResourceList([ResourceView(seen.key, None, seen, "Ready", (ready,), {})])
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from reconciler.model.event import Event, EventType
+from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Store
 from reconciler.store.rows.retention import EVENTS_KEPT
@@ -18,7 +18,7 @@ MACHINE = ResourceKey("Machine", "r01-01")
 
 
 def told(days_ago: float, reason: str = "Unreachable", key: ResourceKey | None = MACHINE) -> Event:
-    return Event(NOW - timedelta(days=days_ago), EventType.WARNING, reason, "it does not answer", key=key)
+    return Event(NOW - timedelta(days=days_ago), EventType.WARNING, EventReason(reason), "it does not answer", key=key)
 
 
 def ages(store: Store, events: Iterable[Event]) -> list[int]:
@@ -79,7 +79,7 @@ def test_a_ledger_that_is_trimmed_grows_no_more_after_its_400_days(store: Store)
     for day in range(0, 1100, 5):
         now = first + timedelta(days=day)
         store.append(
-            Event(now + timedelta(hours=hour), EventType.NORMAL, "Bound", "to project shop", key=MACHINE)
+            Event(now + timedelta(hours=hour), EventType.NORMAL, EventReason.BOUND, "to project shop", key=MACHINE)
             for hour in range(5 * 24)
         )
         while store.retention.trim(now - EVENTS_KEPT):

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url, text
 
-from drivers.base import ErrorReason, ResetType
+from drivers.base import ResetType
 from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.model.actions.bmc_actions import PowerOn
 from reconciler.model.actions.in_flight import InFlight
@@ -30,7 +30,7 @@ KEYS = [ResourceKey("Machine", f"r01-{number:02}") for number in range(20)]
 postgresql = pytest.mark.parametrize("empty_store_url", ["postgresql"], indirect=True)
 
 
-def told(key: ResourceKey, reason: EventReason | ErrorReason = EventReason.ACTION_SENT, minutes: float = 0.0) -> Event:
+def told(key: ResourceKey, reason: EventReason = EventReason.ACTION_SENT, minutes: float = 0.0) -> Event:
     return Event(START + timedelta(minutes=minutes), EventType.NORMAL, reason, "power-on (On)", key=key, by="test")
 
 
@@ -127,7 +127,7 @@ def test_what_begins_ends_and_is_learned_together_takes_two_round_trips(store_ur
 def test_a_long_history_of_each_resource_takes_one_round_trip_more(store_url: str) -> None:
     with relayed(store_url) as (store, relay), store.instance("run"):
         for minute in range(PAGE + 1):
-            reason = EventReason.READABLE_AGAIN if minute % 2 else ErrorReason.UNREACHABLE
+            reason = EventReason.READABLE_AGAIN if minute % 2 else EventReason.UNREACHABLE
             store.append([told(key, reason, minute) for key in KEYS])
         assert trips(relay, store, [AppendEvents(tuple(told(key, minutes=99) for key in KEYS))]) == 3
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
-from reconciler.model.event import Event, EventType
+from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Store
 from reconciler.store.rows import ledger
@@ -25,7 +25,7 @@ def told(
     minutes: float, reason: str, message: str = "", key: ResourceKey | None = MACHINE, about: tuple[str, ...] = ()
 ) -> Event:
     at = START + timedelta(minutes=minutes)
-    return Event(at, EventType.WARNING, reason, message, key=key, by="root@host", about=about)
+    return Event(at, EventType.WARNING, EventReason(reason), message, key=key, by="root@host", about=about)
 
 
 def kept(store: Store, events: Iterable[Event]) -> list[tuple[str, int]]:
@@ -195,7 +195,12 @@ def test_a_year_of_it_is_a_few_hundred_kilobytes(store: Store, story: str) -> No
             for minute, (reason, words) in enumerate(STORIES[story]):
                 said = words.format(n=n * 7919, at=f"{at:%Y-%m-%d %H:%M:%S}Z")
                 yield Event(
-                    at + timedelta(minutes=minute), EventType.WARNING, reason, said, key=MACHINE, by="root@host"
+                    at + timedelta(minutes=minute),
+                    EventType.WARNING,
+                    EventReason(reason),
+                    said,
+                    key=MACHINE,
+                    by="root@host",
                 )
 
     store.append(year())

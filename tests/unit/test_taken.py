@@ -13,6 +13,7 @@ from reconciler.kinds.ipam.network import NetworkState
 from reconciler.kinds.ipam.pool import NumberState, PoolState
 from reconciler.model.facts import Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation
+from reconciler.model.outcome import ActionFailure
 from reconciler.model.plans.plan import Change, HoldKind
 from reconciler.model.resource import ResourceKey
 from tests.loop.world import declare
@@ -135,7 +136,7 @@ class TestOthersGoOn:
 
     @pytest.mark.parametrize(("reason", "waits"), [("Conflict", False), ("Unreachable", True)])
     def test_nor_for_one_that_the_ipam_refused(self, reason: str, waits: bool) -> None:
-        failure = Failure(reason, "somebody else's", NOW, terminal=False, attempts=1, fingerprint="")
+        failure = Failure(ActionFailure(reason), "somebody else's", NOW, terminal=False, attempts=1, fingerprint="")
         found = changes(
             [NET, address("web", address="10.0.0.80"), address("one")],
             {"Network/n": THERE},

@@ -14,7 +14,7 @@ from reconciler.desired.manifest.manifests import dump_yaml, load_plain
 from reconciler.kinds.common.column import ResourceView
 from reconciler.kinds.common.machine_inventory import NO_INVENTORY
 from reconciler.model.diagnostic import Diagnostic, Severity
-from reconciler.model.event import Event, EventType
+from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import ResourceKey, Source
 from reconciler.operations.reports.resource_views import Description
 
@@ -35,7 +35,7 @@ def test_cells_of_tables_are_clean(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_lines_of_events_are_clean() -> None:
-    event = Event(datetime(2026, 1, 1, tzinfo=UTC), EventType.WARNING, "AgentFailed", EVIL, KEY, by=EVIL)
+    event = Event(datetime(2026, 1, 1, tzinfo=UTC), EventType.WARNING, EventReason.AGENT_FAILED, EVIL, KEY, by=EVIL)
     assert is_clean(events_command._event_line(event, "text"))
 
 
@@ -60,6 +60,6 @@ def test_yaml_is_clean_and_reads_the_same(value: str) -> None:
 
 
 def test_what_is_described_is_clean() -> None:
-    event = Event(datetime(2026, 1, 1, tzinfo=UTC), EventType.WARNING, "AgentFailed", EVIL, KEY)
+    event = Event(datetime(2026, 1, 1, tzinfo=UTC), EventType.WARNING, EventReason.AGENT_FAILED, EVIL, KEY)
     view = ResourceView(KEY, None, None, "Ready", (), derived={"disks.count": EVIL})
     assert is_clean(get_commands._described(Description(view, None, None, NO_INVENTORY, [event])))

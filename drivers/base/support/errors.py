@@ -15,18 +15,36 @@ class ErrorReason(StrEnum):
     """
 
     UNREACHABLE = "Unreachable"
+    """No answer, or a broken one (HTTP 500, 502, 504). Also: the certificate is not trusted."""
     UNREADABLE = "Unreadable"
+    """The answer about one object cannot be understood, such as a prefix of NetBox without its address. The message
+    names the object."""
     BUSY = "Busy"
+    """An answer that says "not now" (HTTP 409, 412, 423, 428, 429, 503)."""
     AUTHENTICATION_FAILED = "AuthenticationFailed"
+    """The credentials are wrong or missing, or the login has no permission (HTTP 401, 403). BMCs lock accounts, so
+    there are few attempts. groundstate looks for a changed credential twice a minute and uses it at once."""
     SECRET_UNAVAILABLE = "SecretUnavailable"  # noqa: S105  a word
+    """The credential could not be read: the variable, file or command of its credentialRef. No login was sent."""
     REJECTED = "Rejected"
+    """The request was refused (HTTP 400, 404, 405, and other 4xx). Examples: an unknown `systemId`, or an unusable
+    `bmc.address`."""
     UNSUPPORTED = "Unsupported"
+    """The BMC does not offer this (HTTP 501)."""
     EXHAUSTED = "Exhausted"
+    """Nothing is free in the network."""
     CONFLICT = "Conflict"
+    """Another owner holds the address, prefix or number, or it is in use."""
     FAILED = "DriverFailed"
     """Any other error of a driver."""
     INTERNAL = "Internal"
-    """A driver, or groundstate, failed in a way that it should not: a defect. No driver raises this."""
+    """A driver failed in an unexpected way, or a bug in groundstate ended the reconcile. The message has the error
+    and the line that raised it, and where to report it."""
+
+    @classmethod
+    def _missing_(cls, _value: object) -> ErrorReason:
+        """What another version wrote."""
+        return cls.FAILED
 
 
 class DriverError(Exception):

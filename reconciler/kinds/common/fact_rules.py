@@ -33,7 +33,7 @@ class Recorded(msgspec.Struct, frozen=True):
     """The result of an action on the store alone: the changed facts, and an event (reason, message) for each."""
 
     facts: dict[ResourceKey, ResourceFacts]
-    events: Mapping[ResourceKey, tuple[str, str]]
+    events: Mapping[ResourceKey, tuple[EventReason, str]]
 
 
 class Occasion(msgspec.Struct, frozen=True):
@@ -61,7 +61,7 @@ class ReportOutcome(msgspec.Struct, frozen=True):
     `may_be_lost`: the facts need not survive the process."""
 
     facts: ResourceFacts
-    reason: str
+    reason: EventReason | None
     message: str
     severity: EventType
     may_be_lost: bool = False

@@ -21,7 +21,7 @@ from reconciler.model.actions.action import Action
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.observation import Observation, ObservedState
-from reconciler.model.outcome import Condition
+from reconciler.model.outcome import ActionFailure, Condition
 from reconciler.model.plans.plan import Hold
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
@@ -68,11 +68,13 @@ class KindView(msgspec.Struct, frozen=True):
         refused."""
         facts = self.remembered.get(key)
         failure = facts.failures.get(path) if facts is not None else None
-        return failure is not None and failure.reason in REFUSALS
+        return failure is not None and failure.reason in _REFUSED
 
 
 REFUSALS = (ErrorReason.CONFLICT, ErrorReason.EXHAUSTED, ErrorReason.REJECTED, ErrorReason.UNSUPPORTED)
 """Errors by which the endpoint refused an action."""
+
+_REFUSED = frozenset(map(ActionFailure, REFUSALS))
 
 
 class Steps(msgspec.Struct, frozen=True):
@@ -113,9 +115,6 @@ class RuleFinding(msgspec.Struct, frozen=True):
     summary: str
     hint: str = ""
 
-
-SUSPENDED, MAINTENANCE = "Suspended", "Maintenance"
-"""Conditions of resources whose document stops changes, for all kinds."""
 
 BMC, IPAM, NO_BACKEND = "bmc", "ipam", "none"
 """Backends: the endpoint that observes a kind and carries out its actions. A kind without a backend changes only the

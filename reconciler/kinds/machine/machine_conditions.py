@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from drivers.base import BootEnabled, SystemState
-from reconciler.kinds.common.kind import MAINTENANCE, SUSPENDED
 from reconciler.kinds.common.machine_facts import machine_s
 from reconciler.kinds.machine.spec import MachineSpec, once_order
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation
-from reconciler.model.outcome import Condition, Status
+from reconciler.model.outcome import Condition, ConditionReason, ConditionType, Status
 from reconciler.model.resource import Resource
-
-BOOT_OVERRIDE = "BootOverride"
 
 
 def machine_conditions(
@@ -21,12 +18,12 @@ def machine_conditions(
 ) -> Iterator[Condition]:
     """Whether people work on it, what keeps its life from going on, and a Once order that stays."""
     spec, remembered = resource.spec, machine_s(facts)
-    for word, pause in ((SUSPENDED, spec.suspend), (MAINTENANCE, spec.maintenance)):
+    for word, pause in ((ConditionType.SUSPENDED, spec.suspend), (ConditionType.MAINTENANCE, spec.maintenance)):
         if pause is not None:
-            yield Condition(word, Status.TRUE, "Declared", pause.reason)
+            yield Condition(word, Status.TRUE, ConditionReason.DECLARED, pause.reason)
     if (trouble := remembered.lifecycle.failure) is not None:
-        said = "Final" if trouble.final else "Noted"
-        yield Condition(trouble.reason, Status.TRUE, said, trouble.message, trouble.at)
+        said = ConditionReason.FINAL if trouble.final else ConditionReason.NOTED
+        yield Condition(ConditionType(trouble.reason), Status.TRUE, said, trouble.message, trouble.at)
     boot = seen.value.boot if seen is not None and isinstance(seen.value, SystemState) else None
     ordered = spec.boot is not None and remembered.once_done == once_order(spec.boot)
     if not ordered or spec.boot is None or boot is None:
@@ -36,4 +33,4 @@ def machine_conditions(
             f"BMC now shows the one-time boot override {spec.boot.target} as Continuous: "
             f"Machine may boot from {spec.boot.target} every time"
         )
-        yield Condition(BOOT_OVERRIDE, Status.FALSE, "OnceReadsContinuous", message)
+        yield Condition(ConditionType.BOOT_OVERRIDE, Status.FALSE, ConditionReason.ONCE_READS_CONTINUOUS, message)

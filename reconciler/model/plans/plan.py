@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from drivers.base import ErrorReason
 from reconciler.model.actions.action import Action
 from reconciler.model.actions.action_base import Disruption
 from reconciler.model.diagnostic import Diagnostic
@@ -137,11 +138,34 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
         return digest((self.key, [(d.path, d.observed, d.desired) for d in self.differences], sent))
 
 
+class UnknownReason(StrEnum):
+    """Why a resource is unknown: the reason of the error, where it could not be read."""
+
+    UNREACHABLE = ErrorReason.UNREACHABLE.value
+    UNREADABLE = ErrorReason.UNREADABLE.value
+    BUSY = ErrorReason.BUSY.value
+    AUTHENTICATION_FAILED = ErrorReason.AUTHENTICATION_FAILED.value
+    SECRET_UNAVAILABLE = ErrorReason.SECRET_UNAVAILABLE.value
+    REJECTED = ErrorReason.REJECTED.value
+    UNSUPPORTED = ErrorReason.UNSUPPORTED.value
+    EXHAUSTED = ErrorReason.EXHAUSTED.value
+    CONFLICT = ErrorReason.CONFLICT.value
+    FAILED = ErrorReason.FAILED.value
+    INTERNAL = ErrorReason.INTERNAL.value
+    NOT_OBSERVED = "NotObserved"
+    """It was not observed yet."""
+
+    @classmethod
+    def _missing_(cls, _value: object) -> UnknownReason:
+        """What another version wrote into a plan."""
+        return cls.FAILED
+
+
 class Unknown(msgspec.Struct, frozen=True):
     """A resource that could not be read: no change is planned for it, and it is not gone."""
 
     key: ResourceKey
-    reason: str
+    reason: UnknownReason
     message: str
     at: datetime | None = None
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from reconciler.kinds.common.column import ResourceView
 from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS, built_in_resource
 from reconciler.kinds.selectors import names_kind
-from reconciler.model.outcome import Condition, ConditionReason, Status
+from reconciler.model.outcome import Condition, ConditionReason, ConditionType, Status
 from reconciler.model.plans.override import Override
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.builtin_guards import limit_words
@@ -31,7 +31,7 @@ def built_in_view(
     """The guard as a resource. `held_by`: whose changes each guard holds; `overrides`: those in force."""
     limit = limit_words(key.name, limits)
     message = f"is built into groundstate{f'; {limit}' if limit else ''}"
-    ready = Condition("Ready", Status.TRUE, ConditionReason.ACCEPTED, message)
+    ready = Condition(ConditionType.READY, Status.TRUE, ConditionReason.ACCEPTED, message)
     return ResourceView(
         key,
         built_in_resource(key),

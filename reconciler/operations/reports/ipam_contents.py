@@ -168,7 +168,7 @@ def counts_of(copy: Copy) -> str:
     return f"{len(copy.networks):,} networks, {len(copy.addresses):,} addresses, {len(copy.numbers):,} numbers"
 
 
-def _record(store: Store, reason: str, message: str) -> None:
+def _record(store: Store, reason: EventReason, message: str) -> None:
     store.append([Event(at=now(), type=EventType.NORMAL, reason=reason, message=message, by=operator("ipam"))])
 
 

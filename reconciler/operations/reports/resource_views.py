@@ -17,8 +17,8 @@ from reconciler.kinds.selectors import kinds_in_order, select
 from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event
 from reconciler.model.facts import Facts, IndexedFacts, ResourceFacts
-from reconciler.model.observation import INTERNAL, Observation
-from reconciler.model.outcome import Condition, Status
+from reconciler.model.observation import Observation
+from reconciler.model.outcome import Condition, ConditionReason, ConditionType, Status
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.pause import ResourcePause
 from reconciler.model.plans.plan import Change, Unknown, typed
@@ -239,7 +239,10 @@ class _Fleet(msgspec.Struct, frozen=True):
             return self._view(key)
         except Exception as error:  # noqa: BLE001  what is odd about one hides no other
             odd = Condition(
-                "Ready", Status.UNKNOWN, INTERNAL, (f"this resource cannot be shown because of {defect(error)}")
+                ConditionType.READY,
+                Status.UNKNOWN,
+                ConditionReason.INTERNAL,
+                (f"this resource cannot be shown because of {defect(error)}"),
             )
             return ResourceView(key, self.desired.resources.get(key), None, "Unknown", (odd,), {})
 

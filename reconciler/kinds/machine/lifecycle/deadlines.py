@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from reconciler.kinds.common.machine_facts import LifecycleFacts
-from reconciler.model.event import EventReason
 from reconciler.model.retry import BOOT_REQUEST
-from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
+from reconciler.model.values.boot_purpose import LifecycleFailure, LifecycleFailureReason, Purpose
 
 SERVED_WITHIN = timedelta(minutes=20)
 """From the boot request to the first report of the agent. This includes a graceful shutdown, the start of the firmware
@@ -38,25 +37,33 @@ def overdue(lifecycle: LifecycleFacts, now: datetime, *, off: bool = False) -> L
             return None
         fetched = "Machine fetched its boot script, but the agent did not contact groundstate"
         how = fetched if order.served_at else "Machine did not fetch its boot script"
-        return failed(lifecycle, EventReason.AGENT_MISSING, f"{how} within {duration_words(SERVED_WITHIN)}", now)
+        return failed(
+            lifecycle, LifecycleFailureReason.AGENT_MISSING, f"{how} within {duration_words(SERVED_WITHIN)}", now
+        )
     heard = order.last_heard_at or order.registered_at
     # Not at once: there are BMCs that say Off for minutes after the machine has come up (openbmc/openbmc#804).
     if off and now >= heard + GONE_AFTER:
         return failed(
             lifecycle,
-            EventReason.AGENT_GONE,
+            LifecycleFailureReason.AGENT_GONE,
             f"Machine powered off before the agent had finished; last step: {order.progress or 'none'}",
             now,
         )
     if now >= heard + SILENT_AFTER:
         at = f"; last step: {order.progress}" if order.progress else ""
         return failed(
-            lifecycle, EventReason.AGENT_SILENT, f"no report from the agent for {duration_words(now - heard)}{at}", now
+            lifecycle,
+            LifecycleFailureReason.AGENT_SILENT,
+            f"no report from the agent for {duration_words(now - heard)}{at}",
+            now,
         )
     within = WIPE_WITHIN if order.purpose is Purpose.WIPE else INSTALL_WITHIN
     if now >= order.requested_at + within:
         return failed(
-            lifecycle, EventReason.AGENT_TIMED_OUT, f"{order.purpose} has taken more than {duration_words(within)}", now
+            lifecycle,
+            LifecycleFailureReason.AGENT_TIMED_OUT,
+            f"{order.purpose} has taken more than {duration_words(within)}",
+            now,
         )
     return None
 
@@ -77,7 +84,7 @@ def retry_at(lifecycle: LifecycleFacts) -> datetime | None:
     )
 
 
-def failed(lifecycle: LifecycleFacts, reason: str, message: str, now: datetime) -> LifecycleFailure:
+def failed(lifecycle: LifecycleFacts, reason: LifecycleFailureReason, message: str, now: datetime) -> LifecycleFailure:
     """The failure that ends a boot request. The failure of the last attempt is final."""
     final = lifecycle.attempts >= MAX_ATTEMPTS
     tried = f"; attempt {lifecycle.attempts} of {MAX_ATTEMPTS}"

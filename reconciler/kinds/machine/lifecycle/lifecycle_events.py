@@ -8,9 +8,9 @@ import msgspec
 
 from reconciler.kinds.common.machine_facts import FactType, LifecycleFacts, Wiped, Written
 from reconciler.kinds.machine.lifecycle.deadlines import duration_words, failed
-from reconciler.kinds.machine.lifecycle.phases import CRASH_LOOP, CRASH_STARTS, CRASH_WITHIN, BootStage, stage
+from reconciler.kinds.machine.lifecycle.phases import CRASH_STARTS, CRASH_WITHIN, BootStage, stage
 from reconciler.model.event import EventReason
-from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
+from reconciler.model.values.boot_purpose import LifecycleFailure, LifecycleFailureReason, Purpose
 
 INSTALLS_KEPT = 16
 """How many installations are remembered. Each attempt erases the disk before it writes, so older installations leave
@@ -35,7 +35,7 @@ class FactApplied(msgspec.Struct, frozen=True):
     the failure changed."""
 
     lifecycle: LifecycleFacts
-    reason: str
+    reason: EventReason | None
     message: str
     expected: bool = True
 
@@ -62,7 +62,7 @@ def apply_fact(lifecycle: LifecycleFacts, fact: FactType, detail: str, image: st
                 lifecycle = replace(lifecycle, written=None, phoned_home_at=None, installs=_installs(lifecycle))
             return FactApplied(lifecycle, EventReason.AGENT_REGISTERED, detail)
         case FactType.ALIVE:
-            return FactApplied(lifecycle.progressed(last_heard_at=now, progress=detail or None), "", detail)
+            return FactApplied(lifecycle.progressed(last_heard_at=now, progress=detail or None), None, detail)
         case FactType.WRITTEN:
             word, id_ = (order.document_request, order.id) if order else (None, "")
             written = Written(image or "", detail, lifecycle.claim or "", now, word, id_)
@@ -77,7 +77,7 @@ def apply_fact(lifecycle: LifecycleFacts, fact: FactType, detail: str, image: st
             lifecycle = replace(lifecycle, wiped=wiped, written=None, installs=(), attempts=0)
             return FactApplied(lifecycle, EventReason.DISKS_WIPED, "; ".join(proof))
         case FactType.AGENT_FAILED:
-            trouble = failed(lifecycle, EventReason.AGENT_FAILED, detail or "the agent gave no reason", now)
+            trouble = failed(lifecycle, LifecycleFailureReason.AGENT_FAILED, detail or "the agent gave no reason", now)
             return FactApplied(
                 replace(lifecycle, boot_request=None, failure=trouble), EventReason.AGENT_FAILED, trouble.message
             )
@@ -105,9 +105,8 @@ def _sent_to_disk(lifecycle: LifecycleFacts, detail: str, now: datetime) -> Fact
     if lifecycle.written is None or len(starts) < CRASH_STARTS or now - starts[0] > CRASH_WITHIN:
         return FactApplied(lifecycle, EventReason.SENT_TO_DISK, detail)
     why = f"started {len(starts)} times within {duration_words(CRASH_WITHIN)}; the installed OS has not phoned home"
-    return FactApplied(
-        msgspec.structs.replace(lifecycle, failure=LifecycleFailure(CRASH_LOOP, why, now)), CRASH_LOOP, why
-    )
+    looping = LifecycleFailure(LifecycleFailureReason.CRASH_LOOP, why, now)
+    return FactApplied(msgspec.structs.replace(lifecycle, failure=looping), EventReason.CRASH_LOOP, why)
 
 
 def _out_of_place(lifecycle: LifecycleFacts, fact: FactType) -> bool:
@@ -130,7 +129,7 @@ def _unexpected(lifecycle: LifecycleFacts, fact: FactType, detail: str, now: dat
     if fact is FactType.PHONED_HOME and lifecycle.releasing_at is not None:
         # The old system still runs (metal-stack: failed_machine_reclaim).
         trouble = LifecycleFailure(
-            EventReason.FAILED_RECLAIM,
+            LifecycleFailureReason.FAILED_RECLAIM,
             "the previously installed OS phoned home during the release: Machine booted from its disk, so "
             "the wipe did not start",
             now,
@@ -140,7 +139,7 @@ def _unexpected(lifecycle: LifecycleFacts, fact: FactType, detail: str, now: dat
             if lifecycle.failure is not None and lifecycle.failure.final
             else msgspec.structs.replace(lifecycle, failure=trouble)
         )
-        return FactApplied(kept, trouble.reason, trouble.message, expected=False)
+        return FactApplied(kept, EventReason.FAILED_RECLAIM, trouble.message, expected=False)
     return FactApplied(
         lifecycle,
         EventReason.UNEXPECTED_FACT,

@@ -15,9 +15,8 @@ from reconciler.kinds.machine.lifecycle.phases import BootStage
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.actions.bmc_actions import PowerOn, SetBoot
 from reconciler.model.actions.record_actions import AcceptSystem, Free, RequestBoot, RequestErasure, Settle
-from reconciler.model.event import EventReason
 from reconciler.model.plans.plan import Hold, HoldKind
-from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
+from reconciler.model.values.boot_purpose import LifecycleFailure, LifecycleFailureReason, Purpose
 
 LIFECYCLE_PATH = RequestBoot.path
 
@@ -119,7 +118,9 @@ def _refused(lifecycle: LifecycleFacts, view: KindView) -> LifecycleFailure | No
             and lifecycle.boot_request is not None
             and failure.at >= lifecycle.boot_request.requested_at
         ):
-            return deadlines.failed(lifecycle, EventReason.BOOT_REQUEST_FAILED, f"{path}: {failure.message}", view.now)
+            return deadlines.failed(
+                lifecycle, LifecycleFailureReason.BOOT_REQUEST_FAILED, f"{path}: {failure.message}", view.now
+            )
     return None
 
 

@@ -19,13 +19,11 @@ from reconciler.kinds.machine.lifecycle.deadlines import GRACE, overdue
 from reconciler.kinds.machine.lifecycle.system_identity import another_system, held_for_another_system
 from reconciler.kinds.machine.spec import BootSpec, Escalate, MachineSpec, ShutdownSpec, managed, once_order
 from reconciler.model.actions.bmc_actions import SetBoot
-from reconciler.model.event import EventReason
 from reconciler.model.resource import DesiredState
-from reconciler.model.values.boot_purpose import Purpose
+from reconciler.model.values.boot_purpose import LifecycleFailureReason, Purpose
 
 NO_SYSTEM = ShutdownSpec(timeout_seconds=30, escalate=Escalate.FORCE)
 """How to power off a machine on which only the agent can run; the agent does not react to a power button."""
-CRASH_LOOP = EventReason.CRASH_LOOP
 CRASH_STARTS = 3
 CRASH_WITHIN = timedelta(minutes=15)
 """A system that starts several times within this time, without a report, is in a crash loop."""
@@ -280,7 +278,7 @@ def agent_task(facts: MachineFacts, claim: MachineClaimSpec | None) -> AgentTask
 def crash_loop_is_over(lifecycle: LifecycleFacts, state: SystemState, now: datetime) -> bool:
     """Whether a crash loop is over: the machine is on, and was not started again. A system whose token is used or
     expired cannot report this."""
-    looping = lifecycle.failure is not None and lifecycle.failure.reason == CRASH_LOOP
+    looping = lifecycle.failure is not None and lifecycle.failure.reason is LifecycleFailureReason.CRASH_LOOP
     return (
         looping
         and state.power is PowerState.ON

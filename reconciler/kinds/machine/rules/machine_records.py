@@ -79,7 +79,7 @@ def _settled(action: Settle, was: MachineFacts) -> Recorded:
     # At rest anybody may start it; after a failure what runs there is still what was started from here.
     stopped = before.stopped_at if failure is not None else None
     over = EventReason.BOOT_REQUEST_ENDED if before.boot_request is not None else EventReason.RECOVERED
-    event = (over, action.reason) if failure is None else (failure.reason, failure.message)
+    event = (over, action.reason) if failure is None else (EventReason(failure.reason), failure.message)
     lifecycle = msgspec.structs.replace(before, boot_request=None, failure=failure, stopped_at=stopped)
     return _recorded(action.key, msgspec.structs.replace(was, lifecycle=lifecycle), event)
 
@@ -109,5 +109,5 @@ def _freed(key: ResourceKey, was: MachineFacts) -> Recorded:
     return Recorded({key: freed}, events)
 
 
-def _recorded(key: ResourceKey, facts: ResourceFacts, event: tuple[str, str]) -> Recorded:
+def _recorded(key: ResourceKey, facts: ResourceFacts, event: tuple[EventReason, str]) -> Recorded:
     return Recorded({key: facts}, {key: event})

@@ -11,6 +11,7 @@ import msgspec
 from werkzeug import Request, Response
 from werkzeug.exceptions import HTTPException
 
+from reconciler.model.event import EventReason
 from reconciler.model.resource import ResourceKey
 from reconciler.services.boot.agent_tokens import Tokens
 from reconciler.services.boot.boot_settings import BootSettings
@@ -67,7 +68,7 @@ class RequestContext:
         self,
         request: Request,
         status: int,
-        reason: str,
+        reason: EventReason,
         message: str,
         machine: ResourceKey | None = None,
         answer: str | None = None,
@@ -79,7 +80,7 @@ class RequestContext:
         self.warn(address, reason, message, machine)
         raise RequestRefused(status, answer or message)
 
-    def warn(self, address: str, reason: str, message: str, machine: ResourceKey | None = None) -> None:
+    def warn(self, address: str, reason: EventReason, message: str, machine: ResourceKey | None = None) -> None:
         """Record that a request was refused, unless a similar one was recorded shortly before."""
         unreported = self._gate.passes(reason, address, self.now())
         if unreported is not None:

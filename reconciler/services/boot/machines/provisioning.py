@@ -40,7 +40,7 @@ class MachineProvisioning:
         self,
         fleet: Fleet,
         moved: Callable[[Collection[ResourceKey]], None],
-        tell: Callable[[ResourceKey | None, str, str, tuple[str, ...]], None],
+        tell: Callable[[ResourceKey | None, EventReason, str, tuple[str, ...]], None],
         parts: MachineParts,
         now: Callable[[], datetime],
         on_undeclared: Callable[[UndeclaredMachine], None] = lambda _: None,
@@ -135,7 +135,7 @@ class MachineProvisioning:
             about = (uuid or "", *sorted(mac.lower() for mac in macs))
             self._tell(None, EventReason.MACHINE_FOUND, f"an undeclared machine, {machine}{others}", about)
 
-    def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
+    def refused(self, key: ResourceKey | None, reason: EventReason, message: str) -> None:
         """See Provisioning."""
         self._tell(key, reason, message, ())
 
