@@ -82,7 +82,8 @@ def plan_command(
         if out is not None:
             save_plan(prospect.plan, out)
     command = _apply_command(targets, selector, out)
-    text = rendered(prospect.plan, output, full=full, next_command=command)
+    beside = prospect.next_step if output == "text" else None
+    text = rendered(prospect.plan, output, full=full, next_command=beside or command)
     click.echo(fitting(text, sys.stdout) if output == "text" else text, color=on_terminal(sys.stdout))
     unread = fail_on_unknown and bool(prospect.plan.unknown)
     raise click.exceptions.Exit(EXIT_ERROR if unread else prospect.plan.exit_code)

@@ -33,7 +33,7 @@ from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.access_changes import access_changes
 from reconciler.planning.admission import admit
-from reconciler.planning.guards.standing import CommandLimits
+from reconciler.planning.guards.standing import CommandLimits, DaemonReport
 from reconciler.planning.planner import plan, with_commits
 from reconciler.planning.universe import universe
 from reconciler.runtime import now
@@ -64,6 +64,8 @@ class Prospect(msgspec.Struct, frozen=True):
     """What was observed for the plan itself."""
     epoch: int = 0
     """The store's epoch before that: the next process at work on the store gets the next one."""
+    next_step: str | None = None
+    """What carries the plan out, in words, while a daemon is at work; None: `groundstate apply` does."""
 
 
 class PlanRequest(msgspec.Struct, frozen=True):
@@ -105,6 +107,7 @@ def plan_in(
             *warnings,
             *on_sizes(scope.keys, desired, store.inventories.all(_sized(scope.keys, desired))),
         )
+        step = _next_step(store.daemon.get(), desired.revision.id == store.get_meta(LAST_GOOD))
         before, seen = _observed(at, store, remembered, scope, request, observed_so_far)
         observed = before | seen
     planned = plan(
@@ -127,7 +130,22 @@ def plan_in(
         base,
         frozenset(seen),
         epoch,
+        step,
     )
+
+
+def _next_step(daemon: DaemonReport | None, is_in_force: bool) -> str | None:
+    """`is_in_force`: the plan is of the revision that the daemon has in force."""
+    if daemon is None or not daemon.at_work(now()):
+        return None
+    if daemon.observes_only:
+        return (
+            "the daemon only observes (run --observe), so nothing is sent. Stop the daemon; then run "
+            "`groundstate apply`, or start the daemon without --observe"
+        )
+    if is_in_force:
+        return "nothing to do; the daemon sends these changes, and `groundstate status` shows what the daemon does"
+    return "commit and push; the daemon sends these changes when this revision is in force"
 
 
 class _Remembered(msgspec.Struct, frozen=True):

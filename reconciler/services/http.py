@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +15,8 @@ from reconciler import runtime
 HealthCheck = Callable[[], str | None]
 """None when all is well, else what is not."""
 
+
+TEXT = "text/plain; charset=utf-8"
 
 MOST = 16
 """Connections at once. One reader of a daemon needs one or two."""
@@ -69,6 +71,20 @@ class HealthServer:
             server_version = "groundstate"
             timeout = 10
 
+            def __getattr__(self, name: str) -> Callable[[], None]:
+                # http.server asks for `do_METHOD`, and would answer 501 for one that is not there.
+                if name.startswith("do_"):
+                    return self._refuse
+                raise AttributeError(name)
+
+            def _refuse(self) -> None:
+                self.close_connection = True  # Its body was not read.
+                known = self.path.partition("?")[0] in ("/metrics", *checks)
+                if known:
+                    self._answer(405, b"only GET and HEAD\n", TEXT, {"Allow": "GET, HEAD"})
+                else:
+                    self._not_found()
+
             def do_HEAD(self) -> None:
                 self.do_GET()
 
@@ -78,13 +94,17 @@ class HealthServer:
                     self._answer(200, metrics(), "text/plain; version=0.0.4; charset=utf-8")
                 elif path in checks:
                     wrong = checks[path]()
-                    self._answer(503 if wrong else 200, f"{wrong or 'ok'}\n".encode(), "text/plain; charset=utf-8")
+                    self._answer(503 if wrong else 200, f"{wrong or 'ok'}\n".encode(), TEXT)
                 else:
-                    self._answer(404, b"/healthz, /readyz and /metrics are here\n", "text/plain; charset=utf-8")
+                    self._not_found()
 
-            def _answer(self, status: int, body: bytes, content_type: str) -> None:
+            def _not_found(self) -> None:
+                self._answer(404, b"/healthz, /readyz and /metrics are here\n", TEXT)
+
+            def _answer(self, status: int, body: bytes, content_type: str, more: Mapping[str, str] = {}) -> None:
                 self.send_response(status)
-                self.send_header("Content-Type", content_type)
+                for name, value in {"Content-Type": content_type, **more}.items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 if self.command != "HEAD":

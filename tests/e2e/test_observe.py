@@ -17,6 +17,10 @@ def test_a_daemon_that_only_observes_sends_nothing(desk: Desk) -> None:
         assert desk.run("get", "machines", "--status", "Held", "-o", "name").out == "Machine/m0\n"
         assert metric(daemon, "groundstate_observes_only") == 1
         assert "the daemon only observes" in desk.run("restart", "machine/m0", "--reason", "x").err
+        planned = desk.run("plan").out.splitlines()[-1]
+        assert planned.startswith(
+            "Next: the daemon only observes (run --observe), so nothing is sent. Stop the daemon;"
+        )
     assert desk.told("ActionSent") == []
     assert desk.told("Forgotten") == []
 

@@ -33,6 +33,28 @@ def test_what_is_answered(port: int, path: str, status: int, body: bytes) -> Non
     assert asked(port, path) == (status, body)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("POST", "/metrics", 405, "GET, HEAD"),
+        ("DELETE", "/healthz", 405, "GET, HEAD"),
+        ("PROPFIND", "/readyz?x", 405, "GET, HEAD"),
+        ("POST", "/other", 404, None),
+        ("HEAD", "/metrics", 200, None),
+        ("HEAD", "/other", 404, None),
+    ],
+)
+def test_a_method_that_is_not_served_is_refused_with_those_that_are(
+    port: int, method: str, path: str, status: int, allow: str | None
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request(method, path, b"x=1" if method == "POST" else None)
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["Allow"]) == (status, allow)
+    assert (answer.read() == b"") == (method == "HEAD")
+    connection.close()
+
+
 def test_however_many_connections_are_held_there_are_few_threads(
     port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -147,7 +147,10 @@ def _at_rest(lifecycle: LifecycleFacts, state: SystemState, view: KindView) -> S
     if lifecycle.claim is not None and lifecycle.phoned_home_at is None:
         if deadlines.missing_home(lifecycle, view.now):
             why = "the installed OS has not phoned home; groundstate does not change the disk"
-            hint = f"check the machine's console; to reinstall, change spec.request of MachineClaim/{lifecycle.claim}"
+            hint = (
+                "check the machine's console. A new spec.request of "
+                f"MachineClaim/{lifecycle.claim} installs all machines of the claim again, over their data"
+            )
             return _waits(HoldKind.FAILED, "NotHeardOf", why, hint)
         return _waits(
             HoldKind.IN_FLIGHT,
