@@ -18,6 +18,7 @@ from reconciler.model.outcome import Condition
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.pause import ResourcePause
 from reconciler.model.resource import API_VERSION
+from reconciler.views.camel_case import camel_form
 
 
 class ResourceStatus(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -49,7 +50,7 @@ def resource_document(view: ResourceView) -> dict[str, Any]:
             if value := dict(getattr(view.resource, name)):
                 metadata[name] = value
         found["spec"] = msgspec.to_builtins(view.resource.spec)
-    return found | {"status": msgspec.to_builtins(_status(view))}
+    return found | {"status": camel_form(_status(view))}
 
 
 def _status(view: ResourceView) -> ResourceStatus:
@@ -60,7 +61,7 @@ def _status(view: ResourceView) -> ResourceStatus:
         phase=view.phase,
         observed_at=seen.taken_at if seen else None,
         error=seen.error if seen else None,
-        observed=msgspec.to_builtins(seen.value) if seen and seen.error is None else None,
+        observed=seen.value if seen and seen.error is None else None,
         labels=dict(view.derived) if declared else {},
         source=str(declared.source) if declared else None,
         overrides=view.overrides,
@@ -72,7 +73,7 @@ def _status(view: ResourceView) -> ResourceStatus:
 
 def pause_document(pause: ResourcePause) -> dict[str, Any]:
     """The pause without all else that it covers."""
-    return {name: value for name, value in msgspec.to_builtins(pause).items() if name != "known"}
+    return {name: value for name, value in camel_form(pause).items() if name != "known"}
 
 
 def document_list(documents: Iterable[dict[str, Any]], kind: str = "List") -> dict[str, Any]:

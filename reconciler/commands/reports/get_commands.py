@@ -33,6 +33,7 @@ from reconciler.operations.reports.resource_views import (
     watch_resources,
 )
 from reconciler.runtime import now
+from reconciler.views.camel_case import camel_form
 from reconciler.views.columns import short_age
 from reconciler.views.render.json_path import BadPath
 from reconciler.views.render.words import override_words as words_of
@@ -128,7 +129,7 @@ def describe_command(targets: tuple[str, ...], selector: str, output: str, **val
         described = describe_resources(where, asked, targets, selector)
     say_notes(described.notes)
     if output != "text":
-        found = [resource_document(one.view) | {"events": msgspec.to_builtins(one.events)} for one in described.found]
+        found = [resource_document(one.view) | {"events": camel_form(one.events)} for one in described.found]
         click.echo(dump(found[0] if described.single else document_list(found), output))
         return
     click.echo(fitting("\n\n".join(_described(one) for one in described.found), sys.stdout))

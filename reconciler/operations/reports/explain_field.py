@@ -14,6 +14,7 @@ from reconciler.desired.manifest.schemas import schema_for
 from reconciler.kinds import KINDS, find_kind
 from reconciler.kinds.common.kind import Kind
 from reconciler.model.resource import API_VERSION
+from reconciler.views.camel_case import camel
 from reconciler.views.resource_document import ResourceStatus
 
 Node = dict[str, Any]
@@ -63,6 +64,9 @@ def _schema(kind: Kind) -> Node:
     schema["properties"] |= {"status": status | {"description": _STATUS}}
     for part in parts.values():
         part.pop("description", None)  # It is the docstring of a type, for the readers of the code.
+        if "properties" in part:
+            part["properties"] = {camel(name): one for name, one in part["properties"].items()}
+            part["required"] = [camel(name) for name in part.get("required", ())]
     schema["definitions"] = parts | schema["definitions"]
     return schema
 
