@@ -93,9 +93,9 @@ class Bench:
         facts = Facts({one.key: MachineFacts() for one in self.machines}, {})
         context = Context(now=lambda: datetime.now(UTC), random=lambda: 0.5, by="bench", epoch=1)
         self.engine = Engine(self.store, Connections(drivers, folder), facts, context)
-        self.engine.adopt(state)
+        self.engine.put_in_force(state)
         at = datetime.now(UTC)
-        self.engine.absorb(
+        self.engine.use_observations(
             Observation(one.key, at, self.bmcs.machine(f"fake-{one.key.name}").state) for one in self.machines
         )
 

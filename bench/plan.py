@@ -35,7 +35,7 @@ def remember(store_file: Path, repository: Path, cache: Path) -> None:
     from reconciler.desired.git.sources.open_source import open_source
     from reconciler.desired.load import load_state
     from reconciler.kinds.common.machine_facts import MachineFacts
-    from reconciler.kinds.machine.machine_access import way_in
+    from reconciler.kinds.machine.machine_access import access_words_of
     from reconciler.model.observation import Observation
     from reconciler.store import Store
 
@@ -43,7 +43,7 @@ def remember(store_file: Path, repository: Path, cache: Path) -> None:
     store = Store.open(f"sqlite:///{store_file}")
     machines = list(state.of_kind("Machine"))
     keys = [machine.key for machine in machines]
-    store.put_facts({one.key: MachineFacts(access=way_in(one.spec, state)) for one in machines})
+    store.put_facts({one.key: MachineFacts(access=access_words_of(one.spec, state)) for one in machines})
     at = datetime.now(UTC)
     store.put_observations(
         Observation(

@@ -141,7 +141,7 @@ class Bench:
                 now=lambda: datetime.now(UTC), random=lambda: 0.5, by="bench", epoch=epoch, standing=lambda: STANDING
             )
         self.engine = Engine(store, Connections(drivers, folder), Facts({}, {}), context)
-        self.engine.adopt(state)
+        self.engine.put_in_force(state)
 
     def power_ons(self, workers: int) -> tuple[float, float]:
         """How many a second were begun and confirmed, and the milliseconds of CPU that each cost."""

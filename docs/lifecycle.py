@@ -16,7 +16,7 @@ from reconciler.kinds.machine.lifecycle import deadlines
 from reconciler.kinds.machine.lifecycle.lifecycle_events import EXPECTED, apply_fact
 from reconciler.kinds.machine.lifecycle.phases import BootStage, Phase, phase, purpose, stage
 from reconciler.kinds.machine.spec import MachineSpec
-from reconciler.model.actions.record_actions import Claim, Free, RecordAction, RequestBoot, Settle, Unclaim
+from reconciler.model.actions.record_actions import Claim, Free, RecordAction, RecordLifecycle, RequestBoot, Unclaim
 from reconciler.model.resource import ResourceKey
 from reconciler.model.values.boot_purpose import LifecycleFailure, LifecycleFailureReason, Purpose
 
@@ -59,12 +59,12 @@ def _kind(facts: MachineFacts) -> object:
         lifecycle.wiped,
     )
     order = lifecycle.boot_request.purpose if lifecycle.boot_request else None
-    trouble = lifecycle.failure.final if lifecycle.failure else None
+    failure = lifecycle.failure.final if lifecycle.failure else None
     return (
         facts.image,
         stage(lifecycle),
         order,
-        trouble,
+        failure,
         min(lifecycle.attempts, 1),
         *(one is not None for one in given),
     )
@@ -83,9 +83,9 @@ def _moves(facts: MachineFacts) -> Iterator[tuple[str, MachineFacts]]:
         yield str(fact), msgspec.structs.replace(facts, lifecycle=taken.lifecycle)
     trouble = LifecycleFailure(LifecycleFailureReason.AGENT_MISSING, "", now, final=True)
     if stage(lifecycle) is BootStage.ENDED:
-        yield "agent done, off", _after(Settle(key=KEY), remembered, now)
+        yield "agent done, off", _after(RecordLifecycle(key=KEY), remembered, now)
     elif lifecycle.boot_request is not None:
-        yield "boot request fails 3 times", _after(Settle(key=KEY, failure=trouble), remembered, now)
+        yield "boot request fails 3 times", _after(RecordLifecycle(key=KEY, failure=failure), remembered, now)
     elif (wanted := purpose(facts, SPEC, CLAIMED)) is not None:
         order = RequestBoot(key=KEY, purpose=wanted)
         label = f"request to {wanted}" if lifecycle.failure is None else "requested again"

@@ -1,7 +1,7 @@
 """Who is taken down next: a step sees one change, and guards must judge it beside the others that want the same.
 
 Machines go in the order of their names, as in the plan. For that the changes that would take a machine down are kept
-from step to step. Only for who holds the gate."""
+from step to step. Only for who holds the lock."""
 
 from __future__ import annotations
 
@@ -56,21 +56,21 @@ class BudgetOrder:
                 self._kept = None
 
     def judge(
-        self, changes: tuple[Change, ...], world: GuardWorld, waits: tuple[Guard, ...], lifted: Lifted
+        self, changes: tuple[Change, ...], world: GuardWorld, transient_guards: tuple[Guard, ...], lifted: Lifted
     ) -> tuple[Change, ...]:
         """The changes of a step, with what the guards hold of them beside all others."""
         self._follow(world.desired)
         self.planned([change.key for change in changes], changes)
         mine = [change.key for change in changes if change.key in self._wanting]
         if not mine:
-            return judge_changes(changes, world, waits, lifted)
+            return judge_changes(changes, world, transient_guards, lifted)
         self._plan_others()
-        judged = self._judged(mine, world, waits, lifted)
-        looks = self._waits_for_looks(mine, judged, world, waits, lifted)
+        judged = self._judged(mine, world, transient_guards, lifted)
+        until_observed = self._waits_for_observations(mine, judged, world, transient_guards, lifted)
         # The other guards judge anew each time: a window may have closed just now.
-        own = hold_back(changes, (*policy(world).guards, *waits), world, lifted)
+        own = hold_back(changes, (*policy(world).guards, *transient_guards), world, lifted)
         return tuple(
-            _as_judged(one, judged[one.key], looks.get(one.key)) if one.key in mine else one
+            _as_judged(one, judged[one.key], until_observed.get(one.key)) if one.key in mine else one
             for one in judge_rest(own, mine, world, lifted)
         )
 
@@ -87,14 +87,14 @@ class BudgetOrder:
             self.planned(due, self._plan_wanting(due))
 
     def _judged(
-        self, mine: list[ResourceKey], world: GuardWorld, waits: tuple[Guard, ...], lifted: Lifted
+        self, mine: list[ResourceKey], world: GuardWorld, transient_guards: tuple[Guard, ...], lifted: Lifted
     ) -> dict[ResourceKey, Change]:
         """Each that wants to go, as the guards judge it beside the others; kept as long as nothing changes."""
         # By what lifts now: one that ends leaves its row as it is.
         now, overrides, kept = world.now, in_force(world.standing.overrides, world.now), self._kept
         if kept is None or kept.overrides != overrides or not kept.is_fresh(now) or not kept.found.keys() >= set(mine):
             some = tuple(self._wanting[key] for key in sorted(self._wanting) if key in mine or self._counts(key, now))
-            found = {one.key: one for one in judge_changes(some, world, waits, lifted)}
+            found = {one.key: one for one in judge_changes(some, world, transient_guards, lifted)}
             kept = self._kept = _Kept(now, overrides, found)
             self._allowed = {key: self._allowed.get(key, now) for key, one in found.items() if one.goes}
         return kept.found
@@ -106,12 +106,12 @@ class BudgetOrder:
         alive = seen is not None and seen.error is None and self._context.follows(key)
         return alive and (since is None or now - since < STUCK)
 
-    def _waits_for_looks(
+    def _waits_for_observations(
         self,
         mine: list[ResourceKey],
         judged: dict[ResourceKey, Change],
         world: GuardWorld,
-        waits: tuple[Guard, ...],
+        transient_guards: tuple[Guard, ...],
         lifted: Lifted,
     ) -> dict[ResourceKey, Hold]:
         """The holds on what would go too early if machines before it, which were not observed yet, want to go too."""
@@ -123,7 +123,7 @@ class BudgetOrder:
             model = self._wanting[going[0]]
             some = {**self._wanting, **{key: msgspec.structs.replace(model, key=key) for key in unseen}}
             every = tuple(some[key] for key in sorted(some))
-            found = judge_changes(every, world, waits, lifted)
+            found = judge_changes(every, world, transient_guards, lifted)
             self._looks = (judged, {one.key for one in found if not one.goes})
         these = nouns(key.kind for key in unseen)
         reason = (

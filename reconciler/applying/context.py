@@ -25,7 +25,7 @@ class Pending(Protocol):
         """Whether they are on disk, or never will be."""
 
     def wait(self) -> None:
-        """Return when they are on disk. The caller that enqueued them must call this method, without the gate. Raises
+        """Return when they are on disk. The caller that enqueued them must call this method, without the lock. Raises
         StoreError."""
 
     def refuse(self, error: Exception) -> None:
@@ -54,13 +54,13 @@ class Context(msgspec.Struct, frozen=True):
     by: str
     epoch: int
     standing: Callable[[], Standing] = Standing
-    waits: tuple[Guard, ...] = ()
+    transient_guards: tuple[Guard, ...] = ()
     commit_of: Callable[[ResourceKey], Commit | None] = lambda _: None
     report: Callable[[Event], None] = lambda _: None
     approves: Callable[[Change], bool] = lambda _: True
     follows: Callable[[ResourceKey], bool] = lambda _: True
     """Whether the key is looked after here, and not given up: others may wait for it."""
-    moved: Callable[[Collection[ResourceKey]], None] = lambda _: None
+    requeue: Callable[[Collection[ResourceKey]], None] = lambda _: None
     """Is informed of keys for which something is to do now because of another one."""
     failed: Callable[[ResourceKey, Exception], None] = lambda _key, _error: None
     """Is informed of an error in groundstate that ended a reconcile, for the log; the ledger has an event of it."""

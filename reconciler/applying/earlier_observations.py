@@ -12,11 +12,11 @@ from reconciler.model.actions.action_base import Disruption
 from reconciler.model.observation import Observation
 from reconciler.model.resource import Resource, ResourceKey
 
-LOOK_SECONDS = 10.0
+MAX_AGE_SECONDS = 10.0
 """How old such a look may be. A plan that a person reads for longer is observed anew."""
 
 
-class EarlierLooks:
+class EarlierObservations:
     """Each look serves once, and nothing was sent to its endpoint since. May be shared by threads."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class EarlierLooks:
         """The look at the resource, while it is young. The first action for an endpoint uses up the observations of all
         its systems, because an action for one may change another."""
         found = self._by_lock.pop(KINDS[key.kind].lock_of(resource), {}).get(key) if self._by_lock else None
-        if found is None or not 0 <= (now - found.taken_at).total_seconds() < LOOK_SECONDS:
+        if found is None or not 0 <= (now - found.taken_at).total_seconds() < MAX_AGE_SECONDS:
             return None
         return found
 

@@ -50,12 +50,12 @@ class Engine:
         self._poller = Poller(connections, context.now)
         self._levels: Mapping[ResourceKey, tuple[FillLevel, ...]] = {}
         self._state = EngineState(ledger, Facts(remembered, facts.in_flight))
-        self._gate = self._state.gate
+        self._lock = self._state.lock
         self._events = EventRecorder(self._state, context)
         self._planner = FleetPlanner(self._state, context)
         backends = Backends(connections, context.now)
         self._reconciler = Reconciler(backends, self._poller, self._state, self._events, self._planner, context)
-        self._reports = Reports(self._state, self._events, self._reconciler.moves, context.now)
+        self._reports = Reports(self._state, self._events, self._reconciler.note_progress, context.now)
 
     def reconcile(self, key: ResourceKey) -> Outcome:
         """Observe one resource and take it one action further: see `Reconciler.reconcile`. Raises StoreError; then
@@ -72,7 +72,7 @@ class Engine:
         """The plan as of what was last observed. Raises RuntimeError while no desired state is in force."""
         if select is None:
             return self._planner.plan_all()
-        with self._gate:
+        with self._lock:
             return self._planner.plan(select)
 
     def plan_rest(self) -> Plan:
@@ -89,15 +89,15 @@ class Engine:
 
     def affected(self, desired: DesiredState) -> list[ResourceKey]:
         """The keys that a desired state would concern if it took force now, removed ones among them."""
-        with self._gate:
+        with self._lock:
             return affected_keys(self._state.desired, desired, self._state.facts)
 
     def admit(self, desired: DesiredState) -> tuple[Diagnostic, ...]:
         """Why the state must not take force, for what is remembered: see planning.admission."""
-        with self._gate:
-            return admit(desired, self._state.everything())
+        with self._lock:
+            return admit(desired, self._state.all_facts())
 
-    def adopt(self, desired: DesiredState, base: DesiredState | None = None) -> list[ResourceKey]:
+    def put_in_force(self, desired: DesiredState, base: DesiredState | None = None) -> list[ResourceKey]:
         """Put a desired state in force; return the keys that it concerns. `base`: the state before, whose guards are
         those in force where nothing is remembered. Raises StoreError."""
         with self._state.changing():  # In the ledger before a login goes there.
@@ -118,7 +118,7 @@ class Engine:
             self._planner.survey_again()
             loosened = loosening_words(carried, known)
             self._events.record_each(loosened, EventReason.GUARD_LOOSENING, EventType.WARNING)
-            self._reconciler.keep(carried)
+            self._reconciler.save_facts(carried)
             # What was in flight under a name that is gone is settled too.
             more = [*(key for key, one in carried.items() if one is not None), *self._state.flights]
             return list(dict.fromkeys([*keys, *(key for key in more if key.kind in RECONCILED)]))
@@ -128,19 +128,19 @@ class Engine:
 
     # -- what is observed and reported -------------------------------------------------------------------------------
 
-    def absorb(self, observations: Iterable[Observation], own: Collection[ResourceKey] = ()) -> None:
+    def use_observations(self, observations: Iterable[Observation], own: Collection[ResourceKey] = ()) -> None:
         """Settle and learn by observations that were taken before, all in one write: the guards judge the whole fleet
         by them. A desired state must be in force. Raises StoreError.
 
         `own`: those that this process has just taken itself, while no other one was at work on the store. A first write
-        may go by them (`earlier_looks`)."""
+        may go by them (`earlier_observations`)."""
         with self._state.changing():
             desired = self._state.desired
             assert desired is not None  # noqa: S101
             learned: dict[ResourceKey, ResourceFacts] = {}
             for seen in observations:
                 at_rest = seen.key not in self._state.flights
-                self._state.record(seen)
+                self._state.set_observation(seen)
                 try:
                     facts = self._learned(seen, desired)
                 except Exception as error:  # noqa: BLE001  one observation; the others are learned from
@@ -152,7 +152,7 @@ class Engine:
                     self._reconciler.earlier.keep(seen, desired.resources.get(seen.key))
                 if facts is not None:
                     learned[seen.key] = facts
-            self._reconciler.keep(learned)
+            self._reconciler.save_facts(learned)
 
     def _learned(self, seen: Observation, desired: DesiredState) -> ResourceFacts | None:
         """What is remembered of it after this observation; None when that is what was remembered before."""
@@ -176,7 +176,7 @@ class Engine:
         self._levels = _levels(held)
         found = self._poller.strays(held, known)
         for seen in found:
-            self._state.record(seen)
+            self._state.set_observation(seen)
         return [seen.key for seen in found if KINDS[seen.key.kind].leaks(seen.value)]
 
     @property
@@ -191,7 +191,7 @@ class Engine:
         of; None: of all. Raises StoreError."""
         with self._state.changing():
             changed = relabelled(self._state.facts, labels, only)
-            self._reconciler.keep(changed)
+            self._reconciler.save_facts(changed)
             return list(changed)
 
     def take_restarts(self, requests: Iterable[RestartRequest]) -> tuple[list[ResourceKey], list[RestartResult]]:
@@ -215,14 +215,14 @@ class Engine:
             self._state.save(changed)
         return list(changed), results
 
-    def report(self, key: ResourceKey, order: str | None, fact: FactType, detail: str = "") -> bool:
+    def report(self, key: ResourceKey, request_id: str | None, fact: FactType, detail: str = "") -> bool:
         """Take in what the boot service, the agent or an installed system reports of a machine.
 
-        `order`: the boot request that the report is about. False when that is not the machine's any more: then only
-        the ledger has it. Raises StoreError; then nothing was taken in.
+        `request_id`: the boot request that the report is about. False when that is not the machine's any more: then
+        only the ledger has it. Raises StoreError; then nothing was taken in.
         """
         try:
-            return self._reports.receive(key, order, fact, detail)
+            return self._reports.receive(key, request_id, fact, detail)
         except StoreError:
             raise
         except Exception as error:
@@ -232,38 +232,38 @@ class Engine:
 
     # -- what is known -----------------------------------------------------------------------------------------------
 
-    def knows(self, key: ResourceKey) -> bool:
+    def is_remembered(self, key: ResourceKey) -> bool:
         """Whether it is declared, or was and is not forgotten yet."""
         return key in self._state.facts
 
-    def everything(self) -> list[ResourceKey]:
+    def reconciled_keys(self) -> list[ResourceKey]:
         """All that is declared or remembered and can be reconciled."""
         return [key for key in self._state.keys() if key.kind in RECONCILED]  # noqa: SIM118
 
-    def remembered(self, key: ResourceKey) -> ResourceFacts:
+    def facts_of(self, key: ResourceKey) -> ResourceFacts:
         """What is remembered of it."""
-        with self._gate:
+        with self._lock:
             return self._state.of(key)
 
     def observations(self, kind: str) -> list[Observation]:
         """The last observation of each resource of a kind."""
-        with self._gate:
+        with self._lock:
             return [seen for key, seen in self._state.observed.items() if key.kind == kind]
 
     def unobserved(self, kinds: Collection[str]) -> int:
         """How many declared resources of these kinds have not been observed since the start."""
-        with self._gate:
+        with self._lock:
             desired, observed = self._state.desired, self._state.observed
             return sum(one.key not in observed for kind in kinds for one in desired.of_kind(kind)) if desired else 0
 
-    def answers(self, key: ResourceKey) -> bool:
+    def is_reachable(self, key: ResourceKey) -> bool:
         """Whether the resource could be read at the last look; True before the first."""
         seen = self._state.observed.get(key)
         return seen is None or seen.error is None
 
     def world(self) -> GuardWorld:
         """What guards judge by, as of now. A desired state must be in force."""
-        with self._gate:
+        with self._lock:
             desired = self._state.desired
             assert desired is not None  # noqa: S101
             fleet, standing = self._planner.fleet(), self._context.standing()

@@ -66,7 +66,7 @@ class EventRecorder:
         """Write an event down, and report it once it is on disk. Only in `EngineState.changing()`."""
         event = self.event(key, reason, message, severity, about=about)
         self._state.append([event])
-        self.report_afterwards(event)
+        self.report_when_written(event)
 
     def record_each(
         self,
@@ -82,11 +82,11 @@ class EventRecorder:
         if events:
             self._state.append(events)
         for event in events:
-            self.report_afterwards(event)
+            self.report_when_written(event)
 
-    def report_afterwards(self, event: Event) -> None:
+    def report_when_written(self, event: Event) -> None:
         """Report the event to listeners, once all current changes are on disk."""
-        self._state.afterwards(lambda: self._context.report(event))
+        self._state.when_written(lambda: self._context.report(event))
 
     def cause(self, change: Change, desired: DesiredState) -> EventCause:
         """Why a change is made. An action on behalf of another resource has the commit of that resource as its

@@ -30,7 +30,7 @@ SURVEY_SECONDS = 1.0
 
 
 class FleetPlanner:
-    """Plans from what is remembered and observed. The caller holds the state's gate, but for `plan_all`."""
+    """Plans from what is remembered and observed. The caller holds the state's lock, but for `plan_all`."""
 
     def __init__(self, state: EngineState, context: Context) -> None:
         self._state, self._context = state, context
@@ -44,7 +44,7 @@ class FleetPlanner:
         force."""
         if self._state.desired is None:
             raise RuntimeError("no desired state is in force yet; the daemon has not read the repository")
-        observed, facts = self._state.observed, self._state.everything()
+        observed, facts = self._state.observed, self._state.all_facts()
         planned = self._planned(
             self._state.desired, observed, facts, select, self.fleet, self._placements.placements, self._order.judge
         )
@@ -63,29 +63,29 @@ class FleetPlanner:
             found[:] = changes
             return changes
 
-        desired, facts = self._state.desired, self._state.everything()
+        desired, facts = self._state.desired, self._state.all_facts()
         assert desired is not None  # noqa: S101
         self._planned(desired, self._state.observed, facts, select, self.fleet, self._placements.placements, noting)
         return found
 
     def plan_all(self) -> Plan:
-        """The plan of everything as of the moment of the call. The gate is free meanwhile: a plan of 10,000 machines
+        """The plan of everything as of the moment of the call. The lock is free meanwhile: a plan of 10,000 machines
         takes a good part of a second, and no reconcile waits for it. Raises RuntimeError as `plan` does."""
-        with self._state.gate:
+        with self._state.lock:
             desired = self._state.desired
             if desired is None:
                 raise RuntimeError("no desired state is in force yet; the daemon has not read the repository")
             observed, facts = self._state.copy()
         planned = self._planned(desired, observed, facts)
-        with self._state.gate:
+        with self._state.lock:
             self._set_aside(planned, observed)
         return planned
 
     def plan_rest(self) -> Plan:
         """The plan as of the moment of the call, without the machines that need none. These were as declared at their
         last reconcile, and nothing was observed or recorded of them since. What only time changes of those is seen at
-        their next reconcile. The gate is free meanwhile, as in `plan_all`. Raises RuntimeError as `plan` does."""
-        with self._state.gate:
+        their next reconcile. The lock is free meanwhile, as in `plan_all`. Raises RuntimeError as `plan` does."""
+        with self._state.lock:
             desired = self._state.desired
             if desired is None:
                 raise RuntimeError("no desired state is in force yet; the daemon has not read the repository")
@@ -93,12 +93,12 @@ class FleetPlanner:
             left_out = self._as_declared.keys()
         select = {*keys_to_plan(desired, facts, observed)} - left_out
         planned = self._planned(desired, observed, facts, select, placements=self._placed)
-        with self._state.gate:
+        with self._state.lock:
             self._set_aside(planned, observed)
         return planned
 
     def _placed(self) -> Placements:
-        with self._state.gate:
+        with self._state.lock:
             return self._placements.placements()
 
     def _planned(
@@ -111,14 +111,14 @@ class FleetPlanner:
         placements: Callable[[], Placements] | None = None,
         judging: Judging = judge_changes,
     ) -> Plan:
-        now, standing, waits = self._context.now(), self._context.standing(), self._context.waits
+        now, standing, waits = self._context.now(), self._context.standing(), self._context.transient_guards
         return plan(
             desired,
             observed,
             facts,
             now,
             standing,
-            waits=waits,
+            transient_guards=waits,
             select=select,
             fleet=fleet,
             placements=placements,
@@ -131,7 +131,7 @@ class FleetPlanner:
         for one in planned.unknown:
             seen = observed.get(one.key) if one.reason is UnknownReason.INTERNAL else None
             if seen is not None and seen.error is None and self._state.observed.get(one.key) is seen:
-                self._state.set_aside(seen.key, seen.taken_at, one.message)
+                self._state.mark_unreadable(seen.key, seen.taken_at, one.message)
 
     def fleet(self) -> FleetSurvey:
         """The survey as of now, or of a moment ago. A desired state must be in force."""
@@ -139,7 +139,7 @@ class FleetPlanner:
         now = self._context.now()
         # A clock that was put back must not keep an old one in use.
         if self._last is None or not 0 <= (now - self._last[0]).total_seconds() < SURVEY_SECONDS:
-            known = self._state.everything()
+            known = self._state.all_facts()
             self._last = (now, survey(self._state.desired, self._state.observed, known))
         # The budget is counted exactly, however old the rest of the survey.
         return msgspec.structs.replace(self._last[1], disrupted=disrupted(self._state.down(now)))
@@ -151,7 +151,7 @@ class FleetPlanner:
 
 class _AsDeclared:
     """The machines that the plan of their last reconcile found as declared, and of which nothing has changed since. In
-    a fleet at rest nearly all. Only for who holds the gate."""
+    a fleet at rest nearly all. Only for who holds the lock."""
 
     def __init__(self, state: EngineState) -> None:
         self._state, self._drain = state, state.watch()
@@ -180,7 +180,7 @@ class _AsDeclared:
 
 class _PlacementMemo:
     """Which machines claims get, worked out once for each state of the fleet, as every step of a claim asks for it.
-    Only for who holds the gate."""
+    Only for who holds the lock."""
 
     def __init__(self, state: EngineState, context: Context) -> None:
         self._state, self._context = state, context
@@ -197,7 +197,7 @@ class _PlacementMemo:
         if tally is None or tally.fleet.desired is not desired or changed or due != self._due:
             # A failure leaves nothing behind that could be taken for the answer.
             self._tally = None
-            facts, observed = self._state.everything(), self._state.observed
+            facts, observed = self._state.all_facts(), self._state.observed
             if tally is None or tally.fleet.desired is not desired:
                 tally = MachineTally.of(desired, observed, facts)
             else:

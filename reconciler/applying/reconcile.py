@@ -15,7 +15,7 @@ import msgspec
 from drivers.base import Accepted, DriverError, ErrorReason, Task, Unreachable
 from reconciler.applying.context import Context
 from reconciler.applying.drift import drift_message, learn
-from reconciler.applying.earlier_observations import EarlierLooks, serves_for
+from reconciler.applying.earlier_observations import EarlierObservations, serves_for
 from reconciler.applying.event_recorder import EventRecorder
 from reconciler.applying.fleet_plan import FleetPlanner
 from reconciler.applying.settlement import (
@@ -85,9 +85,9 @@ class Reconciler:
         self._backends, self._poller, self._planner, self._context = backends, poller, planner, context
         self._state, self._events = state, events
         self._ids = 0
-        self.earlier = EarlierLooks()
+        self.earlier = EarlierObservations()
         # What is known as long as the process lives. Of actions in flight: how many observations showed nothing of one.
-        self._in_vain: dict[str, int] = {}
+        self._observations_without_effect: dict[str, int] = {}
         # When their machines were taken down before them, which counts again when they are refused.
         self._down_before: dict[str, tuple[datetime | None, datetime | None]] = {}
         # Of resources that wait: since when, which holds and read errors were reported, and who is woken by whom.
@@ -107,7 +107,7 @@ class Reconciler:
                 ("no commit is in force yet; the daemon continues when it has read the repository"),
             )
         earlier = self._seen_earlier(key, desired)
-        seen = earlier or self._observe_with_task(key, desired)  # Slow, so without the gate; sending too.
+        seen = earlier or self._observe_with_task(key, desired)  # Slow, so without the lock; sending too.
         with self._state.changing():  # All that it changes is on disk when this ends, in one piece.
             result: Outcome | InFlight | None = (
                 self._unread(seen) or self._superseded(desired) or self._settle(key, desired, seen)
@@ -151,10 +151,10 @@ class Reconciler:
         except DriverError:  # BMCs forget Tasks; what became of the action is to be seen on the resource alone.
             return seen
         if task != flight.task:
-            self._progress(flight, task)
+            self._record_task(flight, task)
         return self._observe(key, desired) if task.failed else seen
 
-    def _progress(self, flight: InFlight, task: Task) -> None:
+    def _record_task(self, flight: InFlight, task: Task) -> None:
         """Record the state of the Task; a change other than the percentage is an event."""
         noted, event = msgspec.structs.replace(flight, task=task), None
         if task.failed:
@@ -165,21 +165,21 @@ class Reconciler:
             event = self._events.event(
                 flight.key, EventReason.ACTION_PROGRESSED, message, action_id=flight.id, about=about
             )
-        self._note(noted, event)
+        self._record_progress(noted, event)
 
     def _observe(self, key: ResourceKey, desired: DesiredState) -> Observation:
         """The observation of the resource, and of its former names, which must be readable too."""
         seen = self._poller.observe(key, desired, self._state.of(key))
         former = [self._poller.observe(old, desired) for old in self._former_names(key, desired, seen)]
         seen = next((msgspec.structs.replace(seen, error=one.error) for one in former if one.error), seen)
-        with self._state.gate:
+        with self._state.lock:
             for one in (*former, seen):
-                self._state.record(one)
+                self._state.set_observation(one)
         return seen
 
     def _former_names(self, key: ResourceKey, desired: DesiredState, seen: Observation) -> list[ResourceKey]:
         """The former names under which the backend may hold values of the resource."""
-        # One look-up each, so without the gate: most reconciles find nothing to do, and would only queue for it.
+        # One look-up each, so without the lock: most reconciles find nothing to do, and would only queue for it.
         holds, last = KINDS[key.kind].is_held, self._state.observed
         olds = KINDS[key.kind].former_names(key, desired, self._state.of(key))
         return [
@@ -228,18 +228,18 @@ class Reconciler:
         if flight.sent_at > now:  # By a clock that was put back since: the action has all its time from now on.
             flight = msgspec.structs.replace(flight, sent_at=now, deadline=now + (flight.deadline - flight.sent_at))
             self._state.retime(flight)
-        looks = self._in_vain.get(flight.id, 0) + (seen.error is None)
-        settled = settle(flight, seen, resource, self._state.of(flight.key), now, looks=looks)
+        count = self._observations_without_effect.get(flight.id, 0) + (seen.error is None)
+        settled = settle(flight, seen, resource, self._state.of(flight.key), now, observations=count)
         if settled is None:
-            self._in_vain[flight.id] = looks
+            self._observations_without_effect[flight.id] = count
         else:
             self._end(flight, settled)
         return settled
 
     def _end(self, flight: InFlight, settled: Settled) -> None:
         self._state.end(flight, settled.facts, settled.event)
-        self._events.report_afterwards(settled.event)
-        self._in_vain.pop(flight.id, None)
+        self._events.report_when_written(settled.event)
+        self._observations_without_effect.pop(flight.id, None)
         self._down_before.pop(flight.id, None)
 
     # -- learn -------------------------------------------------------------------------------------------------------
@@ -251,12 +251,12 @@ class Reconciler:
         before, fields = self._state.of(key), self._state.compare(resource, seen)
         learned, drifted = learn(resource, seen.value, fields, before, desired.revision.id, self._context.now())
         if learned is not before:
-            self.keep({key: learned})
+            self.save_facts({key: learned})
         for field in drifted:
             about = (field.path, digest([field.desired, field.observed]))
             self._events.record(key, EventReason.DRIFT_DETECTED, drift_message(field), EventType.WARNING, about=about)
 
-    def keep(self, changed: Mapping[ResourceKey, ResourceFacts | None]) -> None:
+    def save_facts(self, changed: Mapping[ResourceKey, ResourceFacts | None]) -> None:
         """Save the new facts, with the guards that match the resource, and record what ended with them."""
         if self._state.desired is not None:
             changed = marks_follow(self._state.desired, changed, self._state.facts, self._context.now())
@@ -318,7 +318,7 @@ class Reconciler:
             or "the resource differs from its document, and groundstate has no action that changes this"
         )
         now = self._context.now()
-        if change.held(HoldKind.GUARD) and self._is_news(change, now):
+        if change.held(HoldKind.GUARD) and self._is_new_hold(change, now):
             hints = "; ".join(hold.hint for hold in change.held_by if hold.kind is HoldKind.GUARD)
             about = tuple(sorted({f"{hold.by} {hold.path or ''}".rstrip() for hold in change.held_by}))
             message = f"{holds}; to proceed: {hints}"
@@ -328,7 +328,7 @@ class Reconciler:
             return Failed(reason, holds, True, requeue_delay(reason))
         return waiting(reason, holds, (now - self._since.setdefault(change.key, now)).total_seconds())
 
-    def _is_news(self, change: Change, now: datetime) -> bool:
+    def _is_new_hold(self, change: Change, now: datetime) -> bool:
         """Whether the hold is reported. Its text does not matter, because the numbers in it change."""
         what = frozenset((action.name, action.served_path) for action in change.actions)
         by = what | {(hold.by, hold.path) for hold in change.held_by}
@@ -366,8 +366,8 @@ class Reconciler:
         if isinstance(action, Forget):
             return self._forget(action, desired)
         if isinstance(action, RecordAction):
-            return self._write_down(change, action, desired, seen)
-        self.moves(change.key)
+            return self._record_alone(change, action, desired, seen)
+        self.note_progress(change.key)
         cause = self._events.cause(change, desired)
         flight = new_flight(self._new_id(), action, desired, self._context.now(), self._context.by, cause.words)
         lifted = f"; the change passes guard {change.lifted}" if change.passes else ""
@@ -380,10 +380,10 @@ class Reconciler:
         self._down_before[flight.id] = (before.disrupted_at, before.taken_down_at)
         facts = sent_facts(flight, before, digest(wanted))
         self._state.begin(flight, facts, event, self._context.epoch)
-        self._events.report_afterwards(event)
+        self._events.report_when_written(event)
         return flight
 
-    def _write_down(self, change: Change, action: RecordAction, desired: DesiredState, seen: Observation) -> Outcome:
+    def _record_alone(self, change: Change, action: RecordAction, desired: DesiredState, seen: Observation) -> Outcome:
         now, why = self._context.now(), self._events.cause(change, desired).words
         # With its time: a store that was restored from a backup counts again from what it had then, and an
         # installation that it has forgotten must not be taken for one of its own.
@@ -393,7 +393,7 @@ class Reconciler:
         self._state.save(recorded.facts)
         for key, (reason, message) in recorded.events.items():
             self._events.record(key, reason, f"{message}, because of {why}")
-        self._context.moved([key for key in recorded.events if key != change.key])
+        self._context.requeue([key for key in recorded.events if key != change.key])
         return waiting(OutcomeReason.RECORDED, recorded.events[change.key][1])
 
     def _forget(self, action: Forget, desired: DesiredState) -> Outcome:
@@ -429,10 +429,10 @@ class Reconciler:
         """Record that the endpoint accepted the action. The handle of a Task must survive the process."""
         taken = msgspec.structs.replace(flight, accepted=True, handle=accepted.handle, task=accepted.task)
         if accepted.handle is not None or accepted.task is not None:
-            self._note(taken, failure_event(taken, self._state.of(flight.key), self._context.now()))
+            self._record_progress(taken, failure_event(taken, self._state.of(flight.key), self._context.now()))
             return
-        with self._state.gate:
-            self._state.believe(taken)
+        with self._state.lock:
+            self._state.update_flight(taken)
 
     def _interrupted(self, flight: InFlight, defect: DriverDefect) -> None:
         """Record how the driver failed. The action stays in flight, as it may have been carried out."""
@@ -445,13 +445,13 @@ class Reconciler:
                 action_id=flight.id,
                 about=action_words(flight.action),
             )
-            self._note(msgspec.structs.replace(flight, defect=str(defect)), event)
+            self._record_progress(msgspec.structs.replace(flight, defect=str(defect)), event)
 
-    def _note(self, flight: InFlight, event: Event | None) -> None:
+    def _record_progress(self, flight: InFlight, event: Event | None) -> None:
         with self._state.changing():
-            self._state.note(flight, event)
+            self._state.record_progress(flight, event)
             if event is not None:
-                self._events.report_afterwards(event)
+                self._events.report_when_written(event)
 
     def _refused(self, flight: InFlight, error: DriverError, desired: DesiredState, seen: Observation) -> Outcome:
         """The endpoint refused the action. Some BMCs refuse and act nevertheless, so the resource is observed once
@@ -469,10 +469,10 @@ class Reconciler:
         fields = self._state.compare(resource, seen) if resource else ()
         prints = (f.fingerprint(resource.spec) for f in fields if resource and f.path == flight.action.served_path)
         fingerprint = next(prints, None)
-        with self._state.gate:
+        with self._state.lock:
             waits = wait_out(flight, error, seen, fingerprint, self._state.of(flight.key), self._context.now())
         if waits is not None:
-            self._note(*waits)
+            self._record_progress(*waits)
             return Waiting(OutcomeReason.CONFIRMING, f"{describe(flight)} was refused: {error}", FIRST_CONFIRM)
         return self._end_refused(flight, error, fingerprint)
 
@@ -485,9 +485,9 @@ class Reconciler:
             now, random = self._context.now(), self._context.random()
             settled, outcome = refuse_action(flight, error, fingerprint, before, now, random)
             self._end(flight, settled)
-            return self._others_first(flight, error, outcome)
+            return self._other_fields_first(flight, error, outcome)
 
-    def _others_first(self, flight: InFlight, error: DriverError, outcome: Outcome) -> Outcome:
+    def _other_fields_first(self, flight: InFlight, error: DriverError, outcome: Outcome) -> Outcome:
         """What was refused for itself holds up no other field and no other item: these go at once. An endpoint that is
         busy, or refuses the login, gets no further request. Neither does one whose writes are not paced by recorded
         facts."""
@@ -516,7 +516,7 @@ class Reconciler:
         now, before = self._context.now(), self._defects.get(key, ("", 0))
         self._defects[key] = (why, before[1] + 1)
         with self._state.changing():
-            self._state.set_aside(key, now, why)
+            self._state.mark_unreadable(key, now, why)
             if before[0] != why:
                 self._events.record(key, EventReason.INTERNAL, why, EventType.WARNING, about=("reconcile",))
         delay = retry_policy(ErrorReason.INTERNAL).wait.delay(before[1] + 1, self._context.random())
@@ -527,17 +527,17 @@ class Reconciler:
     def _requeue(self, key: ResourceKey, outcome: Outcome) -> Outcome:
         """Requeue the key as its outcome says, and the keys that waited for it at once."""
         if isinstance(outcome, Done):
-            self.moves(key)
+            self.note_progress(key)
         if isinstance(outcome, Done) or outcome.reason is not ErrorReason.INTERNAL:
             self._defects.pop(key, None)
         waits = isinstance(outcome, Waiting) and outcome.reason in (OutcomeReason.CONFIRMING, OutcomeReason.IN_TURN)
         if key in self._behind and not waits:  # Who comes behind it from now on sees what became of it.
-            with self._state.gate:
+            with self._state.lock:
                 behind = self._behind.pop(key, set())
-            self._context.moved(behind)
+            self._context.requeue(behind)
         return outcome
 
-    def moves(self, key: ResourceKey) -> None:
+    def note_progress(self, key: ResourceKey) -> None:
         """Something happens with it: when it waits again, or is held again, that is new."""
         self._since.pop(key, None)
         self._held.pop(key, None)

@@ -13,7 +13,7 @@ from reconciler.kinds.common.machine_facts import FactType
 from reconciler.model.event import EventReason, EventType
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import ResourceKey
-from reconciler.services.boot.rate_limit import EventGate
+from reconciler.services.boot.rate_limit import EventLimit
 
 UNEXPECTED = EventReason.UNEXPECTED_FACT
 
@@ -39,23 +39,25 @@ class Reports:
     ) -> None:
         self._state, self._events, self._moves, self._now = state, events, moves, now
         self._kept: dict[ResourceKey, datetime] = {}
-        self._heard = EventGate()
+        self._heard = EventLimit()
 
-    def receive(self, key: ResourceKey, order: str | None, fact: FactType, detail: str) -> bool:
+    def receive(self, key: ResourceKey, request_id: str | None, fact: FactType, detail: str) -> bool:
         """See `Engine.report`."""
         now = self._now()
         with self._state.changing():
             before, seen = self._state.facts.get(key), self._state.observed.get(key)
             value, rules = seen.value if seen is not None else None, KINDS[key.kind].fact_rules
-            heard = rules.report(before, order, fact, detail, value, now) if before is not None else None
+            heard = rules.report(before, request_id, fact, detail, value, now) if before is not None else None
             if heard is None:
                 if self._news(key, fact, now):
-                    message = f"the agent reported `{fact}` for boot request {order}, but that boot request has ended"
+                    message = (
+                        f"the agent reported `{fact}` for boot request {request_id}, but that boot request has ended"
+                    )
                     self._events.record(key, UNEXPECTED, message, EventType.WARNING, about=(fact,))
                 return False
             if heard.facts is not before:
                 if heard.may_be_lost and now - self._kept.get(key, BEGINNING) < _SAVED_EVERY:
-                    self._state.assume(key, heard.facts)
+                    self._state.set_volatile_facts(key, heard.facts)
                 else:
                     self._state.save({key: heard.facts})
                     self._kept[key] = now

@@ -21,7 +21,7 @@ from reconciler.model.outcome import ActionFailure, Failed, Outcome, OutcomeReas
 from reconciler.model.plans.plan import digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.model.retry import (
-    LOOKS_BEFORE_REPEAT,
+    OBSERVATIONS_BEFORE_REPEAT,
     POLICIES,
     REPEAT,
     error_outcome,
@@ -72,12 +72,12 @@ def settle(
     facts: ResourceFacts,
     now: datetime,
     *,
-    looks: int = 0,
+    observations: int = 0,
 ) -> Settled | None:
     """None while the action may still take effect; else what a look at `seen` says has become of it.
 
     What is seen decides, whatever the action's Task says. An unreadable resource settles nothing: the action may have
-    been done. `looks`: how many, this one among them, showed nothing of it.
+    been done. `observations`: how many, this one among them, showed nothing of it.
     """
     rules = KINDS[flight.key.kind].rules
     if rules is None or seen.error is not None:
@@ -90,7 +90,7 @@ def settle(
         return Settled(_confirmed(flight, seen, resource, facts), reported)
     if not elsewhere and flight.task is not None and flight.task.failed and not _may_be_ignored(flight, facts, now):
         return _task_failed(flight, seen, resource, facts, now)
-    if now < deadline(flight, resource) and not _may_be_repeated(flight, seen, now, looks=looks):
+    if now < deadline(flight, resource) and not _may_be_repeated(flight, seen, now, observations=observations):
         return None
     if elsewhere:
         why = f"is abandoned: {KINDS[flight.key.kind].endpoint_field} now names another system"
@@ -106,14 +106,14 @@ def is_awaited(flight: InFlight, seen: Observation, resource: Resource[Any] | No
     return not rules.confirmed(flight.action, seen.value)
 
 
-def _may_be_repeated(flight: InFlight, seen: Observation, now: datetime, *, looks: int) -> bool:
+def _may_be_repeated(flight: InFlight, seen: Observation, now: datetime, *, observations: int) -> bool:
     """Whether it may never have been sent, and sending it again does no harm. A fleet whose daemon was killed in the
     middle of a start does not stay dark for all the patience that slow BMCs need."""
     late = (now - flight.sent_at).total_seconds() >= REPEAT
     return (
         not flight.accepted
         and late
-        and looks >= LOOKS_BEFORE_REPEAT
+        and observations >= OBSERVATIONS_BEFORE_REPEAT
         and _rules(flight).repeatable(flight.action, seen.value)
     )
 
@@ -138,7 +138,7 @@ def refuse_action(
     if rule.terminal and not KINDS[flight.key.kind].refusal_is_final:
         # An IPAM refuses for what other resources are just now, which shows nowhere in what is observed of this one.
         rule = POLICIES[ErrorReason.CONFLICT]
-    if flight.action.insists:
+    if flight.action.retries_refusal:
         rule = POLICIES[ErrorReason.CONFLICT]
     if reason in (ErrorReason.UNREACHABLE, ErrorReason.UNREADABLE):
         facts = uncount_write(facts, flight.action.served_path)

@@ -1,6 +1,6 @@
 """The state of the engine: the desired state in force, facts, actions in flight, observations.
 
-A change of the state is made in `changing()`, which holds `gate`. Changes are written to the store after the gate is
+A change of the state is made in `changing()`, which holds `lock`. Changes are written to the store after the lock is
 released. Other threads plan with them meanwhile, but nothing is sent before they are on disk.
 """
 
@@ -30,7 +30,7 @@ _FACTS, _FLIGHTS = "facts", "flights"
 
 
 class _ChangeSet:
-    """The changes of one holder of the gate: the values to write, the previous values, and callbacks."""
+    """The changes of one holder of the lock: the values to write, the previous values, and callbacks."""
 
     __slots__ = ("before", "is_lost", "keys", "pending", "then", "writes")
 
@@ -61,7 +61,7 @@ class EngineState:
 
     def __init__(self, ledger: Ledger, facts: Facts) -> None:
         self._ledger = ledger
-        self.gate = runtime.rlock()
+        self.lock = runtime.rlock()
         self.desired: DesiredState | None = None
         self._facts = IndexedFacts(facts.resources)
         self._flights = dict(facts.in_flight)
@@ -81,33 +81,33 @@ class EngineState:
 
     @property
     def facts(self) -> Mapping[ResourceKey, ResourceFacts]:
-        """What is remembered of each; only a holder of the gate sees one state of it."""
+        """What is remembered of each; only a holder of the lock sees one state of it."""
         return self._facts
 
     def of(self, key: ResourceKey) -> ResourceFacts:
         """The facts of one resource."""
         return remembered_of(self._facts, key)
 
-    def everything(self) -> Facts:
+    def all_facts(self) -> Facts:
         """All facts and all actions in flight."""
         return Facts(self._facts, self._flights)
 
     def down(self, now: datetime) -> Facts:
         """Of those that were taken down and are not known to serve again, or were taken down lately, and what is under
         way."""
-        for key in [key for key in self._down if not _lately_down(self._facts[key], now)]:
+        for key in [key for key in self._down if not _was_down_lately(self._facts[key], now)]:
             self._down.discard(key)
         return Facts({key: self._facts[key] for key in self._down}, self._flights)
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Hold the gate. At the end, all changes made in it are on disk in one piece. Inside another `changing()` of
+        """Hold the lock. At the end, all changes made in it are on disk in one piece. Inside another `changing()` of
         the same thread, they are written at the end of the outer one. A thread must not begin it while it holds the
-        gate in another way. Raises StoreError when the changes cannot be written. Then they are undone, with all that
+        lock in another way. Raises StoreError when the changes cannot be written. Then they are undone, with all that
         other threads derived from them."""
         mine: _ChangeSet | None = None
         try:
-            with self.gate:
+            with self.lock:
                 if self._changing is None:
                     mine = self._changing = _ChangeSet()
                 try:
@@ -123,13 +123,13 @@ class EngineState:
     def _hand_over(self, changes: _ChangeSet) -> None:
         if changes.writes:
             self._undecided = [one for one in self._undecided if one.pending and not one.pending.is_decided]
-            changes.pending = self._ledger.enqueue(changes.writes, lambda: self._take_back(changes))
+            changes.pending = self._ledger.enqueue(changes.writes, lambda: self._revert(changes))
             self._undecided.append(changes)
 
-    def _take_back(self, changes: _ChangeSet) -> None:
+    def _revert(self, changes: _ChangeSet) -> None:
         """Restore the previous values after a failed write. Later changes of the same resources depend on them, and are
         undone too."""
-        with self.gate:
+        with self.lock:
             if changes.is_lost:
                 return
             lost, keys = [changes], set(changes.keys)
@@ -156,7 +156,7 @@ class EngineState:
         self._changing.keys |= write.keys
         return self._changing
 
-    def _believe(self, changes: _ChangeSet, name: str, key: ResourceKey, value: Any) -> None:
+    def _set_revertibly(self, changes: _ChangeSet, name: str, key: ResourceKey, value: Any) -> None:
         changes.before.setdefault((name, key), self._cells[name].get(key))
         self._set(name, key, value)
 
@@ -186,8 +186,8 @@ class EngineState:
         """The actions in flight that hold a lock, such as a BMC."""
         return self._busy.get(bmc, {}).values()
 
-    def afterwards(self, follow: Callable[[], None]) -> None:
-        """Run this callback once all changes so far are on disk, without the gate."""
+    def when_written(self, follow: Callable[[], None]) -> None:
+        """Run this callback once all changes so far are on disk, without the lock."""
         if self._changing is None:
             raise RuntimeError("internal error: `afterwards()` was called outside of `changing()`; report this bug")
         self._changing.then.append(follow)
@@ -202,15 +202,15 @@ class EngineState:
             return
         changes = self._write(PutFacts(dict(changed)))
         for key, facts in changed.items():
-            self._believe(changes, _FACTS, key, facts)
+            self._set_revertibly(changes, _FACTS, key, facts)
             if facts is None:
-                self._overlook(key)
+                self._drop_unless_held(key)
 
-    def assume(self, key: ResourceKey, facts: ResourceFacts) -> None:
+    def set_volatile_facts(self, key: ResourceKey, facts: ResourceFacts) -> None:
         """Set facts that may be lost with the process."""
         self._set(_FACTS, key, facts)
 
-    def _overlook(self, key: ResourceKey) -> None:
+    def _drop_unless_held(self, key: ResourceKey) -> None:
         seen = self._observed.get(key)
         if (
             seen is None or key.kind not in KINDS or not KINDS[key.kind].is_held(seen.value)
@@ -219,7 +219,7 @@ class EngineState:
 
     def drop_observation(self, key: ResourceKey) -> None:
         """Drop the observation of a resource that does not exist any more, and is neither declared nor recorded."""
-        with self.gate:
+        with self.lock:
             self._observed.pop(key, None)
             self._unsaved.pop(key, None)
             self._changed(key)
@@ -235,34 +235,34 @@ class EngineState:
         """Record an action as in flight. It must not be sent before the record is on disk. Other threads see the action
         as in flight at once."""
         changes = self._write(BeginAction(flight, facts, event, epoch))
-        self._believe(changes, _FACTS, flight.key, facts)
-        self._believe(changes, _FLIGHTS, flight.key, flight)
+        self._set_revertibly(changes, _FACTS, flight.key, facts)
+        self._set_revertibly(changes, _FLIGHTS, flight.key, flight)
 
     def retime(self, flight: InFlight) -> None:
         """Set the times of an action in flight; the ledger keeps the time at which it was sent."""
         self._set(_FLIGHTS, flight.key, flight)
 
-    def note(self, flight: InFlight, event: Event | None = None) -> None:
+    def record_progress(self, flight: InFlight, event: Event | None = None) -> None:
         """Record new knowledge of an action in flight: its handle, its Task. An action that was settled meanwhile is
         not changed."""
         changes = self._write(NoteAction(flight, event))
-        if self._flies(flight):
-            self._believe(changes, _FLIGHTS, flight.key, flight)
+        if self._is_in_flight(flight):
+            self._set_revertibly(changes, _FLIGHTS, flight.key, flight)
 
-    def believe(self, flight: InFlight) -> None:
+    def update_flight(self, flight: InFlight) -> None:
         """Set what is known of an action, if it is still in flight; for values that may be lost."""
-        if self._flies(flight):
+        if self._is_in_flight(flight):
             self._set(_FLIGHTS, flight.key, flight)
 
-    def _flies(self, flight: InFlight) -> bool:
+    def _is_in_flight(self, flight: InFlight) -> bool:
         current = self._flights.get(flight.key)
         return current is not None and current.id == flight.id
 
     def end(self, flight: InFlight, facts: ResourceFacts, event: Event) -> None:
         """Record that an action is no longer in flight."""
         changes = self._write(EndAction(flight, facts, event))
-        self._believe(changes, _FLIGHTS, flight.key, None)
-        self._believe(changes, _FACTS, flight.key, facts)
+        self._set_revertibly(changes, _FLIGHTS, flight.key, None)
+        self._set_revertibly(changes, _FACTS, flight.key, facts)
 
     # -- what is seen ------------------------------------------------------------------------------------------------
 
@@ -271,14 +271,14 @@ class EngineState:
         """The latest observation of each resource."""
         return self._observed
 
-    def record(self, seen: Observation) -> None:
+    def set_observation(self, seen: Observation) -> None:
         """It is the last look from now on."""
         kind = KINDS.get(seen.key.kind)
         believed = seen
         if kind is not None and seen.value is not None:
             seen = _with_value(seen, kind.kept(seen.value))
             believed = _with_value(seen, kind.believed(seen.value))
-        with self.gate:
+        with self.lock:
             before = self._observed.get(seen.key)
             if before is None or (before.value, before.error) != (believed.value, believed.error):
                 self._changed(seen.key)
@@ -287,7 +287,7 @@ class EngineState:
 
     def watch(self) -> Callable[[], set[ResourceKey]]:
         """A function that returns the keys whose facts, actions or observations changed since its last call. An equal
-        observation is no change. Only the holder of the gate calls it."""
+        observation is no change. Only the holder of the lock calls it."""
         changed: set[ResourceKey] = set()
         self._watches.append(changed)
 
@@ -304,16 +304,16 @@ class EngineState:
 
     def copy(self) -> tuple[dict[ResourceKey, Observation], Facts]:
         """A snapshot of the observations and facts."""
-        with self.gate:
+        with self.lock:
             return dict(self._observed), Facts(dict(self._facts), dict(self._flights))
 
-    def set_aside(self, key: ResourceKey, at: datetime, why: str) -> None:
+    def mark_unreadable(self, key: ResourceKey, at: datetime, why: str) -> None:
         """Treat the resource as unknown until its next observation, because the rules cannot use the last one."""
-        self.record(Observation(key, at, error=ReadError(INTERNAL, why)))
+        self.set_observation(Observation(key, at, error=ReadError(INTERNAL, why)))
 
     def flush(self) -> None:
         """Save the observations since the last call, in one batch. A lost batch costs only another observation."""
-        with self.gate:
+        with self.lock:
             batch, self._unsaved = self._unsaved, {}
         if batch:
             self._ledger.put_observations(batch.values())
@@ -326,11 +326,11 @@ class EngineState:
 
     def keys(self) -> set[ResourceKey]:
         """The keys of all declared and recorded resources."""
-        with self.gate:
+        with self.lock:
             return {*self._facts, *(self.desired.resources if self.desired is not None else ())}
 
 
-def _lately_down(facts: ResourceFacts, now: datetime) -> bool:
+def _was_down_lately(facts: ResourceFacts, now: datetime) -> bool:
     at = facts.taken_down_at
     return facts.disrupted_at is not None or (at is not None and now - at < LONGEST_PACING)
 

@@ -24,7 +24,7 @@ from reconciler.commands.options import (
     where_options,
 )
 from reconciler.commands.plan_command import fleet_bar, rendered
-from reconciler.commands.terminal import exit_in_words, fail, fitting, live_long, on_terminal, say_notes
+from reconciler.commands.terminal import exit_in_words, fail, fitting, on_terminal, relax_garbage_collection, say_notes
 from reconciler.daemon.shutdown import Deadline, Stacks, stopped_by_signals
 from reconciler.model.plans.plan import Plan
 from reconciler.operations.apply_plan import (
@@ -141,7 +141,7 @@ def _prepared(at: Workspace, asked: CommandLimits, request: PlanRequest, *, quie
 def _carried_out(
     at: Workspace, asked: CommandLimits, prepared: Prepared, settings: ApplySettings, timeout: float
 ) -> ApplyResult:
-    live_long()
+    relax_garbage_collection()
     progress, stop = Progress([change.key for change in prepared.changes]), runtime.flag()
     board = Board(progress, sys.stderr)
     with _interruptible(stop, timeout), board:

@@ -25,7 +25,7 @@ EXIT_ERROR = 1
 """Of every failure; 2 and 3 say what a plan has found."""
 
 
-def live_long() -> None:
+def relax_garbage_collection() -> None:
     """For commands that go on for hours: collect garbage after all, but not what is there for good.
 
     What has lived for long is looked through seldom. With 10,000 machines that stops every thread for half a second."""

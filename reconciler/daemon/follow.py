@@ -46,13 +46,13 @@ class Follower:
         loop: Loop,
         store: Store,
         now: Callable[[], datetime],
-        tell: Callable[[Event], None],
+        report_event: Callable[[Event], None],
         adopted: Callable[[DesiredState], None],
         read: Callable[[bool], None],
         cache: Path | None = None,
     ) -> None:
         self._source, self._engine, self._loop, self._store = source, engine, loop, store
-        self._now, self._tell, self._adopted, self._cache = now, tell, adopted, cache
+        self._now, self._report_event, self._adopted, self._cache = now, report_event, adopted, cache
         self._read = read
         self._loaded: Loaded | None = None
         self._seen: str | None = None
@@ -214,7 +214,7 @@ class Follower:
 
     def _base(self, state: DesiredState) -> DesiredState | None:
         """The state before, for a store that remembers nothing: its guards are those in force."""
-        if self._engine.everything():
+        if self._engine.reconciled_keys():
             return None
         return load_base(self._source, state.revision.id, cache=self._cache)
 
@@ -223,7 +223,7 @@ class Follower:
         # Before it is in force, as what is sent from then on is put down to these.
         with suppress(SourceError):  # Who changed it is worth less than that it is changed.
             self._commits |= self._source.commits_for(state, concerned)
-        keys = self._engine.adopt(state, self._base(state))
+        keys = self._engine.put_in_force(state, self._base(state))
         commit = state.revision.commit
         by = f" {words.commit_words(commit)}" if commit else ""
         self._say(
@@ -282,4 +282,4 @@ class Follower:
         self, severity: EventType, reason: EventReason, message: str, revision: str | None, about: str = ""
     ) -> None:
         which = tuple(one for one in (revision, about) if one)
-        self._tell(Event(self._now(), severity, reason, message, revision=revision, about=which))
+        self._report_event(Event(self._now(), severity, reason, message, revision=revision, about=which))

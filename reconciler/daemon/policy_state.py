@@ -38,7 +38,7 @@ class PolicyState:
         self._overrides: tuple[Override, ...] = store.overrides.all()
         self._pauses: tuple[ResourcePause, ...] = store.pauses.all()
         self._in_force = self._ids_in_force(now())
-        self.tell: Callable[[Event], None] = lambda _: None
+        self.report_event: Callable[[Event], None] = lambda _: None
         self.changed: Callable[[], None] = lambda: None
         """Is called when an override or a pause has begun or ended."""
         self.requested: Callable[[Collection[ResourceKey]], None] = lambda _: None
@@ -78,19 +78,19 @@ class PolicyState:
         """Look again: overrides and pauses that others wrote or ended, or that ran out; and give a sign of life."""
         now = self._now()
         for event in (*self._store.overrides.expire(now), *self._store.pauses.expire(now)):
-            self.tell(event)
+            self.report_event(event)
         self._overrides, self._pauses = self._store.overrides.all(), self._store.pauses.all()
         before, self._in_force = self._in_force, self._ids_in_force(now)
         for one in self._overrides:
             if one.id in self._in_force - before:
                 message = f"{one.id}: guard {one.guard} is overridden for {one.covers}: {one.reason}"
-                self.tell(
+                self.report_event(
                     Event(now, EventType.WARNING, EventReason.OVERRIDE_IN_FORCE, message, by=one.by, about=(one.id,))
                 )
         for pause in self._pauses:
             if pause.id in self._in_force - before:
                 message = f"{pause.id}: {pause.covers} is paused {pause.lasts}: {pause.reason}"
-                self.tell(
+                self.report_event(
                     Event(now, EventType.WARNING, EventReason.PAUSE_IN_FORCE, message, by=pause.by, about=(pause.id,))
                 )
         if before != self._in_force:
@@ -99,7 +99,7 @@ class PolicyState:
         if asked or self._had_restarts:
             self._had_restarts = bool(asked)
             for event in self._store.restarts.end(self.restarts(asked), now):
-                self.tell(event)
+                self.report_event(event)
         if self._requests is not None and (keys := self._requests.take(now)):
             self.requested(keys)
         me = self._daemon

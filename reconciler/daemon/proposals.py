@@ -72,14 +72,14 @@ class Proposer:
         self,
         branch: ProposalBranch,
         engine: Engine,
-        ways: Connections,
+        connections: Connections,
         undeclared: UndeclaredMachines,
-        tell: Callable[[Event], None],
+        report_event: Callable[[Event], None],
         now: Callable[[], datetime],
         schedule: Schedule,
     ) -> None:
-        self._branch, self._engine, self._ways, self._undeclared = branch, engine, ways, undeclared
-        self._tell_event, self._now, self._schedule = tell, now, schedule
+        self._branch, self._engine, self._ways, self._undeclared = branch, engine, connections, undeclared
+        self._report_event, self._now, self._schedule = report_event, now, schedule
         self._wake = runtime.flag()
         self._found: list[FoundSystem] = []
         self._looked_at: datetime | None = None
@@ -162,7 +162,7 @@ class Proposer:
         if stop.is_set():
             return
         self._found, unread = read_found(self._ways, found, partitions, manner)
-        self._take_refusals(unread, {one.url: one.way for one, _ in found}, begun)
+        self._take_refusals(unread, {one.url: one.access for one, _ in found}, begun)
         for one in (*silent, *unread):
             self._complain(EventReason.BMC_NOT_READ, str(one), f"{one.url} {'refused' if one.refused else 'unread'}")
         self._looked_at = begun
@@ -172,7 +172,7 @@ class Proposer:
             if stop.is_set():
                 return
             way, since = self._refused.get(one.url, (None, now))
-            if way != one.way or (now - since).total_seconds() >= DISCOVERY_LOGIN:
+            if way != one.access or (now - since).total_seconds() >= DISCOVERY_LOGIN:
                 yield one
 
     def _take_refusals(self, unread: Iterable[UnreadableBmc], ways: dict[str, Access], now: datetime) -> None:
@@ -229,4 +229,4 @@ class Proposer:
         self, severity: EventType, reason: EventReason, text: str, revision: str | None = None, about: str = ""
     ) -> None:
         which = (about,) if about else ()
-        self._tell_event(Event(self._now(), severity, reason, text, revision=revision, about=which))
+        self._report_event(Event(self._now(), severity, reason, text, revision=revision, about=which))

@@ -44,7 +44,7 @@ from reconciler.store.sql.store_errors import Fenced, StoreError
 from reconciler.workqueue.loop import COMMIT, CONFIRM, Loop
 from reconciler.workqueue.queue import WorkQueue
 
-FIRST_LOOK_SECONDS = 120.0
+FIRST_OBSERVATION_SECONDS = 120.0
 """For so long inventories wait for the first look at every machine."""
 BESIDE_SECONDS = 8.0
 """For the threads beside the workers to finish what they have in hand, all together."""
@@ -85,7 +85,7 @@ class Daemon:
     ) -> None:
         self._store, self._pace, self._log = store, pace, log
         self._now, self._random = context.now, context.random
-        self._patient_until = runtime.monotonic() + FIRST_LOOK_SECONDS
+        self._patient_until = runtime.monotonic() + FIRST_OBSERVATION_SECONDS
         self._stop = runtime.flag()
         self._broke: list[Exception] = []
         self.metrics = Metrics()
@@ -96,9 +96,9 @@ class Daemon:
             store, self._engine, self._loop, self.metrics, standing, pace.keep, self._warn, context.now, log
         )
         self._standing = standing
-        standing.tell, standing.changed = self._report, self._house.judge_anew
+        standing.report_event, standing.changed = self._report, self._house.judge_anew
         standing.requested, standing.restarts = self._requested, self._take_restarts
-        self.metrics.observing(hold_everything in context.waits)
+        self.metrics.observing(hold_everything in context.transient_guards)
         self._follower = Follower(
             source,
             self._engine,
@@ -114,7 +114,7 @@ class Daemon:
         self._undeclared = UndeclaredMachines(store)
         keep = in_band_keeper(store.inventories, self._record_and_report, context.now)
         parts = MachineParts(store.inventories, keep, context.now)
-        self.lives = MachineProvisioning(
+        self.provisioning = MachineProvisioning(
             self._engine, self._moved, self._warn, parts, context.now, self._receive_undeclared, self._boot_failed
         )
         """What the boot service speaks to."""
@@ -124,8 +124,8 @@ class Daemon:
             self._record_and_report,
             context.now,
             context.random,
-            begins=self._has_looked_at_all,
-            answers=self._engine.answers,
+            begins=self._has_observed_all,
+            is_reachable=self._engine.is_reachable,
         )
         self._proposer = self._proposer_of(propose, connections) if propose is not None else None
 
@@ -134,10 +134,10 @@ class Daemon:
         return msgspec.structs.replace(
             context,
             standing=standing.standing,
-            waits=(*context.waits, hold_until_observed(standing.standing().limits)),
+            transient_guards=(*context.transient_guards, hold_until_observed(standing.standing().limits)),
             report=self._report,
             commit_of=self._commit_of,
-            moved=self._moved,
+            requeue=self._moved,
             failed=self._crashed,
         )
 
@@ -149,9 +149,9 @@ class Daemon:
             self._random,
             resync=self._pace.resync,
             crashed=self._crashed,
-            gives_up=lambda key, _: not self._engine.knows(key),
+            gives_up=lambda key, _: not self._engine.is_remembered(key),
             suspects=store.unreadable(),
-            everything=self._engine.everything,
+            everything=self._engine.reconciled_keys,
         )
 
     def _proposer_of(self, propose: Propose, connections: Connections) -> Proposer:
@@ -218,7 +218,7 @@ class Daemon:
         self._loop.put(keys, CONFIRM)
 
     def _requested(self, keys: Collection[ResourceKey]) -> None:
-        self._loop.put([key for key in keys if self._engine.knows(key)], COMMIT)
+        self._loop.put([key for key in keys if self._engine.is_remembered(key)], COMMIT)
 
     def _take_restarts(self, requests: tuple[RestartRequest, ...]) -> list[RestartResult]:
         keys, results = self._engine.take_restarts(requests)
@@ -232,7 +232,7 @@ class Daemon:
         self._house.note_outcome(key, outcome)
         return outcome
 
-    def _has_looked_at_all(self) -> bool:
+    def _has_observed_all(self) -> bool:
         """Whether each BMC has been asked once, or all but a tenth after two minutes: dead ones take their time. An
         inventory is up to 200 requests, and a first look is waited for."""
         desired = self._engine.desired
@@ -247,7 +247,7 @@ class Daemon:
         for key in state.resources:
             counts[key.kind] = counts.get(key.kind, 0) + 1
         self.metrics.adopted(counts, self._now().timestamp())
-        self._reader.adopt(state)
+        self._reader.set_desired(state)
         self._wake_proposer()
         self._house.relabel()
 

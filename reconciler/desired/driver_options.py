@@ -13,7 +13,7 @@ from drivers.registry import options_of
 from reconciler.desired.manifest.validation import Problem, problems_by_schema
 from reconciler.desired.rules.findings import Finding
 from reconciler.kinds import KINDS
-from reconciler.kinds.common.access.access_rules import SaidOptions
+from reconciler.kinds.common.access.access_rules import DeclaredOptions
 from reconciler.model.diagnostic import Severity
 from reconciler.model.resource import Resource
 
@@ -32,7 +32,7 @@ def check_driver_options(
         yield from _findings(said.resource, [one for one in problems if _is_said_here(one, said)])
 
 
-def _is_said_here(problem: Problem, said: SaidOptions) -> bool:
+def _is_said_here(problem: Problem, said: DeclaredOptions) -> bool:
     """What the partition says wrong is said there, once."""
     if problem.code == "missing-field":
         return said.whole

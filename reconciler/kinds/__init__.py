@@ -262,7 +262,7 @@ def access_to(resource: Resource[Any], desired: DesiredState) -> Access:
             f"internal error: {resource.key} was sent to a driver, but this kind has no BMC or other endpoint; "
             "report this bug"
         )
-    return rules.to(resource.spec, desired)
+    return rules.access_of(resource.spec, desired)
 
 
 def is_made(key: ResourceKey) -> bool:

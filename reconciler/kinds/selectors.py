@@ -177,10 +177,10 @@ def _unselected(
             hint = f"did you mean {near[0]}?" if near else "list resources with `groundstate get`"
             return f"-l {selector} matches nothing: no resource has the label {part.key!r}; {hint}"
     values = {part.key: sorted({one[part.key] for one in labels if part.key in one}) for part in requirements}
-    reported = "; ".join(f"{name} is {few_words(some)}" for name, some in values.items() if some)
+    reported = "; ".join(f"{name} is {shortened_list(some)}" for name, some in values.items() if some)
     return f"-l {selector} matches nothing; {reported or 'list resources with `groundstate get`'}"
 
 
-def few_words(values: list[str], most: int = 8) -> str:
+def shortened_list(values: list[str], most: int = 8) -> str:
     """`a, b and 3 more`."""
     return ", ".join(values[:most]) + (f" and {len(values) - most} more" if len(values) > most else "")

@@ -138,7 +138,7 @@ FIRST_CONFIRM = 0.5
 MAYBE_SENT = 1.0
 """Before the first look at a write whose reply was lost."""
 
-REPEAT, LOOKS_BEFORE_REPEAT = 20.0, 2
+REPEAT, OBSERVATIONS_BEFORE_REPEAT = 20.0, 2
 """What may never have been sent, and does no harm twice, is sent again after that long and so many looks."""
 
 # -- the rest ----------------------------------------------------------------------------------------------------------

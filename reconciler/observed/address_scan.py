@@ -89,36 +89,36 @@ def probe_address(finder: BmcFinder, at: Endpoint, seconds: float) -> FoundBmc |
         return None
 
 
-def trust(found: FoundBmc, way: Access, *, is_declared: bool, pins: bool = True) -> Trust:
+def trust(found: FoundBmc, access: Access, *, is_declared: bool, pins: bool = True) -> Trust:
     """Whether a login may be sent. Without a declared trust the certificate that was seen first is pinned, and stands
     in the document, if `pins`. But not where the host did not even say that it is a BMC."""
     if found.trusted:
-        return Trust(way.tls)
+        return Trust(access.tls)
     if is_declared:
-        return Trust(way.tls, refused=f"the certificate ({found.fingerprint}) does not match spec.bmc.tls")
+        return Trust(access.tls, refused=f"the certificate ({found.fingerprint}) does not match spec.bmc.tls")
     if not found.sure or found.fingerprint is None:
         why = (
             "the BMC requires a login, but its certificate is not trusted, so no login was sent; declare tls in "
             "the Partition"
         )
-        return Trust(way.tls, refused=why)
+        return Trust(access.tls, refused=why)
     if not pins:
         why = f"the certificate ({found.fingerprint}) is not trusted, and no person is present to confirm it"
-        return Trust(way.tls, refused=f"{why}; declare tls in the partition, or run `groundstate discover`")
+        return Trust(access.tls, refused=f"{why}; declare tls in the partition, or run `groundstate discover`")
     return Trust(Tls(fingerprint=found.fingerprint), {"fingerprint": found.fingerprint})
 
 
 def identify(
-    connections: Connections, finder: BmcFinder, candidate: ProbeTarget, way: Access, tls: dict[str, Any] | None
+    connections: Connections, finder: BmcFinder, candidate: ProbeTarget, access: Access, tls: dict[str, Any] | None
 ) -> tuple[list[FoundSystem], list[str]]:
     """Log in once and read who is there; and of which systems nothing could be read, in words. Raises DriverError when
     that goes for all of them, or the login is refused; the login is not tried again."""
-    listed = finder.systems(connections.endpoint(way))
+    listed = finder.systems(connections.endpoint(access))
     found, unread = [], list[str]()
     failed: DriverError | None = None
     for system in listed.ids:
         is_alone = len(listed.ids) == 1 and listed.unread is None
-        own = msgspec.structs.replace(way, system_id=None if is_alone else system)
+        own = msgspec.structs.replace(access, system_id=None if is_alone else system)
         bmc = connections.bmc(machine_key(f"{candidate.url}#{system}"), own)
         try:
             state = bmc.read()
@@ -133,7 +133,7 @@ def identify(
             inventory = bmc.inventory()
         except DriverError:
             inventory = None  # A document without MAC addresses is better than none.
-        found.append(FoundSystem(way.address, candidate.partition, state, inventory, own.system_id, tls))
+        found.append(FoundSystem(access.address, candidate.partition, state, inventory, own.system_id, tls))
     if failed is not None and not found:
         raise failed
     return found, [*unread, *([f"some systems of the BMC cannot be read: {listed.unread}"] if listed.unread else [])]

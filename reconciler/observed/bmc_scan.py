@@ -48,20 +48,20 @@ class UnreadableBmc(msgspec.Struct, frozen=True):
 
 
 def probe_addresses(
-    ways: Connections, todo: Iterator[ProbeTarget], manner: Manner, say: Callable[[str], None]
+    connections: Connections, todo: Iterator[ProbeTarget], manner: Manner, say: Callable[[str], None]
 ) -> Iterator[tuple[ProbeTarget, FoundBmc | UnreadableBmc | None]]:
     """Ask each address, without a login, whether a BMC is there; in the order of the answers. What listens and answers
     nothing is one that cannot be read."""
     reported: set[str] = set()
 
-    def looked(candidate: ProbeTarget) -> FoundBmc | UnreadableBmc | None:
-        driver, named = candidate.way.driver, f"Partition/{candidate.partition}"
-        finder = ways.finder(driver)
+    def probed(candidate: ProbeTarget) -> FoundBmc | UnreadableBmc | None:
+        driver, named = candidate.access.driver, f"Partition/{candidate.partition}"
+        finder = connections.finder(driver)
         try:
             if finder is not None:
                 if not manner.asked:
-                    ways.refuse_outside(candidate.way)
-                seen = probe_address(finder, ways.endpoint(candidate.way), manner.timeout)
+                    connections.refuse_outside(candidate.access)
+                seen = probe_address(finder, connections.endpoint(candidate.access), manner.timeout)
                 return (
                     UnreadableBmc(candidate.url, "", str(seen), is_sure=False)
                     if isinstance(seen, Unreachable)
@@ -77,18 +77,21 @@ def probe_addresses(
             say(why)
         return None
 
-    return paced(looked, todo, manner.rate, manner.concurrency)
+    return paced(probed, todo, manner.rate, manner.concurrency)
 
 
 def read_found(
-    ways: Connections, found: Sequence[tuple[ProbeTarget, FoundBmc]], partitions: Sequence[Partition], manner: Manner
+    connections: Connections,
+    found: Sequence[tuple[ProbeTarget, FoundBmc]],
+    partitions: Sequence[Partition],
+    manner: Manner,
 ) -> tuple[list[FoundSystem], list[UnreadableBmc]]:
     """Log in to each BMC once, and read its systems, in the order of addresses."""
     by_name = {one.key.name: one for one in partitions}
 
     def read(at: int) -> tuple[list[FoundSystem], list[UnreadableBmc]]:
         candidate, seen = in_order[at]
-        return _read(ways, candidate, seen, by_name[candidate.partition], manner)
+        return _read(connections, candidate, seen, by_name[candidate.partition], manner)
 
     in_order = sorted(found, key=lambda one: one[0].url)
     results = dict(paced(read, iter(range(len(in_order))), manner.rate, manner.concurrency))
@@ -97,21 +100,21 @@ def read_found(
 
 
 def _read(
-    ways: Connections, candidate: ProbeTarget, seen: FoundBmc, partition: Partition, manner: Manner
+    connections: Connections, candidate: ProbeTarget, seen: FoundBmc, partition: Partition, manner: Manner
 ) -> tuple[list[FoundSystem], list[UnreadableBmc]]:
     bmc, tls = partition.spec.bmc, manner.tls
-    trusted = trust(seen, candidate.way, is_declared=tls is not None or bool(bmc and bmc.tls), pins=manner.pins)
+    trusted = trust(seen, candidate.access, is_declared=tls is not None or bool(bmc and bmc.tls), pins=manner.pins)
     if trusted.refused is not None:
         return [], [UnreadableBmc(candidate.url, seen.product, trusted.refused)]
-    if candidate.way.credential_ref is None:
+    if candidate.access.credential_ref is None:
         why = f"Partition/{candidate.partition} declares no bmc.credentialRef, so groundstate does not log in"
         return [], [UnreadableBmc(candidate.url, seen.product, why)]
-    way = msgspec.structs.replace(candidate.way, tls=trusted.tls)
-    finder = ways.finder(way.driver)
+    way = msgspec.structs.replace(candidate.access, tls=trusted.tls)
+    finder = connections.finder(way.driver)
     try:
         if finder is None:
             return [], []
-        found, left_out = identify(ways, finder, candidate, way, tls or trusted.document)
+        found, left_out = identify(connections, finder, candidate, way, tls or trusted.document)
         return found, [UnreadableBmc(candidate.url, seen.product, why, is_whole=False) for why in left_out]
     except Exception as error:  # noqa: BLE001  what is wrong with one BMC must not stop the others
         failed = read_failure_of(error)

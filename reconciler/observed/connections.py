@@ -118,63 +118,67 @@ class Connections:
         """The pools of numbers."""
         return self._drivers.pools
 
-    def bmc(self, key: ResourceKey, way: Access) -> Bmc:
+    def bmc(self, key: ResourceKey, access: Access) -> Bmc:
         """The machine's system; opened anew when the way to it changed. Raises DriverError for an unknown driver, and
         where the settings let neither its login nor a connection go."""
         with self._lock:
             held = self._open.get(key)
-        if held is None or held[0] != way:
-            driver = self._drivers.bmc(way.driver)
-            self._decide(way, offline=getattr(driver, "offline", False))
-            bmc = with_all(driver.open(self.endpoint(way)), way.driver)
-            held = (way, bmc if self._report is None else MeasuredBmc(bmc, way.driver, self._report))
+        if held is None or held[0] != access:
+            driver = self._drivers.bmc(access.driver)
+            self._decide(access, offline=getattr(driver, "offline", False))
+            bmc = with_all(driver.open(self.endpoint(access)), access.driver)
+            held = (access, bmc if self._report is None else MeasuredBmc(bmc, access.driver, self._report))
             with self._lock:
                 self._open[key] = held
         return held[1]
 
-    def refuse_outside(self, way: Access) -> None:
+    def refuse_outside(self, access: Access) -> None:
         """Raises Rejected for an address that BMCs are not reached at."""
-        why = foreseen_connection_refusal(self._grants, way.address, _leads_to(way.address))
+        why = foreseen_connection_refusal(self._grants, access.address, _leads_to(access.address))
         if why is not None:
             raise Rejected(why)
 
-    def _decide(self, way: Access, *, offline: bool) -> None:
+    def _decide(self, access: Access, *, offline: bool) -> None:
         """Refuse before anything reaches the address, wherever that can be known; `offline`: nothing ever does."""
-        if way.credential_ref is not None:
-            reference, numbers = self._located(way.credential_ref), _leads_to(way.address)
-            why = foreseen_refusal(self._grants, reference, way.driver, way.address, numbers, insecure=way.tls.insecure)
+        if access.credential_ref is not None:
+            reference, numbers = self._located(access.credential_ref), _leads_to(access.address)
+            why = foreseen_refusal(
+                self._grants, reference, access.driver, access.address, numbers, insecure=access.tls.insecure
+            )
             if why is not None:
-                raise AuthenticationFailed(f"{way.address}: {why}")
+                raise AuthenticationFailed(f"{access.address}: {why}")
         if not offline:
-            self.refuse_outside(way)
+            self.refuse_outside(access)
 
     def finder(self, driver: str) -> BmcFinder | None:
         """The driver of that name, if it can look for BMCs. Raises Rejected for an unknown one."""
         found = self._drivers.bmc(driver)
         return found if isinstance(found, BmcFinder) else None
 
-    def endpoint(self, way: Access) -> Endpoint:
+    def endpoint(self, access: Access) -> Endpoint:
         """The way in the driver's form. Paths from the base, and a credential that is resolved when it is needed, for
         whom it may be sent to. Raises Rejected for a file that documents may not name, and for options that do not
         fit."""
-        ca_file = self._ca_file(way.tls.ca_file)
+        ca_file = self._ca_file(access.tls.ca_file)
         return Endpoint(
-            driver=way.driver,
-            address=way.address,
-            system_id=way.system_id,
-            tls=way.tls if ca_file == way.tls.ca_file else msgspec.structs.replace(way.tls, ca_file=ca_file),
-            credential=None if way.credential_ref is None else Login(self, way.credential_ref, way.address, way.driver),
-            options=read_options(self._drivers.bmc(way.driver), way.driver, way.options),
-            connects=_Gate(self._grants, way.address),
-            timeout=way.timeout,
+            driver=access.driver,
+            address=access.address,
+            system_id=access.system_id,
+            tls=access.tls if ca_file == access.tls.ca_file else msgspec.structs.replace(access.tls, ca_file=ca_file),
+            credential=None
+            if access.credential_ref is None
+            else Login(self, access.credential_ref, access.address, access.driver),
+            options=read_options(self._drivers.bmc(access.driver), access.driver, access.options),
+            connects=_Gate(self._grants, access.address),
+            timeout=access.timeout,
         )
 
-    def log_in(self, reference: CredentialRef, way: LoginDestination) -> Credential:
+    def log_in(self, reference: CredentialRef, destination: LoginDestination) -> Credential:
         """The login for the connected peer. Raises AuthenticationFailed where it may not go there."""
         located = self._located(reference)
-        why = credential_refusal(self._grants, located, way)
+        why = credential_refusal(self._grants, located, destination)
         if why is not None:
-            raise AuthenticationFailed(f"{way.address}: {why}")
+            raise AuthenticationFailed(f"{destination.address}: {why}")
         return self._drivers.secret(source(self._grants, located))
 
     def _located(self, reference: CredentialRef) -> CredentialRef:

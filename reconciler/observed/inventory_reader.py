@@ -36,7 +36,7 @@ KEEP_SECONDS = 5.0
 _NAMED = 5
 
 
-class Keeps(Protocol):
+class InventoryKeeper(Protocol):
     """Where inventories are kept: the store's table. Every call may raise StoreError."""
 
     def each(self, keys: Collection[ResourceKey] | None = None) -> Iterator[tuple[ResourceKey, StoredInventory]]:
@@ -62,10 +62,12 @@ class InventorySchedule(msgspec.Struct, frozen=True):
 DAILY = InventorySchedule()
 
 
-def keep_inventory(keeps: Keeps, key: ResourceKey, origin: Origin, value: Inventory, at: datetime) -> list[Event]:
+def keep_inventory(
+    inventories: InventoryKeeper, key: ResourceKey, origin: Origin, value: Inventory, at: datetime
+) -> list[Event]:
     """Keep an inventory; returns the events about the parts. Raises StoreError."""
-    before = getattr(keeps.of(key), origin.replace("-", "_"))
-    keeps.put(key, origin, value, at)
+    before = getattr(inventories.of(key), origin.replace("-", "_"))
+    inventories.put(key, origin, value, at)
     if before is None or before.value is None:
         return [
             Event(
@@ -77,12 +79,12 @@ def keep_inventory(keeps: Keeps, key: ResourceKey, origin: Origin, value: Invent
 
 
 def in_band_keeper(
-    keeps: Keeps, report: Callable[[Event], None], now: Callable[[], datetime]
+    inventories: InventoryKeeper, report: Callable[[Event], None], now: Callable[[], datetime]
 ) -> Callable[[ResourceKey, Inventory], None]:
     """Keeps what an agent has found, and reports the events. Calls raise StoreError."""
 
     def keep(key: ResourceKey, value: Inventory) -> None:
-        for event in keep_inventory(keeps, key, Origin.IN_BAND, value, now()):
+        for event in keep_inventory(inventories, key, Origin.IN_BAND, value, now()):
             report(event)
 
     return keep
@@ -99,16 +101,16 @@ class InventoryReader:
     def __init__(
         self,
         inventory_of: Callable[[ResourceKey, DesiredState], Inventory],
-        keeps: Keeps,
-        tell: Callable[[Event], None],
+        inventories: InventoryKeeper,
+        report_event: Callable[[Event], None],
         now: Callable[[], datetime],
         random: Callable[[], float],
         pace: InventorySchedule = DAILY,
         begins: Callable[[], bool] = lambda: True,
-        answers: Callable[[ResourceKey], bool] = lambda _: True,
+        is_reachable: Callable[[ResourceKey], bool] = lambda _: True,
     ) -> None:
-        self._inventory_of, self._keeps, self._tell = inventory_of, keeps, tell
-        self._begins, self._answers = begins, answers
+        self._inventory_of, self._inventories, self._report_event = inventory_of, inventories, report_event
+        self._begins, self._is_reachable = begins, is_reachable
         self._now, self._random, self._pace = now, random, pace
         self._lock = runtime.lock()
         self._wake = runtime.flag()
@@ -116,12 +118,12 @@ class InventoryReader:
         self._due: dict[ResourceKey, datetime] = {}
         self._failed: dict[ResourceKey, int] = {}
 
-    def adopt(self, desired: DesiredState) -> None:
+    def set_desired(self, desired: DesiredState) -> None:
         """Resources of this state are read, each when it is due; new ones soon. Raises StoreError."""
         keys = [one.key for kind in INVENTORIED for one in desired.of_kind(kind)]
         with self._lock:
             fresh = {key for key in keys if key not in self._due}
-        first = {key: self._first(known) for key, known in self._keeps.each(fresh)}
+        first = {key: self._first(known) for key, known in self._inventories.each(fresh)}
         with self._lock:
             before, self._desired, now = self._due, desired, self._now()
             self._due = {key: before.get(key) or first.get(key, now) for key in keys}
@@ -142,7 +144,7 @@ class InventoryReader:
         last = now + max(self._pace.every, timedelta(seconds=INVENTORY.longest))
         with self._lock:
             due = sorted((at, key) for key, at in self._due.items() if not now < at <= last)
-        return [key for _, key in due if self._answers(key)]
+        return [key for _, key in due if self._is_reachable(key)]
 
     def run(self, stop: runtime.Flag) -> None:
         """Read what is due, until `stop`; then let what is being read be kept. Raises StoreError when the store is
@@ -201,18 +203,18 @@ class InventoryReader:
             self._fail(key, read_failure_of(error))
             return
         now = self._now()
-        for event in keep_inventory(self._keeps, key, Origin.OUT_OF_BAND, value, now):
-            self._tell(event)
+        for event in keep_inventory(self._inventories, key, Origin.OUT_OF_BAND, value, now):
+            self._report_event(event)
         self._failed.pop(key, None)
         self._again(key, now + self._pace.every * (1 - self._random() / 4))
 
     def _fail(self, key: ResourceKey, error: ReadError) -> None:
         now = self._now()
-        kept = self._keeps.of(key).out_of_band
-        self._keeps.fail(key, Origin.OUT_OF_BAND, error, now)
+        kept = self._inventories.of(key).out_of_band
+        self._inventories.fail(key, Origin.OUT_OF_BAND, error, now)
         if kept is None or kept.error is None or kept.error.reason != error.reason:
             message = f"{error.reason}: {error.message}"
-            self._tell(
+            self._report_event(
                 Event(now, EventType.WARNING, EventReason.INVENTORY_UNREADABLE, message, key, about=(error.reason,))
             )
         failed = self._failed[key] = self._failed.get(key, 0) + 1
@@ -223,8 +225,8 @@ class InventoryReader:
             if key in self._due:
                 self._due[key] = at
 
-    def _first(self, known: StoredInventory) -> datetime:
-        kept = known.out_of_band
+    def _first(self, inventory: StoredInventory) -> datetime:
+        kept = inventory.out_of_band
         if kept is None or kept.tried_at is None:
             return self._now()
         # Some of those that were read together come earlier, so that they part.

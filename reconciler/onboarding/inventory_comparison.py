@@ -31,16 +31,16 @@ def changes(kept: Kept) -> tuple[PartChange, ...]:
     return () if kept.value is None or kept.previous is None else inventory_differences(kept.previous, kept.value)
 
 
-def disagreements(known: StoredInventory) -> tuple[PartChange, ...]:
+def disagreements(inventory: StoredInventory) -> tuple[PartChange, ...]:
     """By what the BMC and the agent differ."""
-    bmc, agent = known.out_of_band, known.in_band
+    bmc, agent = inventory.out_of_band, inventory.in_band
     if bmc is None or agent is None or bmc.value is None or agent.value is None:
         return ()
     return between(bmc.value, agent.value)
 
 
 def inventory_conditions(
-    resource: Resource[Any] | None, known: StoredInventory, desired: DesiredState
+    resource: Resource[Any] | None, inventory: StoredInventory, desired: DesiredState
 ) -> Iterator[Condition]:
     """A resource's conditions that follow from its inventory; each only while it is False.
 
@@ -48,7 +48,7 @@ def inventory_conditions(
     inventory --accept`). The next reading says the same as this one, and must not silence it."""
     if resource is None:
         return
-    for kept in known.all:
+    for kept in inventory.all:
         if kept.error is not None:
             message = f"{kept.origin}: {kept.error.message}"
             yield Condition(
@@ -95,10 +95,10 @@ def labels_from_inventories(
     return found
 
 
-def _labels(resource: Resource[Any], known: StoredInventory, desired: DesiredState) -> dict[str, str]:
+def _labels(resource: Resource[Any], inventory: StoredInventory, desired: DesiredState) -> dict[str, str]:
     if resource.key.kind in SIZED:
-        return inventory_labels(resource, known.best, desired)
-    return aggregate_labels(known.best, desired)
+        return inventory_labels(resource, inventory.best, desired)
+    return aggregate_labels(inventory.best, desired)
 
 
 def labelling(desired: DesiredState) -> str:
@@ -128,17 +128,17 @@ def listed_changes(found: Collection[PartChange]) -> str:
     return f"{words}; and {len(found) - _NAMED} more" if len(found) > _NAMED else words
 
 
-def _size_problem(resource: Resource[Any], known: StoredInventory, desired: DesiredState) -> str | None:
+def _size_problem(resource: Resource[Any], inventory: StoredInventory, desired: DesiredState) -> str | None:
     """Nothing while it is not known what is in the machine."""
     size_of = KINDS[resource.key.kind].size_of
     declared = size_of(resource.spec) if size_of is not None else None
-    if declared is None or known.best is None:
+    if declared is None or inventory.best is None:
         return None
     try:
-        size = size_by_inventory(resource, known.best, desired)
+        size = size_by_inventory(resource, inventory.best, desired)
     except Exception as error:  # noqa: BLE001  an inventory that nobody expected is one machine's
         return f"size {declared} is declared, and the size by inventory is not known because of {defect(error)}"
-    if size.name == declared or not size.settled:
+    if size.name == declared or not size.decided:
         return None
     return f"size {declared} is declared; {size.why}"
 

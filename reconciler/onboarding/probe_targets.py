@@ -27,7 +27,7 @@ class ProbeTarget(msgspec.Struct, frozen=True):
 
     url: str
     partition: str
-    way: Access
+    access: Access
 
 
 class NoPartition(Exception):

@@ -87,7 +87,7 @@ def still_open(branch: Branch, gone: Collection[BranchFile]) -> list[BranchFile]
     return [one for one in branch.files if not one.merged and one not in gone]
 
 
-def is_spent(branch: Branch, gone: Collection[BranchFile]) -> bool:
+def is_finished(branch: Branch, gone: Collection[BranchFile]) -> bool:
     """Whether the branch held something, and all of it was taken in."""
     return bool(branch.files) and not still_open(branch, gone)
 
@@ -104,7 +104,7 @@ def proposal_paths(
     whose file cannot be read there, as people are working on that file. Nothing that is there is written over."""
     found: dict[str, Proposal] = {}
     taken = set(branch.paths)
-    deleted = frozenset[str]() if is_spent(branch, gone) else branch.deleted
+    deleted = frozenset[str]() if is_finished(branch, gone) else branch.deleted
     broken = {one.path for one in branch.files if one.broken}
     for one in proposals:
         stem = f"{folder}/{one.name}" if folder else one.name
@@ -126,7 +126,7 @@ def update(branch: Branch, gone: Collection[BranchFile], add: Mapping[str, str])
     removed = tuple(sorted(one.path for one in gone))
     if branch.tip is None or branch.merged:
         return Update(Start.FOLLOWED, add) if add else None
-    if add and is_spent(branch, gone):
+    if add and is_finished(branch, gone):
         return Update(Start.ANEW, add)
     return Update(Start.TIP, add, removed) if add or removed else None
 

@@ -206,11 +206,11 @@ def keep_observed(at: Workspace, prepared: Prepared) -> None:
 def _engine(at: Workspace, store: Store, context: Context, prospect: Prospect) -> Engine:
     note_ipam_in_use(at.where.ipam, store)
     engine = Engine(store, at.connections(store), facts_of(store), context)
-    engine.adopt(prospect.desired, prospect.base)
+    engine.put_in_force(prospect.desired, prospect.base)
     if not are_current(store, prospect.desired):
         label(store, engine, prospect.desired)
     is_alone = context.epoch == prospect.epoch + 1
-    engine.absorb(prospect.observations, prospect.looked if is_alone else ())
+    engine.use_observations(prospect.observations, prospect.observed_keys if is_alone else ())
     return engine
 
 
@@ -228,7 +228,7 @@ class _Run:
             why = "; ".join(f"{h.by}: {h.reason}" for h in change.held_by)
             progress.outcome(change.key, waiting(OutcomeReason.HELD, why))
 
-    def tell(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """An event of the run."""
         with self._lock:
             row = self.progress.on_event(event)
@@ -302,10 +302,10 @@ def _wired(
         epoch=epoch,
         standing=standing.standing,
         commit_of=commits.get,
-        report=run.tell,
+        report=run.on_event,
         approves=run.approves,
         follows=run.follows,
-        moved=lambda keys: loop.put([key for key in keys if run.progress.is_open(key)], COMMIT),
+        requeue=lambda keys: loop.put([key for key in keys if run.progress.is_open(key)], COMMIT),
     )
     engine = _engine(at, store, context, prepared.prospect)
     loop = Loop(

@@ -60,7 +60,7 @@ class Prospect(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     base: DesiredState | None = None
     """The state before, whose guards judge too, as the store remembers nothing."""
-    looked: frozenset[ResourceKey] = frozenset()
+    observed_keys: frozenset[ResourceKey] = frozenset()
     """What was observed for the plan itself."""
     epoch: int = 0
     """The store's epoch before that: the next process at work on the store gets the next one."""
@@ -212,11 +212,11 @@ def _with_commits(planned: Plan, source: DesiredSource, desired: DesiredState) -
 
 
 def _observe(
-    ways: Connections, looked: list[ResourceKey], desired: DesiredState, facts: Facts, concurrency: int
+    connections: Connections, keys: list[ResourceKey], desired: DesiredState, facts: Facts, concurrency: int
 ) -> Iterator[Observation]:
     from reconciler.observed.poller import Poller
 
-    return Poller(ways, now).observe_all(looked, desired, facts.resources, concurrency)
+    return Poller(connections, now).observe_all(keys, desired, facts.resources, concurrency)
 
 
 def _counted(seen: Iterable[Observation], total: int, observed_so_far: ObservedSoFar) -> Iterator[Observation]:

@@ -22,7 +22,7 @@ def standing_of(store: Store, asked: CommandLimits) -> tuple[Standing, tuple[Dia
     return standing_in_force(asked, store.daemon.get(), store.overrides.all(), now(), store.pauses.all())
 
 
-def daemon_waits(store: Store) -> tuple[Guard, ...]:
+def daemon_transient_guards(store: Store) -> tuple[Guard, ...]:
     """What the daemon that is at work waits for beside the policy: one that only observes sends nothing."""
     from reconciler.planning.guards.pauses import hold_everything
 

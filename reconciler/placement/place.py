@@ -16,7 +16,7 @@ from reconciler.kinds.catalogue.image import Refusal, choose_image, expired
 from reconciler.kinds.catalogue.size import size_of
 from reconciler.kinds.claim.spec import MachineClaimSpec, all_holders, lacking
 from reconciler.kinds.common.defect import defect
-from reconciler.kinds.common.machine_facts import machine_s, project_of_facts
+from reconciler.kinds.common.machine_facts import as_machine_facts, project_of_facts
 from reconciler.model.facts import Facts, grouped
 from reconciler.model.observation import ObservedState
 from reconciler.model.plans.plan import Hold, HoldKind, typed
@@ -70,7 +70,7 @@ def place_all(
                 continue
             asked = only is None or name in only
             try:
-                placement = judge.claim(claim, explain=name in explain, tell=asked)
+                placement = judge.claim(claim, explain=name in explain, with_holds=asked)
             except Exception as error:  # noqa: BLE001  it gets nothing, and the others are placed without it
                 odd[name] = _unplaced(claim, error)
                 break
@@ -119,8 +119,8 @@ class _Pass:
         self._accounts = quotas.machine_accounts(fleet.desired, fleet.observed, fleet.facts)
         self._counted: Neighbours | None = None
 
-    def claim(self, claim: _Claim, *, explain: bool, tell: bool) -> Placement:
-        """Place one claim. `tell`: called with the holds, if there are any."""
+    def claim(self, claim: _Claim, *, explain: bool, with_holds: bool) -> Placement:
+        """Place one claim. `with_holds`: with the holds, if there are any."""
         spec, held = claim.spec, self._holders.get(claim.key.name, ())
         lacks = lacking(spec.count, held)
         found = Placement(claim.key.name, held, lacks)
@@ -129,7 +129,7 @@ class _Pass:
         image = choose_image(spec.image, self._fleet.desired, self._now)
         wanted = Wanted(spec, None if isinstance(image, Refusal) else image)
         if explain:
-            candidates = tuple(self._candidate(machine, wanted) for machine in self._looked_at(claim))
+            candidates = tuple(self._candidate(machine, wanted) for machine in self._considered(claim))
             found = msgspec.structs.replace(found, candidates=candidates)
         stop = holds_before_observation(claim, held, lacks, image)
         if stop or not lacks:
@@ -141,27 +141,27 @@ class _Pass:
             self._keep(spec, trial)
             return msgspec.structs.replace(found, chosen=tuple(trial.chosen))
         self._give_up(spec, trial)
-        if not tell:
+        if not with_holds:
             return found
-        return msgspec.structs.replace(found, holds=(self._told(claim, len(open_), trial, wanted),))
+        return msgspec.structs.replace(found, holds=(self._worded(claim, len(open_), trial, wanted),))
 
     @property
     def _neighbours(self) -> Neighbours:
         """Counted when a first claim can get something: most passes give nothing."""
         if self._counted is None:
-            self._counted = Neighbours(self._settled())
+            self._counted = Neighbours(self._placed_machines())
         return self._counted
 
-    def _looked_at(self, claim: _Claim) -> Iterator[Machine]:
+    def _considered(self, claim: _Claim) -> Iterator[Machine]:
         """The machines that are judged for a claim, in the order in which they would be preferred."""
         machines = self._fleet.desired.derived("machines by partition", _by_partition)
         if claim.spec.machines:
             keys = (ResourceKey("Machine", name) for name in claim.spec.machines)
-            looked_at = [self._fleet.desired.resources[key] for key in keys if key in self._fleet.desired.resources]
+            considered = [self._fleet.desired.resources[key] for key in keys if key in self._fleet.desired.resources]
         else:
-            looked_at = [machine for name in claim.spec.partitions for machine in machines.get(name, ())]
+            considered = [machine for name in claim.spec.partitions for machine in machines.get(name, ())]
         own = {one.machine for one in self._holders.get(claim.key.name, ()) if not one.releasing}
-        for machine in looked_at:
+        for machine in considered:
             if machine.key.name not in own:
                 yield machine
 
@@ -181,9 +181,9 @@ class _Pass:
 
         own = {one.machine for one in self._holders.get(claim.key.name, ()) if not one.releasing}
         if claim.spec.machines:
-            looked_at = declared(name for name in claim.spec.machines if name not in own)
-            counted = Counter(self._tally.first_code(one, wanted) for one in looked_at)
-            taken = [one for one in looked_at if one.key.name in self._taken]
+            considered = declared(name for name in claim.spec.machines if name not in own)
+            counted = Counter(self._tally.first_code(one, wanted) for one in considered)
+            taken = [one for one in considered if one.key.name in self._taken]
         else:
             counted = self._tally.why_not(wanted, but=declared(own))
             taken = [one for one in declared(self._taken - own) if one.spec.partition in claim.spec.partitions]
@@ -271,7 +271,7 @@ class _Pass:
         for account in self._accounts.get(spec.project, ()):
             del account.users[len(account.users) - len(trial.chosen) :]
 
-    def _told(self, claim: _Claim, lacks: int, trial: _Trial, wanted: Wanted) -> Hold:
+    def _worded(self, claim: _Claim, lacks: int, trial: _Trial, wanted: Wanted) -> Hold:
         """The first rule that stopped it, in numbers as they are without the trial."""
         project = claim.spec.project
         if trial.full is not None:
@@ -294,12 +294,12 @@ class _Pass:
             machine = self._fleet.desired.resources[ResourceKey("Machine", one.machine)]
             self._neighbours.add(self._neighbour(machine, spec.project, spread_labels(spec)))
 
-    def _settled(self) -> Iterator[PlacedMachine]:
+    def _placed_machines(self) -> Iterator[PlacedMachine]:
         """The machines that projects have already, but for those being released."""
         desired = self._fleet.desired
         by_project = grouped(self._fleet.facts.resources, project_of_facts)
         for project, key, one in ((project, *item) for project, found in by_project.items() for item in found.items()):
-            machine, lifecycle = desired.resources.get(key), machine_s(one).lifecycle
+            machine, lifecycle = desired.resources.get(key), as_machine_facts(one).lifecycle
             if machine is None or lifecycle.releasing_at is not None:
                 continue
             claim = desired.resources.get(ResourceKey("MachineClaim", lifecycle.claim or ""))

@@ -250,12 +250,12 @@ def _tenant_limit(name: str, field: str, desired: DesiredState) -> _QuotaLimit |
     )
 
 
-def _limit(resource: Resource[Any], path: str, most: int, field: str, whose: str) -> _QuotaLimit:
+def _limit(resource: Resource[Any], path: str, most: int, field: str, owner: str) -> _QuotaLimit:
     where = stands_at(resource)
     return _QuotaLimit(
         most,
         field,
-        whose,
+        owner,
         f"{path}, {where}",
         f"raise {path} of {resource.key} ({where}), or remove some of these {field}",
     )

@@ -34,11 +34,11 @@ Judging = Callable[[tuple[Change, ...], GuardWorld, tuple[Guard, ...], Lifted], 
 
 
 def judge_changes(
-    changes: tuple[Change, ...], world: GuardWorld, waits: tuple[Guard, ...], lifted: Lifted
+    changes: tuple[Change, ...], world: GuardWorld, transient_guards: tuple[Guard, ...], lifted: Lifted
 ) -> tuple[Change, ...]:
     """The changes beside each other, with what the guards hold."""
     judges = policy(world)
-    return hold_back(changes, (*judges.guards, *waits, *judges.budgets), world, lifted)
+    return hold_back(changes, (*judges.guards, *transient_guards, *judges.budgets), world, lifted)
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -59,7 +59,7 @@ class PlanJudge(msgspec.Struct, frozen=True):
     facts: Facts
     now: datetime
     standing: Standing
-    waits: tuple[Guard, ...]
+    transient_guards: tuple[Guard, ...]
     lifted: Lifted
     judging: Judging = judge_changes
 
@@ -103,7 +103,7 @@ class PlanJudge(msgspec.Struct, frozen=True):
         def guarded() -> tuple[Change, ...]:
             surveyed = fleet() if fleet else survey(desired, observed, facts)
             world = GuardWorld(desired, observed, facts, surveyed, self.standing, now)
-            return self.judging(changes, world, self.waits, self.lifted)
+            return self.judging(changes, world, self.transient_guards, self.lifted)
 
         changes = _or_held(placed, changes, lacks_machines, "placing", faults)
         changes = _or_held(held, changes, claims_something, "quotas", faults)

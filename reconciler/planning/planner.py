@@ -37,7 +37,7 @@ def plan(
     now: datetime,
     standing: Standing,
     *,
-    waits: Iterable[Guard] = (),
+    transient_guards: Iterable[Guard] = (),
     select: Collection[ResourceKey] | None = None,
     selected_by: str = "",
     fleet: Callable[[], FleetSurvey] | None = None,
@@ -47,14 +47,14 @@ def plan(
 ) -> Plan:
     """What would be done now, and what not and why.
 
-    `standing`: limits and overrides, which with the documents make the policy; `waits`: what a running program waits
-    for besides. `select` limits the plan to those keys (None: all); guards judge the whole fleet all the same. `fleet`
-    gives a survey that the caller has at hand, and is asked only when there are changes to judge. `placements` likewise
-    gives what claims get, and is asked only when one lacks machines. `judging` judges the changes, where the caller
-    knows of more than these."""
+    `standing`: limits and overrides, which with the documents make the policy; `transient_guards`: what a running
+    program waits for besides. `select` limits the plan to those keys (None: all); guards judge the whole fleet all the
+    same. `fleet` gives a survey that the caller has at hand, and is asked only when there are changes to judge.
+    `placements` likewise gives what claims get, and is asked only when one lacks machines. `judging` judges the
+    changes, where the caller knows of more than these."""
     keys = universe(desired, facts, observed) if select is None else sorted_keys(select)
     lifted = lifting(standing.overrides, desired, facts, now)
-    judge = PlanJudge(keys, desired, facts, now, standing, tuple(waits), lifted, judging)
+    judge = PlanJudge(keys, desired, facts, now, standing, tuple(transient_guards), lifted, judging)
     judged, odd = judge_all(judge, observed, fleet, placements)
     observed = {**observed, **odd} if odd else observed
     times = [observed[key].taken_at for key in keys if key in observed]

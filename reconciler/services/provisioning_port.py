@@ -79,7 +79,7 @@ class Provisioning(Protocol):
     def work(self, key: ResourceKey) -> Work:
         """What the agent of the machine is to do now."""
 
-    def report(self, key: ResourceKey, order: str, fact: FactType, detail: str = "") -> bool:
+    def report(self, key: ResourceKey, request_id: str, fact: FactType, detail: str = "") -> bool:
         """Take up a fact, reported for this order. False when the order is not the machine's any more."""
 
     def took_inventory(self, key: ResourceKey, collected: Mapping[str, object]) -> None:

@@ -27,8 +27,8 @@ IMAGE = Install("debian-12.0.1", "http://images.example/d.img", "sha256:" + "a" 
 
 def test_the_boot_token_is_exchanged_for_a_session_and_the_inventory_is_kept(service: Service) -> None:
     session = service.session()
-    assert service.lives.reported[-1] == (ONE, ORDER, FactType.REGISTERED, "1.0")
-    assert service.lives.inventories == {ONE: {"serial": "C1", "agent": "1.0", "cpus": 2}}
+    assert service.provisioning.reported[-1] == (ONE, ORDER, FactType.REGISTERED, "1.0")
+    assert service.provisioning.inventories == {ONE: {"serial": "C1", "agent": "1.0", "cpus": 2}}
     assert service.call("GET", "/agent/v1/work", session).text == "work wait\nseconds 5\n"
 
 
@@ -52,7 +52,7 @@ def replaced(service: Service) -> str:
 
 def of_another_order(service: Service) -> str:
     token = service.ticket()["gs.token"]
-    service.lives.orders[ONE] = OTHER_ORDER
+    service.provisioning.orders[ONE] = OTHER_ORDER
     return token
 
 
@@ -82,19 +82,21 @@ def test_what_is_refused_begins_no_session_and_is_told(
     service: Service, token: Any, changes: dict[str, Any], status: int
 ) -> None:
     shown = token(service)
-    before = list(service.lives.reported)
+    before = list(service.provisioning.reported)
     answer = service.register(shown, **changes)
     assert answer.status == status, answer
     assert "gs-" not in answer.text
-    assert service.lives.reported == before
-    assert service.lives.inventories.keys() <= {ONE for fact in service.lives.facts if fact is FactType.REGISTERED}
-    assert len(service.lives.turned_away) == 1
+    assert service.provisioning.reported == before
+    assert service.provisioning.inventories.keys() <= {
+        ONE for fact in service.provisioning.facts if fact is FactType.REGISTERED
+    }
+    assert len(service.provisioning.turned_away) == 1
 
 
 def test_whoever_shows_a_bad_token_does_not_learn_whose_it_was(service: Service) -> None:
     answer = service.register(replayed(service))
     assert answer.text == "the token is used already\n"
-    assert "Machine/r01-01" in service.lives.turned_away[0][2]
+    assert "Machine/r01-01" in service.provisioning.turned_away[0][2]
 
 
 @pytest.mark.parametrize("changes", [registration(TWO), {"order": "1-8"}])
@@ -128,12 +130,12 @@ def test_one_registration_of_an_order_is_in_hand_at_a_time(service: Service) -> 
 
 def test_when_registering_fails_inside_the_agent_can_come_again(service: Service) -> None:
     token = service.ticket()["gs.token"]
-    service.lives.broken = True
+    service.provisioning.broken = True
     answer = service.register(token)
     assert answer.status == 503
     assert answer.headers["Retry-After"] == "5"
     assert "disk" not in answer.text
-    service.lives.broken = False
+    service.provisioning.broken = False
     assert service.register(token).status == 200
 
 
@@ -160,7 +162,7 @@ WORK: list[tuple[Work, str]] = [
 @pytest.mark.parametrize(("work", "text"), WORK)
 def test_work_is_lines_of_name_and_value(service: Service, work: Work, text: str) -> None:
     session = service.session()
-    service.lives.to_do = work
+    service.provisioning.to_do = work
     answer = service.call("GET", "/agent/v1/work", session)
     assert (answer.status, answer.text) == (200, text)
 
@@ -168,18 +170,18 @@ def test_work_is_lines_of_name_and_value(service: Service, work: Work, text: str
 def test_an_agent_that_is_told_to_wait_is_known_to_live(service: Service) -> None:
     """Else it would count as silent as soon as a maintenance is over, and its order as failed."""
     session = service.session()
-    service.lives.to_do = Wait(30)
+    service.provisioning.to_do = Wait(30)
     service.call("GET", "/agent/v1/work", session)
-    assert service.lives.facts[-1] is FactType.ALIVE
-    service.lives.to_do = PowerOffNow()
-    before = len(service.lives.facts)
+    assert service.provisioning.facts[-1] is FactType.ALIVE
+    service.provisioning.to_do = PowerOffNow()
+    before = len(service.provisioning.facts)
     service.call("GET", "/agent/v1/work", session)
-    assert len(service.lives.facts) == before
+    assert len(service.provisioning.facts) == before
 
 
 def test_work_with_white_space_in_a_value_is_not_told(service: Service) -> None:
     session = service.session()
-    service.lives.to_do = Install("x\nwork wipe", IMAGE.url, IMAGE.checksum, {})
+    service.provisioning.to_do = Install("x\nwork wipe", IMAGE.url, IMAGE.checksum, {})
     assert service.call("GET", "/agent/v1/work", session).status == 503
 
 
@@ -198,15 +200,15 @@ def test_a_session_ends(service: Service) -> None:
 
 def test_a_session_is_of_its_order_alone(service: Service) -> None:
     session = service.session()
-    service.lives.orders[ONE] = OTHER_ORDER
+    service.provisioning.orders[ONE] = OTHER_ORDER
     assert service.call("GET", "/agent/v1/work", session).status == 409
     assert service.call("POST", "/agent/v1/facts", session, {"type": "wiped"}).status == 409
-    assert FactType.WIPED not in service.lives.facts
+    assert FactType.WIPED not in service.provisioning.facts
 
 
 def test_an_agent_whose_order_is_settled_is_told_to_power_off(service: Service) -> None:
     session = service.session()
-    service.lives.orders.clear()
+    service.provisioning.orders.clear()
     assert service.call("GET", "/agent/v1/work", session).text == "work poweroff\n"
 
 
@@ -222,15 +224,15 @@ def test_an_agent_whose_order_is_settled_is_told_to_power_off(service: Service) 
 def test_facts_are_of_the_session_s_machine_and_order(service: Service, word: str, fact: FactType) -> None:
     answer = service.call("POST", "/agent/v1/facts", service.session(), {"type": word, "detail": "sda"})
     assert answer.status == 200
-    assert service.lives.reported[-1] == (ONE, ORDER, fact, "sda")
+    assert service.provisioning.reported[-1] == (ONE, ORDER, fact, "sda")
 
 
 @pytest.mark.parametrize("word", ["phoned-home", "registered", "script-served", "", "x"])
 def test_other_facts_are_not_the_agent_s_to_state(service: Service, word: str) -> None:
     session = service.session()
-    before = list(service.lives.reported)
+    before = list(service.provisioning.reported)
     assert service.call("POST", "/agent/v1/facts", session, {"type": word}).status == 400
-    assert service.lives.reported == before
+    assert service.provisioning.reported == before
 
 
 def test_without_a_seed_there_is_nothing_to_fetch(service: Service) -> None:
@@ -253,7 +255,7 @@ def unpacked(content: bytes) -> dict[str, str]:
 def test_the_seed_holds_a_token_with_which_the_system_phones_home_once(service: Service) -> None:
     session = service.session()
     files = cloud_init.build(CLAIM, cloud_init.Host("web", "r01-01", 0, ORDER))
-    service.lives.to_do = Install(IMAGE.image, IMAGE.url, IMAGE.checksum, files)
+    service.provisioning.to_do = Install(IMAGE.image, IMAGE.url, IMAGE.checksum, files)
     fetched = unpacked(service.call("GET", "/agent/v1/seed", session).body)
     meta = dict(line.partition(": ")[::2] for line in fetched["meta-data"].splitlines())
     assert meta["phone_home_url"] == f"{service.server.places.https}/phone-home/v1"
@@ -261,20 +263,20 @@ def test_the_seed_holds_a_token_with_which_the_system_phones_home_once(service: 
     token = meta["phone_home_token"]
     assert service.call("POST", "/phone-home/v1", session).status == 401
     assert service.call("POST", "/phone-home/v1", token).status == 200
-    assert service.lives.reported[-1][:3] == (ONE, ORDER, FactType.PHONED_HOME)
+    assert service.provisioning.reported[-1][:3] == (ONE, ORDER, FactType.PHONED_HOME)
     assert service.call("POST", "/phone-home/v1", token).status == 401
-    assert service.lives.facts.count(FactType.PHONED_HOME) == 1
+    assert service.provisioning.facts.count(FactType.PHONED_HOME) == 1
 
 
 def test_cloud_init_phones_home_with_the_token_in_the_url(service: Service) -> None:
     session = service.session()
     files = cloud_init.build(CLAIM, cloud_init.Host("web", "r01-01", 0, ORDER))
-    service.lives.to_do = Install(IMAGE.image, IMAGE.url, IMAGE.checksum, files)
+    service.provisioning.to_do = Install(IMAGE.image, IMAGE.url, IMAGE.checksum, files)
     fetched = unpacked(service.call("GET", "/agent/v1/seed", session).body)
     url = fetched["vendor-data"].partition('"url":"')[2].partition('"')[0]
     path = url.removeprefix(service.server.places.http)
     assert service.get(path, "POST", Content_Length="0").status == 200
-    assert service.lives.reported[-1][:3] == (ONE, ORDER, FactType.PHONED_HOME)
+    assert service.provisioning.reported[-1][:3] == (ONE, ORDER, FactType.PHONED_HOME)
     assert path.rpartition("/")[2] not in service.log.getvalue()
 
 
@@ -285,14 +287,14 @@ def test_phoning_home_for_an_order_that_is_not_current_is_refused(service: Servi
 
 def test_a_failure_inside_leaves_the_phone_home_token_good(service: Service) -> None:
     token = service.issue(TokenPurpose.PHONE_HOME)
-    service.lives.broken = True
+    service.provisioning.broken = True
     assert service.call("POST", "/phone-home/v1", token).status == 503
-    service.lives.broken = False
+    service.provisioning.broken = False
     assert service.call("POST", "/phone-home/v1", token).status == 200
 
 
 def test_a_machine_that_nobody_declared_tells_what_is_in_it_and_powers_off(service: Service) -> None:
-    service.lives.discovering = True
+    service.provisioning.discovering = True
     uuid, mac = "99999999-0000-4000-8000-000000000009", "52:54:00:77:02:09"
     words = service.get(f"/boot/{uuid}?mac={mac}").text.split()
     ticket = dict(word.partition("=")[::2] for word in words if "=" in word)
@@ -302,18 +304,18 @@ def test_a_machine_that_nobody_declared_tells_what_is_in_it_and_powers_off(servi
     assert service.call("GET", "/agent/v1/work", session).text == "work poweroff\n"
     assert service.call("GET", "/agent/v1/seed", session).status == 204
     assert service.call("POST", "/agent/v1/facts", session, {"type": "alive"}).status == 200
-    assert service.lives.strangers == [(uuid, (mac,), {"serial": "C1", "agent": "1.0", "cpus": 2})]
-    assert service.lives.reported == []
+    assert service.provisioning.strangers == [(uuid, (mac,), {"serial": "C1", "agent": "1.0", "cpus": 2})]
+    assert service.provisioning.reported == []
 
 
 def test_a_flood_of_refused_attempts_leaves_few_events(service: Service) -> None:
     for _ in range(50):
         assert service.call("GET", "/agent/v1/work", "gs-none").status == 401
-    assert len(service.lives.turned_away) == 1
+    assert len(service.provisioning.turned_away) == 1
     service.now += timedelta(minutes=11)
     service.call("GET", "/agent/v1/work", "gs-none")
-    assert len(service.lives.turned_away) == 2
-    assert "49 more reports of this kind were not recorded" in service.lives.turned_away[-1][2]
+    assert len(service.provisioning.turned_away) == 2
+    assert "49 more reports of this kind were not recorded" in service.provisioning.turned_away[-1][2]
 
 
 PARTS = b'"lshw":%s,"lsblk":{"blockdevices":[]},"memory_kb":1024}}'
@@ -335,7 +337,7 @@ def test_a_tool_that_prints_bad_json_costs_its_part_and_not_the_registration(ser
         "POST", "/agent/v1/register", service.ticket()["gs.token"], raw=head + b',"inventory":{' + PARTS % output
     )
     assert answer.status == 200, answer
-    kept = service.lives.inventories[ONE]
+    kept = service.provisioning.inventories[ONE]
     assert (kept["lshw"], kept["lsblk"], kept["memory_kb"]) == (None, {"blockdevices": []}, 1024)
 
 
@@ -343,7 +345,7 @@ def test_a_byte_that_is_no_utf8_costs_one_letter(service: Service) -> None:
     said = registration(inventory={"lshw": {"id": "caf@", "product": "x"}})
     raw = msgspec.json.encode(said).replace(b"@", b"\xe9\x01")
     assert service.call("POST", "/agent/v1/register", service.ticket()["gs.token"], raw=raw).status == 200
-    assert service.lives.inventories[ONE]["lshw"] == {"id": "caf\ufffd\\x01", "product": "x"}
+    assert service.provisioning.inventories[ONE]["lshw"] == {"id": "caf\ufffd\\x01", "product": "x"}
 
 
 @pytest.mark.parametrize("raw", [b'{"a":' * 10_000, b'{"order":1}', b"\xff", b"", b"[]", b'{"order":"\\ud800"'])
@@ -357,12 +359,12 @@ def test_a_body_that_cannot_be_read_is_refused_for_good(service: Service, raw: b
 def test_what_an_agent_says_is_clean_and_keeps_its_lines(service: Service) -> None:
     told = {"type": "wiped", "detail": "sda 4096 bytes: \x1b[2Jgone\nsdb 1 bytes: \ud800"}
     service.call("POST", "/agent/v1/facts", service.session(), raw=json.dumps(told).encode())
-    assert service.lives.reported[-1][-1] == "sda 4096 bytes: \\x1b[2Jgone\nsdb 1 bytes: \\ud800"
+    assert service.provisioning.reported[-1][-1] == "sda 4096 bytes: \\x1b[2Jgone\nsdb 1 bytes: \\ud800"
 
 
 def test_a_session_is_good_in_the_boot_networks_alone(service: Service) -> None:
     session = service.session()
-    service.lives.served = {"127.0.0.2"}
+    service.provisioning.served = {"127.0.0.2"}
     asked = [("GET", "work", None), ("GET", "seed", None), ("POST", "facts", {"type": "alive"})]
     for method, page, body in asked:
         assert service.call(method, f"/agent/v1/{page}", session, body).status == 403
@@ -370,7 +372,7 @@ def test_a_session_is_good_in_the_boot_networks_alone(service: Service) -> None:
 
 def test_an_installed_system_phones_home_from_any_address(service: Service) -> None:
     token = service.issue(TokenPurpose.PHONE_HOME)
-    service.lives.served = set()
+    service.provisioning.served = set()
     assert service.call("POST", "/phone-home/v1", token).status == 200
 
 
@@ -378,5 +380,5 @@ def test_what_an_agent_tells_is_cut_and_paced(service: Service) -> None:
     session = service.session()
     told = {"type": "agent-failed", "detail": "x" * 60_000}
     statuses = [service.call("POST", "/agent/v1/facts", session, told).status for _ in range(61)]
-    assert len(service.lives.reported[-1][-1]) == 500
+    assert len(service.provisioning.reported[-1][-1]) == 500
     assert statuses == [200] * 60 + [503]

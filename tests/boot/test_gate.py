@@ -12,7 +12,7 @@ from reconciler.services.boot.rate_limit import (
     MAX_EVENTS,
     QUIET,
     REMEMBERED,
-    EventGate,
+    EventLimit,
     PacedLog,
     RateLimit,
     client_network,
@@ -23,7 +23,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def test_the_first_of_a_kind_and_address_is_told_and_the_rest_counted() -> None:
-    gate = EventGate()
+    gate = EventLimit()
     assert [gate.passes("a", "10.0.0.1", NOW) for _ in range(4)] == [0, None, None, None]
     assert gate.passes("b", "10.0.0.1", NOW) == 0
     assert gate.passes("a", "10.0.0.2", NOW) == 3
@@ -31,7 +31,7 @@ def test_the_first_of_a_kind_and_address_is_told_and_the_rest_counted() -> None:
 
 
 def test_a_flood_from_everywhere_leaves_few() -> None:
-    gate = EventGate()
+    gate = EventLimit()
     told = [gate.passes("a", f"10.{n >> 8}.{n & 255}.1", NOW) for n in range(10 * REMEMBERED)]
     assert sum(one is not None for one in told) == MAX_EVENTS
     assert gate.passes("a", "10.0.0.1", NOW + QUIET) == 10 * REMEMBERED - MAX_EVENTS

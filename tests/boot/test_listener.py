@@ -20,7 +20,7 @@ from reconciler.services.log import logger
 from reconciler.store import Store
 from tests.boot.world import Service, registration
 
-LIMITS = ListenerLimits(threads=2, connections=40, per_address=30, idle=2, receive=1.0, send=1.0, look=0.02)
+LIMITS = ListenerLimits(threads=2, connections=40, per_address=30, idle=2, receive=1.0, send=1.0, poll=0.02)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_one_address_has_its_share_of_connections_and_no_more(busy: Service) -> 
         pytest.fail("the connections are still counted")
 
 
-PATIENT = ListenerLimits(threads=4, connections=12, per_address=4, idle=60, receive=60.0, crowded=60.0, look=0.02)
+PATIENT = ListenerLimits(threads=4, connections=12, per_address=4, idle=60, receive=60.0, crowded=60.0, poll=0.02)
 
 
 @pytest.fixture
@@ -272,7 +272,7 @@ def test_a_service_that_cannot_have_its_second_port_leaves_the_first(tmp_path: P
     broken = BootSettings(**given, http_port=port, https_port=taken)  # type: ignore[arg-type]  # of several types
     log = logger(service.log, json=True)
     with pytest.raises(BootError, match="https"):
-        BootServer(broken, service.lives, service.store.tokens, service.files, lambda: service.now, log)
+        BootServer(broken, service.provisioning, service.store.tokens, service.files, lambda: service.now, log)
     socket.create_server(("127.0.0.1", port)).close()
 
 

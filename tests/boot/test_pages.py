@@ -52,7 +52,7 @@ def test_a_machine_with_an_order_is_led_to_the_agent(service: Service) -> None:
     token = next(word for word in words if word.startswith("gs.token=")).removeprefix("gs.token=")
     grant = service.store.tokens.peek(token, {TokenPurpose.BOOT}, START)
     assert (grant.machine, grant.boot_request, grant.uuid, grant.macs) == (ONE, ORDER, UUIDS[ONE], (MACS[ONE],))
-    assert service.lives.facts == [FactType.SCRIPT_SERVED]
+    assert service.provisioning.facts == [FactType.SCRIPT_SERVED]
 
 
 def test_the_cd_image_tells_the_kernel_where_this_service_is(service: Service) -> None:
@@ -119,7 +119,7 @@ def test_others_go_to_their_disk(service: Service, path: str) -> None:
     assert lines[0] == "#!ipxe"
     assert lines[-3:] == ["iseq ${platform} efi && exit ||", "sanboot --no-describe --drive 0x80 ||", "exit"]
     assert "kernel" not in answer.text
-    assert service.lives.facts == []
+    assert service.provisioning.facts == []
 
 
 def test_a_machine_whose_agent_has_answered_goes_to_its_disk(service: Service) -> None:
@@ -128,7 +128,7 @@ def test_a_machine_whose_agent_has_answered_goes_to_its_disk(service: Service) -
 
 
 def test_an_unknown_machine_is_discovered_where_that_is_allowed(service: Service) -> None:
-    service.lives.discovering = True
+    service.provisioning.discovering = True
     answer = service.get(STRANGER).text
     assert "gs.order=discover-99999999-0000-4000-8000-000000000009" in answer
     assert "BOOTIF=01-52-54-00-77-02-09" in answer
@@ -143,35 +143,35 @@ def test_scripts_for_one_order_are_given_out_at_a_pace(service: Service) -> None
 
 
 def test_a_ticket_is_given_to_addresses_of_the_partitions_boot_networks_alone(service: Service) -> None:
-    service.lives.served = {"127.0.0.2"}
+    service.provisioning.served = {"127.0.0.2"}
     assert "kernel" not in service.script()
-    assert service.lives.facts == []
-    assert [told[:2] for told in service.lives.turned_away] == [(ONE, "BootAddressRefused")]
+    assert service.provisioning.facts == []
+    assert [told[:2] for told in service.provisioning.turned_away] == [(ONE, "BootAddressRefused")]
 
 
 def test_one_who_asks_again_and_again_without_an_order_fills_no_ledger(service: Service) -> None:
-    service.lives.answered.add(ORDER)
+    service.provisioning.answered.add(ORDER)
     for _ in range(20):
         assert "starting from disk" in service.script()
-    assert len([fact for fact in service.lives.seen if fact is FactType.SENT_TO_DISK]) == 1
+    assert len([fact for fact in service.provisioning.seen if fact is FactType.SENT_TO_DISK]) == 1
 
 
 def test_a_machine_with_an_order_that_shows_another_uuid_is_told_of(service: Service) -> None:
-    service.lives.strict = True
+    service.provisioning.strict = True
     assert "kernel" not in service.get(f"/boot/?mac={MACS[ONE]}").text
-    assert [told[:2] for told in service.lives.turned_away] == [(ONE, "BootMachineDoubtful")]
+    assert [told[:2] for told in service.provisioning.turned_away] == [(ONE, "BootMachineDoubtful")]
 
 
 def test_a_failure_inside_is_no_traceback(service: Service) -> None:
-    service.lives.broken = True
+    service.provisioning.broken = True
     answer = service.get(f"/boot/{UUIDS[ONE]}")
     assert (answer.status, answer.text) == (503, "the service cannot answer now; ask again\n")
     assert "the disk is full" in service.log.getvalue()
-    assert service.lives.failures == ["the request of 127.0.0.1 for machine: RuntimeError"]
+    assert service.provisioning.failures == ["the request of 127.0.0.1 for machine: RuntimeError"]
 
 
 def test_an_order_that_changes_meanwhile_is_asked_for_again(service: Service) -> None:
-    service.lives.overtaken = True
+    service.provisioning.overtaken = True
     answer = service.get(f"/boot/{UUIDS[ONE]}")
     assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
 

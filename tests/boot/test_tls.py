@@ -78,13 +78,13 @@ def test_a_system_phones_home_with_curl_as_the_documentation_shows(service: Serv
     header = ("-H", f"Authorization: Bearer {token}")
     command = ["curl", "-sfk", "--pinnedpubkey", places.pin, "-X", "POST", *header, f"{places.https}/phone-home/v1"]
     subprocess.run(command, check=True, capture_output=True)
-    assert service.lives.facts == [FactType.PHONED_HOME]
+    assert service.provisioning.facts == [FactType.PHONED_HOME]
 
 
 def test_certificate_and_key_are_given_together(service: Service, tmp_path: Path) -> None:
     settings = BootSettings(address="x", folder=tmp_path, kernel="", initrd="", cert=tmp_path / "c")
     with pytest.raises(BootError, match="give both --boot-cert and --boot-key"):
-        type(service.server)(settings, service.lives, service.store.tokens, service.files, lambda: NOW, None)
+        type(service.server)(settings, service.provisioning, service.store.tokens, service.files, lambda: NOW, None)
 
 
 def issued(folder: Path, name: str) -> tuple[Path, Path]:

@@ -29,7 +29,7 @@ from reconciler.store import Store
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ONE, TWO, ORDER = ResourceKey("Machine", "r01-01"), ResourceKey("Machine", "r01-02"), "1-7"
-FEW = ListenerLimits(threads=4, look=0.02)
+FEW = ListenerLimits(threads=4, poll=0.02)
 UUIDS = {ONE: "22222222-0000-4000-8000-000000000001", TWO: "22222222-0000-4000-8000-000000000002"}
 MACS = {ONE: "52:54:00:77:02:01", TWO: "52:54:00:77:02:02"}
 
@@ -126,7 +126,7 @@ class Service:
     """A running service, its clock, and requests to it."""
 
     def __init__(self, store: Store, folder: Path, limits: ListenerLimits = FEW) -> None:
-        self.store, self.folder, self.lives, self.log = store, folder, Lives(), StringIO()
+        self.store, self.folder, self.provisioning, self.log = store, folder, Lives(), StringIO()
         self.now = START
         self.files = Files(folder / "files")
         kernel, initrd = (self.keep(f"{name}\n".encode()) for name in ("kernel", "initrd"))
@@ -149,7 +149,7 @@ class Service:
             limits=limits,
         )
         self.server = BootServer(
-            settings, self.lives, store.tokens, self.files, lambda: self.now, logger(self.log, json=True)
+            settings, self.provisioning, store.tokens, self.files, lambda: self.now, logger(self.log, json=True)
         )
 
     def keep(self, content: bytes) -> str:

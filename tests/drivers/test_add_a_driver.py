@@ -138,8 +138,8 @@ def test_a_document_reaches_the_driver_with_its_options() -> None:
             bmc.inventory()
 
 
-def moved(way: Access, address: str) -> Access:
-    return Access(way.driver, address, way.system_id, way.tls, way.credential_ref, way.options)
+def moved(access: Access, address: str) -> Access:
+    return Access(access.driver, address, access.system_id, access.tls, access.credential_ref, access.options)
 
 
 def connections() -> Connections:

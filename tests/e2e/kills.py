@@ -94,7 +94,7 @@ class Round:
     """One round: what is declared, and how often the order for one boot was given."""
 
     def __init__(self, desk: Desk, bmcs: Bmcs, systems: dict[str, System], number: int) -> None:
-        self._desk, self._bmcs, self._systems, self.number = desk, bmcs, systems, number
+        self._context, self._bmcs, self._systems, self.number = desk, bmcs, systems, number
         self._before = {name: len(bmcs.writes(system)) for name, system in systems.items()}
         self._lost: str | None = _lost(desk)
         self.requests = 0
@@ -104,7 +104,7 @@ class Round:
         """Commit what the round wants, with an order for one boot that was not given before."""
         self.requests += 1
         machines = (at(system, name, **self._wanted(name)) for name, system in self._systems.items())
-        self._desk.commit(f"Round {self.number}, {self.requests}", lab=[self._bmcs.partition(), *machines])
+        self._context.commit(f"Round {self.number}, {self.requests}", lab=[self._bmcs.partition(), *machines])
 
     def _wanted(self, name: str) -> dict[str, Any]:
         on = self.number % 2 == 1
@@ -117,7 +117,7 @@ class Round:
 
     def give_again(self) -> bool:
         """Whether the order for one boot was lost, and so is given by a new request now."""
-        if (lost := _lost(self._desk)) in (None, self._lost):
+        if (lost := _lost(self._context)) in (None, self._lost):
             return False
         self._lost = lost
         self.declare()
@@ -130,7 +130,7 @@ class Round:
     def is_through(self) -> bool:
         """Whether all is as declared, and nothing is in flight. In this order: what has arrived at a BMC was in flight
         before, and stays so until it is confirmed."""
-        return all(map(self._is_as_declared, self._systems)) and not _flights(self._desk)
+        return all(map(self._is_as_declared, self._systems)) and not _flights(self._context)
 
     def _is_as_declared(self, name: str) -> bool:
         wanted, seen = self._wanted(name), self._bmcs.ask(self._systems[name])

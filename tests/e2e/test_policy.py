@@ -153,8 +153,8 @@ def _planned(store: Store, repo: Path, standing: PolicyState) -> Plan:
     assert desired is not None
     context = Context(now=now, random=lambda: 0.5, by="test", epoch=1, standing=standing.standing)
     engine = Engine(store, Connections(_no_drivers(), repo), facts_of(store), context)
-    engine.adopt(desired)
-    engine.absorb(store.observations(observed_types()))
+    engine.put_in_force(desired)
+    engine.use_observations(store.observations(observed_types()))
     return engine.plan(set(universe(desired, facts_of(store))))
 
 

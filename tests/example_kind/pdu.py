@@ -110,6 +110,6 @@ PDU = Kind(
     refusal_is_final=True,
     in_fleet=True,
     inventoried=True,
-    access=AccessRules(to=access_to_pdu, words=access_words, options=lambda _resources: ()),
+    access=AccessRules(access_of=access_to_pdu, words=access_words, options=lambda _resources: ()),
     columns=(observed_column("LIVE", lambda state: sum(state.outlets.values())),),
 )

@@ -113,7 +113,7 @@ with store.instance("run") as epoch:
     )
     engine = Engine(store, Connections(drivers, Path()), Facts({}, {}), context)
     desired = DesiredState(Revision("a" * 40, "main", "fleet"), {key: switch(key) for key in (KEY, DEAD)})
-    engine.adopt(desired)
+    engine.put_in_force(desired)
 
     # It is reconciled. One port is refused, another one is missing, and neither holds up the third.
     outcome = reconcile()
@@ -164,7 +164,7 @@ with store.instance("run") as epoch:
     assert [str(key) for key in KIND.depends_on(desired.resources[KEY])] == ["Partition/lab"]
 
     # It is forgotten, without being observed and without a leak.
-    engine.adopt(DesiredState(Revision("b" * 40, "main", "fleet"), {DEAD: desired.resources[DEAD]}))
+    engine.put_in_force(DesiredState(Revision("b" * 40, "main", "fleet"), {DEAD: desired.resources[DEAD]}))
     assert isinstance(reconcile(2), Done)
     assert KEY not in store.facts(), "forgotten"
     empty = DesiredState(desired.revision, {})

@@ -130,6 +130,6 @@ SWITCH = Kind(
     refusal_is_final=True,
     in_fleet=True,
     fact_rules=SwitchFactRules(),
-    access=AccessRules(to=access_to_switch, words=access_words, options=lambda _resources: ()),
+    access=AccessRules(access_of=access_to_switch, words=access_words, options=lambda _resources: ()),
     columns=(observed_column("UP", lambda state: sum(state.ports.values())),),
 )

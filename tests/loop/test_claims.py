@@ -332,9 +332,9 @@ def test_of_many_engines_that_place_at_once_none_binds_a_machine_twice(store: St
     store.put_facts({_key(name): READY for name in names})
     engines = [_engine(store, tmp_path, number) for number in range(6)]
     for number, engine in enumerate(engines):
-        engine.adopt(state)
+        engine.put_in_force(state)
         # Each has seen others off, so that they do not all choose alike.
-        engine.absorb(
+        engine.use_observations(
             Observation(_key(name), START, SystemState(power=PowerState.OFF)) for name in names[number : number + 7]
         )
     gate, lost = threading.Barrier(len(engines)), []
@@ -388,7 +388,7 @@ def test_what_is_kept_of_placements_is_what_would_be_worked_out_anew(tmp_path: P
     def anew() -> Placements:
         state = world.engine._state
         assert state.desired is not None
-        return place_all(state.desired, state.observed, state.everything(), world.now())
+        return place_all(state.desired, state.observed, state.all_facts(), world.now())
 
     for count, power in ((2, PowerState.ON), (2, PowerState.OFF), (1, PowerState.OFF), (3, PowerState.ON)):
         world.commit(fleet(count, "m1", "m2", "m3"))

@@ -163,8 +163,8 @@ def test_the_looks_of_a_plan_settle_what_took_effect_meanwhile(tmp_path: Path, a
     world.restart()
     taken_at = world.now() + timedelta(seconds=after)
     world.at += 60
-    world.engine.adopt(declared)
-    world.engine.absorb([Observation(ResourceKey("Machine", "m1"), taken_at, world.bmc("m1").state)])
+    world.engine.put_in_force(declared)
+    world.engine.use_observations([Observation(ResourceKey("Machine", "m1"), taken_at, world.bmc("m1").state)])
     assert len(world.store.in_flight()) == left
     assert world.reasons("m1") == ["ActionSent", "ActionConfirmed"][: 2 - left]
 

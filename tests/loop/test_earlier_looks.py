@@ -12,7 +12,7 @@ import pytest
 
 from drivers.base import PowerState, ResetType
 from drivers.bmc.fake.fake_faults import Call, Fault, FaultKind
-from reconciler.applying.earlier_observations import LOOK_SECONDS
+from reconciler.applying.earlier_observations import MAX_AGE_SECONDS
 from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.workqueue.loop import COMMIT
@@ -49,8 +49,8 @@ def applied(
         bmc = desired.resources[key].spec.bmc
         found.append(Observation(key, world.now(), world.fleet.machine(bmc.address, bmc.system_id).state))
     world.at += age
-    world.engine.adopt(desired)
-    world.engine.absorb(found, {one.key for one in found} if own is None else own)
+    world.engine.put_in_force(desired)
+    world.engine.use_observations(found, {one.key for one in found} if own is None else own)
     world.loop.put(keys(names), COMMIT)
 
 
@@ -95,7 +95,7 @@ def test_somebody_who_was_faster_is_seen_before_the_power_is_cut(tmp_path: Path)
     assert set(calls) == {"look"}
 
 
-@pytest.mark.parametrize("age", [LOOK_SECONDS, 3600.0, -1.0])
+@pytest.mark.parametrize("age", [MAX_AGE_SECONDS, 3600.0, -1.0])
 def test_an_old_look_and_one_of_a_clock_that_was_put_back_do_not_serve(tmp_path: Path, age: float) -> None:
     world = World(tmp_path)
     world.at = 10.0

@@ -330,7 +330,7 @@ def test_the_gate_is_free_while_it_is_written(tmp_path: Path) -> None:
 
     def watched(writes: Sequence[LedgerWrite]) -> None:
         with ThreadPoolExecutor(1) as other:
-            during.append(other.submit(world.engine.remembered, TWO).result(30))
+            during.append(other.submit(world.engine.facts_of, TWO).result(30))
         write(writes)
 
     world.store.write = watched  # type: ignore[method-assign]  # the real one, watched

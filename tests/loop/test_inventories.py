@@ -42,7 +42,7 @@ def test_a_disk_that_is_pulled_is_a_condition_until_it_is_back(tmp_path: Path) -
     events: list[Event] = []
     clock = [datetime(2026, 3, 1, tzinfo=UTC)]
     reader = InventoryReader(of_bmc(drivers, tmp_path), store.inventories, events.append, lambda: clock[0], lambda: 0.5)
-    reader.adopt(STATE)
+    reader.set_desired(STATE)
     told = []
     for disks in (NEW_INVENTORY.disks, NEW_INVENTORY.disks[:1], NEW_INVENTORY.disks[:1], NEW_INVENTORY.disks):
         fleet.machine("bmc-1").inventory = msgspec.structs.replace(NEW_INVENTORY, disks=disks)
@@ -62,7 +62,7 @@ def test_a_bmc_that_does_not_answer_is_a_condition_and_what_was_read_stays(tmp_p
     )
     now = datetime(2026, 3, 1, tzinfo=UTC)
     reader = InventoryReader(of_bmc(drivers, tmp_path), store.inventories, lambda _: None, lambda: now, lambda: 0.5)
-    reader.adopt(STATE)
+    reader.set_desired(STATE)
     reader.read(KEY)
     fleet.machine("bmc-1").faults.add(Fault(FaultKind.UNREACHABLE, times=None))
     reader.read(KEY)

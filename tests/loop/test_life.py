@@ -356,7 +356,7 @@ def test_a_store_from_before_another_had_the_machine_does_not_stop_what_runs(
     """Restored from a backup that was taken while the machine was on its way back, before it was given out again."""
     (metal,) = claimed(world, "m1")
     live(world, [metal], 3600)
-    facts = world.engine.remembered(metal.key)
+    facts = world.engine.facts_of(metal.key)
     before = LifecycleFacts(
         inspected_at=START, claim="web", slot=0, claimed_at=START, releasing_at=START, stopped_at=START
     )
@@ -667,9 +667,9 @@ def test_a_crash_loop_is_over_when_the_system_stays_up(world: World) -> None:
     for _ in range(3):
         metal.report(FactType.SENT_TO_DISK)
     live(world, [metal], 600)
-    trouble = world.machine(metal.key).lifecycle.failure
-    assert trouble is not None
-    assert trouble.reason == "CrashLoop"
+    failure = world.machine(metal.key).lifecycle.failure
+    assert failure is not None
+    assert failure.reason == "CrashLoop"
     live(world, [metal], 600)
     assert world.machine(metal.key).lifecycle.failure is None
     assert world.reasons("m1")[-1] == "Recovered"

@@ -46,7 +46,7 @@ def parts_of(world: World) -> MachineParts:
 
 
 @pytest.fixture
-def lives(world: World) -> MachineProvisioning:
+def provisioning(world: World) -> MachineProvisioning:
     return lives_of(world)
 
 
@@ -64,9 +64,9 @@ def lives(world: World) -> MachineProvisioning:
     ],
 )
 def test_a_machine_is_known_by_what_its_bmc_and_its_document_say(
-    lives: MachineProvisioning, uuid: str, macs: list[str], found: ResourceKey | None
+    provisioning: MachineProvisioning, uuid: str, macs: list[str], found: ResourceKey | None
 ) -> None:
-    assert lives.find(uuid, macs) == found
+    assert provisioning.find(uuid, macs) == found
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_machine_is_known_by_what_its_bmc_and_its_document_say(
     ],
 )
 def test_what_may_be_a_declared_machine_is_not_discovered_and_switched_off(
-    world: World, lives: MachineProvisioning, uuid: str, macs: list[str], discovered: bool
+    world: World, provisioning: MachineProvisioning, uuid: str, macs: list[str], discovered: bool
 ) -> None:
     boot = {
         "server": "10.77.0.1",
@@ -97,37 +97,37 @@ def test_what_may_be_a_declared_machine_is_not_discovered_and_switched_off(
     world.commit(declare(("Partition", "lab", {"boot": boot}), machine("m1", macs=[MAC]), revision="b" * 40))
     world.bmc("m1").state = replace(world.bmc("m1").state, power=PowerState.ON)
     world.run(600)
-    assert lives.discovers("10.77.0.100", uuid, macs) is discovered
-    assert not lives.discovers("10.78.0.100", uuid, macs)
+    assert provisioning.discovers("10.77.0.100", uuid, macs) is discovered
+    assert not provisioning.discovers("10.78.0.100", uuid, macs)
 
 
 def test_another_machine_with_the_uuid_of_one_that_is_off_is_discovered(
-    world: World, lives: MachineProvisioning
+    world: World, provisioning: MachineProvisioning
 ) -> None:
     networks = [{"cidr": "10.77.0.0/24", "range": "10.77.0.2-10.77.0.9"}]
     boot = {"server": "10.77.0.1", "networks": networks, "discovery": "Allow"}
     world.commit(declare(("Partition", "lab", {"boot": boot}), machine("m1", macs=[MAC]), revision="b" * 40))
-    assert lives.discovers("10.77.0.100", UUID, [OTHER])
+    assert provisioning.discovers("10.77.0.100", UUID, [OTHER])
 
 
 def test_a_mac_that_an_agent_told_is_the_machines_too(
-    world: World, lives: MachineProvisioning, parts: MachineParts
+    world: World, provisioning: MachineProvisioning, parts: MachineParts
 ) -> None:
     parts.collected(
         ResourceKey("Machine", "m2"), {"link": [{"ifname": "eth0", "address": OTHER, "link_type": "ether"}]}
     )
     assert parts.machine_of(OTHER) == "m2"
-    assert lives.find("", [OTHER]) == ResourceKey("Machine", "m2")
+    assert provisioning.find("", [OTHER]) == ResourceKey("Machine", "m2")
 
 
 def test_a_bmc_that_claims_another_machines_uuid_and_mac_stops_no_start_of_it(
-    world: World, lives: MachineProvisioning, parts: MachineParts
+    world: World, provisioning: MachineProvisioning, parts: MachineParts
 ) -> None:
     world.bmc("m2").state = replace(world.bmc("m2").state, uuid=UUID)
     world.run(600)
     told = {"link": [{"ifname": "eth0", "address": MAC, "link_type": "ether"}]}
     parts.collected(ResourceKey("Machine", "m2"), told)
-    assert lives.find(UUID, [MAC]) == M1
+    assert provisioning.find(UUID, [MAC]) == M1
 
 
 @pytest.mark.parametrize("restarted", [False, True])
@@ -147,16 +147,18 @@ def test_a_mac_is_not_enough_while_the_bmc_does_not_answer(world: World, restart
     assert not lives.discovers("10.77.0.100", UUID, ["52:54:00:00:00:ff"])
 
 
-def test_only_addresses_of_the_partitions_boot_networks_are_served(world: World, lives: MachineProvisioning) -> None:
-    assert not lives.serves(M1, "10.77.0.100")
+def test_only_addresses_of_the_partitions_boot_networks_are_served(
+    world: World, provisioning: MachineProvisioning
+) -> None:
+    assert not provisioning.serves(M1, "10.77.0.100")
     networks = [{"cidr": "10.77.0.0/24", "range": "10.77.0.2-10.77.0.9"}]
     boot = {"server": "10.77.0.1", "networks": networks}
     world.commit(declare(("Partition", "lab", {"boot": boot}), machine("m1", macs=[MAC]), revision="b" * 40))
     for key in (M1, None):
-        assert lives.serves(key, "10.77.0.100")
-        assert lives.serves(key, "::ffff:10.77.0.100")
-        assert not lives.serves(key, "10.78.0.100")
-        assert not lives.serves(key, "no address")
+        assert provisioning.serves(key, "10.77.0.100")
+        assert provisioning.serves(key, "::ffff:10.77.0.100")
+        assert not provisioning.serves(key, "10.78.0.100")
+        assert not provisioning.serves(key, "no address")
 
 
 def test_a_wipe_is_proved_for_every_disk_that_was_ever_found(world: World, parts: MachineParts) -> None:

@@ -125,9 +125,9 @@ def test_what_somebody_else_has_in_the_drive_is_left_there(world: World, metal: 
     assert at(world) is Phase.ERROR
     assert metal.bmc.media == ("http://rescue.example/rescue.iso",)
     assert metal.bmc.booted_from == []
-    trouble = world.machine(metal.key).lifecycle.failure
-    assert trouble is not None
-    assert "rescue.iso" in trouble.message
+    failure = world.machine(metal.key).lifecycle.failure
+    assert failure is not None
+    assert "rescue.iso" in failure.message
 
 
 def test_a_bmc_without_virtual_media_ends_in_an_error_that_says_so(world: World, metal: Metal) -> None:

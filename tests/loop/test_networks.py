@@ -221,7 +221,7 @@ class TestTheOrderOfNames:
     def test_addresses(self, world: World, priority: int) -> None:
         state = declare(NET, *(address(name) for name in self.NAMES))
         world.desired = state
-        keys = sorted(world.engine.adopt(state), key=lambda key: hash((priority, key.name)))
+        keys = sorted(world.engine.put_in_force(state), key=lambda key: hash((priority, key.name)))
         world.loop.put(keys[::-1], RESYNC)
         world.run(60)
         given = {owner.partition("/")[2]: at for owner, at in held(world).items()}
@@ -230,7 +230,7 @@ class TestTheOrderOfNames:
     def test_with_many_workers_at_once(self, world: World) -> None:
         state = declare(NET, *(address(f"a{n:02}") for n in range(40)))
         world.desired = state
-        world.loop.put(world.engine.adopt(state)[::-1], RESYNC)
+        world.loop.put(world.engine.put_in_force(state)[::-1], RESYNC)
         started = time.monotonic()
 
         def work() -> None:
@@ -259,7 +259,7 @@ class TestTheOrderOfNames:
         numbers = [("Number", name, {"pool": "vrfs"}) for name in ("z", "y")]
         state = declare(pool, SUPER, *networks, *numbers)
         world.desired = state
-        world.loop.put(sorted(world.engine.adopt(state), reverse=True), RESYNC)
+        world.loop.put(sorted(world.engine.put_in_force(state), reverse=True), RESYNC)
         world.run(120)
         assert {one.owner: one.number for one in world.pools.numbers()} == {
             "Network/a": 1,

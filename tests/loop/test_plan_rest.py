@@ -81,9 +81,9 @@ def test_a_fleet_at_rest_is_left_out_until_something_changes(tmp_path: Path) -> 
         world.bmc(name).state = msgspec.structs.replace(world.bmc(name).state, power=PowerState.ON)
     world.commit(declare(*(machine(name, power="On") for name in NAMES)))
     world.run(300)
-    assert world.engine.plan_rest().scope.looked_at == 0
+    assert world.engine.plan_rest().scope.observed == 0
     world.bmc("a").state = msgspec.structs.replace(world.bmc("a").state, indicator=IndicatorLED.LIT)
     world.run(70)
     world.commit(declare(*(machine(name, power="On") for name in NAMES), revision="b" * 40))
-    assert world.engine.plan_rest().scope.looked_at == len(NAMES)
+    assert world.engine.plan_rest().scope.observed == len(NAMES)
     world.store.close()

@@ -359,7 +359,7 @@ def test_what_nobody_looks_after_holds_its_bmc_until_its_deadline_only(world: Wo
     world.loop.turn()
     world.desired = None
     world.restart()
-    world.engine.adopt(desired)
+    world.engine.put_in_force(desired)
     world.loop.put(keys(["b"]), COMMIT)
     world.run(200)
     assert [write.system_id for write in world.fleet.writes] == ["a"]

@@ -94,7 +94,7 @@ class Office:
         )
         keep = in_band_keeper(self.world.store.inventories, self.world.events.append, self.world.now)
         parts = MachineParts(self.world.store.inventories, keep, self.world.now)
-        self.lives = MachineProvisioning(
+        self.provisioning = MachineProvisioning(
             self.world.engine, lambda _: None, lambda *_: None, parts, self.world.now, self.met.add
         )
 
@@ -284,7 +284,7 @@ def test_who_is_to_stop_stops_looking(office: Office) -> None:
 
 
 def test_a_machine_that_was_met_is_joined_with_its_bmc(office: Office) -> None:
-    office.lives.found(UUID, [OTHER, MAC], {})
+    office.provisioning.found(UUID, [OTHER, MAC], {})
     office.hall.add(1, UUID, MAC)
     office.round(1)
     assert f"macs:\n  - '{MAC}'\n  - '{OTHER}'\n" in office.show("s1")
@@ -293,7 +293,7 @@ def test_a_machine_that_was_met_is_joined_with_its_bmc(office: Office) -> None:
 
 
 def test_a_machine_whose_bmc_is_not_found_is_named_and_not_proposed(office: Office) -> None:
-    office.lives.found(UUID, [OTHER], {"dmi": {"product": "R650"}})
+    office.provisioning.found(UUID, [OTHER], {"dmi": {"product": "R650"}})
     office.round(1)
     office.round(HOUR)
     assert office.tip == ""
@@ -306,19 +306,19 @@ def test_a_machine_whose_bmc_is_not_found_is_named_and_not_proposed(office: Offi
 def test_a_machine_that_is_met_brings_the_next_look_forward(office: Office) -> None:
     office.round()
     office.world.at += 10
-    office.lives.found(UUID, [OTHER], {})
+    office.provisioning.found(UUID, [OTHER], {})
     assert office.round() == 290
     assert office.told("BmcNotFound") == [], "its BMC was not looked for yet"
 
 
 def test_a_machine_that_is_declared_by_its_mac_is_not_named(office: Office) -> None:
     office.commit(machine("r1", macs=[OTHER]))
-    office.lives.found(None, [OTHER], {})
+    office.provisioning.found(None, [OTHER], {})
     office.round(1)
     assert office.told("BmcNotFound") == []
 
 
 def test_what_was_met_is_known_after_a_restart(office: Office) -> None:
-    office.lives.found(UUID, [OTHER], {})
+    office.provisioning.found(UUID, [OTHER], {})
     office.world.restart()
     assert [one.uuid for one in UndeclaredMachines(office.world.store).all()] == [UUID]

@@ -328,7 +328,7 @@ class TestAddresses:
         key, old = ResourceKey("IPAddress", "web"), ResourceKey("IPAddress", "www")
         seen = Observation(old, world.now(), AddressState("front", "10.0.0.1"))
         for _ in range(4):
-            world.engine.absorb([seen])
+            world.engine.use_observations([seen])
             outcome = world.engine.reconcile(key)
         assert outcome == Done()
         assert given_out(world) == {"IPAddress/web": "10.0.0.1"}

@@ -19,7 +19,7 @@ from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.service import Daemon, DaemonSettings
 from reconciler.desired.git.sources.open_source import open_source
 from reconciler.desired.git.sources.source import Snapshot
-from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts, machine_s
+from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts, as_machine_facts
 from reconciler.model.facts import Facts
 from reconciler.model.outcome import Done
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
@@ -191,10 +191,10 @@ def test_a_claim_that_waited_for_a_machine_does_not_wait_for_its_turn(office: Of
     daemon._follower.check_revision()
     while loop.turn():
         pass
-    assert machine_s(engine.remembered(box)).project is None
+    assert as_machine_facts(engine.facts_of(box)).project is None
     office.fleet.machine("fake-box").faults.clear()
     engine.reconcile(box)
     assert not loop.turn()
     daemon._house.count_work(engine.plan())
     assert loop.turn()
-    assert machine_s(engine.remembered(box)).lifecycle.claim == "web"
+    assert as_machine_facts(engine.facts_of(box)).lifecycle.claim == "web"

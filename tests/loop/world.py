@@ -23,7 +23,7 @@ from reconciler.applying.engine import Engine
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.access.credentials import NO_GRANTS, FromDocuments, Grants
 from reconciler.kinds.common.field_types.fleet_share import FleetShare
-from reconciler.kinds.common.machine_facts import MachineFacts, all_machine_facts, machine_s
+from reconciler.kinds.common.machine_facts import MachineFacts, all_machine_facts, as_machine_facts
 from reconciler.model.event import Event
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.outcome import Outcome
@@ -107,7 +107,7 @@ class World:
     def commit(self, desired: DesiredState) -> None:
         """A new revision takes force."""
         self.desired = desired
-        self.loop.put(self.engine.adopt(desired), COMMIT)
+        self.loop.put(self.engine.put_in_force(desired), COMMIT)
 
     def meet(self, *names: str) -> None:
         """These are known before an order stands in their documents."""
@@ -148,7 +148,7 @@ class World:
 
     def machine(self, key: ResourceKey) -> MachineFacts:
         """What the engine remembers of a machine."""
-        return machine_s(self.engine.remembered(key))
+        return as_machine_facts(self.engine.facts_of(key))
 
     def _open(self) -> None:
         self._epoch += 1
@@ -164,9 +164,9 @@ class World:
                 by="test",
                 epoch=epoch,
                 standing=lambda: self.standing,
-                waits=(hold_until_observed(self._limits),),
+                transient_guards=(hold_until_observed(self._limits),),
                 report=self.events.append,
-                moved=lambda keys: self.loop.put(keys, COMMIT),
+                requeue=lambda keys: self.loop.put(keys, COMMIT),
                 failed=lambda _key, error: self.crashes.append(error),
             )
         facts = Facts(self.store.facts(), self.store.in_flight())

@@ -38,8 +38,8 @@ from reconciler.kinds.common.machine_facts import (
     BootRequest,
     LifecycleFacts,
     all_machine_facts,
+    as_machine_facts,
     machine_facts,
-    machine_s,
 )
 from reconciler.kinds.ipam.ipaddress import AddressState, AddressType, IPAddressSpec
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, NetworkType, PrefixLength, PrefixSpec, VrfSpec
@@ -80,10 +80,10 @@ from reconciler.model.actions.record_actions import (
     Free,
     PinImage,
     RecordAction,
+    RecordLifecycle,
     Rename,
     RequestBoot,
     RetireGuard,
-    Settle,
     Unclaim,
 )
 from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
@@ -392,13 +392,13 @@ def _effect(action: Action, value: Any, facts: ResourceFacts, wanted: DesiredSta
         case SetIndicator(led=led):
             return replace(value, indicator=led), facts
         case SetBoot(override=override):
-            boot = ordered_boot(wanted.resources[action.key], machine_s(facts), value)
+            boot = ordered_boot(wanted.resources[action.key], as_machine_facts(facts), value)
             kept = override if override.mode else replace(override, mode=value.boot.mode)
             done = once_order(boot) if boot and override.enabled is BootEnabled.ONCE else None
             return replace(value, boot=kept), replace(facts, once_done=done)
         case InsertMedia(url=url):
             return replace(value, media=(url,)), replace(
-                facts, lifecycle=media_inserting(machine_s(facts).lifecycle, url)
+                facts, lifecycle=media_inserting(as_machine_facts(facts).lifecycle, url)
             )
         case EjectMedia():
             return replace(value, media=()), facts
@@ -437,7 +437,7 @@ def _effect(action: Action, value: Any, facts: ResourceFacts, wanted: DesiredSta
             | Claim()
             | Unclaim()
             | RequestBoot()
-            | Settle()
+            | RecordLifecycle()
             | AcceptSystem()
             | Free()
             | RetireGuard()

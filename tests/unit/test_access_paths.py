@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.kinds.catalogue.partition import PartitionSpec
 from reconciler.kinds.common.field_types.bmc_access import BmcDefaults, BmcSpec, CredentialRef, TlsSpec
-from reconciler.kinds.machine.machine_access import way_in
+from reconciler.kinds.machine.machine_access import access_words_of
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.plans.access import AccessChange
@@ -208,7 +208,9 @@ def test_a_comment_that_has_to_be_cut_keeps_what_is_moved() -> None:
 
 def test_what_a_command_is_given_is_not_shown_and_its_change_is_seen() -> None:
     old, new = (
-        way_in(MachineSpec(partition="p", bmc=BmcSpec(address="a", credential_ref=CredentialRef(exec=args))), fleet())
+        access_words_of(
+            MachineSpec(partition="p", bmc=BmcSpec(address="a", credential_ref=CredentialRef(exec=args))), fleet()
+        )
         for args in (("op", "--token", "hunter2"), ("op", "--token", "hunter3"))
     )
     assert "hunter" not in str(old) + str(new)
@@ -216,7 +218,7 @@ def test_what_a_command_is_given_is_not_shown_and_its_change_is_seen() -> None:
 
 
 def test_a_login_in_an_address_is_not_shown() -> None:
-    way = way_in(MachineSpec(partition="p", bmc=BmcSpec(address="https://root:hunter2@a.example")), fleet())
+    way = access_words_of(MachineSpec(partition="p", bmc=BmcSpec(address="https://root:hunter2@a.example")), fleet())
     assert "hunter2" not in str(way)
 
 

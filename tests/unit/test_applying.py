@@ -20,8 +20,8 @@ from reconciler.kinds.common.machine_facts import (
     LifecycleFacts,
     MachineFacts,
     Written,
+    as_machine_facts,
     machine_facts,
-    machine_s,
 )
 from reconciler.kinds.machine.lifecycle.deadlines import SERVED_WITHIN
 from reconciler.kinds.machine.lifecycle.machine_reports import apply_report, facts_at_start, is_over
@@ -162,7 +162,7 @@ def test_a_system_reports_for_the_boot_request_that_installed_it() -> None:
 
 def test_an_agent_that_registers_names_the_system_at_the_bmc() -> None:
     heard = apply_report(ORDERED, FactType.REGISTERED, "", "uuid-1", NOW)
-    lifecycle = machine_s(heard.facts).lifecycle
+    lifecycle = as_machine_facts(heard.facts).lifecycle
     assert lifecycle.boot_request is not None
     assert (lifecycle.system, lifecycle.boot_request.registered_at) == ("uuid-1", NOW)
 

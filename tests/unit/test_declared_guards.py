@@ -336,7 +336,7 @@ def test_every_action_can_be_named_by_a_guard_or_is_never_held() -> None:
     never = {
         "power-on": "no guard keeps a machine down",
         "eject-media": "ends what was begun",
-        "settle": "writes down what has happened",
+        "record-lifecycle": "writes down what has happened",
         "free": "writes down what has happened",
         "accept-system": "a person asks for it by the document",
         "retire-guard": "no guard guards a guard",

@@ -32,7 +32,7 @@ class World:
         self.read: list[ResourceKey] = []
 
     def reader(
-        self, begins: Callable[[], bool] = lambda: True, answers: Callable[[ResourceKey], bool] = lambda _: True
+        self, begins: Callable[[], bool] = lambda: True, is_reachable: Callable[[ResourceKey], bool] = lambda _: True
     ) -> InventoryReader:
         return InventoryReader(
             self.inventory_of,
@@ -41,7 +41,7 @@ class World:
             lambda: self.now,
             lambda: 0.0,
             begins=begins,
-            answers=answers,
+            is_reachable=is_reachable,
         )
 
     def inventory_of(self, key: ResourceKey, _desired: DesiredState) -> Inventory:
@@ -66,8 +66,8 @@ def world() -> World:
 
 def test_a_machine_whose_bmc_does_not_answer_is_read_when_it_answers_again(world: World) -> None:
     silent = {M1}
-    reader = world.reader(answers=lambda key: key not in silent)
-    reader.adopt(fleet("m1", "m2"))
+    reader = world.reader(is_reachable=lambda key: key not in silent)
+    reader.set_desired(fleet("m1", "m2"))
     assert reader.due() == [M2]
     silent.clear()
     assert reader.due() == [M1, M2]
@@ -76,7 +76,7 @@ def test_a_machine_whose_bmc_does_not_answer_is_read_when_it_answers_again(world
 def test_a_machine_is_due_when_it_is_first_seen_and_then_a_day_later(world: World) -> None:
     reader = world.reader()
     world.answers["m1"] = TWO
-    reader.adopt(fleet("m1"))
+    reader.set_desired(fleet("m1"))
     assert reader.due() == [M1]
     reader.read(M1)
     assert reader.due() == []
@@ -87,7 +87,7 @@ def test_a_machine_is_due_when_it_is_first_seen_and_then_a_day_later(world: Worl
 def test_what_was_read_before_a_restart_is_not_read_again_at_once(world: World) -> None:
     world.store.inventories.put(M1, Origin.OUT_OF_BAND, TWO, world.now)
     reader = world.reader()
-    reader.adopt(fleet("m1", "m2"))
+    reader.set_desired(fleet("m1", "m2"))
     assert reader.due() == [M2]
 
 
@@ -95,19 +95,19 @@ def test_what_was_read_by_a_clock_that_has_been_put_back_since_is_read_again(wor
     reader, before = world.reader(), world.now
     world.answers["m1"] = TWO
     world.now += timedelta(days=400)
-    reader.adopt(fleet("m1"))
+    reader.set_desired(fleet("m1"))
     reader.read(M1)
     world.now = before
     assert reader.due() == [M1]
     restarted = world.reader()
-    restarted.adopt(fleet("m1"))
+    restarted.set_desired(fleet("m1"))
     assert restarted.due() == [M1]
 
 
 def test_who_asks_has_it_read_now(world: World) -> None:
     world.store.inventories.put(M1, Origin.OUT_OF_BAND, TWO, world.now)
     reader = world.reader()
-    reader.adopt(fleet("m1"))
+    reader.set_desired(fleet("m1"))
     reader.request(M1)
     assert reader.due() == [M1]
 
@@ -115,16 +115,16 @@ def test_who_asks_has_it_read_now(world: World) -> None:
 def test_a_new_revision_changes_nothing_for_machines_that_wait(world: World) -> None:
     reader = world.reader()
     world.answers["m1"] = TWO
-    reader.adopt(fleet("m1"))
+    reader.set_desired(fleet("m1"))
     reader.read(M1)
-    reader.adopt(fleet("m1", "m2"))
+    reader.set_desired(fleet("m1", "m2"))
     assert reader.due() == [M2]
 
 
 def test_a_machine_that_is_gone_is_not_read(world: World) -> None:
     reader = world.reader()
-    reader.adopt(fleet("m1"))
-    reader.adopt(fleet("m2"))
+    reader.set_desired(fleet("m1"))
+    reader.set_desired(fleet("m2"))
     reader.read(M1)
     assert world.read == []
     assert reader.due() == [M2]
@@ -132,7 +132,7 @@ def test_a_machine_that_is_gone_is_not_read(world: World) -> None:
 
 def test_the_first_inventory_a_loss_and_a_gain_are_events(world: World) -> None:
     reader = world.reader()
-    reader.adopt(fleet("m1"))
+    reader.set_desired(fleet("m1"))
     for answer in (TWO, TWO, ONE, TWO):
         world.answers["m1"] = answer
         reader.read(M1)
@@ -152,7 +152,7 @@ def test_a_failure_is_told_once_and_tried_again_later_and_later(
     world: World, error: DriverError, waits: list[int]
 ) -> None:
     reader = world.reader()
-    reader.adopt(fleet("m1"))
+    reader.set_desired(fleet("m1"))
     world.answers["m1"] = error
     for minutes in waits:
         reader.read(M1)
@@ -165,7 +165,7 @@ def test_a_failure_is_told_once_and_tried_again_later_and_later(
 
 def test_a_defect_in_a_driver_is_a_failure_like_another(world: World) -> None:
     reader = world.reader()
-    reader.adopt(fleet("m1"))
+    reader.set_desired(fleet("m1"))
     reader.read(M1)
     kept = world.store.inventories.of(M1).out_of_band
     assert kept is not None
@@ -183,8 +183,8 @@ def test_a_run_reads_all_that_is_due_and_ends_when_it_is_told(world: World) -> N
             stop.set()
             reader.wake()
 
-    reader._tell = tell
-    reader.adopt(fleet(*names))
+    reader._report_event = tell
+    reader.set_desired(fleet(*names))
     reader.run(stop)
     assert {key.name for key in world.store.inventories.all()} == set(names)
 
@@ -201,7 +201,7 @@ def test_nothing_is_read_before_bmcs_have_time_for_it(world: World) -> None:
 
     world.answers["m1"] = TWO
     reader = world.reader(begins)
-    reader.adopt(fleet("m1"))
+    reader.set_desired(fleet("m1"))
     reader.run(stop)
     assert asked == [0, 0, 0]
     assert world.read == []
@@ -222,7 +222,7 @@ def test_the_fleet_is_not_looked_through_after_each_read(world: World, monkeypat
         return found
 
     monkeypatch.setattr(reader, "due", counted)
-    reader.adopt(fleet(*names))
+    reader.set_desired(fleet(*names))
     reader.run(stop)
     assert sorted(world.read) == sorted(ResourceKey("Machine", name) for name in names)
     assert len(times) < 30
@@ -244,7 +244,7 @@ def test_a_run_that_is_told_to_end_keeps_what_it_is_reading_first(
     world.inventory_of = slow  # type: ignore[method-assign,assignment]
     reader = world.reader()
     running = threading.Thread(target=reader.run, args=(stop,))
-    reader.adopt(fleet("m1"))
+    reader.set_desired(fleet("m1"))
     running.start()
     running.join()
     assert told_late == [False]

@@ -169,7 +169,7 @@ def test_a_filtered_plan_says_how_much_it_left_out() -> None:
     fleet = [machine(f"n{i}", power="On") for i in range(10)]
     looks = {one.key: seen(one.key, OFF) for one in fleet}
     found = plan(desired(*fleet), looks, Facts({}, {}), NOW, Standing(), select={KEY}, selected_by="machine/n1")
-    assert (found.scope.looked_at, found.scope.total, found.scope.total_fleet) == (1, 10, {"Machine": 10})
+    assert (found.scope.observed, found.scope.total, found.scope.total_fleet) == (1, 10, {"Machine": 10})
     assert [change.key for change in found.changes] == [KEY]
 
 

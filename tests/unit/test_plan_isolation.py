@@ -98,7 +98,7 @@ B = ResourceKey("Machine", "b")
 
 
 def guarded(guard: Any) -> Mapping[ResourceKey, Change]:
-    found = plan(made.desired(*FLEET), OFF, Facts({}, {}), NOW, Standing(boot_address="x"), waits=(guard,))
+    found = plan(made.desired(*FLEET), OFF, Facts({}, {}), NOW, Standing(boot_address="x"), transient_guards=(guard,))
     return {change.key: change for change in found.changes}
 
 

@@ -94,7 +94,7 @@ class FakeMachine:
     def state(self) -> SystemState:
         """The truth at this moment, whatever reads are reported."""
         with self._log.lock:
-            self._settle()
+            self._advance()
             return self._state
 
     @state.setter
@@ -113,7 +113,7 @@ class FakeMachine:
     def _key(self) -> tuple[str, str]:
         return self.address, self.system_id
 
-    def _settle(self) -> None:
+    def _advance(self) -> None:
         while self._coming and self._coming[0][0] <= self._log.now():
             self._become(self._coming.pop(0)[1])
 
@@ -152,7 +152,7 @@ class FakeMachine:
                 self._log.record(Write(self._log.now(), self.address, self.system_id, value, fault))
             ends = TASK_ENDS.get(self.faults.take(call, TASK_FAULTS)) if fault is None else None
             if ends is None and fault in (None, FaultKind.REPLY_LOST):
-                self._settle()
+                self._advance()
                 self._do(value)
             self._fail(fault)
             if ends is None and self.task_after is None:
@@ -234,7 +234,7 @@ class FakeMachine:
         for power in steps:
             at += self.on_after if power is PowerState.ON else self.off_after
             self._coming.append((at, power))
-        self._settle()
+        self._advance()
 
     def _set_boot(self, override: BootOverride) -> None:
         boot, allowed = self._state.boot, self._state.allowed_boot_targets

@@ -39,7 +39,7 @@ class Batches(Generic[Item, Result]):
             self._waiting.setdefault(key, deque()).append((item, future))
         if leads:
             while batch := self._next(key):
-                self._settle(key, batch)
+                self._complete(key, batch)
         return future.result()
 
     def _next(self, key: Hashable) -> list[tuple[Item, scheduling.Future[Result]]]:
@@ -50,7 +50,7 @@ class Batches(Generic[Item, Result]):
                 del self._waiting[key]
             return batch
 
-    def _settle(self, key: Hashable, batch: Sequence[tuple[Item, scheduling.Future[Result]]]) -> None:
+    def _complete(self, key: Hashable, batch: Sequence[tuple[Item, scheduling.Future[Result]]]) -> None:
         try:
             results: Sequence[Result | Exception] = self._send(key, [item for item, _ in batch])
         except BaseException as error:

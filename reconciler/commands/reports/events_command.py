@@ -13,7 +13,7 @@ import msgspec
 from drivers.base import clean
 from reconciler.commands.options import filter_options, option, output_option, where_from, where_options
 from reconciler.commands.printing import dump
-from reconciler.commands.terminal import exit_in_words, fitting, live_long, on_terminal, say_notes
+from reconciler.commands.terminal import exit_in_words, fitting, on_terminal, relax_garbage_collection, say_notes
 from reconciler.kinds import shown_key
 from reconciler.model.event import Event, EventType
 from reconciler.operations.reports.ledger_events import EventRequest, read_events
@@ -62,7 +62,7 @@ def events_command(
     """
     request = EventRequest(targets, selector, limit, watch, since, EventType(type_) if type_ else None)
     if watch:
-        live_long()
+        relax_garbage_collection()
     with exit_in_words(), suppress(KeyboardInterrupt):
         for page in read_events(where_from(values), request):
             say_notes(page.notes)

@@ -53,7 +53,7 @@ def explain_placement_command(claim: str, refresh: bool, output: str, **values: 
             print_table(_PLACEMENT_TITLES, candidate_rows(found), narrow=False)
     else:
         click.echo(dump(msgspec.to_builtins(found), output))
-    raise click.exceptions.Exit(0 if report.settled else EXIT_ERROR)
+    raise click.exceptions.Exit(0 if report.complete else EXIT_ERROR)
 
 
 @click.command("capacity", short_help="Count machines by partition and size: total, free, reserved.")

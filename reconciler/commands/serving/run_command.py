@@ -14,7 +14,7 @@ from reconciler import runtime
 from reconciler.commands.onboarding.proposal_options import propose_from, propose_options
 from reconciler.commands.options import guard_options, guard_options_of, option, where_from, where_options
 from reconciler.commands.serving.boot_service import boot_from, boot_options
-from reconciler.commands.terminal import exit_in_words, live_long, on_terminal
+from reconciler.commands.terminal import exit_in_words, on_terminal, relax_garbage_collection
 from reconciler.daemon.shutdown import LEAVE_SECONDS, Deadline, Stacks, stopped_by_signals
 from reconciler.operations.serving.run_daemon import RunSettings, run_daemon
 from reconciler.services.log import default_json, logger
@@ -88,7 +88,7 @@ def run_command(
     log = logger(sys.stderr, json=as_json, color=on_terminal(sys.stderr))
     stop = runtime.flag()
     deadline = Deadline(stop, lambda threads: _not_stopped(log, threads))
-    live_long()
+    relax_garbage_collection()
     with exit_in_words():
         run_daemon(where, asked, settings, log, stop, _stoppable(log, stop, deadline))
     deadline.closed()

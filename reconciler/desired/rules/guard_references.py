@@ -14,7 +14,7 @@ from reconciler.kinds.common.field_types.label_selector import Requirement, Unma
 from reconciler.kinds.common.machine_inventory import is_derived
 from reconciler.kinds.guard.matching import group_of_resource, group_value, may_guard
 from reconciler.kinds.guard.spec import DisruptionBudget, GuardMatch, GuardSpec
-from reconciler.kinds.selectors import few_words
+from reconciler.kinds.selectors import shortened_list
 from reconciler.model.diagnostic import Severity
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
@@ -134,7 +134,7 @@ def _culprit(
                     "spec",
                     "match",
                     "selector",
-                ), f"known values of the label {one.key} are {few_words(sorted(values))}"
+                ), f"known values of the label {one.key} are {shortened_list(sorted(values))}"
             labels = {name for resource in resources for name in resource.labels}
             return ("spec", "match", "selector"), f"no resource has the label {one.key}; {_hint(one.key, labels)}"
     return ("spec", "match"), (

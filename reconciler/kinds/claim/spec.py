@@ -24,7 +24,7 @@ from reconciler.kinds.common.field_types.fields import (
     reference_field,
 )
 from reconciler.kinds.common.kind import Implied, KindView, RuleFinding
-from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts, claim_of_facts, machine_s
+from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts, as_machine_facts, claim_of_facts
 from reconciler.model.facts import ResourceFacts, grouped
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
@@ -295,7 +295,7 @@ def machines_of_claim(claim: str, view: KindView) -> tuple[ClaimedMachine, ...]:
 
 
 def _in_order(held: Mapping[ResourceKey, ResourceFacts]) -> tuple[ClaimedMachine, ...]:
-    machines = ((key, machine_s(facts)) for key, facts in held.items())
+    machines = ((key, as_machine_facts(facts)) for key, facts in held.items())
     return tuple(sorted(_claimed_machine(key, facts) for key, facts in machines))
 
 

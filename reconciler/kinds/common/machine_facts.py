@@ -226,15 +226,15 @@ NO_MACHINE_FACTS = MachineFacts()
 
 def machine_facts(remembered: Mapping[ResourceKey, ResourceFacts], key: ResourceKey) -> MachineFacts:
     """What is remembered of one machine; nothing, where none is known. Raises TypeError for what is no machine's."""
-    return machine_s(remembered.get(key, NO_MACHINE_FACTS))
+    return as_machine_facts(remembered.get(key, NO_MACHINE_FACTS))
 
 
 def facts_in(view: KindView) -> MachineFacts:
     """What is remembered of the machine that is observed. Raises TypeError for what is no machine's."""
-    return machine_s(view.facts)
+    return as_machine_facts(view.facts)
 
 
-def machine_s(facts: ResourceFacts) -> MachineFacts:
+def as_machine_facts(facts: ResourceFacts) -> MachineFacts:
     """The facts as those of a machine. Raises TypeError."""
     if not isinstance(facts, MachineFacts):
         raise TypeError(f"{type(facts).__name__} in the place of a machine's facts")

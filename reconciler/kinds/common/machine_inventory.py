@@ -107,7 +107,7 @@ class SizeFound(msgspec.Struct, frozen=True):
 
     name: str | None
     why: str
-    settled: bool = True
+    decided: bool = True
 
 
 def is_derived(label: str) -> bool:

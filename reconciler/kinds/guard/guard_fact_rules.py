@@ -48,7 +48,7 @@ class GuardFactRules(FactRules):
         self, facts: ResourceFacts, resource: Resource[Any], _desired: DesiredState, now: datetime
     ) -> ResourceFacts:
         """A former spec stays in force for an hour where the new one is looser; a stricter one is in force at once."""
-        return _after(guard_s(facts), resource.spec, now)
+        return _after(as_guard_facts(facts), resource.spec, now)
 
     def record(self, action: Action, facts: Mapping[ResourceKey, ResourceFacts], occasion: Occasion) -> Recorded:
         """A former spec is in force no more."""
@@ -56,7 +56,7 @@ class GuardFactRules(FactRules):
             return super().record(action, facts, occasion)
         match action:
             case RetireGuard():
-                after = msgspec.structs.replace(guard_s(facts.get(action.key) or NO_FACTS), former=())
+                after = msgspec.structs.replace(as_guard_facts(facts.get(action.key) or NO_FACTS), former=())
                 reported = (EventReason.GUARD_LOOSENED, "the former, stricter spec of the guard is no longer in force")
                 return Recorded({action.key: after}, {action.key: reported})
             case _:
@@ -64,10 +64,10 @@ class GuardFactRules(FactRules):
 
     def removed(self, facts: ResourceFacts, now: datetime) -> ResourceFacts:
         """The last spec stays in force for an hour."""
-        return _after(guard_s(facts), None, now)
+        return _after(as_guard_facts(facts), None, now)
 
 
-def guard_s(facts: ResourceFacts) -> GuardFacts:
+def as_guard_facts(facts: ResourceFacts) -> GuardFacts:
     """The facts of a guard; of what is none, those of a guard of which nothing is known."""
     return facts if isinstance(facts, GuardFacts) else GuardFacts()
 

@@ -9,7 +9,7 @@ import msgspec
 
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView, Steps
-from reconciler.kinds.guard.guard_fact_rules import guard_s, remembered_spec
+from reconciler.kinds.guard.guard_fact_rules import as_guard_facts, remembered_spec
 from reconciler.kinds.guard.loosening import loosens
 from reconciler.kinds.guard.spec import GuardSpec
 from reconciler.model.actions.action import Action
@@ -26,7 +26,7 @@ class GuardRules:
         """The blocks that are looser than in a spec that is in force still."""
         found: dict[str, Field] = {}
         wanted = msgspec.to_builtins(resource.spec)
-        for former in guard_s(view.facts).former:
+        for former in as_guard_facts(view.facts).former:
             old = remembered_spec(former.spec)
             for block in loosens(old, resource.spec) if old is not None else ():
                 path = f"spec.{block}"
@@ -52,7 +52,7 @@ class GuardRules:
 
 
 def _holds(view: KindView, what: str) -> tuple[Hold, ...]:
-    ends = max((one.until for one in guard_s(view.facts).former if view.now < one.until), default=None)
+    ends = max((one.until for one in as_guard_facts(view.facts).former if view.now < one.until), default=None)
     return () if ends is None else (_hold(view, what, ends),)
 
 

@@ -19,28 +19,32 @@ def admit_claimed(desired: DesiredState, facts: Facts) -> Iterator[Diagnostic]:
     known = all_machine_facts(facts.resources)
     for key in sorted(key for key, one in known.items() if one.lifecycle.claim is not None):
         machine, lifecycle = desired.resources.get(key), known[key].lifecycle
-        whose = claim_key(lifecycle)
-        if whose is None or (machine is not None and machine.spec.lifecycle is not None):
+        claim_name = claim_key(lifecycle)
+        if claim_name is None or (machine is not None and machine.spec.lifecycle is not None):
             continue
-        claim = desired.resources.get(whose)
+        claim = desired.resources.get(claim_name)
         where = f" ({claim.source.file}:{claim.source.line})" if claim is not None else ""
         said = f"{key} is no longer declared" if machine is None else f"{key} no longer has spec.lifecycle"
         renamed = at_place(desired, known[key].place) if machine is None else None
         if renamed is not None:
             said = f"{key} was renamed to {renamed}"
         still = "being released by" if lifecycle.releasing_at is not None else "claimed by"
-        hint = "wait until the machine is free" if lifecycle.releasing_at is not None else _hint(key.name, whose, claim)
+        hint = (
+            "wait until the machine is free"
+            if lifecycle.releasing_at is not None
+            else _hint(key.name, claim_name, claim)
+        )
         yield Diagnostic(
             "machine-claimed",
             Severity.ERROR,
-            f"{said}, but is still {still} {whose}{where}, slot {lifecycle.slot}",
+            f"{said}, but is still {still} {claim_name}{where}, slot {lifecycle.slot}",
             machine.source if machine is not None else claim.source if claim is not None else None,
             "groundstate cannot wipe the machine without its document",
             f"declare the machine again, and remove the document when the machine is free: {hint}",
         )
 
 
-def _hint(machine: str, whose: ResourceKey, claim: Resource[Any] | None) -> str:
+def _hint(machine: str, claim_name: ResourceKey, claim: Resource[Any] | None) -> str:
     if claim is None:
-        return f"remove {whose} in a separate commit, and wait until its machines are wiped"
-    return f"name {machine} in spec.without of {whose}, or remove the claim; then wait until the machine is wiped"
+        return f"remove {claim_name} in a separate commit, and wait until its machines are wiped"
+    return f"name {machine} in spec.without of {claim_name}, or remove the claim; then wait until the machine is wiped"

@@ -6,18 +6,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from reconciler.kinds.catalogue.partition import PartitionSpec
-from reconciler.kinds.common.access.access_rules import SaidOptions
+from reconciler.kinds.common.access.access_rules import DeclaredOptions
 from reconciler.kinds.machine.spec import DEFAULT_DRIVER, MachineSpec, access
 from reconciler.model.resource import Resource
 
 
-def said_options(resources: Sequence[Resource[Any]]) -> Iterator[SaidOptions]:
+def declared_options(resources: Sequence[Resource[Any]]) -> Iterator[DeclaredOptions]:
     """Of every document that says some, partitions first."""
     partitions = {one.key.name: one for one in resources if isinstance(one.spec, PartitionSpec)}
     for one in partitions.values():
         bmc = one.spec.bmc
         if bmc is not None and bmc.options:
-            yield SaidOptions(one, bmc.driver or DEFAULT_DRIVER, bmc.options, bmc.options, whole=False)
+            yield DeclaredOptions(one, bmc.driver or DEFAULT_DRIVER, bmc.options, bmc.options, whole=False)
     for machine in resources:
         if not isinstance(machine.spec, MachineSpec):
             continue
@@ -27,4 +27,4 @@ def said_options(resources: Sequence[Resource[Any]]) -> Iterator[SaidOptions]:
             continue
         way = access(machine.spec, inherited)
         if way.options:
-            yield SaidOptions(machine, way.driver, way.options, machine.spec.bmc.options or {}, whole=True)
+            yield DeclaredOptions(machine, way.driver, way.options, machine.spec.bmc.options or {}, whole=True)

@@ -53,14 +53,14 @@ def _in_use(image: str, users: list[ResourceKey], desired: DesiredState, facts: 
     who = listed_names(f"{key} ({source.file}:{source.line})" for key, source in zip(users, sources, strict=True))
     count = "1 machine uses" if len(users) == 1 else f"{len(users):,} machines use"
     claimed = any(machine_facts(facts.resources, key).lifecycle.claim is not None for key in users)
-    whose = "these machines, or of their claims," if claimed else "these machines"
+    owners = "these machines, or of their claims," if claimed else "these machines"
     return Diagnostic(
         "image-in-use",
         Severity.ERROR,
         f"Image {image} is no longer declared, but {count} this image",
         sources[0],
         who,
-        f"declare the image again. Set spec.image of {whose} to another image, apply that, and then remove the image",
+        f"declare the image again. Set spec.image of {owners} to another image, apply that, and then remove the image",
     )
 
 

@@ -16,7 +16,7 @@ from reconciler.model.resource import DesiredState, Resource
 def size_by_inventory(machine: Resource[MachineSpec], inventory: Inventory | None, desired: DesiredState) -> SizeFound:
     """The machine's size by its inventory: exactly one fits, or none is given."""
     if inventory is None:
-        return SizeFound(None, f"the inventory of {machine.key} was not read yet", settled=False)
+        return SizeFound(None, f"the inventory of {machine.key} was not read yet", decided=False)
     # A fleet has few models of machines: each is held against the sizes once for a revision.
     known = desired.derived("size of", lambda _: dict[object, SizeFound]())
     disks = tuple((one.name, one.size) for one in inventory.disks)
@@ -42,7 +42,7 @@ def _size_of(inventory: Inventory, desired: DesiredState) -> SizeFound:
         return SizeFound(None, f"the inventory fits {len(fits)} sizes: {', '.join(fits)}; narrow one of these sizes")
     if unknown:
         why = f"the inventory may fit size {' or '.join(unknown)}, but does not report {' and '.join(sorted(silent))}"
-        return SizeFound(None, why, settled=False)
+        return SizeFound(None, why, decided=False)
     return SizeFound(None, "the inventory fits no size" if desired.count("Size") else "no Size is declared")
 
 

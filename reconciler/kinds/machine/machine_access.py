@@ -10,8 +10,8 @@ import msgspec
 
 from reconciler.kinds.common.access.access_rules import AccessRules
 from reconciler.kinds.common.field_types.bmc_access import BmcSpec
-from reconciler.kinds.machine.declared_options import said_options
-from reconciler.kinds.machine.spec import MachineSpec, way_to
+from reconciler.kinds.machine.declared_options import declared_options
+from reconciler.kinds.machine.spec import MachineSpec, machine_access
 from reconciler.model.plans.plan import digest
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.model.values.redact import redacted
@@ -19,7 +19,7 @@ from reconciler.model.values.redact import redacted
 BMC = "spec.bmc"
 
 
-def way_in(spec: MachineSpec, desired: DesiredState) -> dict[str, str]:
+def access_words_of(spec: MachineSpec, desired: DesiredState) -> dict[str, str]:
     """Address, driver, credential and trust of a machine in words, by path, with what its partition says for all of its
     machines. What is not said has no entry; never empty."""
     return _endpoint(spec.bmc) | _login(spec, desired)
@@ -30,7 +30,7 @@ def _endpoint(bmc: BmcSpec) -> dict[str, str]:
 
 
 def _login(spec: MachineSpec, desired: DesiredState) -> dict[str, str]:
-    way = way_to(spec, desired)
+    way = machine_access(spec, desired)
     return _said(
         {
             "driver": way.driver,
@@ -87,4 +87,4 @@ def _word(value: Any) -> str:
     return str(value)
 
 
-MACHINE_ACCESS = AccessRules(to=way_to, words=access_by_machine, options=said_options)
+MACHINE_ACCESS = AccessRules(access_of=machine_access, words=access_by_machine, options=declared_options)

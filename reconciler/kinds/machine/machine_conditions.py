@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from drivers.base import BootEnabled, SystemState
-from reconciler.kinds.common.machine_facts import machine_s
+from reconciler.kinds.common.machine_facts import as_machine_facts
 from reconciler.kinds.machine.spec import MachineSpec, once_order
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation
@@ -17,7 +17,7 @@ def machine_conditions(
     resource: Resource[MachineSpec], facts: ResourceFacts, seen: Observation | None
 ) -> Iterator[Condition]:
     """Whether people work on it, what keeps its life from going on, and a Once order that stays."""
-    spec, remembered = resource.spec, machine_s(facts)
+    spec, remembered = resource.spec, as_machine_facts(facts)
     for word, pause in ((ConditionType.SUSPENDED, spec.suspend), (ConditionType.MAINTENANCE, spec.maintenance)):
         if pause is not None:
             yield Condition(word, Status.TRUE, ConditionReason.DECLARED, pause.reason)

@@ -276,7 +276,7 @@ def declared_size(spec: MachineSpec) -> str | None:
     return spec.size
 
 
-def way_to(spec: MachineSpec, desired: DesiredState) -> Access:
+def machine_access(spec: MachineSpec, desired: DesiredState) -> Access:
     """How the machine is reached, with what its partition says for all of its machines."""
     partition = desired.resources.get(ResourceKey("Partition", spec.partition))
     return access(spec, partition.spec.bmc if partition is not None else None)

@@ -47,11 +47,11 @@ class ActionBase(msgspec.Struct, frozen=True, tag_field="action", kw_only=True):
     """What was accepted shows at once: where it reads back as something else, the endpoint has not kept it."""
     brings_up: ClassVar[bool] = False
     """It makes a resource serve again: no guard keeps one down."""
-    gives_back: ClassVar[bool] = False
+    releases: ClassVar[bool] = False
     """What a project has is taken back, and wiped."""
     needs_boot_service: ClassVar[bool] = False
     """It comes to nothing where nothing answers a machine that starts from the network."""
-    insists: ClassVar[bool] = False
+    retries_refusal: ClassVar[bool] = False
     """It has to be done in the end: no refusal is final."""
     doubt: ClassVar[str] = ""
     """Why what got no reply is not sent again, where `once` holds."""

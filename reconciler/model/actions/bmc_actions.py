@@ -95,7 +95,7 @@ class EjectMedia(ActionBase, frozen=True, tag="eject-media"):
 
     disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "virtualMedia"
-    insists: ClassVar[bool] = True
+    retries_refusal: ClassVar[bool] = True
     url: str
 
     @property

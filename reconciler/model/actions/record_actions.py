@@ -55,7 +55,7 @@ class Unclaim(ActionBase, frozen=True, tag="unclaim"):
     disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
     path: ClassVar[str] = "spec.count"
     undoes: ClassVar[tuple[str, ...]] = ("spec.count",)
-    gives_back: ClassVar[bool] = True
+    releases: ClassVar[bool] = True
     machines: tuple[str, ...]
 
     @property
@@ -91,7 +91,7 @@ class RequestErasure(RequestBoot, frozen=True, tag="request-erasure"):
         return self.purpose is Purpose.INSTALL
 
 
-class Settle(ActionBase, frozen=True, tag="settle"):
+class RecordLifecycle(ActionBase, frozen=True, tag="record-lifecycle"):
     """Write down how an order ended, or what keeps the machine from going on. Nothing is sent."""
 
     disruption: ClassVar[Disruption] = Disruption.NONE
@@ -124,7 +124,7 @@ class RetireGuard(ActionBase, frozen=True, tag="retire-guard"):
     path: ClassVar[str] = "spec"
 
 
-MachineRecord = Bind | PinImage | RequestBoot | RequestErasure | Settle | AcceptSystem | Free
+MachineRecord = Bind | PinImage | RequestBoot | RequestErasure | RecordLifecycle | AcceptSystem | Free
 """Actions of machines that are done when they are written down."""
 
 

@@ -171,11 +171,11 @@ class Unknown(msgspec.Struct, frozen=True):
 
 
 class PlanScope(msgspec.Struct, frozen=True):
-    """How much was observed: `looked_at` of `total` resources; of the kinds that guards count, by kind, `fleet` of
+    """How much was observed: `observed` of `total` resources; of the kinds that guards count, by kind, `fleet` of
     `total_fleet`; the filter in words."""
 
     total: int
-    looked_at: int
+    observed: int
     fleet: Mapping[str, int]
     total_fleet: Mapping[str, int]
     filter: str = ""
@@ -200,7 +200,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def nothing_read(self) -> bool:
         """Whether none of what was to be observed could be read: then no difference says anything."""
-        return bool(self.unknown) and len(self.unknown) == self.scope.looked_at
+        return bool(self.unknown) and len(self.unknown) == self.scope.observed
 
     @property
     def exit_code(self) -> int:

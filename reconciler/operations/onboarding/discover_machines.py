@@ -117,14 +117,14 @@ class _Search:
 
     def __init__(
         self,
-        ways: Connections,
+        connections: Connections,
         request: DiscoverRequest,
         partitions: list[Partition],
         known: Declared,
         remark: Remark,
         probed: ObservedSoFar,
     ) -> None:
-        self._ways, self._request, self._known = ways, request, known
+        self._ways, self._request, self._known = connections, request, known
         self._partitions, self._remark, self._probed = partitions, remark, probed
         self._cards: dict[str, str] = {}
         """The MAC address of each address of the leases."""

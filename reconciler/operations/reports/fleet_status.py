@@ -13,7 +13,7 @@ from reconciler.model.plans.fleet_count import FleetCount
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.pause import ResourcePause
 from reconciler.operations.operation_error import FailureReason, OperationError
-from reconciler.operations.stored_facts import daemon_waits, observed_types, standing_of, state_and_facts
+from reconciler.operations.stored_facts import daemon_transient_guards, observed_types, standing_of, state_and_facts
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.guards.pauses import standing_pauses
@@ -101,7 +101,7 @@ def _counted(at: Workspace, store: Store, standing: Standing, time: datetime) ->
         return None
     observed = {one.key: one for one in store.observations(observed_types())}
     world = GuardWorld(desired, observed, facts, survey(desired, observed, facts), standing, time)
-    planned = plan(desired, observed, facts, time, standing, waits=daemon_waits(store))
+    planned = plan(desired, observed, facts, time, standing, transient_guards=daemon_transient_guards(store))
     budgets = tuple(budget_levels(world))
     return fleet_count(desired, ResourceTally().count(world, planned), guard_holds(planned.changes), budgets)
 

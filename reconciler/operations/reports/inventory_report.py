@@ -93,11 +93,11 @@ def _accept(resource: Resource[Any], store: Store, origin: Origin | None) -> Ite
         yield message
 
 
-def _chosen(known: StoredInventory, origin: Origin | None) -> StoredInventory:
+def _chosen(inventory: StoredInventory, origin: Origin | None) -> StoredInventory:
     match origin:
         case Origin.OUT_OF_BAND:
-            return StoredInventory(out_of_band=known.out_of_band)
+            return StoredInventory(out_of_band=inventory.out_of_band)
         case Origin.IN_BAND:
-            return StoredInventory(in_band=known.in_band)
+            return StoredInventory(in_band=inventory.in_band)
         case _:
-            return known
+            return inventory

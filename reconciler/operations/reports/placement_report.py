@@ -32,7 +32,7 @@ class PlacementReport(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
     @property
-    def settled(self) -> bool:
+    def complete(self) -> bool:
         """Whether the claim has all of its machines, or would get them."""
         return len(self.placement.chosen) == len(self.placement.lacks)
 

@@ -28,7 +28,7 @@ from reconciler.operations.operation_error import OperationError
 from reconciler.operations.reports.built_in_views import BUILT_IN_KEYS, asked_keys, built_in_view
 from reconciler.operations.reports.ledger_events import newest
 from reconciler.operations.stored_facts import (
-    daemon_waits,
+    daemon_transient_guards,
     derived_labels,
     facts_of,
     observed_types,
@@ -188,9 +188,9 @@ def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], s
         chosen = select(targets, selector, desired, everything, lambda: derived_labels(store, desired))
         inventories = store.inventories.all({key for key in chosen if key.kind in INVENTORIED})
         judge, _ = standing_of(store, asked)
-        waits = daemon_waits(store)
+        waits = daemon_transient_guards(store)
     at = now()
-    planned = plan(desired, observed, facts, at, judge, waits=waits)
+    planned = plan(desired, observed, facts, at, judge, transient_guards=waits)
     fleet = _Fleet(
         desired,
         observed,

@@ -27,7 +27,7 @@ from reconciler.store import Store
 
 _TAKEN_UP_SECONDS = 10.0
 """For so long a daemon may take to notice what was cancelled."""
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 
 
 class RestartAsked(msgspec.Struct, frozen=True):
@@ -96,10 +96,10 @@ def cancel_restart(
                 return CancelledRestart(request, True, at.notes)
             store.restarts.cancel(request.key, reason.strip(), operator("restart"), now())
             at_work = daemon is not None and daemon.at_work(now())
-            for _ in range(round(_TAKEN_UP_SECONDS / _LOOK_SECONDS) if at_work else 0):
-                if _is_settled(store, request):
+            for _ in range(round(_TAKEN_UP_SECONDS / _POLL_SECONDS) if at_work else 0):
+                if _has_ended(store, request):
                     break
-                wait(_LOOK_SECONDS)
+                wait(_POLL_SECONDS)
             return CancelledRestart(request, _was_sent(store, request), at.notes)
 
 
@@ -120,7 +120,7 @@ def _was_sent(store: Store, request: RestartRequest) -> bool:
     return one is not None and one.sent
 
 
-def _is_settled(store: Store, request: RestartRequest) -> bool:
+def _has_ended(store: Store, request: RestartRequest) -> bool:
     one = _taken_up(store, request)
     return one is None or one.ended or one.sent
 

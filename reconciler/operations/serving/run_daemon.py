@@ -86,7 +86,7 @@ def run_daemon(
             daemon = _daemon(at, source, store, epoch, standing, settings, log, propose)
             with (
                 _health(settings.listen, daemon) as health,
-                serve_boot(settings.boot, daemon.lives, store, at.where, log),
+                serve_boot(settings.boot, daemon.provisioning, store, at.where, log),
                 ExitStack() as leaving,
             ):
                 mode = {"observes_only": True} if settings.observe else {}
@@ -108,15 +108,15 @@ def _daemon(
     propose: Propose | None,
 ) -> Daemon:
     waits = (hold_everything,) if settings.observe else ()
-    context = Context(now=now, random=runtime.random, by=operator("run"), epoch=epoch, waits=waits)
+    context = Context(now=now, random=runtime.random, by=operator("run"), epoch=epoch, transient_guards=waits)
     pace = DaemonSettings(
         git=settings.interval, resync=settings.resync, workers=settings.concurrency, keep=settings.keep_events
     )
     require_ipam_in_use(at.where.ipam, store)
     if not settings.observe:
         note_ipam_in_use(at.where.ipam, store)
-    ways = at.connections(store)
-    return Daemon(source, store, ways, facts_of(store), context, standing, pace, log, cache_dir(), propose)
+    connections = at.connections(store)
+    return Daemon(source, store, connections, facts_of(store), context, standing, pace, log, cache_dir(), propose)
 
 
 def _leave(standing: PolicyState) -> None:

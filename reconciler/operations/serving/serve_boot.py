@@ -59,7 +59,9 @@ def listen_at(address: str) -> str:
 
 
 @contextmanager
-def serve_boot(options: BootOptions, lives: Provisioning, store: Store, where: Where, log: Any) -> Iterator[None]:
+def serve_boot(
+    options: BootOptions, provisioning: Provisioning, store: Store, where: Where, log: Any
+) -> Iterator[None]:
     """Serve machines as long as the block lasts, if it was asked for."""
     if options.address is None:
         yield
@@ -76,7 +78,7 @@ def serve_boot(options: BootOptions, lives: Provisioning, store: Store, where: W
     files = Files(kept)
     try:
         settings = _settings(options, options.address, options.image, folder, files)
-        server = BootServer(settings, lives, store.tokens, files, now, log)
+        server = BootServer(settings, provisioning, store.tokens, files, now, log)
     except BootError as error:
         raise OperationError(str(error)) from error
     except OSError as error:

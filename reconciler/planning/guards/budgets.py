@@ -119,22 +119,22 @@ def used_up_holds(budget: Budget, changes: Iterable[Change], world: GuardWorld) 
 def budget_holds(budget: Budget, changes: Iterable[Change], world: GuardWorld) -> Holds:
     """The holds on those that are too many."""
     wanting: dict[str, list[Change]] = {}
-    going: set[ResourceKey] = set()
+    starting: set[ResourceKey] = set()
     for change in changes:
         if change.goes and takes_down(change) and budget.judges(change):
-            going.add(change.key)
+            starting.add(change.key)
             for name in budget.groups_of(change.key, world):
                 wanting.setdefault(name, []).append(change)
     holds: dict[ResourceKey, tuple[Hold, ...]] = {}
     by_group = _disrupted_by_group(budget, world) if wanting else {}
     for name, some in wanting.items():
         state = _group_state(budget, name, by_group.get(name, {}), world)
-        for key, more in _group_holds(budget, some, state, len(going), world.now).items():
+        for key, more in _group_holds(budget, some, state, len(starting), world.now).items():
             holds[key] = (*holds.get(key, ()), *more)
     return holds
 
 
-def _group_holds(budget: Budget, wanting: list[Change], state: GroupState, going: int, now: datetime) -> Holds:
+def _group_holds(budget: Budget, wanting: list[Change], state: GroupState, starting: int, now: datetime) -> Holds:
     already = state.down.keys() | state.unavailable
     fresh = sorted((one for one in wanting if one.key not in already), key=lambda one: one.key)
     room, paced = _room(budget, state, now)
@@ -149,7 +149,7 @@ def _group_holds(budget: Budget, wanting: list[Change], state: GroupState, going
     wait = "" if when is None else _wait(when, state.group)
     kind = HoldKind.ADVISORY if budget.advisory else HoldKind.GUARD
     return {
-        change.key: (Hold(kind, budget.guard, reason + budget.also, wait + budget.hint(change, all_down, going)),)
+        change.key: (Hold(kind, budget.guard, reason + budget.also, wait + budget.hint(change, all_down, starting)),)
         for change in fresh[room:]
     }
 

@@ -96,7 +96,7 @@ def _given_back(limits: GuardLimits, changes: Iterable[Change], world: GuardWorl
         f"{_share(fleet.returning, fleet.claimed)} claimed machines would be released and wiped (machines that "
         f"are being wiped now are included); the limit is {allowed} ({limits.max_released})"
     )
-    giving = (change for change in changes if any(action.gives_back for action in change.actions))
+    giving = (change for change in changes if any(action.releases for action in change.actions))
     return _hold_all(giving, "mass-unclaim", reason, f"--max-released {fleet.returning}")
 
 
@@ -118,9 +118,9 @@ def _rack_budget(world: GuardWorld) -> Budget:
     def fleet(kind: str) -> GroupState:
         return group_state(_fleet_budget(world), whole_of(kind), world)
 
-    def hint(change: Change, down: int, going: int) -> str:
+    def hint(change: Change, down: int, starting: int) -> str:
         whole = fleet(change.key.kind)
-        more = f"--max-disrupted {whole.counted + going} " if going > whole.room else ""
+        more = f"--max-disrupted {whole.counted + starting} " if starting > whole.room else ""
         return _hint(BUDGET, change.key, f"{more}--max-disrupted-per-rack {down}")
 
     return Budget(
@@ -140,9 +140,9 @@ def _fleet_budget(world: GuardWorld) -> Budget:
     racks = cache(lambda: _rack_budget(world))
     rack = cache(lambda name: group_state(racks(), name, world))
 
-    def hint(change: Change, down: int, going: int) -> str:
+    def hint(change: Change, down: int, starting: int) -> str:
         states = [rack(name) for name in racks().groups_of(change.key, world)]
-        most = max((min(one.group.size, one.counted + going) for one in states if going > one.room), default=0)
+        most = max((min(one.group.size, one.counted + starting) for one in states if starting > one.room), default=0)
         more = f" --max-disrupted-per-rack {most}" if most > min((one.allowed for one in states), default=0) else ""
         return _hint(BUDGET, change.key, f"--max-disrupted {down}{more}")
 

@@ -15,7 +15,7 @@ from reconciler.kinds import FLEET, find_kind
 from reconciler.kinds.common.field_types.fleet_share import TENTH
 from reconciler.kinds.common.field_types.label_selector import Requirement, parse_selector
 from reconciler.kinds.common.machine_inventory import is_derived
-from reconciler.kinds.guard.guard_fact_rules import GuardFacts, guard_s, remembered_spec
+from reconciler.kinds.guard.guard_fact_rules import GuardFacts, as_guard_facts, remembered_spec
 from reconciler.kinds.guard.matching import RACK
 from reconciler.kinds.guard.spec import DisruptionBudget, GuardMatch, GuardSpec, Level
 from reconciler.kinds.guard.windows import EARLIEST
@@ -78,7 +78,11 @@ def rack_guard(desired: DesiredState) -> GuardInForce:
 
 def new_guards(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFacts]) -> frozenset[str]:
     """The names of the guards that guarded nothing so far, as they are declared only now."""
-    known = {key for key, facts in remembered.items() if key.kind == GUARD and guard_s(facts).declared_spec is not None}
+    known = {
+        key
+        for key, facts in remembered.items()
+        if key.kind == GUARD and as_guard_facts(facts).declared_spec is not None
+    }
     declared = {f"{DECLARED}{one.key.name}" for one in desired.of_kind(GUARD) if one.key not in known}
     counted = any(BUDGET in facts.guarded for key, facts in remembered.items() if key.kind in FLEET)
     return frozenset(declared if counted else {*declared, BUDGET})
@@ -104,7 +108,7 @@ def is_absolute_guard(guard: str, desired: DesiredState, facts: Facts) -> bool:
     key = declared_guard_key(guard)
     if key is None:
         return False
-    declared, remembered = desired.resources.get(key), guard_s(facts.resources.get(key, NO_FACTS))
+    declared, remembered = desired.resources.get(key), as_guard_facts(facts.resources.get(key, NO_FACTS))
     former = (remembered_spec(one.spec) for one in remembered.former)
     specs = (declared.spec if declared is not None else None, *former)
     return any(spec is not None and spec.level is Level.ABSOLUTE for spec in specs)
@@ -116,7 +120,7 @@ def loosening_words(
     """Of each guard that a state loosens or removes when it takes force, until when the former spec judges too."""
     found = {}
     for key, after in carried.items():
-        before = guard_s(remembered.get(key, NO_FACTS))
+        before = as_guard_facts(remembered.get(key, NO_FACTS))
         if not isinstance(after, GuardFacts) or after.former in ((), before.former):
             continue
         what = "a commit removed the guard" if after.declared_spec is None else "a commit made the guard less strict"

@@ -33,7 +33,7 @@ class ListenerLimits(msgspec.Struct, frozen=True):
     crowded: float = 3.0
     send: float = 30.0
     slowest: int = 64 * 1024
-    look: float = 0.2
+    poll: float = 0.2
 
 
 class BootSettings(msgspec.Struct, frozen=True, kw_only=True):

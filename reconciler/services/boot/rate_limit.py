@@ -21,7 +21,7 @@ REMEMBERED = 4096
 """Kinds and addresses that are kept in mind; beyond these, the oldest are forgotten."""
 
 
-class EventGate:
+class EventLimit:
     """Decides of each (kind, address) whether it is reported. Safe for use by several threads."""
 
     def __init__(self) -> None:

@@ -28,7 +28,7 @@ from reconciler.store.sql.store_errors import NoStore, StoreError, StoreGone, st
 BUSY_SECONDS = 10.0
 """How long a writer waits for another process's transaction on SQLite."""
 
-_LOOK_AGAIN_SECONDS = 0.02
+_RETRY_SECONDS = 0.02
 
 _CACHE_KIB = 512
 """A quarter of SQLite's own, for each connection of the pool: the host caches the file, and no work is measurably
@@ -353,13 +353,13 @@ def keep_journal(connection: Any, pause: Callable[[float], None] = runtime.sleep
     While another connection writes to the new file, SQLite refuses the change at once, whatever the connection's
     timeout. Waiting with a read lock for a write lock might wait for ever (sqlite.org/c3ref/busy_handler.html). So that
     is waited out here, `pause` being given the seconds. Raises sqlite3.OperationalError."""
-    for _ in range(round(BUSY_SECONDS / _LOOK_AGAIN_SECONDS)):
+    for _ in range(round(BUSY_SECONDS / _RETRY_SECONDS)):
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
-            pause(_LOOK_AGAIN_SECONDS)
+            pause(_RETRY_SECONDS)
         else:
             return
     connection.execute("PRAGMA journal_mode = WAL")

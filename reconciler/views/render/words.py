@@ -29,10 +29,10 @@ from reconciler.model.actions.record_actions import (
     Claim,
     Free,
     PinImage,
+    RecordLifecycle,
     Rename,
     RequestBoot,
     RetireGuard,
-    Settle,
     Unclaim,
 )
 from reconciler.model.counting import count
@@ -139,8 +139,8 @@ def action(this: Action) -> str:
             return clean(f"{this.name} {this.served_path} to {value_words(to)}")
         case RequestBoot(purpose=purpose, attempt=attempt):
             return f"{this.name} to {purpose}" + (f", attempt {attempt}" if attempt > 1 else "")
-        case Settle(failure=trouble):
-            return clean(f"{this.name}: {trouble.reason}" if trouble else this.name)
+        case RecordLifecycle(failure=failure):
+            return clean(f"{this.name}: {failure.reason}" if failure else this.name)
         case AcceptSystem(system=system, was=was):
             return clean(f"{this.name} {system} in the place of {was}")
         case DescribeAddress() | Free() | DropNetwork() | DropPool() | Forget() | RetireGuard():

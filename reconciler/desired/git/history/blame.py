@@ -86,7 +86,7 @@ class _Search:
         for file, shared in list(self._shared.items()):
             del self._shared[file]
             for key in shared.keys:
-                self._settle_by_file(key, file)
+                self._attribute_by_file(key, file)
 
     def see(self, step: Step) -> None:
         """Take in the next commit back."""
@@ -114,7 +114,7 @@ class _Search:
     def _newest(self, path: str) -> str:
         return f"{self._sha}:{path}"
 
-    def _settle_by_file(self, key: ResourceKey, file: str) -> None:
+    def _attribute_by_file(self, key: ResourceKey, file: str) -> None:
         if commit := self._met.get(key):
             self.found[key] = commit
         else:

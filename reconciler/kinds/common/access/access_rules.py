@@ -25,7 +25,7 @@ class Access(msgspec.Struct, frozen=True):
     timeout: float | None = None
 
 
-class SaidOptions(msgspec.Struct, frozen=True):
+class DeclaredOptions(msgspec.Struct, frozen=True):
     """The options that reach one driver by one document."""
 
     resource: Resource[Any]
@@ -41,9 +41,9 @@ class SaidOptions(msgspec.Struct, frozen=True):
 class AccessRules(msgspec.Struct, frozen=True):
     """How the endpoints of a kind are reached."""
 
-    to: Callable[[Any, DesiredState], Access]
+    access_of: Callable[[Any, DesiredState], Access]
     """The access to the endpoint that a spec means."""
     words: Callable[[DesiredState], Mapping[ResourceKey, dict[str, str]]]
     """The same of every declared resource, in words, by path: what is shown, and remembered as in force."""
-    options: Callable[[Sequence[Resource[Any]]], Iterable[SaidOptions]]
+    options: Callable[[Sequence[Resource[Any]]], Iterable[DeclaredOptions]]
     """What documents say for the driver alone, to be checked against the driver's own struct."""

@@ -183,18 +183,18 @@ class LoginDestination(msgspec.Struct, frozen=True):
     peer: Peer
 
 
-def credential_refusal(grants: Grants, reference: CredentialRef, way: LoginDestination) -> str | None:
+def credential_refusal(grants: Grants, reference: CredentialRef, destination: LoginDestination) -> str | None:
     """Why the login may not be resolved and sent, and how to allow it; None: it may."""
     scope, label = _scope(grants, reference)
     if scope is None:
-        return _unknown(grants, reference, way)
-    if way.driver not in scope.drivers:
-        drivers = _toml([*scope.drivers, way.driver])
+        return _unknown(grants, reference, destination)
+    if destination.driver not in scope.drivers:
+        drivers = _toml([*scope.drivers, destination.driver])
         return (
-            f"the settings do not allow {label} for the driver {way.driver}; nothing was sent. To allow it, "
+            f"the settings do not allow {label} for the driver {destination.driver}; nothing was sent. To allow it, "
             f"write drivers = {drivers} in {WHERE}"
         )
-    return _out_of_bounds(scope, label, way)
+    return _out_of_bounds(scope, label, destination)
 
 
 def foreseen_refusal(
@@ -252,18 +252,18 @@ def matches(path: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(posixpath.normpath(path), pattern) for pattern in patterns)
 
 
-def _out_of_bounds(scope: CredentialScope, label: str, way: LoginDestination) -> str | None:
-    if way.peer.address is None:
+def _out_of_bounds(scope: CredentialScope, label: str, destination: LoginDestination) -> str | None:
+    if destination.peer.address is None:
         return None
-    at = bare_address(way.peer.address)
+    at = bare_address(destination.peer.address)
     if not is_within(at, scope.networks):
         networks = _toml([*scope.networks, single_address_network(at)])
-        where = str(at) if str(at) in way.address else f"{at}, the address of {way.address}"
+        where = str(at) if str(at) in destination.address else f"{at}, the address of {destination.address}"
         return (
             f"the settings allow {label} only for {', '.join(scope.networks)}, not for {where}; nothing was "
             f"sent. If the address is right, write networks = {networks} in {WHERE}"
         )
-    if not way.peer.verified and not scope.insecure:
+    if not destination.peer.verified and not scope.insecure:
         return (
             f"{label} is not sent over plain http, nor with tls.insecure, which does not check the certificate. "
             f"Use https with tls.fingerprint or tls.caFile, or write insecure = true in {WHERE}"
@@ -271,10 +271,10 @@ def _out_of_bounds(scope: CredentialScope, label: str, way: LoginDestination) ->
     return None
 
 
-def _unknown(grants: Grants, reference: CredentialRef, way: LoginDestination) -> str:
-    network = way.peer.address and single_address_network(bare_address(way.peer.address))
+def _unknown(grants: Grants, reference: CredentialRef, destination: LoginDestination) -> str:
+    network = destination.peer.address and single_address_network(bare_address(destination.peer.address))
     name, origin = _suggested(reference)
-    drivers = "" if way.driver == "redfish" else f", drivers = {_toml([way.driver])}"
+    drivers = "" if destination.driver == "redfish" else f", drivers = {_toml([destination.driver])}"
     line = f"credentials.{name} = {{{origin}, networks = {_toml([network or '127.0.0.0/8'])}{drivers}}}"
     if reference.name is not None:
         known = f" (the settings have {', '.join(sorted(grants.credentials))})" if grants.credentials else ""

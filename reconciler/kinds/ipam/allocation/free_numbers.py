@@ -98,7 +98,7 @@ def _beyond_numbers(pool: str, there: Pool, takers: Mapping[ResourceKey, int | N
     free = max(0, pool_size(there) - _held_of(pool, there, view))
     there_is = f"{free or 'none'} of the {pool_size(there)} numbers of Pool/{pool} {'is' if free == 1 else 'are'} free"
     room, named = number_room(view), {number for number in takers.values() if number is not None}
-    going = [
+    releasing = [
         key
         for key in sorted([*room.leaves, *room.wants])
         if _has_of(pool, view, key) and key not in takers and _number_of(view, key) not in named
@@ -107,9 +107,9 @@ def _beyond_numbers(pool: str, there: Pool, takers: Mapping[ResourceKey, int | N
     spec = view.desired.resources.get(ResourceKey("Pool", pool)) if view.desired is not None else None
     if spec is not None and sum(one.last - one.first + 1 for one in ranges(spec.spec)) > pool_size(there):
         return Short({}, dict.fromkeys(pending[free:], f"{there_is} until its declared ranges are applied"))
-    waiting = dict(zip(pending[free:], going, strict=False))
+    waiting = dict(zip(pending[free:], releasing, strict=False))
     return Short(
-        dict.fromkeys(pending[free + len(going) :], f"{there_is}; {len(pending)} are requested"),
+        dict.fromkeys(pending[free + len(releasing) :], f"{there_is}; {len(pending)} are requested"),
         {key: f"{there_is} until {leaver} releases its number" for key, leaver in waiting.items()},
     )
 

@@ -95,17 +95,17 @@ def _free_blocks(
         for length, count in one.free_prefixes:
             of_family[length] = of_family.get(length, 0) + count
     now, after = dict(said), {family: dict(found) for family, found in said.items()}
-    there, going = _inside(parent, view)
+    there, releasing = _inside(parent, view)
     for family, found in said.items():
         own, taken_ = _own(parent, family, view), [parse_span(cidr) for cidr, _ in there if family_of(cidr) == family]
         free = joined_spans(without(own, taken_))
         if usage is not None and blocks(free, family) != found:
             continue
         named = [parse_span(cidr) for cidr in _named(parent, family, there, view)]
-        leaving = [parse_span(cidr) for cidr, key in there if key in going and family_of(cidr) == family]
+        leaving = [parse_span(cidr) for cidr, key in there if key in releasing and family_of(cidr) == family]
         now[family] = blocks(without(free, named), family)
         after[family] = blocks(without(joined_spans([*free, *leaving]), named), family)
-    return now, after, going[0] if going else None
+    return now, after, releasing[0] if releasing else None
 
 
 def _own(parent: str, family: int, view: KindView) -> list[Span]:
@@ -117,14 +117,14 @@ def _own(parent: str, family: int, view: KindView) -> list[Span]:
 
 def _inside(parent: str, view: KindView) -> tuple[list[tuple[str, ResourceKey]], list[ResourceKey]]:
     """The children's prefixes as they are, and the children that go."""
-    there, going = [], []
+    there, releasing = [], []
     for key in sorted(view.observed):
         value = view.observed[key].value
         if isinstance(value, NetworkState) and value.network is not None and value.network.parent == parent:
             there += [(prefix.cidr, key) for prefix in value.network.prefixes]
             if releases(key, view, ephemeral=False):
-                going.append(key)
-    return there, going
+                releasing.append(key)
+    return there, releasing
 
 
 def _named(parent: str, family: int, there: list[tuple[str, ResourceKey]], view: KindView) -> list[str]:

@@ -92,9 +92,9 @@ def fill_seed(seed: Mapping[str, str], home: PhoneHome) -> dict[str, str]:
     return done
 
 
-def instance_id(machine: str, order: str) -> str:
+def instance_id(machine: str, request_id: str) -> str:
     """The instance-id of the installation that this boot request makes."""
-    return f"{machine}-{order}"
+    return f"{machine}-{request_id}"
 
 
 def hostname(spec: MachineClaimSpec, host: Host) -> str:

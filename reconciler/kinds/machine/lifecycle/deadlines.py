@@ -28,12 +28,12 @@ MAX_ATTEMPTS = 3
 
 def overdue(lifecycle: LifecycleFacts, now: datetime, *, off: bool = False) -> LifecycleFailure | None:
     """Why the open boot request counts as failed, if it has waited too long. `off`: the machine is observed off."""
-    order = lifecycle.boot_request
-    if order is None or order.ended_at is not None:
+    boot_request = lifecycle.boot_request
+    if boot_request is None or boot_request.ended_at is not None:
         return None
-    if order.registered_at is None:
+    if boot_request.registered_at is None:
         # Until it is seen off, others decide how long that takes: guards, people, its own system.
-        if lifecycle.stopped_at is None or now < max(order.requested_at, lifecycle.stopped_at) + SERVED_WITHIN:
+        if lifecycle.stopped_at is None or now < max(boot_request.requested_at, lifecycle.stopped_at) + SERVED_WITHIN:
             return None
         fetched = "Machine fetched its boot script, but the agent did not contact groundstate"
         how = fetched if order.served_at else "Machine did not fetch its boot script"
@@ -50,15 +50,15 @@ def overdue(lifecycle: LifecycleFacts, now: datetime, *, off: bool = False) -> L
             now,
         )
     if now >= heard + SILENT_AFTER:
-        at = f"; last step: {order.progress}" if order.progress else ""
+        at = f"; last step: {boot_request.progress}" if boot_request.progress else ""
         return failed(
             lifecycle,
             LifecycleFailureReason.AGENT_SILENT,
             f"no report from the agent for {duration_words(now - heard)}{at}",
             now,
         )
-    within = WIPE_WITHIN if order.purpose is Purpose.WIPE else INSTALL_WITHIN
-    if now >= order.requested_at + within:
+    within = WIPE_WITHIN if boot_request.purpose is Purpose.WIPE else INSTALL_WITHIN
+    if now >= boot_request.requested_at + within:
         return failed(
             lifecycle,
             LifecycleFailureReason.AGENT_TIMED_OUT,

@@ -42,8 +42,8 @@ class FactApplied(msgspec.Struct, frozen=True):
 
 def apply_fact(lifecycle: LifecycleFacts, fact: FactType, detail: str, image: str | None, now: datetime) -> FactApplied:
     """The lifecycle facts after a report. `image`: the pinned image, which an installation writes."""
-    order, at = lifecycle.boot_request, stage(lifecycle)
-    if (at, order.purpose if order else None) not in EXPECTED[fact] or _out_of_place(lifecycle, fact):
+    boot_request, at = lifecycle.boot_request, stage(lifecycle)
+    if (at, boot_request.purpose if boot_request else None) not in EXPECTED[fact] or _out_of_place(lifecycle, fact):
         return _unexpected(lifecycle, fact, detail, now)
     replace = msgspec.structs.replace
     match fact:
@@ -53,8 +53,8 @@ def apply_fact(lifecycle: LifecycleFacts, fact: FactType, detail: str, image: st
             return _sent_to_disk(lifecycle, detail, now)
         case FactType.REGISTERED:
             lifecycle = lifecycle.progressed(registered_at=now, last_heard_at=now)
-            if order is not None and order.purpose is Purpose.INSPECT:
-                heeded = order.document_request
+            if boot_request is not None and boot_request.purpose is Purpose.INSPECT:
+                heeded = boot_request.document_request
                 lifecycle = replace(
                     lifecycle.progressed(ended_at=now), inspected_at=now, heeded_request=heeded, attempts=0
                 )
@@ -64,7 +64,7 @@ def apply_fact(lifecycle: LifecycleFacts, fact: FactType, detail: str, image: st
         case FactType.ALIVE:
             return FactApplied(lifecycle.progressed(last_heard_at=now, progress=detail or None), None, detail)
         case FactType.WRITTEN:
-            word, id_ = (order.document_request, order.id) if order else (None, "")
+            word, id_ = (boot_request.document_request, boot_request.id) if boot_request else (None, "")
             written = Written(image or "", detail, lifecycle.claim or "", now, word, id_)
             lifecycle = lifecycle.progressed(last_heard_at=now, ended_at=now)
             lifecycle = replace(lifecycle, written=written, phoned_home_at=None, attempts=0)
@@ -79,7 +79,7 @@ def apply_fact(lifecycle: LifecycleFacts, fact: FactType, detail: str, image: st
         case FactType.AGENT_FAILED:
             trouble = failed(lifecycle, LifecycleFailureReason.AGENT_FAILED, detail or "the agent gave no reason", now)
             return FactApplied(
-                replace(lifecycle, boot_request=None, failure=trouble), EventReason.AGENT_FAILED, trouble.message
+                replace(lifecycle, boot_request=None, failure=failure), EventReason.AGENT_FAILED, failure.message
             )
         case FactType.PHONED_HOME:
             lifecycle = replace(
@@ -90,11 +90,11 @@ def apply_fact(lifecycle: LifecycleFacts, fact: FactType, detail: str, image: st
 
 def _installs(lifecycle: LifecycleFacts) -> tuple[str, ...]:
     """The known installations, with the one of the open boot request."""
-    written, order = lifecycle.written, lifecycle.boot_request
+    written, boot_request = lifecycle.written, lifecycle.boot_request
     ids = (
         *lifecycle.installs,
         written.boot_request if written is not None else "",
-        order.id if order is not None else "",
+        boot_request.id if boot_request is not None else "",
     )
     return tuple(dict.fromkeys(one for one in ids if one))[-INSTALLS_KEPT:]
 
@@ -137,7 +137,7 @@ def _unexpected(lifecycle: LifecycleFacts, fact: FactType, detail: str, now: dat
         kept = (
             lifecycle
             if lifecycle.failure is not None and lifecycle.failure.final
-            else msgspec.structs.replace(lifecycle, failure=trouble)
+            else msgspec.structs.replace(lifecycle, failure=failure)
         )
         return FactApplied(kept, EventReason.FAILED_RECLAIM, trouble.message, expected=False)
     return FactApplied(

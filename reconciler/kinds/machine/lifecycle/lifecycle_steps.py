@@ -14,7 +14,7 @@ from reconciler.kinds.machine.lifecycle import deadlines, phases, system_identit
 from reconciler.kinds.machine.lifecycle.phases import BootStage
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.actions.bmc_actions import PowerOn, SetBoot
-from reconciler.model.actions.record_actions import AcceptSystem, Free, RequestBoot, RequestErasure, Settle
+from reconciler.model.actions.record_actions import AcceptSystem, Free, RequestBoot, RequestErasure
 from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.values.boot_purpose import LifecycleFailure, LifecycleFailureReason, Purpose
 
@@ -53,7 +53,7 @@ def lifecycle_steps(spec: MachineSpec, state: SystemState, view: KindView) -> St
         hint = "check the machine's console, then set or change spec.lifecycle.request to try again"
         return _waits(HoldKind.FAILED, lifecycle.failure.reason, lifecycle.failure.message, hint)
     if phases.crash_loop_is_over(lifecycle, state, view.now):
-        return Steps((Settle(key=view.key, reason="Machine is running and has not restarted for some time"),))
+        return Steps((RecordLifecycle(key=view.key, reason="Machine is running and has not restarted for some time"),))
     purpose = phases.purpose(facts_in(view), spec, claim)
     if purpose is None:
         return _at_rest(lifecycle, state, view)
@@ -88,19 +88,21 @@ def _under_way(lifecycle: LifecycleFacts, wanted: Purpose | None, state: SystemS
         and lifecycle.boot_request is not None
         and wanted is not lifecycle.boot_request.purpose
     ):
-        return Steps((Settle(key=view.key, reason=f"{lifecycle.boot_request.purpose} is no longer requested"),))
-    trouble = _refused(lifecycle, view) or deadlines.overdue(lifecycle, view.now, off=state.power is PowerState.OFF)
-    if trouble is not None:
-        return Steps((Settle(key=view.key, failure=trouble, reason=trouble.message),))
-    stage, order = phases.stage(lifecycle), lifecycle.boot_request
+        return Steps(
+            (RecordLifecycle(key=view.key, reason=f"{lifecycle.boot_request.purpose} is no longer requested"),)
+        )
+    failure = _refused(lifecycle, view) or deadlines.overdue(lifecycle, view.now, off=state.power is PowerState.OFF)
+    if failure is not None:
+        return Steps((RecordLifecycle(key=view.key, failure=failure, reason=failure.message),))
+    stage, boot_request = phases.stage(lifecycle), lifecycle.boot_request
     if stage is BootStage.ENDED and state.power is PowerState.OFF:
-        return Steps((Settle(key=view.key, reason="the agent has finished, and Machine is off"),))
+        return Steps((RecordLifecycle(key=view.key, reason="the agent has finished, and Machine is off"),))
     words = {
         BootStage.ORDERED: "Machine is booting into the agent",
-        BootStage.WORKING: (order.progress if order is not None else None) or "the agent is running",
+        BootStage.WORKING: (boot_request.progress if boot_request is not None else None) or "the agent is running",
         BootStage.ENDED: "the agent has finished and is powering Machine off",
     }
-    by = f"to {order.purpose}" if order is not None else "order"
+    by = f"to {boot_request.purpose}" if boot_request is not None else "order"
     return _waits(
         HoldKind.IN_FLIGHT, by, words.get(stage, ""), "no action is needed; the change continues automatically"
     )
@@ -202,9 +204,9 @@ def _install(spec: MachineSpec, claim: MachineClaimSpec | None, state: SystemSta
         why = f"{', '.join(missing[:3])} {'is' if len(missing) == 1 else 'are'} not acquired yet"
         return _waits(HoldKind.BLOCKED, "addresses", why, "continues automatically when the addresses are acquired")
     written = facts.lifecycle.written
-    order = RequestBoot if written is None else RequestErasure
+    boot_request = RequestBoot if written is None else RequestErasure
     reason = f"image {facts.image} will be written" + (f" over {written.image}" if written is not None else "")
-    return _order(order, Purpose.INSTALL, claim.request, reason, spec, state, view)
+    return _order(boot_request, Purpose.INSTALL, claim.request, reason, spec, state, view)
 
 
 def _wipe(spec: MachineSpec, state: SystemState, view: KindView) -> Steps:
@@ -232,7 +234,7 @@ def _order(
         why = "Machine is set to boot from virtual media, but its BMC offers no boot from a CD"
         return _waits(HoldKind.FAILED, "virtual-media", why, "set startFrom: Network in the machine or its partition")
     heeded = spec.lifecycle.request if spec.lifecycle is not None and purpose is not Purpose.INSPECT else None
-    order = kind(
+    boot_request = kind(
         key=view.key,
         purpose=purpose,
         attempt=attempt,
@@ -242,7 +244,7 @@ def _order(
         target=phases.start_target(image, state),
         reason=reason,
     )
-    return Steps((order,))
+    return Steps((boot_request,))
 
 
 def _attempt(lifecycle: LifecycleFacts) -> int:

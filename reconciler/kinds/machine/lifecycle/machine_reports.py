@@ -14,9 +14,9 @@ from reconciler.kinds.machine.lifecycle.phases import BootStage, stage, unattend
 from reconciler.model.event import EventType
 
 
-def is_over(facts: MachineFacts, fact: FactType, order: str | None) -> bool:
-    """Whether the report is for a boot request that has ended. `order` None: the report names no boot request."""
-    return order is not None and order != _order_of(facts.lifecycle, fact)
+def is_over(facts: MachineFacts, fact: FactType, request_id: str | None) -> bool:
+    """Whether the report is for a boot request that has ended. `request_id` None: the report names no boot request."""
+    return request_id is not None and request_id != _order_of(facts.lifecycle, fact)
 
 
 def apply_report(before: MachineFacts, fact: FactType, detail: str, system: str | None, now: datetime) -> ReportOutcome:

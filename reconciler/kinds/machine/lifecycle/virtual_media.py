@@ -78,25 +78,27 @@ def media_ready(lifecycle: LifecycleFacts, state: SystemState) -> bool:
 
 
 def _is_in(lifecycle: LifecycleFacts, state: SystemState) -> bool:
-    order = lifecycle.boot_request
-    if order is None or lifecycle.media is None or lifecycle.media.boot_request != order.id:
+    boot_request = lifecycle.boot_request
+    if boot_request is None or lifecycle.media is None or lifecycle.media.boot_request != boot_request.id:
         return False
-    return order.media is not None and state.holds(order.media) is True
+    return boot_request.media is not None and state.holds(boot_request.media) is True
 
 
 def media_field(lifecycle: LifecycleFacts, state: SystemState) -> Field | None:
     """The image that should be in the virtual drive, beside the observed one; None if nothing is requested."""
     seen = None if state.media is None else list(state.media)
-    order = lifecycle.boot_request
-    if order is None:
+    boot_request = lifecycle.boot_request
+    if boot_request is None:
         if lifecycle.media is None:
             return None
         gone = state.holds(lifecycle.media.url) is False
         return Field(MEDIA, {"image": None, "order": lifecycle.media.boot_request}, seen, gone, once=True)
     # Once the agent is up, all of it is in memory.
-    if order.media is None or order.registered_at is not None or state.power is not PowerState.OFF:
+    if boot_request.media is None or boot_request.registered_at is not None or state.power is not PowerState.OFF:
         return None
-    return Field(MEDIA, {"image": order.media, "order": order.id}, seen, _is_in(lifecycle, state), once=True)
+    return Field(
+        MEDIA, {"image": boot_request.media, "order": boot_request.id}, seen, _is_in(lifecycle, state), once=True
+    )
 
 
 def media_steps(lifecycle: LifecycleFacts, state: SystemState, view: KindView) -> Steps:

@@ -12,7 +12,7 @@ from drivers.base import BootEnabled, PowerState, ResetType, SystemState
 from reconciler.kinds.claim.spec import claim_key
 from reconciler.kinds.common.fact_rules import FactRules, Ignored, Occasion, Recorded, ReportOutcome, Slot
 from reconciler.kinds.common.field_types.managed_field import Field
-from reconciler.kinds.common.machine_facts import MachineFacts, machine_s
+from reconciler.kinds.common.machine_facts import MachineFacts, as_machine_facts
 from reconciler.kinds.machine import machine_restart
 from reconciler.kinds.machine.identity.machine_identity import identity_observed
 from reconciler.kinds.machine.lifecycle import phases, system_identity, virtual_media
@@ -57,23 +57,23 @@ class MachineFactRules(FactRules):
     def moved(self, facts: ResourceFacts) -> ResourceFacts:
         """The facts of a machine whose BMC endpoint changed. An ignored shutdown, an observed power-off and a network
         boot belong to the former BMC, and are left out. The system stays the same one until its new BMC is observed."""
-        known = machine_s(facts)
+        known = as_machine_facts(facts)
         lifecycle = phases.unattended(known.lifecycle)
         return msgspec.structs.replace(known, shutdown_ignored=None, lifecycle=lifecycle, reported=None)
 
     def slot(self, facts: ResourceFacts) -> Slot | None:
         """The claim and slot that the machine is bound to."""
-        lifecycle = machine_s(facts).lifecycle
+        lifecycle = as_machine_facts(facts).lifecycle
         claim = claim_key(lifecycle)
         return Slot(claim, lifecycle.slot or 0) if claim is not None else None
 
     def leaves_slot(self, facts: ResourceFacts) -> bool:
         """Whether the claim has released the machine."""
-        return machine_s(facts).lifecycle.releasing_at is not None
+        return as_machine_facts(facts).lifecycle.releasing_at is not None
 
     def sent(self, action: Action, facts: ResourceFacts) -> ResourceFacts:
         """The facts after an action was sent. From then on, an image may be in the virtual drive."""
-        known = machine_s(facts)
+        known = as_machine_facts(facts)
         if isinstance(action, PowerOff):
             return machine_restart.restart_sent(known, action)
         if not isinstance(action, InsertMedia):
@@ -85,7 +85,7 @@ class MachineFactRules(FactRules):
         self, action: Action, facts: ResourceFacts, why: str, *, is_final: bool, now: datetime
     ) -> ResourceFacts:
         """See `machine_restart.refused`."""
-        known = machine_s(facts)
+        known = as_machine_facts(facts)
         if not isinstance(action, PowerOff):
             return facts
         return machine_restart.refused(known, why, is_final=is_final, now=now)
@@ -95,7 +95,7 @@ class MachineFactRules(FactRules):
     ) -> ResourceFacts:
         """The facts after an action was confirmed. A machine that was powered on is in service again, unless its claim
         waits for the installed system."""
-        known = machine_s(facts)
+        known = as_machine_facts(facts)
         match action:
             case PowerOn():
                 serves = known.lifecycle.claim is None or known.lifecycle.phoned_home_at is not None
@@ -123,7 +123,7 @@ class MachineFactRules(FactRules):
         """The facts after a graceful shutdown without effect: an operating system may ignore the power button."""
         if not isinstance(action, PowerOff) or action.reset_type is not ResetType.GRACEFUL_SHUTDOWN:
             return None
-        noted = msgspec.structs.replace(machine_s(facts), shutdown_ignored=now)
+        noted = msgspec.structs.replace(as_machine_facts(facts), shutdown_ignored=now)
         return Ignored(noted, EventReason.SHUTDOWN_IGNORED, "the machine did not shut down")
 
     def begun(self, action: Action, value: Any) -> bool:
@@ -145,15 +145,15 @@ class MachineFactRules(FactRules):
 
     def restart_asked(self, facts: ResourceFacts, request: RestartRequest) -> ResourceFacts:
         """See `machine_restart.asked`."""
-        return machine_restart.restart_taken_up(machine_s(facts), request)
+        return machine_restart.restart_taken_up(as_machine_facts(facts), request)
 
     def restart_cancelled(self, facts: ResourceFacts, open_: Collection[str]) -> ResourceFacts:
         """See `machine_restart.cancelled`."""
-        return machine_restart.cancelled(machine_s(facts), open_)
+        return machine_restart.cancelled(as_machine_facts(facts), open_)
 
     def restart_result(self, facts: ResourceFacts, request: RestartRequest) -> RestartResult | None:
         """The result of the latest restart."""
-        one = machine_s(facts).restart
+        one = as_machine_facts(facts).restart
         if one is None or one.id != request.id or not one.ended:
             return None
         return RestartResult(request.id, request.key, one.failure)
@@ -161,7 +161,7 @@ class MachineFactRules(FactRules):
     def on_behalf_of(self, action: Action, facts: ResourceFacts) -> str | ResourceKey | None:
         """The resource whose commit causes an action: the claim, for what is done for a claim; the commit that released
         the machine, for a release."""
-        lifecycle, asked = machine_s(facts).lifecycle, machine_s(facts).restart
+        lifecycle, asked = as_machine_facts(facts).lifecycle, as_machine_facts(facts).restart
         if asked is not None and not asked.ended and action.path == PowerOff.path:
             return f"restart {asked.id} by {asked.by}: {asked.reason}"
         if action.path not in LIFECYCLE_FIELDS or isinstance(action, AcceptSystem):
@@ -173,7 +173,7 @@ class MachineFactRules(FactRules):
     ) -> ResourceFacts:
         """The facts after an observation: a running shutdown, the image in the virtual drive, the power state and the
         identity of the system."""
-        known = identity_observed(machine_s(facts), value)
+        known = identity_observed(as_machine_facts(facts), value)
         lifecycle = virtual_media.observe_media(known.lifecycle, fields)
         if isinstance(resource.spec, MachineSpec) and isinstance(value, SystemState):
             lifecycle = phases.observe_power(resource.spec, lifecycle, value, now)
@@ -184,11 +184,11 @@ class MachineFactRules(FactRules):
 
     def at_start(self, facts: ResourceFacts, now: datetime) -> ResourceFacts:
         """See `machine_reports.facts_at_start`, and `machine_restart.at_start`."""
-        return machine_restart.at_start(facts_at_start(machine_s(facts), now))
+        return machine_restart.at_start(facts_at_start(as_machine_facts(facts), now))
 
     def ended(self, before: ResourceFacts, after: ResourceFacts) -> tuple[EventReason, str] | None:
         """The facts without the boot request, which ends when the machine gets another system, or is left to people."""
-        had, has = (machine_s(one).lifecycle.boot_request is not None for one in (before, after))
+        had, has = (as_machine_facts(one).lifecycle.boot_request is not None for one in (before, after))
         if not had or has:
             return None
         moved = before.place != after.place
@@ -198,7 +198,7 @@ class MachineFactRules(FactRules):
         self, facts: ResourceFacts, request: str | None, fact: Any, detail: str, value: Any, now: datetime
     ) -> ReportOutcome | None:
         """The facts after a report of the boot service, the agent or the installed system."""
-        known = machine_s(facts)
+        known = as_machine_facts(facts)
         if is_over(known, fact, request):
             return None
         system = system_identity.system_of(value) if isinstance(value, SystemState) else None

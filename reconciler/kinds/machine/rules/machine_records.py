@@ -18,9 +18,9 @@ from reconciler.model.actions.record_actions import (
     Free,
     MachineRecord,
     PinImage,
+    RecordLifecycle,
     RequestBoot,
     RequestErasure,
-    Settle,
 )
 from reconciler.model.event import EventReason
 from reconciler.model.facts import ResourceFacts
@@ -45,8 +45,8 @@ def record_machine_action(
             return _recorded(key, msgspec.structs.replace(was, image=image), event)
         case RequestBoot():
             return _boot_requested(action, was, occasion.now, occasion.name, uuid_of(occasion.value))
-        case Settle():
-            return _settled(action, was)
+        case RecordLifecycle():
+            return _recorded_lifecycle(action, was)
         case AcceptSystem():
             return _system_accepted(action, was, occasion.value)
         case Free():
@@ -74,7 +74,7 @@ def _boot_requested(action: RequestBoot, was: MachineFacts, now: datetime, name:
     return _recorded(action.key, requested, event)
 
 
-def _settled(action: Settle, was: MachineFacts) -> Recorded:
+def _recorded_lifecycle(action: RecordLifecycle, was: MachineFacts) -> Recorded:
     before, failure = was.lifecycle, action.failure
     # At rest anybody may start it; after a failure what runs there is still what was started from here.
     stopped = before.stopped_at if failure is not None else None

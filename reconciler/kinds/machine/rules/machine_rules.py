@@ -41,7 +41,7 @@ from reconciler.model.actions.bmc_actions import (
     SetBoot,
     SetIndicator,
 )
-from reconciler.model.actions.record_actions import AcceptSystem, Bind, Free, PinImage, RequestBoot, Settle
+from reconciler.model.actions.record_actions import AcceptSystem, Bind, Free, PinImage, RecordLifecycle, RequestBoot
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import ObservedState
 from reconciler.model.plans.plan import Hold, HoldKind
@@ -139,7 +139,7 @@ class MachineRules:
                 return state.holds(url) is True
             case EjectMedia(url=url):
                 return state.holds(url) is False
-            case Bind() | PinImage() | RequestBoot() | Settle() | AcceptSystem() | Free():
+            case Bind() | PinImage() | RequestBoot() | RecordLifecycle() | AcceptSystem() | Free():
                 return True  # written down is done
             case Forget():
                 return False

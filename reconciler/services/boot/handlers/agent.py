@@ -46,8 +46,8 @@ BEGIN = (TokenPurpose.BOOT, TokenPurpose.DISCOVER)
 class Agent:
     """The pages of the HTTPS listener."""
 
-    def __init__(self, desk: RequestContext) -> None:
-        self._desk = desk
+    def __init__(self, context: RequestContext) -> None:
+        self._context = context
         self._registering: set[str] = set()
         self._lock = runtime.lock()
 
@@ -59,37 +59,37 @@ class Agent:
             return self._register(request, text, grant)
 
     @contextmanager
-    def _alone(self, order: str) -> Iterator[None]:
+    def _alone(self, request_id: str) -> Iterator[None]:
         """One registration of an order at a time: each may hold megabytes, and a token can be shown often at once."""
         with self._lock:
-            if order in self._registering:
+            if request_id in self._registering:
                 raise RequestRefused(503, "another agent is registering for this boot request; try again", retry=5)
-            self._registering.add(order)
+            self._registering.add(request_id)
         try:
             yield
         finally:
             with self._lock:
-                self._registering.discard(order)
+                self._registering.discard(request_id)
 
     def _register(self, request: Request, text: str, grant: Grant) -> Response:
-        desk, said = self._desk, _body(request, read_registration)
+        context, said = self._context, _body(request, read_registration)
         self._same_machine(request, grant, said)
         if said.order != grant.boot_request:
             self._stale(request, grant, said.order)
         self._current(request, grant)
-        now = desk.now()
+        now = context.now()
         session = msgspec.structs.replace(
-            grant, purpose=TokenPurpose.SESSION, expires=now + desk.settings.session_token_ttl
+            grant, purpose=TokenPurpose.SESSION, expires=now + context.settings.session_token_ttl
         )
         try:
-            got = desk.tokens.exchange(text, BEGIN, session, now)
+            got = context.tokens.exchange(text, BEGIN, session, now)
         except BadToken as bad:
             self._bad(request, bad)
         try:
             taken = self._take(grant, said)
         except Exception:
             # It was not taken up, so the agent has to come again, with what it has.
-            desk.tokens.restore(text, got)
+            context.tokens.restore(text, got)
             raise
         if not taken:
             self._stale(request, grant, said.order)
@@ -101,17 +101,17 @@ class Agent:
 
     def seed(self, request: Request) -> Response:
         """`GET /agent/v1/seed`: a tar of what the installed system finds at its first start; 204 when there is none."""
-        desk, (_, grant) = self._desk, self._shown(request, (TokenPurpose.SESSION,))
+        context, (_, grant) = self._context, self._shown(request, (TokenPurpose.SESSION,))
         self._current(request, grant)
-        work = desk.lives.work(grant.machine) if grant.machine else PowerOffNow()
+        work = context.provisioning.work(grant.machine) if grant.machine else PowerOffNow()
         if not isinstance(work, Install) or not work.seed:
             return Response(status=204)
-        now = desk.now()
+        now = context.now()
         home = msgspec.structs.replace(
-            grant, purpose=TokenPurpose.PHONE_HOME, expires=now + desk.settings.phone_home_ttl
+            grant, purpose=TokenPurpose.PHONE_HOME, expires=now + context.settings.phone_home_ttl
         )
-        token = desk.tokens.issue(home, now)
-        places = desk.places
+        token = context.tokens.issue(home, now)
+        places = context.places
         way = PhoneHome(f"{places.https}/phone-home/v1", token, places.pin, f"{places.http}/phone-home/v1/{token}")
         answer = Response(packed(fill_seed(work.seed, way), int(now.timestamp())), content_type="application/x-tar")
         answer.headers["Cache-Control"] = "no-store"
@@ -124,10 +124,10 @@ class Agent:
         fact = _REPORTS.get(said.type)
         if fact is None:
             raise RequestRefused(400, f"{said.type!r} is not a report type; report types are {', '.join(_REPORTS)}")
-        if not self._desk.reports.allows(grant.boot_request, self._desk.now()):
+        if not self._context.reports.allows(grant.boot_request, self._context.now()):
             raise RequestRefused(503, "too many reports; try again later", retry=30)
         # An undeclared machine has no life that a fact could belong to.
-        if grant.machine is not None and not self._desk.lives.report(
+        if grant.machine is not None and not self._context.provisioning.report(
             grant.machine, grant.boot_request, fact, _kept(fact, said.detail)
         ):
             self._stale(request, grant, grant.boot_request)
@@ -136,20 +136,20 @@ class Agent:
     def phone_home(self, request: Request, token: str | None = None) -> Response:
         """`POST /phone-home/v1`: the installed system is up. The token may stand in the URL for those who can send no
         header, as cloud-init's own module."""
-        desk = self._desk
+        context = self._context
         text, grant = self._shown(request, (TokenPurpose.PHONE_HOME,), token)
         if grant.machine is None:
             raise RequestRefused(400, "the token does not belong to a machine")
         try:
-            desk.tokens.use(text, (TokenPurpose.PHONE_HOME,), desk.now())
+            context.tokens.use(text, (TokenPurpose.PHONE_HOME,), context.now())
         except BadToken as bad:
             self._bad(request, bad)
         try:
-            taken = desk.lives.report(
+            taken = context.provisioning.report(
                 grant.machine, grant.boot_request, FactType.PHONED_HOME, f"from {request.remote_addr}"
             )
         except Exception:
-            desk.tokens.restore(text)
+            context.tokens.restore(text)
             raise
         if not taken:
             self._stale(request, grant, grant.boot_request)
@@ -159,20 +159,20 @@ class Agent:
         _, grant = self._shown(request, (TokenPurpose.SESSION,))
         if grant.machine is None:
             return PowerOffNow()
-        current = self._desk.lives.boot_request(grant.machine)
+        current = self._context.provisioning.boot_request(grant.machine)
         if current is None:
             # The order is settled, so whoever still works on it is done.
             return PowerOffNow()
         if current.id != grant.boot_request:
             self._stale(request, grant, grant.boot_request)
-        work = self._desk.lives.work(grant.machine)
+        work = self._context.provisioning.work(grant.machine)
         if isinstance(work, Wait):
             # It reports nothing meanwhile, and that must not be taken for its end.
-            self._desk.lives.report(grant.machine, grant.boot_request, FactType.ALIVE, "the agent waits")
+            self._context.provisioning.report(grant.machine, grant.boot_request, FactType.ALIVE, "the agent waits")
         return work
 
     def _take(self, grant: Grant, said: Registration) -> bool:
-        lives = self._desk.lives
+        lives = self._context.provisioning
         collected = {"serial": said.serial, "agent": said.agent, **said.inventory}
         if grant.machine is None:
             lives.found(grant.uuid or identifiers.uuid(said.uuid), identifiers.macs(said.macs), collected)
@@ -188,25 +188,25 @@ class Agent:
             wrong = f"the UUID is {uuid or 'missing'}"
         elif not set(grant.macs) <= set(macs):
             wrong = f"network card {grant.macs[0]} is missing"
-        elif grant.machine is not None and find_machine(self._desk, uuid, macs)[0] != grant.machine:
+        elif grant.machine is not None and find_machine(self._context, uuid, macs)[0] != grant.machine:
             wrong = "the UUID and the MAC addresses match neither the BMC nor the document"
         if wrong is not None:
             whose = str(grant.machine) if grant.machine else grant.boot_request
             message = f"a machine used the token of {whose}, but is another machine: {wrong}"
-            self._desk.refuse(request, 403, EventReason.AGENT_OF_ANOTHER_MACHINE, message, grant.machine)
+            self._context.refuse(request, 403, EventReason.AGENT_OF_ANOTHER_MACHINE, message, grant.machine)
 
     def _current(self, request: Request, grant: Grant) -> None:
         if grant.machine is not None:
-            current = self._desk.lives.boot_request(grant.machine)
+            current = self._context.provisioning.boot_request(grant.machine)
             if current is None or current.id != grant.boot_request:
                 self._stale(request, grant, grant.boot_request)
 
-    def _stale(self, request: Request, grant: Grant, order: str) -> NoReturn:
+    def _stale(self, request: Request, grant: Grant, request_id: str) -> NoReturn:
         message = (
-            f"the agent reported for boot request {order[:100]}, but {grant.machine or 'the machine'} was "
+            f"the agent reported for boot request {request_id[:100]}, but {grant.machine or 'the machine'} was "
             "started for another boot request"
         )
-        self._desk.refuse(request, 409, EventReason.BOOT_REQUEST_NOT_CURRENT, message, grant.machine)
+        self._context.refuse(request, 409, EventReason.BOOT_REQUEST_NOT_CURRENT, message, grant.machine)
 
     def _shown(
         self, request: Request, purposes: Collection[TokenPurpose], token: str | None = None
@@ -215,9 +215,9 @@ class Agent:
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         text = token if token is not None else text.strip() if scheme.lower() == "bearer" else ""
         if not text:
-            self._desk.refuse(request, 401, EventReason.TOKEN_REFUSED, "the request had no token")
+            self._context.refuse(request, 401, EventReason.TOKEN_REFUSED, "the request had no token")
         try:
-            grant = self._desk.tokens.peek(text, purposes, self._desk.now())
+            grant = self._context.tokens.peek(text, purposes, self._context.now())
         except BadToken as bad:
             self._bad(request, bad)
         # An installed system has addresses of its own; the agent has one of the boot network.
@@ -226,10 +226,10 @@ class Agent:
         return text, grant
 
     def _within(self, request: Request, grant: Grant) -> None:
-        if not self._desk.lives.serves(grant.machine, request.remote_addr or ""):
+        if not self._context.provisioning.serves(grant.machine, request.remote_addr or ""):
             whose = grant.machine or grant.boot_request
             message = f"the {grant.purpose} token for {whose} was used from an address outside of spec.boot.networks"
-            self._desk.refuse(request, 403, EventReason.BOOT_ADDRESS_REFUSED, message, grant.machine)
+            self._context.refuse(request, 403, EventReason.BOOT_ADDRESS_REFUSED, message, grant.machine)
 
     def _bad(self, request: Request, bad: BadToken) -> NoReturn:
         grant = bad.grant
@@ -241,7 +241,9 @@ class Agent:
             else f"the token is {bad.fault}"
         )
         message = f"a request with {what} was refused: {why}"
-        self._desk.refuse(request, 401, EventReason.TOKEN_REFUSED, message, grant.machine if grant else None, str(bad))
+        self._context.refuse(
+            request, 401, EventReason.TOKEN_REFUSED, message, grant.machine if grant else None, str(bad)
+        )
 
 
 def _kept(fact: FactType, detail: str) -> str:

@@ -39,31 +39,31 @@ DISCOVER = "discover"
 class Pages:
     """The pages of the plain HTTP listener."""
 
-    def __init__(self, desk: RequestContext) -> None:
-        self._desk = desk
+    def __init__(self, context: RequestContext) -> None:
+        self._context = context
 
     def first(self, request: Request) -> Response:
         """`/boot.ipxe`: the script that DHCP points to."""
-        return text_response(scripts.first_boot_script(self._desk.places.http))
+        return text_response(scripts.first_boot_script(self._context.places.http))
 
     def machine(self, request: Request, uuid: str = "") -> Response:
         """`/boot/<uuid>?mac=..&mac=..`: the machine's own script. The first MAC is that of the card in use."""
         asked = identifiers.uuid(uuid)
         macs = identifiers.macs(request.args.getlist("mac"))
-        key, asked = find_machine(self._desk, asked, macs)
+        key, asked = find_machine(self._context, asked, macs)
         if key is not None:
             return self._known(request, key, asked, macs)
         self._doubt(request, asked, macs)
-        if (asked or macs) and self._desk.lives.discovers(request.remote_addr or "", asked or "", macs):
+        if (asked or macs) and self._context.provisioning.discovers(request.remote_addr or "", asked or "", macs):
             return self._discovered(request, asked, macs)
         return text_response(scripts.to_disk("this machine is not declared in git, so it gets no boot script"))
 
     def _known(self, request: Request, key: ResourceKey, uuid: str | None, macs: tuple[str, ...]) -> Response:
-        desk, address = self._desk, request.remote_addr or ""
-        order, served = desk.lives.unanswered_boot_request(key), desk.lives.serves(key, address)
+        context, address = self._context, request.remote_addr or ""
+        order, served = context.provisioning.unanswered_boot_request(key), context.provisioning.serves(key, address)
         if order is None:
-            if served and desk.first(f"{FactType.SENT_TO_DISK} {key}", address):
-                desk.lives.report(key, "", FactType.SENT_TO_DISK, f"asked by {address}")
+            if served and context.first(f"{FactType.SENT_TO_DISK} {key}", address):
+                context.provisioning.report(key, "", FactType.SENT_TO_DISK, f"asked by {address}")
             return text_response(
                 scripts.to_disk(f"{key.name} has no boot request, so groundstate does not start the agent")
             )
@@ -71,7 +71,7 @@ class Pages:
             message = (
                 f"{key} requested a boot script from an address outside of spec.boot.networks; the request was refused"
             )
-            desk.warn(address, EventReason.BOOT_ADDRESS_REFUSED, message, key)
+            context.warn(address, EventReason.BOOT_ADDRESS_REFUSED, message, key)
             return text_response(
                 scripts.to_disk(
                     f"{key.name} gets no boot script on this network: the address is outside of spec.boot.networks"
@@ -81,7 +81,7 @@ class Pages:
 
     def _doubt(self, request: Request, uuid: str | None, macs: tuple[str, ...]) -> None:
         """Say why a machine with an order is not taken for the one that it looks like; else the order waits in vain."""
-        lives, address = self._desk.lives, request.remote_addr or ""
+        lives, address = self._context.provisioning, request.remote_addr or ""
         key = lives.resembles(macs) if macs else None
         if key is not None and lives.serves(key, address) and lives.unanswered_boot_request(key) is not None:
             message = (
@@ -90,48 +90,50 @@ class Pages:
                 f"this MAC address, write the right MAC addresses into spec.macs of {key}. If the mainboard was "
                 "replaced, wait for the next observation of the BMC"
             )
-            self._desk.warn(address, EventReason.BOOT_MACHINE_DOUBTFUL, message, key)
+            self._context.warn(address, EventReason.BOOT_MACHINE_DOUBTFUL, message, key)
 
     def file(self, request: Request, checksum: str, name: str = "") -> Response:
         """`/files/<sha256>/<name>`: a file of the store, or a part of it. The name is for those who look at that."""
-        blob = self._desk.files.open(checksum)
+        blob = self._context.files.open(checksum)
         if blob is None:
             raise NotFound("the boot service has no such file")
         return send(request, blob, checksum)
 
     def loader(self, request: Request, name: str) -> Response:
         """`/ipxe.efi` and the like."""
-        folder = self._desk.settings.loaders
+        folder = self._context.settings.loaders
         if folder is None or name not in LOADERS:
             raise NotFound("the boot service has no such file")
         return _from(request, folder, name)
 
     def media(self, request: Request) -> Response:
         """`/agent.iso`: the CD image, which BMCs fetch in parts."""
-        if self._desk.settings.media is None:
+        if self._context.settings.media is None:
             raise NotFound(
                 "the boot service has no CD image; `./dev image` makes the CD image, beside the other files of "
                 "the agent"
             )
-        return _from(request, self._desk.settings.folder, IMAGE)
+        return _from(request, self._context.settings.folder, IMAGE)
 
     def _ordered(
-        self, request: Request, key: ResourceKey, order: BootRequest, uuid: str | None, macs: tuple[str, ...]
+        self, request: Request, key: ResourceKey, boot_request: BootRequest, uuid: str | None, macs: tuple[str, ...]
     ) -> Response:
-        if not self._desk.orders.allows(order.id, self._desk.now()):
+        if not self._context.orders.allows(boot_request.id, self._context.now()):
             raise RequestRefused(503, f"too many boot scripts requested for this machine{_WAIT}", retry=_RETRY)
-        ticket = self._ticket(request, Grant(TokenPurpose.BOOT, key, order.id, uuid, macs[:1], self._end()))
-        if not self._desk.lives.report(key, order.id, FactType.SCRIPT_SERVED, f"to {request.remote_addr}"):
+        ticket = self._ticket(request, Grant(TokenPurpose.BOOT, key, boot_request.id, uuid, macs[:1], self._end()))
+        if not self._context.provisioning.report(
+            key, boot_request.id, FactType.SCRIPT_SERVED, f"to {request.remote_addr}"
+        ):
             raise RequestRefused(
                 503,
                 "groundstate replaced the boot request of this machine a moment ago; the machine can ask again",
                 retry=5,
             )
-        return self._agent(ticket, NEIGHBOURS if order.purpose is Purpose.INSPECT else 0)
+        return self._agent(ticket, NEIGHBOURS if boot_request.purpose is Purpose.INSPECT else 0)
 
     def _discovered(self, request: Request, uuid: str | None, macs: tuple[str, ...]) -> Response:
-        desk, now = self._desk, self._desk.now()
-        if not desk.strangers.allows(request.remote_addr or "", now) or not desk.all_strangers.allows("", now):
+        context, now = self._context, self._context.now()
+        if not context.strangers.allows(request.remote_addr or "", now) or not context.all_strangers.allows("", now):
             raise RequestRefused(503, f"too many boot scripts requested for undeclared machines{_WAIT}", retry=_RETRY)
         # Tokens of one order replace each other, and two machines' must not.
         order = f"{DISCOVER}-{uuid or macs[0].replace(':', '-')}"
@@ -139,22 +141,22 @@ class Pages:
         return self._agent(ticket, NEIGHBOURS)
 
     def _end(self) -> datetime:
-        return self._desk.now() + self._desk.settings.boot_token_ttl
+        return self._context.now() + self._context.settings.boot_token_ttl
 
     def _ticket(self, request: Request, grant: Grant) -> scripts.Ticket:
-        now, places = self._desk.now(), self._desk.places
-        if not self._desk.scripts.allows(request.remote_addr or "", now):
+        now, places = self._context.now(), self._context.places
+        if not self._context.scripts.allows(request.remote_addr or "", now):
             raise RequestRefused(503, f"too many boot scripts requested from this address{_WAIT}", retry=_RETRY)
-        token = self._desk.tokens.issue(grant, now)
+        token = self._context.tokens.issue(grant, now)
         return scripts.Ticket(
             places.https, places.pin, token, grant.boot_request, grant.macs[0] if grant.macs else None
         )
 
     def _agent(self, ticket: scripts.Ticket, neighbours: int) -> Response:
-        settings, files = self._desk.settings, self._desk.files
+        settings, files = self._context.settings, self._context.files
         kernel, initrd = files.url(settings.kernel, "vmlinuz"), files.url(settings.initrd, "initrd.img")
         arguments = f"{settings.arguments} gs.lldp={neighbours}"
-        return text_response(scripts.to_agent(self._desk.places.http, kernel, initrd, ticket, arguments))
+        return text_response(scripts.to_agent(self._context.places.http, kernel, initrd, ticket, arguments))
 
 
 def _from(request: Request, folder: Path, name: str) -> Response:
@@ -167,11 +169,11 @@ def _from(request: Request, folder: Path, name: str) -> Response:
 
 
 def find_machine(
-    desk: RequestContext, uuid: str | None, macs: tuple[str, ...]
+    context: RequestContext, uuid: str | None, macs: tuple[str, ...]
 ) -> tuple[ResourceKey | None, str | None]:
     """The declared machine, and its UUID the way round in which it was found."""
     for one in dict.fromkeys((uuid, identifiers.byte_swapped_uuid(uuid) if uuid else None)):
-        if (one or macs) and (key := desk.lives.find(one or "", macs)) is not None:
+        if (one or macs) and (key := context.provisioning.find(one or "", macs)) is not None:
             return key, one or uuid
     return None, uuid
 

@@ -16,7 +16,7 @@ from reconciler.model.resource import ResourceKey
 from reconciler.services.boot.agent_tokens import Tokens
 from reconciler.services.boot.boot_settings import BootSettings
 from reconciler.services.boot.image_files import Files
-from reconciler.services.boot.rate_limit import EventGate, RateLimit
+from reconciler.services.boot.rate_limit import EventLimit, RateLimit
 from reconciler.services.provisioning_port import Provisioning
 
 REFUSED = "groundstate.refused"
@@ -37,16 +37,16 @@ class RequestContext:
     def __init__(
         self,
         settings: BootSettings,
-        lives: Provisioning,
+        provisioning: Provisioning,
         tokens: Tokens,
         files: Files,
         now: Callable[[], datetime],
         log: Any,
         places: Callable[[], Places],
     ) -> None:
-        self.settings, self.lives, self.tokens, self.files = settings, lives, tokens, files
+        self.settings, self.provisioning, self.tokens, self.files = settings, provisioning, tokens, files
         self.now, self.log, self._places = now, log, places
-        self._gate = EventGate()
+        self._event_limit = EventLimit()
         self.scripts = RateLimit(60, timedelta(minutes=1))
         """Scripts that lead to the agent, for each address: each costs a token."""
         self.orders = RateLimit(20, timedelta(minutes=1))
@@ -82,21 +82,21 @@ class RequestContext:
 
     def warn(self, address: str, reason: EventReason, message: str, machine: ResourceKey | None = None) -> None:
         """Record that a request was refused, unless a similar one was recorded shortly before."""
-        unreported = self._gate.passes(reason, address, self.now())
+        unreported = self._event_limit.passes(reason, address, self.now())
         if unreported is not None:
             others = f"; {unreported} more reports of this kind were not recorded" if unreported else ""
-            self.lives.refused(machine, reason, f"{address}: {message}{others}")
+            self.provisioning.refused(machine, reason, f"{address}: {message}{others}")
 
     def failed(self, page: str, address: str, error: Exception) -> None:
         """Report that a request failed unexpectedly, unless a similar one was reported shortly before. Never raises:
         what cannot be recorded is in the log."""
-        if self._gate.passes(page, address, self.now()) is not None:
+        if self._event_limit.passes(page, address, self.now()) is not None:
             with suppress(Exception):
-                self.lives.failed(f"the request of {address} for {page}", error)
+                self.provisioning.failed(f"the request of {address} for {page}", error)
 
     def first(self, kind: str, address: str) -> bool:
         """Whether it is the first of its kind from there for some time, and so worth a line in the ledger."""
-        return self._gate.passes(kind, address, self.now()) is not None
+        return self._event_limit.passes(kind, address, self.now()) is not None
 
 
 class RequestRefused(HTTPException):

@@ -83,9 +83,9 @@ class Application:
             return endpoint, _in_words(failed, request)
 
 
-def boot_pages(desk: RequestContext) -> Application:
+def boot_pages(context: RequestContext) -> Application:
     """The plain HTTP listener."""
-    pages, agent = Pages(desk), Agent(desk)
+    pages, agent = Pages(context), Agent(context)
     rules = [
         Rule("/boot.ipxe", methods=["GET"], endpoint="first"),
         Rule("/boot/", methods=["GET"], endpoint="machine"),
@@ -104,12 +104,12 @@ def boot_pages(desk: RequestContext) -> Application:
         "media": pages.media,
         "phone-home": agent.phone_home,
     }
-    return Application("http", rules, made, desk.log, desk.failed)
+    return Application("http", rules, made, context.log, context.failed)
 
 
-def agent_pages(desk: RequestContext) -> Application:
+def agent_pages(context: RequestContext) -> Application:
     """The HTTPS listener."""
-    agent = Agent(desk)
+    agent = Agent(context)
     rules = [
         Rule("/agent/v1/register", methods=["POST"], endpoint="register"),
         Rule("/agent/v1/work", methods=["GET"], endpoint="work"),
@@ -124,7 +124,7 @@ def agent_pages(desk: RequestContext) -> Application:
         "facts": agent.facts,
         "phone-home": agent.phone_home,
     }
-    return Application("https", rules, made, desk.log, desk.failed)
+    return Application("https", rules, made, context.log, context.failed)
 
 
 def _limit(request: Request, most: int) -> None:

@@ -238,7 +238,7 @@ class _Server(Server):
         self.requests._queue, self.requests.get = self.turns, self.turns.get
         self.max_request_header_size, self.max_request_body_size = HEADERS, BODY
         self.keep_alive_conn_limit = limits.connections
-        self.expiration_interval = limits.look
+        self.expiration_interval = limits.poll
         self.limits, self._log = limits, log
         self._open: dict[_Connection, None] = {}
         self._made: weakref.WeakSet[_Connection] = weakref.WeakSet()

@@ -28,7 +28,7 @@ class BootServer:
     def __init__(
         self,
         settings: BootSettings,
-        lives: Provisioning,
+        provisioning: Provisioning,
         tokens: Tokens,
         files: Files,
         now: Callable[[], datetime],
@@ -41,12 +41,12 @@ class BootServer:
         else:
             self.identity = tls.own_tls_identity(settings.folder, settings.address, now())
         log = PacedLog(log, now)
-        desk = RequestContext(settings, lives, tokens, files, now, log, lambda: self.places)
+        context = RequestContext(settings, provisioning, tokens, files, now, log, lambda: self.places)
         places, limits = settings.listen, settings.limits
         pair = (str(self.identity.cert), str(self.identity.key))
-        self._http = Listener("http", (places, settings.http_port), app.boot_pages(desk), limits, log)
+        self._http = Listener("http", (places, settings.http_port), app.boot_pages(context), limits, log)
         try:
-            self._https = Listener("https", (places, settings.https_port), app.agent_pages(desk), limits, log, pair)
+            self._https = Listener("https", (places, settings.https_port), app.agent_pages(context), limits, log, pair)
         except BootError:
             self._http.stop()
             raise

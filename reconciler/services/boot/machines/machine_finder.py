@@ -9,7 +9,7 @@ from typing import Protocol
 
 from drivers.base import PowerState, SystemState
 from reconciler.kinds.catalogue.partition import Discovery, PartitionSpec
-from reconciler.kinds.common.machine_facts import FactType, MachineFacts, machine_s
+from reconciler.kinds.common.machine_facts import FactType, MachineFacts, as_machine_facts
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation
@@ -29,10 +29,10 @@ class Fleet(Protocol):
     def observations(self, kind: str) -> list[Observation]:
         """The last observation of each resource of a kind."""
 
-    def remembered(self, key: ResourceKey) -> ResourceFacts:
+    def facts_of(self, key: ResourceKey) -> ResourceFacts:
         """What is remembered of it."""
 
-    def report(self, key: ResourceKey, order: str | None, fact: FactType, detail: str = "") -> bool:
+    def report(self, key: ResourceKey, request_id: str | None, fact: FactType, detail: str = "") -> bool:
         """Take in what is reported of a machine. Raises StoreError."""
 
 
@@ -125,7 +125,7 @@ class MachineFinder:
 
     def facts_of(self, key: ResourceKey) -> MachineFacts:
         """What is remembered of it."""
-        return machine_s(self._fleet.remembered(key))
+        return as_machine_facts(self._fleet.facts_of(key))
 
     def seen_of(self, key: ResourceKey) -> SystemState:
         """What was seen last of it."""

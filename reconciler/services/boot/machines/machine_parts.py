@@ -33,9 +33,9 @@ class MachineParts:
     `keep` keeps what an agent has found, and may raise StoreError."""
 
     def __init__(
-        self, keeps: KeptParts, keep: Callable[[ResourceKey, Inventory], None], now: Callable[[], datetime]
+        self, inventories: KeptParts, keep: Callable[[ResourceKey, Inventory], None], now: Callable[[], datetime]
     ) -> None:
-        self._keeps, self._keep, self._now = keeps, keep, now
+        self._inventories, self._keep, self._now = inventories, keep, now
         self._index: tuple[datetime, dict[str, str]] | None = None
 
     def collected(self, key: ResourceKey, collected: Mapping[str, object]) -> None:
@@ -45,12 +45,12 @@ class MachineParts:
 
     def macs(self, name: str) -> list[str]:
         """The MAC addresses of a machine as its BMC or the agent reported them, in lower case."""
-        return _macs(self._keeps.of(ResourceKey(MACHINE, name)))
+        return _macs(self._inventories.of(ResourceKey(MACHINE, name)))
 
     def unwiped(self, name: str, proof: str) -> list[str]:
         """The disks that the agent has found in the machine, now or before, and that the proof does not name as large
         as they are. Which of those of now one of before is, is known by what it is: names change between two starts."""
-        kept = self._keeps.of(ResourceKey(MACHINE, name)).in_band
+        kept = self._inventories.of(ResourceKey(MACHINE, name)).in_band
         now = kept.value.disks if kept is not None and kept.value is not None else ()
         before = kept.previous.disks if kept is not None and kept.previous is not None else ()
         proved = dict(_proved(proof))
@@ -69,7 +69,7 @@ class MachineParts:
         """The name of the machine whose BMC, or whose agent, reported this MAC address."""
         now = self._now()
         if self._index is None or now - self._index[0] > INDEX_KEPT:
-            machines = ((key.name, known) for key, known in self._keeps.each() if key.kind == MACHINE)
+            machines = ((key.name, known) for key, known in self._inventories.each() if key.kind == MACHINE)
             self._index = now, {mac: name for name, known in machines for mac in _macs(known)}
         return self._index[1].get(mac)
 
@@ -95,6 +95,6 @@ def _spoken(disk: Disk) -> str:
     return f"{name} (serial {disk.serial})" if disk.serial else name
 
 
-def _macs(known: StoredInventory) -> list[str]:
-    nics = (nic for kept in known.all if kept.value is not None for nic in kept.value.nics or ())
+def _macs(inventory: StoredInventory) -> list[str]:
+    nics = (nic for kept in inventory.all if kept.value is not None for nic in kept.value.nics or ())
     return [mac for nic in nics if (mac := mac_address(nic.mac)) is not None]

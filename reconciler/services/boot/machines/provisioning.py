@@ -27,7 +27,7 @@ from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.onboarding.undeclared import UndeclaredMachine, read_undeclared
 from reconciler.services.boot.machines.machine_finder import Fleet, MachineFinder
 from reconciler.services.boot.machines.machine_parts import MachineParts
-from reconciler.services.boot.rate_limit import EventGate
+from reconciler.services.boot.rate_limit import EventLimit
 from reconciler.services.provisioning_port import Install, PowerOffNow, Wait, Wipe, Work
 
 
@@ -46,10 +46,10 @@ class MachineProvisioning:
         on_undeclared: Callable[[UndeclaredMachine], None] = lambda _: None,
         on_failure: Callable[[str, Exception], None] = lambda _what, _error: None,
     ) -> None:
-        self._fleet, self._moved, self._tell, self._parts, self._now = fleet, moved, tell, parts, now
+        self._fleet, self._moved, self._report_event, self._parts, self._now = fleet, moved, report_event, parts, now
         self._finder = MachineFinder(fleet, parts)
         self._on_undeclared, self._on_failure = on_undeclared, on_failure
-        self._found = EventGate()
+        self._found = EventLimit()
 
     def find(self, uuid: str, macs: Collection[str]) -> ResourceKey | None:
         """See Provisioning."""
@@ -102,7 +102,7 @@ class MachineProvisioning:
             case _:
                 return PowerOffNow()
 
-    def report(self, key: ResourceKey, order: str, fact: FactType, detail: str = "") -> bool:
+    def report(self, key: ResourceKey, request_id: str, fact: FactType, detail: str = "") -> bool:
         """See Provisioning."""
         if fact is FactType.SENT_TO_DISK:
             try:
@@ -117,7 +117,7 @@ class MachineProvisioning:
                 FactType.AGENT_FAILED,
                 f"the agent did not prove that these disks were wiped: {', '.join(left)}; {hint}",
             )
-        taken = self._fleet.report(key, order, fact, detail)
+        taken = self._fleet.report(key, request_id, fact, detail)
         self._moved([key])
         return taken
 
@@ -133,11 +133,11 @@ class MachineProvisioning:
         if unreported is not None:
             others = f"; {unreported} more reports of this kind were not recorded" if unreported else ""
             about = (uuid or "", *sorted(mac.lower() for mac in macs))
-            self._tell(None, EventReason.MACHINE_FOUND, f"an undeclared machine, {machine}{others}", about)
+            self._report_event(None, EventReason.MACHINE_FOUND, f"an undeclared machine, {machine}{others}", about)
 
     def refused(self, key: ResourceKey | None, reason: EventReason, message: str) -> None:
         """See Provisioning."""
-        self._tell(key, reason, message, ())
+        self._report_event(key, reason, message, ())
 
     def failed(self, what: str, error: Exception) -> None:
         """See Provisioning."""

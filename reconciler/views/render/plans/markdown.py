@@ -70,7 +70,7 @@ def _before(plan: Plan) -> Iterator[str]:
     yield f"{code(str(plan.revision))}{reported}"
     yield ""
     yield f"**{summary_line(plan)}**"
-    if plan.scope.looked_at < plan.scope.total:
+    if plan.scope.observed < plan.scope.total:
         yield ""
         yield f"> {code(partial_line(plan))}"
     for note in (one for one in plan.diagnostics if one.source is None):

@@ -147,7 +147,7 @@ def footer(plan: Plan, style: Style, command: str | None) -> list[str]:
     """The counts, and what to do next."""
     scope = plan.scope
     lines = [style.paint("bold", summary_line(plan))]
-    if scope.looked_at < scope.total:
+    if scope.observed < scope.total:
         lines.append(partial_line(plan))
     if any(change.verb is Verb.FORGET for change in plan.changes):
         lines.append(_FORGET)
@@ -186,18 +186,18 @@ def _unchanged(plan: Plan) -> str:
     scope, unread = plan.scope, len(plan.unknown)
     if not scope.total:
         return "No changes. No resource is declared, and none was declared before."
-    if not scope.looked_at:
+    if not scope.observed:
         return f"No changes. Nothing was observed, of {counting.count(scope.total, 'resource')}."
-    looked = counting.count(scope.looked_at, "resource")
+    observed = counting.count(scope.observed, "resource")
     if plan.nothing_read:
-        return f"Unknown: nothing could be read, so nothing is planned; {looked} observed."
+        return f"Unknown: nothing could be read, so nothing is planned; {observed} observed."
     if unread:
-        verb = "matches" if scope.looked_at - unread == 1 else "match"
+        verb = "matches" if scope.observed - unread == 1 else "match"
         return (
-            f"No changes among what could be read: {scope.looked_at - unread:,} of {looked} {verb} git, "
+            f"No changes among what could be read: {scope.observed - unread:,} of {observed} {verb} git, "
             f"{unread:,} could not be read."
         )
-    subject = f"All {looked} match" if scope.looked_at != 1 else "The resource matches"
+    subject = f"All {observed} match" if scope.observed != 1 else "The resource matches"
     return f"No changes. {subject} git."
 
 
@@ -210,7 +210,7 @@ def _hurting(plan: Plan, verb: Verb) -> str:
 def partial_line(plan: Plan) -> str:
     """How much a filtered plan left out."""
     scope = plan.scope
-    missed = f"{scope.total - scope.looked_at:,} of {counting.count(scope.total, 'resource')}"
+    missed = f"{scope.total - scope.observed:,} of {counting.count(scope.total, 'resource')}"
     return f"Partial plan: {missed} were not observed (filter: {words.clean(scope.filter) or 'by name'})"
 
 

@@ -20,7 +20,7 @@ _NOTHING = "unknown"
 
 def inventory_lines(
     title: str,
-    known: StoredInventory,
+    inventory: StoredInventory,
     size: SizeFound | None,
     now: datetime,
     *,
@@ -29,29 +29,32 @@ def inventory_lines(
 ) -> Iterator[str]:
     """The parts, a column for each origin, then what differs. `wide`: models and serial numbers too."""
     yield paint("bold", clean(title))
-    if not known.all:
+    if not inventory.all:
         yield "no inventory yet; --refresh reads it from the BMC"
         return
-    rows = [("", *(one.origin.upper() for one in known.all)), ("taken", *(_taken(one, now) for one in known.all))]
+    rows = [
+        ("", *(one.origin.upper() for one in inventory.all)),
+        ("taken", *(_taken(one, now) for one in inventory.all)),
+    ]
     for section, lines in _SECTIONS.items():
-        cells = [None if one.value is None else lines(one.value, wide) for one in known.all]
+        cells = [None if one.value is None else lines(one.value, wide) for one in inventory.all]
         columns = [[_NOTHING] if cell is None else list(cell) or ["none"] for cell in cells]
         for at, row in enumerate(zip_longest(*columns, fillvalue="")):
             rows.append((section if at == 0 else "", *row))
     yield from _table(rows)
     if size is not None:
         yield f"size: {size.name or size.why}"
-    yield from difference_lines(known, paint)
+    yield from difference_lines(inventory, paint)
 
 
-def difference_lines(known: StoredInventory, paint: Paint = unpainted) -> Iterator[str]:
+def difference_lines(inventory: StoredInventory, paint: Paint = unpainted) -> Iterator[str]:
     """What changed since it was as it should be, and by what BMC and agent differ."""
-    for kept in known.all:
+    for kept in inventory.all:
         found = changes(kept)
         if found:
             yield f"{kept.origin}, changed at {kept.since:%Y-%m-%d %H:%M}Z:"
             yield from (f"  {paint('red', clean(str(one))) if one.loss else clean(str(one))}" for one in found)
-    found = disagreements(known)
+    found = disagreements(inventory)
     if found:
         yield "BMC -> agent:"
         yield from (f"  {clean(str(one))}" for one in found)
