@@ -81,7 +81,7 @@ def _moves(facts: MachineFacts) -> Iterator[tuple[str, MachineFacts]]:
     for fact in FactType:
         taken = apply_fact(lifecycle, fact, "", facts.image, now)
         yield str(fact), msgspec.structs.replace(facts, lifecycle=taken.lifecycle)
-    trouble = LifecycleFailure(LifecycleFailureReason.AGENT_MISSING, "", now, final=True)
+    failure = LifecycleFailure(LifecycleFailureReason.AGENT_MISSING, "", now, final=True)
     if stage(lifecycle) is BootStage.ENDED:
         yield "agent done, off", _after(RecordLifecycle(key=KEY), remembered, now)
     elif lifecycle.boot_request is not None:

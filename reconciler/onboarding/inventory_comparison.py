@@ -63,7 +63,7 @@ def inventory_conditions(
             yield Condition(
                 ConditionType.INVENTORY_COMPLETE, Status.FALSE, ConditionReason.PARTS_LOST, message, kept.since
             )
-    if problem := _size_problem(resource, known, desired):
+    if problem := _size_problem(resource, inventory, desired):
         yield Condition(ConditionType.SIZE_AS_DECLARED, Status.FALSE, ConditionReason.SIZE_DIFFERS, problem)
 
 

@@ -133,8 +133,8 @@ def test_a_free_machine_that_somebody_started_is_left_alone(world: World) -> Non
 
 def test_a_clock_that_was_put_back_keeps_no_machine_from_being_tried_again(world: World) -> None:
     metal = Metal(world, "m1")
-    trouble = LifecycleFailure(LifecycleFailureReason.AGENT_MISSING, "no agent", START + timedelta(days=365))
-    world.store.put_facts({metal.key: MachineFacts(lifecycle=LifecycleFacts(failure=trouble, attempts=1))})
+    failure = LifecycleFailure(LifecycleFailureReason.AGENT_MISSING, "no agent", START + timedelta(days=365))
+    world.store.put_facts({metal.key: MachineFacts(lifecycle=LifecycleFacts(failure=failure, attempts=1))})
     world.restart()
     world.commit(declare(machine("m1", **MANAGED)))
     live(world, [metal], 300)

@@ -21,9 +21,9 @@ def machine_conditions(
     for word, pause in ((ConditionType.SUSPENDED, spec.suspend), (ConditionType.MAINTENANCE, spec.maintenance)):
         if pause is not None:
             yield Condition(word, Status.TRUE, ConditionReason.DECLARED, pause.reason)
-    if (trouble := remembered.lifecycle.failure) is not None:
-        said = ConditionReason.FINAL if trouble.final else ConditionReason.NOTED
-        yield Condition(ConditionType(trouble.reason), Status.TRUE, said, trouble.message, trouble.at)
+    if (failure := remembered.lifecycle.failure) is not None:
+        said = ConditionReason.FINAL if failure.final else ConditionReason.NOTED
+        yield Condition(ConditionType(failure.reason), Status.TRUE, said, failure.message, failure.at)
     boot = seen.value.boot if seen is not None and isinstance(seen.value, SystemState) else None
     ordered = spec.boot is not None and remembered.once_done == once_order(spec.boot)
     if not ordered or spec.boot is None or boot is None:

@@ -36,17 +36,17 @@ def overdue(lifecycle: LifecycleFacts, now: datetime, *, off: bool = False) -> L
         if lifecycle.stopped_at is None or now < max(boot_request.requested_at, lifecycle.stopped_at) + SERVED_WITHIN:
             return None
         fetched = "Machine fetched its boot script, but the agent did not contact groundstate"
-        how = fetched if order.served_at else "Machine did not fetch its boot script"
+        how = fetched if boot_request.served_at else "Machine did not fetch its boot script"
         return failed(
             lifecycle, LifecycleFailureReason.AGENT_MISSING, f"{how} within {duration_words(SERVED_WITHIN)}", now
         )
-    heard = order.last_heard_at or order.registered_at
+    heard = boot_request.last_heard_at or boot_request.registered_at
     # Not at once: there are BMCs that say Off for minutes after the machine has come up (openbmc/openbmc#804).
     if off and now >= heard + GONE_AFTER:
         return failed(
             lifecycle,
             LifecycleFailureReason.AGENT_GONE,
-            f"Machine powered off before the agent had finished; last step: {order.progress or 'none'}",
+            f"Machine powered off before the agent had finished; last step: {boot_request.progress or 'none'}",
             now,
         )
     if now >= heard + SILENT_AFTER:
@@ -62,7 +62,7 @@ def overdue(lifecycle: LifecycleFacts, now: datetime, *, off: bool = False) -> L
         return failed(
             lifecycle,
             LifecycleFailureReason.AGENT_TIMED_OUT,
-            f"{order.purpose} has taken more than {duration_words(within)}",
+            f"{boot_request.purpose} has taken more than {duration_words(within)}",
             now,
         )
     return None

@@ -77,7 +77,7 @@ def apply_fact(lifecycle: LifecycleFacts, fact: FactType, detail: str, image: st
             lifecycle = replace(lifecycle, wiped=wiped, written=None, installs=(), attempts=0)
             return FactApplied(lifecycle, EventReason.DISKS_WIPED, "; ".join(proof))
         case FactType.AGENT_FAILED:
-            trouble = failed(lifecycle, LifecycleFailureReason.AGENT_FAILED, detail or "the agent gave no reason", now)
+            failure = failed(lifecycle, LifecycleFailureReason.AGENT_FAILED, detail or "the agent gave no reason", now)
             return FactApplied(
                 replace(lifecycle, boot_request=None, failure=failure), EventReason.AGENT_FAILED, failure.message
             )
@@ -128,7 +128,7 @@ def _unexpected(lifecycle: LifecycleFacts, fact: FactType, detail: str, now: dat
     when = _STAGES[stage(lifecycle)] + (f" ({lifecycle.boot_request.purpose})" if lifecycle.boot_request else "")
     if fact is FactType.PHONED_HOME and lifecycle.releasing_at is not None:
         # The old system still runs (metal-stack: failed_machine_reclaim).
-        trouble = LifecycleFailure(
+        failure = LifecycleFailure(
             LifecycleFailureReason.FAILED_RECLAIM,
             "the previously installed OS phoned home during the release: Machine booted from its disk, so "
             "the wipe did not start",
@@ -139,7 +139,7 @@ def _unexpected(lifecycle: LifecycleFacts, fact: FactType, detail: str, now: dat
             if lifecycle.failure is not None and lifecycle.failure.final
             else msgspec.structs.replace(lifecycle, failure=failure)
         )
-        return FactApplied(kept, EventReason.FAILED_RECLAIM, trouble.message, expected=False)
+        return FactApplied(kept, EventReason.FAILED_RECLAIM, failure.message, expected=False)
     return FactApplied(
         lifecycle,
         EventReason.UNEXPECTED_FACT,

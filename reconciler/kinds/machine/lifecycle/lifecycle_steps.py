@@ -14,7 +14,7 @@ from reconciler.kinds.machine.lifecycle import deadlines, phases, system_identit
 from reconciler.kinds.machine.lifecycle.phases import BootStage
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.actions.bmc_actions import PowerOn, SetBoot
-from reconciler.model.actions.record_actions import AcceptSystem, Free, RequestBoot, RequestErasure
+from reconciler.model.actions.record_actions import AcceptSystem, Free, RecordLifecycle, RequestBoot, RequestErasure
 from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.values.boot_purpose import LifecycleFailure, LifecycleFailureReason, Purpose
 

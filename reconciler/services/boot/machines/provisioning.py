@@ -40,7 +40,7 @@ class MachineProvisioning:
         self,
         fleet: Fleet,
         moved: Callable[[Collection[ResourceKey]], None],
-        tell: Callable[[ResourceKey | None, EventReason, str, tuple[str, ...]], None],
+        report_event: Callable[[ResourceKey | None, EventReason, str, tuple[str, ...]], None],
         parts: MachineParts,
         now: Callable[[], datetime],
         on_undeclared: Callable[[UndeclaredMachine], None] = lambda _: None,
