@@ -305,6 +305,22 @@ def test_the_end_of_a_session_is_sent_with_the_header_that_the_bmc_wants(
     assert not server.sessions
 
 
+def test_a_password_that_was_changed_is_two_failed_logins_at_most(bmc: Bmc, server: RedfishServer) -> None:
+    """One for a session, and one by basic authentication (ibm-openbmc/dev#1544). BMCs lock accounts after three, so the
+    old session is ended without the password."""
+    bmc.read()
+    server.sessions.clear()
+    server.misbehave("POST", SESSIONS, reply(401, extended("Wrong user name or password")), times=None)
+    for method, path in (("GET", SYSTEM), ("GET", f"{ROOT}/Systems"), ("DELETE", f"{SESSIONS}/token-1")):
+        server.misbehave(method, path, reply(401, extended("Log in first")), times=None)
+    begun = len(server.requests)
+    with pytest.raises(AuthenticationFailed):
+        bmc.read()
+    asked = server.requests[begun:]
+    tried = [one for one in asked if one.method == "POST" or "authorization" in one.headers]
+    assert [one.method for one in tried] == ["POST", "GET"]
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_service_root_behind_a_login_is_read_with_one(bmc: Bmc, server: RedfishServer, status: int) -> None:
     server.misbehave("GET", f"{ROOT}/", reply(status))

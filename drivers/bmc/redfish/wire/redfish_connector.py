@@ -59,6 +59,7 @@ SERVICE_ROOT = "/redfish/v1/"
 _SESSIONS = "/redfish/v1/SessionService/Sessions"
 _SHOWN = 200
 _COMPRESSED = "gzip"
+_SESSION_HEADER = "X-Auth-Token"
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _NO_SESSIONS = frozenset({404, 405, 501})
 _MOST_MOVES = 3
@@ -267,8 +268,8 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         body = None if data is None else json.dumps(data).encode()
         sent = {"OData-Version": "4.0", "Accept": "application/json", "Accept-Encoding": self._encoding}
         if self._token is not None:
-            sent["X-Auth-Token"] = self._token
-        elif self._basic is not None:
+            sent[_SESSION_HEADER] = self._token
+        elif self._basic is not None and _SESSION_HEADER not in (headers or {}):
             sent["Authorization"] = self._basic
         if body is not None:
             sent["Content-Type"] = "application/json"
@@ -403,10 +404,11 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
                 self._log_in()
             except DriverError:
                 # It may be the one too many.
-                self._leave(old, {"X-Auth-Token": session})
+                self._leave(old, {_SESSION_HEADER: session})
                 raise
             # It may be there still: some BMCs answer 401 now and then (dsx-ai-factory/infra-controller#5349).
-            self._leave(old)
+            # By itself where there is no other: a password that was changed would be one more failed login.
+            self._leave(old, {_SESSION_HEADER: session} if self._token is None else None)
             return True
         if had is None or self.credential is None:
             return False
