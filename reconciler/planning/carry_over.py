@@ -29,6 +29,7 @@ def carried_over(
         remembered = with_changes(remembered, moved)
     leaving = {key: facts for key, facts in remembered.items() if key not in desired.resources}
     gone = {(key.kind, facts.place): facts for key, facts in leaving.items()}
+    guarded_at = {(key.kind, facts.place): facts.guarded for key, facts in remembered.items() if facts.guarded}
     losing = {key.kind for key in leaving}
     new_store = not any(key.kind in FLEET for key in remembered)
     changed: dict[ResourceKey, ResourceFacts | None] = dict(moved)
@@ -49,6 +50,9 @@ def carried_over(
             after = kind.fact_rules.moved(after)
         policy = getattr(resource.spec, "deletion_policy", None)
         joining = kind.joins and key.kind in losing and (before is None or before.joining)
+        if here and (before is None or before.place != here) and (marks := guarded_at.get((key.kind, here))):
+            # It acts on what was guarded there, whatever its document is called.
+            after = msgspec.structs.replace(after, guarded={**marks, **after.guarded})
         after = kind.fact_rules.declared(after, resource, desired, now)
         if guarding or after.guarded or kind.in_fleet:
             after = marked(desired, resource, after, now, new)
