@@ -252,6 +252,28 @@ class TestMachinesByName:
         assert "DriftDetected" not in world.reasons("web")
 
 
+def test_no_machine_goes_while_the_claim_has_no_more_than_it_asks_for(tmp_path: Path) -> None:
+    """The list of names is removed, and a machine stands in a slot that is not below the count."""
+    world = inspected(tmp_path, "m2", "m3", "m4")
+    world.commit(fleet(3, "m2", "m3", "m4"))
+    world.run(60)
+    world.commit(fleet(2, "m2", "m3", "m4", machines=["m3", "m4"]))
+    world.run(60)
+    free(world, "m2")
+    world.run(120)
+    assert whose(world) == {"m3": 1, "m4": 2}
+    world.commit(fleet(2, "m2", "m3", "m4", machines=[]))
+    world.run(600)
+    world.restart()
+    world.run(600)
+    assert whose(world) == {"m3": 1, "m4": 2}
+    assert [name for name in ("m3", "m4") if "Releasing" in world.reasons(name)] == []
+    assert not of_claims(world)
+    world.commit(fleet(1, "m2", "m3", "m4", machines=[]))
+    world.run(60)
+    assert [name for name in ("m3", "m4") if "Releasing" in world.reasons(name)] == ["m4"]
+
+
 def renamed(state: DesiredState, name: str, revision: str, **changed: Any) -> DesiredState:
     """The same state with the claim `web` under another name."""
     declared = {key: one for key, one in state.resources.items() if of_claim(key) is None}
@@ -266,7 +288,18 @@ def renamed(state: DesiredState, name: str, revision: str, **changed: Any) -> De
 class TestRenames:
     """hashicorp/terraform#18347, #33540, #27229: a rename was a removal, which wiped, and an addition."""
 
-    @pytest.mark.parametrize("changed", [{}, {"count": 1}, {"count": 3}, {"image": "debian-12.0.1"}])
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {},
+            {"count": 1},
+            {"count": 3},
+            {"image": "debian-12.0.1"},
+            {"partitions": ("elsewhere",), "networks": ()},
+            {"size": "c9", "selector": None, "networks": ()},
+            {"without": ("m1", "m2"), "networks": ()},
+        ],
+    )
     def test_a_claim_under_another_name_is_held_and_nothing_is_wiped_or_taken(
         self, tmp_path: Path, changed: dict[str, Any]
     ) -> None:

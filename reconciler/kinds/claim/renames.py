@@ -10,11 +10,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from reconciler.kinds.catalogue.size import size_of
 from reconciler.kinds.claim.renamed_from import pending_renames
-from reconciler.kinds.claim.spec import ClaimedMachine, MachineClaimSpec, all_holders, unwanted
+from reconciler.kinds.claim.spec import ClaimedMachine, MachineClaimSpec, all_holders
 from reconciler.kinds.common.kind import KindView
-from reconciler.kinds.common.machine_facts import machine_facts
 from reconciler.model.facts import NO_FACTS
 from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import Resource, ResourceKey
@@ -90,24 +88,17 @@ def _renames(view: KindView) -> Renames:
         if claim.key.name in holders or not view.remembered.get(claim.key, NO_FACTS).joining:
             continue
         for name, live in gone.items():
-            if _could_be(claim, live, view):
+            if _could_be(claim, live):
                 found.gone.setdefault(claim.key.name, []).append(name)
                 found.came.setdefault(name, []).append(claim.key.name)
     return found
 
 
-def _could_be(claim: ClaimResource, live: Iterable[ClaimedMachine], view: KindView) -> bool:
-    """Whether the claim is for the same project, and could have got one of these machines."""
-    return any(one.project == claim.spec.project and _could_have(claim.spec, one.machine, view) for one in live)
-
-
-def _could_have(spec: MachineClaimSpec, name: str, view: KindView) -> bool:
-    key = ResourceKey("Machine", name)
-    machine = view.desired.resources.get(key) if view.desired is not None else None
-    if machine is None or unwanted(spec, name) or machine.spec.partition not in spec.partitions:
-        return False
-    size = size_of(machine, machine_facts(view.remembered, key))
-    return spec.size is None or size is None or spec.size == size
+def _could_be(claim: ClaimResource, live: Iterable[ClaimedMachine]) -> bool:
+    """Whether the claim is for the same project, and may have these machines. Its partition, size and image may have
+    changed with its name, so they say nothing; who names other machines means others."""
+    names = claim.spec.machines
+    return any(one.project == claim.spec.project and (not names or one.machine in names) for one in live)
 
 
 def _named(names: Iterable[str]) -> str:

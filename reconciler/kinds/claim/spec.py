@@ -326,10 +326,10 @@ def unwanted(spec: MachineClaimSpec, machine: str) -> bool:
 
 
 def too_many(spec: MachineClaimSpec, held: Iterable[ClaimedMachine]) -> tuple[ClaimedMachine, ...]:
-    """Those of the machines that it may have which go for their number alone: the highest slots. One that is named
-    stays in its slot as long as there are not more than `count`, though the slot's number be beyond it."""
+    """Those of the machines that it may have which go for their number alone: the highest slots. A machine stays in
+    its slot as long as there are not more than `count`, though the slot's number be beyond it."""
     wanted = sorted(one for one in held if not one.releasing and not unwanted(spec, one.machine))
-    return tuple(wanted[spec.count :] if spec.machines else (one for one in wanted if one.slot >= spec.count))
+    return tuple(wanted[spec.count :])
 
 
 def lacking(count: int, held: Iterable[ClaimedMachine]) -> tuple[int, ...]:
