@@ -205,7 +205,7 @@ class Engine:
             for one in first_of_each(asked) if desired is not None else ():
                 facts = changed.get(one.key) or self._state.facts.get(one.key)
                 if facts is None or desired is None or one.key not in desired.resources:
-                    results.append(RestartResult(one.id, one.key, f"{one.key} is not declared any more"))
+                    results.append(RestartResult(one.id, one.key, f"{one.key} is no longer declared"))
                     continue
                 rules = KINDS[one.key.kind].fact_rules
                 result, after = rules.restart_result(facts, one), rules.restart_asked(facts, one)
@@ -226,7 +226,7 @@ class Engine:
         except StoreError:
             raise
         except Exception as error:
-            why = f"the report `{fact}` of the agent was not taken in because of {defect(error)}; {REPORT}"
+            why = f"the report `{fact}` of the agent was not recorded because of {defect(error)}; {REPORT}"
             self._reports.refused(key, fact, why)
             raise
 

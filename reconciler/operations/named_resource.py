@@ -19,10 +19,13 @@ def one_resource(name: str, kinds: Sequence[str], desired: DesiredState) -> Reso
     named = [key for kind in kinds if (key := ResourceKey(kind, name)) in desired.resources]
     if len(named) > 1:
         meant = " and ".join(map(str, named))
-        raise OperationError(f"{name!r} means {meant}; write one of them with its kind", FailureReason.NOT_FOUND)
+        raise OperationError(f"{name!r} can mean {meant}; write KIND/NAME", FailureReason.NOT_FOUND)
     kind = named[0].kind if named else kinds[0]
     found = sorted(select([name if "/" in name else f"{kind.lower()}/{name}"], "", desired))
     if len(found) != 1 or found[0].kind not in kinds:
         lists = " or ".join(f"`groundstate get {KINDS[kind].plural}`" for kind in kinds)
-        raise OperationError(f"{name!r} is not one {' or '.join(kinds)}; {lists} lists them", FailureReason.NOT_FOUND)
+        raise OperationError(
+            (f"{name!r} does not name exactly one {' or '.join(kinds)}; see the names with {lists}"),
+            FailureReason.NOT_FOUND,
+        )
     return desired.resources[found[0]]

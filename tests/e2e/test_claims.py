@@ -116,7 +116,7 @@ def test_every_candidate_has_its_reasons(lab: Desk) -> None:
     reasons = {one["machine"]: [reason["code"] for reason in one["reasons"]] for one in form["candidates"]}
     assert reasons == {"m1": ["claimed"], "m2": ["claimed"], "m3": ["uninspected"]}
     assert "did you mean web?" in lab.run("explain-placement", "wbe").err
-    assert "is not one MachineClaim" in lab.run("explain-placement", "machine/m1").err
+    assert "does not name exactly one MachineClaim" in lab.run("explain-placement", "machine/m1").err
 
 
 def test_a_claim_by_what_is_in_machines_is_planned_by_the_sizes_and_numbers_of_its_own_state(lab: Desk) -> None:

@@ -159,7 +159,7 @@ def test_a_kind_of_a_package_lives_beside_machines_of_the_same_name(tmp_path: Pa
     assert strips.outlets == {"o1": True, "o2": True, "o3": False}
     assert "set-value (spec.outlets[o3] true) was refused: error: locked" in applied
     assert "Pdu/r1-a   2      Stalled" in groundstate("get", "pdus,machines")
-    assert "means Pdu/r1-a and Machine/r1-a; write one of them with its kind" in groundstate("inventory", "r1-a")
+    assert "can mean Pdu/r1-a and Machine/r1-a; write KIND/NAME" in groundstate("inventory", "r1-a")
     assert "disks        psu1" in groundstate("inventory", "pdu/r1-a", "--refresh")
     machine = groundstate("inventory", "machine/r1-a", "--refresh")
     assert "psu1" not in machine

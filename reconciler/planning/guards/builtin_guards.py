@@ -199,7 +199,7 @@ def _first_look(kind: str, one: KindSurvey) -> Hold:
 
 
 def _newcomer_hold(key: ResourceKey) -> Hold:
-    reason = f"{key} was added and has not been observed yet; it may be another name of this resource"
+    reason = f"{key} was added and has not been observed yet, and may be this resource under another name"
     return Hold(HoldKind.BLOCKED, "first-look", reason, f"continues automatically when the daemon has observed {key}")
 
 

@@ -105,7 +105,7 @@ def _moved(text: str, to: str, url: str, session: str | None) -> DriverError:
     """`to`: the Location, if any; `url`: where the BMC was asked."""
     if not to:
         return Rejected(
-            f"{text}the BMC neither answers nor says where it redirects to. Check that bmc.address is a BMC that "
+            f"{text}the BMC redirects the request, but does not say where. Check that bmc.address is a BMC that "
             "speaks Redfish, or update the BMC's firmware"
         )
     where = _fit(to, session)

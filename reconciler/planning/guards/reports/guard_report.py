@@ -93,8 +93,8 @@ def group_report(state: GroupState) -> BudgetReport:
 
 
 def budget_levels(world: GuardWorld) -> Iterator[BudgetLevel]:
-    """The levels of each kind of the fleet, of each rack with a machine that is down, and of every group of each
-    declared guard with a budget."""
+    """The levels of each kind of the fleet, and of each rack with a machine that is down. Also those of every group of
+    each declared guard with a budget."""
     racks, whole = built_in_budgets(world)
     for group in whole_groups(world):
         state = group_state(whole, group, world)
