@@ -19,7 +19,7 @@ from reconciler.desired.load import Loaded, load_base, load_state
 from reconciler.model.counting import count
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.event import Event, EventReason, EventType
-from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision
+from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision, commit_id
 from reconciler.store import Store
 from reconciler.store.sql.store_errors import StoreError
 from reconciler.views.render import words
@@ -99,8 +99,8 @@ class Follower:
 
     def stand_in(self) -> None:
         """Put the last good revision in force while nothing is and the newest one is not known yet."""
-        last = self._store.get_meta(LAST_GOOD)
-        if self._engine.desired is not None or not last or last.startswith("worktree:"):
+        last = commit_id(self._store.get_meta(LAST_GOOD))
+        if self._engine.desired is not None or last is None:
             return
         said = f"{self._source.location} has not answered in {START:.0f} s"
         self._complain(
@@ -170,8 +170,8 @@ class Follower:
 
     def _may_follow(self, revision: Revision) -> bool:
         """Whether the revision descends from the one in force, or an operator allowed it; reported as a warning."""
-        last, sha = self._store.get_meta(LAST_GOOD), revision.id
-        if not last or last == sha or revision.commit is None or last.startswith("worktree:"):
+        last, sha = commit_id(self._store.get_meta(LAST_GOOD)), revision.id
+        if last is None or last == sha or revision.commit is None:
             return True
         kept = self._store.get_meta(REWIND)
         allowed = msgspec.json.decode(kept, type=Allowed) if kept else None
@@ -249,8 +249,8 @@ class Follower:
 
     def _fall_back(self) -> bool:
         """After a start with a broken revision: the last one that was sound takes force again."""
-        last = self._store.get_meta(LAST_GOOD)
-        if self._engine.desired is not None or last is None or last.startswith("worktree:"):
+        last = commit_id(self._store.get_meta(LAST_GOOD))
+        if self._engine.desired is not None or last is None:
             return False
         try:
             loaded = load_state(self._source.snapshot(last), cache=self._cache)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from reconciler import runtime
 from reconciler.onboarding.undeclared import UndeclaredMachine, remembered
 from reconciler.store import Store
 
@@ -16,17 +15,23 @@ class UndeclaredMachines:
     """What the boot service met. May be shared by threads. Every call may raise StoreError."""
 
     def __init__(self, store: Store) -> None:
-        self._store, self._lock = store, runtime.lock()
+        self._store = store
 
     def add(self, one: UndeclaredMachine) -> None:
-        """Keep it; durable when this returns."""
-        with self._lock:
-            kept = remembered(self.all(), one)
-            self._store.put_meta(UNDECLARED, msgspec.json.encode(kept).decode())
+        """Keep it; durable when this returns. No lock is held meanwhile: whoever wrote first is read again."""
+        swapped = False
+        while not swapped:
+            before = self._store.get_meta(UNDECLARED)
+            kept = remembered(_read(before), one)
+            swapped = self._store.swap_meta(UNDECLARED, before, msgspec.json.encode(kept).decode())
 
     def all(self) -> tuple[UndeclaredMachine, ...]:
         """All that are kept, the newest last."""
-        try:
-            return _FORM.decode(self._store.get_meta(UNDECLARED) or "[]")
-        except msgspec.DecodeError:  # Another version wrote it. They come again.
-            return ()
+        return _read(self._store.get_meta(UNDECLARED))
+
+
+def _read(text: str | None) -> tuple[UndeclaredMachine, ...]:
+    try:
+        return _FORM.decode(text or "[]")
+    except msgspec.DecodeError:  # Another version wrote it. They come again.
+        return ()

@@ -52,10 +52,24 @@ class Resource(msgspec.Struct, Generic[SpecT], frozen=True):
     source: Source
 
 
+_WORK_TREE = "worktree:"
+
+
+def work_tree_id(digest: str) -> str:
+    """The id of a revision that is no commit. `digest`: of what its files hold."""
+    return f"{_WORK_TREE}{digest}"
+
+
+def commit_id(revision: str | None) -> str | None:
+    """The commit's hash of a revision that is known by its id alone. None: there is no revision, or it is a work tree,
+    which cannot be read again."""
+    return revision if revision and not revision.startswith(_WORK_TREE) else None
+
+
 class Revision(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which desired state this is: a commit, or a work tree with uncommitted edits (`commit` None).
 
-    `id` is the commit's hash, or `worktree:` and a digest of what the files hold.
+    `id` is the commit's hash, or that of `work_tree_id`.
     """
 
     id: str

@@ -157,6 +157,24 @@ PROPOSAL = Backoff(60, 64 * 60)
 """Before machines are proposed again after the branch could not be written."""
 
 
+# -- what machines and agents are asked to wait ------------------------------------------------------------------------
+
+ASK_AGAIN = 5
+"""Before a request that met a passing obstacle is sent again, such as a change at the same moment."""
+
+ASK_LATER = 30
+"""Before a request is sent again that came too often, or that people or a commit have to make possible first."""
+
+BOOT_SCRIPT, BOOT_SCRIPT_ATTEMPTS = 5, 12
+"""Between two requests of a boot program that gets no answer. After so many attempts the machine goes to its disk: one
+that is already installed has to come up without us."""
+
+# -- the store ---------------------------------------------------------------------------------------------------------
+
+STORE_LOCKED = 0.02
+"""Between two attempts to open an SQLite file that another process is changing."""
+
+
 def inventory_delay(reason: ErrorReason, attempt: int, jitter: float) -> float:
     """The wait before an inventory is read again whose `attempt`th read in a row (from 1) failed for this reason."""
     wait = INVENTORY_LOGIN if reason == ErrorReason.AUTHENTICATION_FAILED else INVENTORY

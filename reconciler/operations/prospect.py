@@ -17,7 +17,7 @@ from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.plans.access import AccessChange
 from reconciler.model.plans.plan import CauseKind, Plan
-from reconciler.model.resource import DesiredState, ResourceKey, Revision
+from reconciler.model.resource import DesiredState, ResourceKey, Revision, commit_id
 from reconciler.observed.connections import Connections
 from reconciler.onboarding.inventory_comparison import on_sizes
 from reconciler.operations.ipam_in_use import require_ipam_in_use
@@ -230,8 +230,8 @@ def not_descending(
     source: DesiredSource, revision: Revision, in_force: tuple[str | None, str | None]
 ) -> tuple[Diagnostic, ...]:
     """A warning where the daemon will refuse the revision: it does not follow the one in force (by which ref found)."""
-    last, ref = in_force
-    if not last or last == revision.id or revision.commit is None or last.startswith("worktree:"):
+    last, ref = commit_id(in_force[0]), in_force[1]
+    if last is None or last == revision.id or revision.commit is None:
         return ()
     mine = source.branch() if source.requested_ref == "HEAD" else source.requested_ref
     if (mine or "HEAD") != ref or source.descends(revision.id, last) is not False:

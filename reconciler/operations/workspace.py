@@ -17,7 +17,7 @@ import msgspec
 from reconciler import runtime
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts
-from reconciler.model.resource import DesiredState
+from reconciler.model.resource import DesiredState, commit_id
 from reconciler.model.values.redact import redacted
 from reconciler.operations.operation_error import FailureReason, OperationError, operation_error
 from reconciler.operations.store_location import cache_dir, default_store, move_hint, old_store
@@ -235,8 +235,8 @@ def _last_good(source: DesiredSource, store: Store) -> DesiredState | None:
     from reconciler.desired.git.plumbing import SourceError
     from reconciler.desired.load import load_state
 
-    last = store.get_meta(LAST_GOOD)
-    if last is None or last.startswith("worktree:"):
+    last = commit_id(store.get_meta(LAST_GOOD))
+    if last is None:
         return None
     try:
         return load_state(source.snapshot(last), cache=cache_dir()).state

@@ -10,12 +10,13 @@ import msgspec
 from reconciler.kinds.common.machine_facts import BootRequest, FactType
 from reconciler.model.event import EventReason
 from reconciler.model.resource import ResourceKey
+from reconciler.model.retry import ASK_AGAIN
 
 
 class Wait(msgspec.Struct, frozen=True, tag="wait"):
     """Nothing to do yet: ask again after so many seconds."""
 
-    seconds: int = 5
+    seconds: int = ASK_AGAIN
 
 
 class PowerOffNow(msgspec.Struct, frozen=True, tag="poweroff"):

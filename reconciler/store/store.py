@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Engine, Select, Table, and_, or_, select
+from sqlalchemy import Connection, Engine, Select, Table, and_, or_, select, update
 
 from drivers.base import ErrorReason, clean
 from reconciler.model.actions.in_flight import InFlight
@@ -32,6 +32,7 @@ from reconciler.store.rows.tokens import TokenTable
 from reconciler.store.sql import decoders as shapes
 from reconciler.store.sql import tables
 from reconciler.store.sql.database import Database
+from reconciler.store.sql.dialects import insert_for
 from reconciler.store.sql.group_commit import GroupCommit, PendingWrite
 from reconciler.store.sql.store_errors import StoreError
 
@@ -278,6 +279,17 @@ class Store:
         """Put a value under a name, such as the revision applied last."""
         with self._database.write() as connection:
             upsert(connection, tables.meta, [{"name": name, "value": value}])
+
+    def swap_meta(self, name: str, before: str | None, value: str) -> bool:
+        """Set the value if it is `before`; None: if there is none. False, and nothing is changed: it is another one."""
+        meta = tables.meta
+        with self._database.write() as connection:
+            if before is None:
+                added = insert_for(connection)(meta).values(name=name, value=value)
+                written = added.on_conflict_do_nothing().returning(meta.c.name)
+                return connection.execute(written).first() is not None
+            changed = update(meta).where(meta.c.name == name, meta.c.value == before).values(value=value)
+            return connection.execute(changed.returning(meta.c.name)).first() is not None
 
     def check(self) -> None:
         """Raise StoreGone when this is not the store that was opened, Fenced when another has taken it over."""

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from drivers.base import ErrorReason, PowerState, ResetType, SystemState, Task, TaskState
+from reconciler.daemon.undeclared_machines import UndeclaredMachines
 from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.model.actions.bmc_actions import PowerOn
 from reconciler.model.actions.in_flight import InFlight
@@ -21,6 +22,7 @@ from reconciler.model.ledger_write import BeginAction, EndAction, NoteAction
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.outcome import ActionFailure
 from reconciler.model.resource import ResourceKey
+from reconciler.onboarding.undeclared import UndeclaredMachine
 from reconciler.store import Fenced, Store, StoreError
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -290,6 +292,7 @@ import reconciler.store
 import msgspec
 from reconciler.kinds.common.machine_inventory import Kept
 from reconciler.model.actions.in_flight import InFlight
+from reconciler.daemon.undeclared_machines import UndeclaredMachines
 from reconciler.model.event import Event
 
 def read():
@@ -326,3 +329,25 @@ def test_threads_that_write_at_once_lose_nothing(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: store.append([event(f"E{n}")]), range(100)))
     assert {entry.event.about[0] for entry in store.events()} == {f"E{n}" for n in range(100)}
+
+
+def test_of_those_that_swap_a_value_at_once_one_succeeds(store: Store) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    for before in (None, "first"):
+        value = "first" if before is None else "second"
+        with ThreadPoolExecutor(8) as pool:
+            swapped = list(pool.map(lambda _, b=before, v=value: store.swap_meta("name", b, v), range(8)))
+        assert swapped.count(True) == 1
+        assert store.get_meta("name") == value
+    assert not store.swap_meta("name", "first", "third")
+    assert store.get_meta("name") == "second"
+
+
+def test_undeclared_machines_that_come_at_once_are_all_kept(store: Store) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    kept = UndeclaredMachines(store)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: kept.add(UndeclaredMachine(NOW, f"{n:032x}")), range(40)))
+    assert {one.uuid for one in kept.all()} == {f"{n:032x}" for n in range(40)}

@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-RETRIES = 12
-"""How often the service is asked, RETRY_SECONDS apart, before the machine goes to its disk. One that is already
-installed has to come up without us."""
-
-RETRY_SECONDS = 5
+from reconciler.model.retry import BOOT_SCRIPT, BOOT_SCRIPT_ATTEMPTS
 
 CONSOLES = "console=tty0 console=ttyS0,115200 panic=60"
 
@@ -37,9 +33,9 @@ def first_boot_script(base: str) -> str:
         ":ask",
         f"chain --replace --autofree {base}/boot/${{uuid}}?{cards} ||",
         "inc attempt",
-        f"iseq ${{attempt}} {RETRIES} && goto disk ||",
-        f"echo The boot service does not answer; next attempt in {RETRY_SECONDS} s",
-        f"sleep {RETRY_SECONDS}",
+        f"iseq ${{attempt}} {BOOT_SCRIPT_ATTEMPTS} && goto disk ||",
+        f"echo The boot service does not answer; next attempt in {BOOT_SCRIPT} s",
+        f"sleep {BOOT_SCRIPT}",
         "goto ask",
         ":disk",
         *_DISK,
@@ -66,8 +62,8 @@ def to_agent(base: str, kernel: str, initrd: str, ticket: Ticket, arguments: str
         f"initrd {initrd} || goto again",
         "boot ||",
         ":again",
-        f"echo The agent cannot be started; trying again in {RETRY_SECONDS} s",
-        f"sleep {RETRY_SECONDS}",
+        f"echo The agent cannot be started; trying again in {BOOT_SCRIPT} s",
+        f"sleep {BOOT_SCRIPT}",
         f"chain --replace --autofree {base}/boot.ipxe || goto again",
     )
 

@@ -20,6 +20,7 @@ from sqlalchemy.pool import QueuePool
 
 from drivers.base import note_secrets
 from reconciler import runtime
+from reconciler.model.retry import STORE_LOCKED
 from reconciler.store.sql.file_modes import give_access
 from reconciler.store.sql.migrate import HEAD, migrate, refuse_newer, schema_version
 from reconciler.store.sql.round_trips import in_sqlalchemy_errors
@@ -27,8 +28,6 @@ from reconciler.store.sql.store_errors import NoStore, StoreError, StoreGone, st
 
 BUSY_SECONDS = 10.0
 """How long a writer waits for another process's transaction on SQLite."""
-
-_RETRY_SECONDS = 0.02
 
 _CACHE_KIB = 512
 """A quarter of SQLite's own, for each connection of the pool: the host caches the file, and no work is measurably
@@ -353,13 +352,13 @@ def keep_journal(connection: Any, pause: Callable[[float], None] = runtime.sleep
     While another connection writes to the new file, SQLite refuses the change at once, whatever the connection's
     timeout. Waiting with a read lock for a write lock might wait for ever (sqlite.org/c3ref/busy_handler.html). So that
     is waited out here, `pause` being given the seconds. Raises sqlite3.OperationalError."""
-    for _ in range(round(BUSY_SECONDS / _RETRY_SECONDS)):
+    for _ in range(round(BUSY_SECONDS / STORE_LOCKED)):
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
-            pause(_RETRY_SECONDS)
+            pause(STORE_LOCKED)
         else:
             return
     connection.execute("PRAGMA journal_mode = WAL")

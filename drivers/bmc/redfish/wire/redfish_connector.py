@@ -24,7 +24,6 @@ from drivers.base import (
     DriverError,
     Forbidden,
     Peer,
-    Rejected,
     Unreachable,
     excerpt,
     note_secrets,
@@ -33,6 +32,7 @@ from drivers.base.support import scheduling
 from drivers.bmc.redfish.wire.redfish_errors import (
     BUSY,
     ChangedMeanwhile,
+    IfMatchRefused,
     PasswordChangeRequired,
     error_of_reply,
     is_bare,
@@ -151,8 +151,8 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         except ChangedMeanwhile:
             self._not_matched += 1
             raise
-        except Rejected as refused:
-            if not match or "If-Match" not in str(refused):
+        except IfMatchRefused as refused:
+            if not match:
                 raise
             # It takes none: nothing was done, and the next one goes out after a look, without.
             self._not_matched = WITHOUT_MATCH

@@ -29,6 +29,7 @@ _SESSION_ENDED = re.compile(r"NoValidSession|SessionTerminated|SessionTimeout|Se
 BUSY = frozenset({409, 423, 429, 503})
 """409 too where it says "already on" (iDRAC PSU501): the next look shows whether there is anything left to do."""
 _NO_MATCH = frozenset({412, 428})
+_IF_MATCH = "If-Match"
 _INFO = "@Message.ExtendedInfo"
 _INFO_BYTES = _INFO.encode()
 _SAID_LIMIT = 400
@@ -45,6 +46,10 @@ class BadRequest(Rejected):
 
     ids = ""
     is_silent = False
+
+
+class IfMatchRefused(BadRequest):
+    """The BMC names the header If-Match in its refusal: it takes no condition, and nothing was done."""
 
 
 class PasswordChangeRequired(AuthenticationFailed):
@@ -85,6 +90,8 @@ def error_of_reply(method: str, path: str, url: str, reply: Reply, session: str 
         return ChangedMeanwhile(text)
     if status in BUSY or _NOT_NOW.search(ids):
         return Busy(text, retry_after=retry_after(reply))
+    if method != "GET" and status < 500 and _IF_MATCH in f"{said} {ids}":
+        return IfMatchRefused(text)
     if status in (404, 410):
         return NotFound(text)
     if status == 501:

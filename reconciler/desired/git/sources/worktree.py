@@ -20,7 +20,7 @@ from reconciler.desired.git.sources.repository_folder import RepositoryFolder, f
 from reconciler.desired.git.sources.source import Snapshot
 from reconciler.desired.manifest.manifest_files import FILE, MAX_FILE, OTHER, SUBMODULE, SYMLINK, Listing, ManifestFile
 from reconciler.model.diagnostic import Diagnostic, Severity
-from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision, Source
+from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision, Source, work_tree_id
 
 if TYPE_CHECKING:
     from reconciler.desired.git.history.document_history import History
@@ -116,7 +116,7 @@ class WorkTree:
                 contents[path] = data
         files = listing.files()
         digest = hashlib.sha256("".join(f"{file.path}\0{file.blob_id}\n" for file in files).encode()).hexdigest()
-        revision = Revision(id=f"worktree:{digest}", ref="work tree", repository=str(self._root))
+        revision = Revision(id=work_tree_id(digest), ref="work tree", repository=str(self._root))
         return WorkTreeSnapshot(revision, files, tuple(listing.diagnostics), contents)
 
     def commits_for(self, state: DesiredState, keys: Iterable[ResourceKey]) -> dict[ResourceKey, Commit]:

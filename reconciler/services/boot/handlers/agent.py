@@ -15,6 +15,7 @@ from reconciler import runtime
 from reconciler.kinds.common.machine_facts import FactType
 from reconciler.kinds.machine.lifecycle.cloud_init import PhoneHome, fill_seed
 from reconciler.model.event import EventReason
+from reconciler.model.retry import ASK_AGAIN, ASK_LATER
 from reconciler.model.token import BadToken, Grant, TokenFault, TokenPurpose
 from reconciler.services.boot import identifiers
 from reconciler.services.boot.handlers.pages import find_machine
@@ -63,7 +64,9 @@ class Agent:
         """One registration of an order at a time: each may hold megabytes, and a token can be shown often at once."""
         with self._lock:
             if request_id in self._registering:
-                raise RequestRefused(503, "another agent is registering for this boot request; try again", retry=5)
+                raise RequestRefused(
+                    503, "another agent is registering for this boot request; try again", retry=ASK_AGAIN
+                )
             self._registering.add(request_id)
         try:
             yield
@@ -125,7 +128,7 @@ class Agent:
         if fact is None:
             raise RequestRefused(400, f"{said.type!r} is not a report type; report types are {', '.join(_REPORTS)}")
         if not self._context.reports.allows(grant.boot_request, self._context.now()):
-            raise RequestRefused(503, "too many reports; try again later", retry=30)
+            raise RequestRefused(503, "too many reports; try again later", retry=ASK_LATER)
         # An undeclared machine has no life that a fact could belong to.
         if grant.machine is not None and not self._context.provisioning.report(
             grant.machine, grant.boot_request, fact, _kept(fact, said.detail)

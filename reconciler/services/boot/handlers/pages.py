@@ -14,6 +14,7 @@ from reconciler.kinds.common.machine_facts import BootRequest, FactType
 from reconciler.kinds.machine.lifecycle.virtual_media import IMAGE
 from reconciler.model.event import EventReason
 from reconciler.model.resource import ResourceKey
+from reconciler.model.retry import ASK_AGAIN, ASK_LATER
 from reconciler.model.token import Grant, TokenPurpose
 from reconciler.model.values.boot_purpose import Purpose
 from reconciler.services.boot import identifiers, scripts
@@ -27,10 +28,7 @@ PIECE = 128 * 1024
 NEIGHBOURS = 35
 """Seconds for which an agent listens for the switch, if it says nothing before: they speak every 30 (IEEE 802.1AB)."""
 
-_RETRY = 30
-"""Seconds after which a boot program may ask again that asked too often."""
-
-_WAIT = f" in one minute; the machine can ask again in {_RETRY} s"
+_WAIT = f" in one minute; the machine can ask again in {ASK_LATER} s"
 
 DISCOVER = "discover"
 """What the order of an undeclared machine begins with."""
@@ -119,7 +117,7 @@ class Pages:
         self, request: Request, key: ResourceKey, boot_request: BootRequest, uuid: str | None, macs: tuple[str, ...]
     ) -> Response:
         if not self._context.orders.allows(boot_request.id, self._context.now()):
-            raise RequestRefused(503, f"too many boot scripts requested for this machine{_WAIT}", retry=_RETRY)
+            raise RequestRefused(503, f"too many boot scripts requested for this machine{_WAIT}", retry=ASK_LATER)
         ticket = self._ticket(request, Grant(TokenPurpose.BOOT, key, boot_request.id, uuid, macs[:1], self._end()))
         if not self._context.provisioning.report(
             key, boot_request.id, FactType.SCRIPT_SERVED, f"to {request.remote_addr}"
@@ -127,14 +125,16 @@ class Pages:
             raise RequestRefused(
                 503,
                 "groundstate replaced the boot request of this machine a moment ago; the machine can ask again",
-                retry=5,
+                retry=ASK_AGAIN,
             )
         return self._agent(ticket, NEIGHBOURS if boot_request.purpose is Purpose.INSPECT else 0)
 
     def _discovered(self, request: Request, uuid: str | None, macs: tuple[str, ...]) -> Response:
         context, now = self._context, self._context.now()
         if not context.strangers.allows(request.remote_addr or "", now) or not context.all_strangers.allows("", now):
-            raise RequestRefused(503, f"too many boot scripts requested for undeclared machines{_WAIT}", retry=_RETRY)
+            raise RequestRefused(
+                503, f"too many boot scripts requested for undeclared machines{_WAIT}", retry=ASK_LATER
+            )
         # Tokens of one order replace each other, and two machines' must not.
         order = f"{DISCOVER}-{uuid or macs[0].replace(':', '-')}"
         ticket = self._ticket(request, Grant(TokenPurpose.DISCOVER, None, order, uuid, macs[:1], self._end()))
@@ -146,7 +146,7 @@ class Pages:
     def _ticket(self, request: Request, grant: Grant) -> scripts.Ticket:
         now, places = self._context.now(), self._context.places
         if not self._context.scripts.allows(request.remote_addr or "", now):
-            raise RequestRefused(503, f"too many boot scripts requested from this address{_WAIT}", retry=_RETRY)
+            raise RequestRefused(503, f"too many boot scripts requested from this address{_WAIT}", retry=ASK_LATER)
         token = self._context.tokens.issue(grant, now)
         return scripts.Ticket(
             places.https, places.pin, token, grant.boot_request, grant.macs[0] if grant.macs else None

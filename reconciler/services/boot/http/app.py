@@ -11,6 +11,7 @@ from werkzeug.routing import BaseConverter, Map, Rule
 from werkzeug.wsgi import ClosingIterator
 
 from reconciler.kinds.machine.lifecycle.virtual_media import IMAGE
+from reconciler.model.retry import ASK_AGAIN
 from reconciler.runtime import monotonic
 from reconciler.services.boot.handlers.agent import Agent
 from reconciler.services.boot.handlers.pages import Pages
@@ -79,7 +80,7 @@ class Application:
         except Exception as error:  # noqa: BLE001  nothing may get out of here; the caller comes again
             self._log.exception("RequestFailed", listener=self._name, page=endpoint, client=request.remote_addr)
             self._failed(endpoint, request.remote_addr or "", error)
-            failed = RequestRefused(503, "the service cannot answer now; ask again", retry=5)
+            failed = RequestRefused(503, "the service cannot answer now; ask again", retry=ASK_AGAIN)
             return endpoint, _in_words(failed, request)
 
 

@@ -24,6 +24,7 @@ from reconciler.kinds.machine.lifecycle.phases import (
 )
 from reconciler.model.event import EventReason
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.model.retry import ASK_LATER
 from reconciler.onboarding.undeclared import UndeclaredMachine, read_undeclared
 from reconciler.services.boot.machines.machine_finder import Fleet, MachineFinder
 from reconciler.services.boot.machines.machine_parts import MachineParts
@@ -90,7 +91,7 @@ class MachineProvisioning:
         """See Provisioning."""
         facts, desired = self._finder.facts_of(key), self._fleet.desired
         if stage(facts.lifecycle) is BootStage.WORKING and not self._stands(key):
-            return Wait(30)
+            return Wait(ASK_LATER)
         claim = claim_spec(facts, desired)
         match agent_task(facts, claim):
             case AgentTask.WIPE:
@@ -147,7 +148,7 @@ class MachineProvisioning:
         image = desired.resources.get(ResourceKey("Image", facts.image or ""))
         machine = desired.resources.get(key)
         if image is None or machine is None or not isinstance(image.spec, ImageSpec):
-            return Wait(30)  # A commit took it away; the plan says so.
+            return Wait(ASK_LATER)  # A commit took it away; the plan says so.
         lifecycle, partition = facts.lifecycle, desired.resources.get(ResourceKey("Partition", machine.spec.partition))
         host = cloud_init.Host(
             claim=lifecycle.claim or "",
