@@ -20,16 +20,20 @@ import pytest
 
 from drivers.base import (
     Accepted,
+    AuthenticationFailed,
     BmcDriver,
     Boot,
     BootEnabled,
     BootOverride,
     BootTarget,
+    Credential,
     DriverError,
     Endpoint,
     Indicator,
     IndicatorLED,
+    Inventory,
     InventorySource,
+    Peer,
     Power,
     PowerState,
     Rejected,
@@ -41,6 +45,7 @@ from drivers.base import (
     Unreachable,
     Unsupported,
     VirtualMedia,
+    options_type,
     with_all,
 )
 from drivers.base.support import scheduling
@@ -55,7 +60,8 @@ class BmcSubject(msgspec.Struct, frozen=True):
     `connect`: opens the driver, as its entry point does. `endpoint`: the BMC, without a system id. `systems`: the ids
     of its systems, off at the beginning; with one alone, the tests of several are skipped. `wait`: lets time pass there
     for a moment. `silent`: an address at which nothing answers; None for a driver that never asks anybody.
-    `makes_systems`: it goes by no system id, or has whatever system it is asked for.
+    `makes_systems`: it goes by no system id, or has whatever system it is asked for. `image`: the URL of a CD image
+    that the BMC can fetch; None for a BMC that can fetch none in a test.
     """
 
     connect: Callable[[], BmcDriver]
@@ -64,6 +70,7 @@ class BmcSubject(msgspec.Struct, frozen=True):
     wait: Callable[[], None] = lambda: scheduling.sleep(0.25)
     silent: str | None = "127.0.0.1:1"
     makes_systems: bool = False
+    image: str | None = "https://images.example/agent.iso"
 
     def at(self, system_id: str | None) -> Endpoint:
         """The way to one of its systems."""
@@ -113,6 +120,11 @@ class BmcConformance:
         return system if isinstance(system, Indicator) else _skipped("indicator LED")
 
     @pytest.fixture
+    def media(self, system: System) -> VirtualMedia:
+        """It, if it has virtual media."""
+        return system if isinstance(system, VirtualMedia) else _skipped("virtual media")
+
+    @pytest.fixture
     def source(self, system: System) -> InventorySource:
         """It, if it tells what is in it."""
         return system if isinstance(system, InventorySource) else _skipped("inventory")
@@ -122,6 +134,14 @@ class BmcConformance:
         assert isinstance(driver, BmcDriver)
         assert isinstance(system, System)
 
+    def test_the_options_are_a_struct_that_documents_are_checked_against(
+        self, subject: BmcSubject, driver: BmcDriver
+    ) -> None:
+        """Of another class they would be taken for none, and each document with options would be refused."""
+        said, given = getattr(driver, "options_type", None), subject.endpoint.options
+        assert said is options_type(driver), "options_type inherits from DriverOptions"
+        assert given is None or (said is not None and isinstance(given, said))
+
     def test_virtual_media_is_whole_or_not_there(self, system: System) -> None:
         """One method of its three would be taken for none."""
         has_any = hasattr(system, "insert_media") or hasattr(system, "eject_media")
@@ -130,6 +150,15 @@ class BmcConformance:
     def test_a_read_says_the_power_state(self, subject: BmcSubject, system: System) -> None:
         assert isinstance(system.read().power, PowerState)
         assert with_all(system, subject.endpoint.driver).read(media=True).power is not None
+
+    def test_what_is_read_has_the_types_of_its_struct(self, system: System) -> None:
+        """A text in the place of a number or of a ResetType is compared, stored and shown as another value."""
+        state = system.read()
+        assert repr(msgspec.convert(msgspec.to_builtins(state), SystemState)) == repr(state)
+
+    def test_an_inventory_has_the_types_of_its_struct(self, source: InventorySource) -> None:
+        inventory = source.inventory()
+        assert repr(msgspec.convert(msgspec.to_builtins(inventory), Inventory)) == repr(inventory)
 
     def test_a_read_says_what_can_be_asked_for(self, system: System) -> None:
         state = system.read()
@@ -203,6 +232,16 @@ class BmcConformance:
             indicator.set_indicator(led)
             assert system.read().indicator is led
 
+    def test_an_image_is_inserted_and_ejected(self, subject: BmcSubject, media: VirtualMedia) -> None:
+        """An image that is in no drive is ejected too."""
+        if subject.image is None:
+            pytest.skip("its BMC can fetch no image here")
+        if media.read(media=True).media is None:
+            pytest.skip("its BMC has no virtual drive, or does not say what is in it")
+        for change, is_there in ((media.eject_media, False), (media.insert_media, True), (media.eject_media, False)):
+            assert isinstance(change(subject.image), Accepted)
+            _read_media_until(subject, media, subject.image, is_there=is_there)
+
     def test_an_inventory_says_each_part_or_names_it_missing(self, source: InventorySource) -> None:
         inventory = source.inventory()
         said = {
@@ -265,6 +304,35 @@ class BmcConformance:
         with pytest.raises(DriverError):
             driver.open(silent).read()
 
+    def test_an_address_that_is_refused_is_not_connected_to(self, subject: BmcSubject, driver: BmcDriver) -> None:
+        """The settings name the networks of BMCs, and a name may stand for an address of another one."""
+        if getattr(driver, "offline", False):
+            pytest.skip("it reaches no network")
+
+        def refuse(number: str) -> None:
+            raise Rejected(f"{number} is in no network of BMCs")
+
+        endpoint = msgspec.structs.replace(subject.at(subject.systems[0]), connects=refuse)
+        with pytest.raises(Rejected, match="is in no network of BMCs"):
+            driver.open(endpoint).read()
+
+    def test_a_login_that_may_not_be_sent_is_an_authentication_error(
+        self, subject: BmcSubject, driver: BmcDriver
+    ) -> None:
+        asked: list[Peer] = []
+
+        def refuse(peer: Peer) -> Credential:
+            asked.append(peer)
+            raise AuthenticationFailed("this login may not be sent there")
+
+        system = driver.open(msgspec.structs.replace(subject.at(subject.systems[0]), credential=refuse))
+        try:
+            system.read()
+        except AuthenticationFailed:
+            return
+        assert not asked, "it went on without the login"
+        pytest.skip("it needs no login to read")
+
     def test_a_closed_driver_is_unreachable_and_may_be_closed_again(
         self, subject: BmcSubject, driver: BmcDriver, system: System
     ) -> None:
@@ -301,6 +369,13 @@ def _writes(subject: BmcSubject, system: System) -> Iterator[Accepted]:
         _read_until(subject, system, PowerState.ON)
         yield system.reset(ResetType.FORCE_OFF)
         _read_until(subject, system, PowerState.OFF)
+
+
+def _read_media_until(subject: BmcSubject, media: VirtualMedia, url: str, *, is_there: bool) -> None:
+    deadline = scheduling.monotonic() + DEADLINE
+    while (state := media.read(media=True)).holds(url) is not is_there:
+        assert scheduling.monotonic() < deadline, f"in its virtual drives is still {state.media}"
+        subject.wait()
 
 
 def _read_until(subject: BmcSubject, system: System, power: PowerState) -> SystemState:

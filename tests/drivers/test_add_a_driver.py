@@ -107,17 +107,48 @@ def test_the_ipam_of_the_page_is_run_through_its_suite(package: Path) -> None:
     assert int(counted[2]) == 2, "the tests of the feature that it lacks"
 
 
-def test_a_driver_that_breaks_a_promise_fails_the_suite(package: Path) -> None:
-    """The suite can fail: here an unlisted reset is taken for a listed one."""
+@pytest.mark.parametrize(
+    ("right", "wrong", "test"),
+    [
+        (
+            "if reset_type not in COMMANDS:",
+            "if reset_type not in {*ResetType}:",
+            "test_a_reset_type_that_is_not_listed_is_unsupported",
+        ),
+        ("self._connects(ip)", "pass", "test_an_address_that_is_refused_is_not_connected_to"),
+        (
+            "class StripOptions(DriverOptions)",
+            "import msgspec\n\n\nclass StripOptions(msgspec.Struct)",
+            "test_the_options_are_a_struct_that_documents_are_checked_against",
+        ),
+        (
+            "allowed_resets=tuple(COMMANDS)",
+            'allowed_resets=("On", "ForceOff")',
+            "test_what_is_read_has_the_types_of_its_struct",
+        ),
+        ("self._closed.set()", "pass", "test_a_closed_driver_is_unreachable_and_may_be_closed_again"),
+        ("return Accepted()", "return None", "test_every_write_returns_that_it_was_accepted"),
+        ('raise Unreachable(f"{self._address}: {error}"', "raise", "test_a_bmc_that_is_not_there_raises"),
+    ],
+)
+def test_a_driver_that_breaks_a_promise_fails_the_suite(package: Path, right: str, wrong: str, test: str) -> None:
+    """The suite can fail."""
     module = package / "my_package" / "strip.py"
-    module.write_text(module.read_text().replace("if reset_type not in COMMANDS:", "if False:").replace(
-        "COMMANDS[reset_type]", 'COMMANDS.get(reset_type, "off")'
-    ))  # fmt: skip
+    code = module.read_text()
+    assert right in code
+    lines = (line if right not in line else _broken(line, right, wrong) for line in code.splitlines(keepends=True))
+    module.write_text("".join(lines).replace("COMMANDS[reset_type]", 'COMMANDS.get(reset_type, "off")'))
     env = {**os.environ, "PYTHONPATH": f"{package}:{ROOT}"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "test_strip.py"]
+    chosen = ["test_strip.py", "-k", test]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", *chosen]
     done = subprocess.run(command, cwd=package, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "test_a_reset_type_that_is_not_listed_is_unsupported" in done.stdout
+    assert done.returncode == 1, done.stdout
+    assert f"FAILED test_strip.py::TestStrip::{test}" in done.stdout
+
+
+def _broken(line: str, right: str, wrong: str) -> str:
+    """The line with the promise broken; of `raise`, nothing is left behind it."""
+    return line.replace(right, wrong) if wrong != "raise" else f"{line.partition(right)[0]}raise\n"
 
 
 @pytest.mark.usefixtures("package")
@@ -213,6 +244,39 @@ def test_options_of_a_driver_that_is_not_installed_are_a_warning() -> None:
     machine = loaded.raise_for_errors().resources[ResourceKey("Machine", "lab-07")]
     with pytest.raises(Rejected, match="no driver named strip"):
         connections().bmc(machine.key, access(machine.spec, None))
+
+
+def test_a_misspelled_driver_is_a_warning_without_options_too() -> None:
+    """At the word itself, once for all documents that have it."""
+    document = blocks("yaml")[0].replace("driver: strip", "driver: redfsh").replace(", options: {outlet: 7}", "")
+    other = document.replace("lab-07", "lab-08").replace("4001", "4002")
+    (found,) = load_state(MemorySnapshot({"lab.yaml": PARTITION, "7.yaml": document, "8.yaml": other})).diagnostics
+    assert (found.code, found.severity) == ("unknown-driver", Severity.WARNING)
+    assert found.summary.startswith("spec.bmc.driver: no driver named redfsh; did you mean redfish?")
+    assert found.summary.endswith("; 1 other document too")
+    assert found.source is not None
+    assert (found.source.file, found.source.column) == ("7.yaml", document.splitlines()[5].index("redfsh") + 1)
+
+
+def test_a_partition_s_driver_that_is_not_installed_is_named_at_the_partition() -> None:
+    lab = PARTITION.replace("spec: {}", "spec: {bmc: {driver: strip}}")
+    document = blocks("yaml")[0].replace("driver: strip, ", "").replace(", options: {outlet: 7}", "")
+    (found,) = load_state(MemorySnapshot({"lab.yaml": lab, "lab-07.yaml": document})).diagnostics
+    assert found.source is not None
+    assert (found.code, found.source.file) == ("unknown-driver", "lab.yaml")
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize("inherits", [False, True])
+def test_an_option_that_must_be_there_is_missing_where_no_options_are_at_all(inherits: bool) -> None:
+    lab = PARTITION.replace("spec: {}", "spec: {bmc: {driver: strip}}") if inherits else PARTITION
+    document = blocks("yaml")[0].replace(", options: {outlet: 7}", "")
+    document = document.replace("driver: strip, ", "") if inherits else document
+    (found,) = load_state(MemorySnapshot({"lab.yaml": lab, "lab-07.yaml": document})).diagnostics
+    assert (found.code, found.severity) == ("missing-field", Severity.ERROR)
+    assert "outlet is missing" in found.summary
+    assert found.source is not None
+    assert (found.source.file, found.source.line) == ("lab-07.yaml", 6)
 
 
 @pytest.mark.parametrize("driver", ["redfish", "fake"])

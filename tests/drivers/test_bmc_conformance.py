@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -18,6 +21,17 @@ FIRST = "5a1f0000-0000-4000-8000-00000000000a"
 SECOND = "5a1f0000-0000-4000-8000-00000000000b"
 
 
+@contextmanager
+def an_image(directory: Path) -> Iterator[str]:
+    """The URL of a file that the emulator fetches, as a BMC fetches an image."""
+    (directory / "agent.iso").write_bytes(bytes(2048))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(directory))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/agent.iso"
+        server.shutdown()
+
+
 class TestRedfish(BmcConformance):
     @classmethod
     @contextmanager
@@ -25,7 +39,8 @@ class TestRedfish(BmcConformance):
         with EmulatorFleet(directory, [[FIRST, SECOND]], seconds=(1, 2)) as fleet:
             login = Credential(fleet.username, fleet.password)
             at = Endpoint("redfish", fleet.addresses[0], None, Tls(ca_file=str(fleet.ca_file)), lambda _: login)
-            yield BmcSubject(RedfishDriver, at, (FIRST, SECOND))
+            with an_image(directory) as image:
+                yield BmcSubject(RedfishDriver, at, (FIRST, SECOND), image=image)
 
 
 class TestFake(BmcConformance):

@@ -10,9 +10,10 @@ import msgspec
 from drivers.base.support.errors import Rejected
 
 
-class DriverOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+class DriverOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """What a driver's options inherit from: fields in snake_case, in documents in camelCase. Each is documented by
-    `Annotated[..., Meta(description=...)]`, which is what a message about it says. Never a credential."""
+    `Annotated[..., Meta(description=...)]`, which is what a message about it says. Never a credential. Fields without a
+    default come first; with `kw_only=True` on the class, they stand in any order."""
 
 
 def options_type(driver: object) -> type[DriverOptions] | None:

@@ -98,7 +98,7 @@ DIAGNOSTICS: dict[str, str] = {
     "renamed-from-unknown": "Warning: the store has no record of the name in spec.renamedFrom. Check the name.",
     "machine-gone": "Warning: an IPAddress is for a machine that is not declared.",
     "no-such-family": "An IPAddress requests IPv4 or IPv6, but the network has no prefix of that family.",
-    "unknown-driver": "Warning: the driver is not installed here, so bmc.options are not checked.",
+    "unknown-driver": "Warning: the driver is not installed here, or misspelled, so bmc.options are not checked.",
     "start-from": "A machine is set to start from virtual media, but its partition has no spec.boot.",
     # Beside what is remembered
     "other-limits": "The plan uses other limits than the running daemon.",

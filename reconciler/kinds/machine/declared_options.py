@@ -12,19 +12,20 @@ from reconciler.model.resource import Resource
 
 
 def declared_options(resources: Sequence[Resource[Any]]) -> Iterator[DeclaredOptions]:
-    """Of every document that says some, partitions first."""
+    """Of every document that says some, or means another driver than the default one, partitions first."""
     partitions = {one.key.name: one for one in resources if isinstance(one.spec, PartitionSpec)}
     for one in partitions.values():
         bmc = one.spec.bmc
-        if bmc is not None and bmc.options:
-            yield DeclaredOptions(one, bmc.driver or DEFAULT_DRIVER, bmc.options, bmc.options, whole=False)
+        if bmc is not None and (bmc.options or bmc.driver):
+            named = bmc.driver is not None
+            yield DeclaredOptions(one, bmc.driver or DEFAULT_DRIVER, bmc.options, bmc.options, False, named)
     for machine in resources:
         if not isinstance(machine.spec, MachineSpec):
             continue
         partition = partitions.get(machine.spec.partition)
         inherited = partition.spec.bmc if partition is not None else None
-        if not machine.spec.bmc.options and (inherited is None or not inherited.options):
+        own = machine.spec.bmc
+        if not (own.options or own.driver) and (inherited is None or not (inherited.options or inherited.driver)):
             continue
         way = access(machine.spec, inherited)
-        if way.options:
-            yield DeclaredOptions(machine, way.driver, way.options, machine.spec.bmc.options or {}, whole=True)
+        yield DeclaredOptions(machine, way.driver, way.options, own.options or {}, True, own.driver is not None)

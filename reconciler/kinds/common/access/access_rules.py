@@ -26,7 +26,7 @@ class Access(msgspec.Struct, frozen=True):
 
 
 class DeclaredOptions(msgspec.Struct, frozen=True):
-    """The options that reach one driver by one document."""
+    """The options that reach one driver by one document, none included."""
 
     resource: Resource[Any]
     driver: str
@@ -36,6 +36,8 @@ class DeclaredOptions(msgspec.Struct, frozen=True):
     whole: bool
     """Whether these are all options that the driver gets, so that a missing one is an error. A partition need not have
     all."""
+    names_driver: bool = False
+    """Whether the document itself says which driver it is."""
 
 
 class AccessRules(msgspec.Struct, frozen=True):
