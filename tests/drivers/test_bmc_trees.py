@@ -6,7 +6,6 @@ import json
 import tarfile
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -24,12 +23,9 @@ from drivers.base import (
 )
 from drivers.bmc.redfish.redfish import RedfishDriver
 from tests.drivers.bmc_servers import ROOT, Pki, RedfishServer, endpoint
+from tests.trees.replay import MISSING, TREES
 
-TREES = Path(__file__).resolve().parents[3] / "shared" / "redfish-trees"
-
-pytestmark = pytest.mark.skipif(
-    not TREES.is_dir(), reason="no recorded Redfish trees in ../shared/redfish-trees, so none is read"
-)
+pytestmark = pytest.mark.skipif(not TREES.is_dir(), reason=MISSING)
 
 
 class Recorded(NamedTuple):

@@ -231,3 +231,14 @@ def test_a_new_mainboard_of_a_machine_is_accepted_by_name(tmp_path: Path) -> Non
     world.run(600)
     assert writes(world) == ["a"]
     assert world.machine(ResourceKey("Machine", "m1")).uuid == UUIDS["b"]
+
+
+def test_of_many_machines_with_one_uuid_a_few_are_named(tmp_path: Path) -> None:
+    """Each would name every other one, which are a million names in a fleet of a thousand."""
+    world = World(tmp_path)
+    for number in range(6):
+        wire(world, f"10.0.0.{number}", UUIDS["a"])
+    world.commit(documents("a", **{f"m{number}": (f"10.0.0.{number}", "On") for number in range(6)}))
+    world.run(60)
+    (hold,) = changes(world)["m0"].held_by
+    assert "Machine/m0 and Machine/m1 and Machine/m2 and Machine/m3 and 2 more report the same system" in hold.reason

@@ -7,7 +7,7 @@ person says which is which.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -30,6 +30,7 @@ from reconciler.model.values.system_uuid import either_order
 
 SYSTEM_IDENTITY = "system-identity"
 BMC_PATH = "spec.bmc"
+_NAMED = 3
 
 
 class IdentityConflict(msgspec.Struct, frozen=True):
@@ -91,8 +92,10 @@ def _hold(conflict: IdentityConflict, key: ResourceKey) -> Hold:
     return Hold(HoldKind.GUARD, SYSTEM_IDENTITY, reason, f"{hint}, {override_hint(SYSTEM_IDENTITY, key)}")
 
 
-def _names(keys: Iterable[ResourceKey]) -> str:
-    return " and ".join(map(str, keys))
+def _names(keys: Sequence[ResourceKey]) -> str:
+    """A few: where a whole fleet reports one UUID, each machine would name every other one."""
+    shown = [*map(str, keys[:_NAMED]), *([f"{len(keys) - _NAMED} more"] if len(keys) > _NAMED else [])]
+    return " and ".join(shown)
 
 
 def _others(found: SystemIdentity, spec: MachineSpec, view: KindView) -> Iterator[ResourceKey]:
