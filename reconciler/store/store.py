@@ -23,7 +23,7 @@ from reconciler.model.resource import ResourceKey
 from reconciler.store.rows import instance
 from reconciler.store.rows.daemon_status import DaemonTable
 from reconciler.store.rows.inventories import InventoryTable
-from reconciler.store.rows.ledger_batch import upsert, write_all
+from reconciler.store.rows.ledger_batch import write_all
 from reconciler.store.rows.override_rows import OverrideTable
 from reconciler.store.rows.pause_rows import PauseTable
 from reconciler.store.rows.restart_rows import RestartTable
@@ -34,6 +34,7 @@ from reconciler.store.sql import tables
 from reconciler.store.sql.database import Database
 from reconciler.store.sql.dialects import insert_for
 from reconciler.store.sql.group_commit import GroupCommit, PendingWrite
+from reconciler.store.sql.row_batches import put_rows
 from reconciler.store.sql.store_errors import StoreError
 
 T = TypeVar("T")
@@ -220,18 +221,18 @@ class Store:
 
     def put_observations(self, observations: Iterable[Observation]) -> None:
         """Keep the latest look at each. Not forced to disk: another look brings it back."""
-        rows = [
-            {
+        rows = {
+            one.key: {
                 **_columns(one.key),
                 "taken_at": one.taken_at,
                 "value": None if one.value is None else _json(one.value),
                 "error": None if one.error is None else _json(one.error),
             }
             for one in observations
-        ]
+        }
         if rows:
             with self._database.write(durable=False) as connection:
-                upsert(connection, tables.observation, rows)
+                put_rows(connection, tables.observation, list(rows.values()))
 
     def observations(self, types: Mapping[str, Any]) -> list[Observation]:
         """The latest look at each resource of the kinds in `types`, values read as the type given for their kind.
@@ -278,7 +279,7 @@ class Store:
     def put_meta(self, name: str, value: str) -> None:
         """Put a value under a name, such as the revision applied last."""
         with self._database.write() as connection:
-            upsert(connection, tables.meta, [{"name": name, "value": value}])
+            put_rows(connection, tables.meta, [{"name": name, "value": value}])
 
     def swap_meta(self, name: str, before: str | None, value: str) -> bool:
         """Set the value if it is `before`; None: if there is none. False, and nothing is changed: it is another one."""

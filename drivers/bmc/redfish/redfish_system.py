@@ -58,7 +58,7 @@ class ParsedSystem(System):  # type: ignore[misc]  # sushy is untyped
 
     def _parse_attributes(self, json_doc: dict[str, Any]) -> dict[str, Any]:
         # sushy's goes through every attribute of the class, and again for its log: a quarter of a look's CPU.
-        # What is not in the document is not looked for either.
+        # What is not in the document is not looked for either, and of `_FIELDS` only that is there which is read.
         for name, field in _FIELDS:
             is_there = field._path[0] in json_doc or field._required
             setattr(self, name, field._load(json_doc, self) if is_there else field._default)
@@ -70,12 +70,12 @@ class ParsedSystem(System):  # type: ignore[misc]  # sushy is untyped
     @property
     def reset_action(self) -> Any:
         """sushy's ResetActionField, or None."""
-        return self._actions.reset if self._actions else None
+        return self._actions.reset if self._actions is not None else None
 
     @property
     def settings_uri(self) -> str | None:
         """Where changes are to be sent, for BMCs that keep them apart."""
-        return self._settings.resource_uri if self._settings else None
+        return self._settings.resource_uri if self._settings is not None else None
 
     @property
     def lights_by_location(self) -> bool:
@@ -85,7 +85,21 @@ class ParsedSystem(System):  # type: ignore[misc]  # sushy is untyped
         )
 
 
-_FIELDS = [(name, field) for name in dir(ParsedSystem) if isinstance(field := getattr(ParsedSystem, name), Field)]
+_READ = frozenset({*_TEXTS, "Id", "Boot", "Actions", "@Redfish.Settings"})
+"""What `_needed` may have."""
+
+
+def _fields_read() -> list[tuple[str, Any]]:
+    """The fields of what is read, by their names. Any other one has its default once for all systems."""
+    fields = [(name, getattr(ParsedSystem, name)) for name in dir(ParsedSystem)]
+    fields = [(name, field) for name, field in fields if isinstance(field, Field)]
+    for name, field in fields:
+        if field._path[0] not in _READ:
+            setattr(ParsedSystem, name, field._default)
+    return [(name, field) for name, field in fields if field._path[0] in _READ]
+
+
+_FIELDS = _fields_read()
 
 
 def is_system(document: dict[str, Any]) -> bool:
@@ -98,11 +112,11 @@ def is_system(document: dict[str, Any]) -> bool:
 
 def system_state(system: ParsedSystem, resets: tuple[Reset, ...] | None) -> SystemState:
     """What the document says, each part if it makes sense. `resets`: what can be sent, which may stand elsewhere."""
-    document = system.json
+    document, boot, indicator = system.json, _override(system.boot), _indicator(system)
     return SystemState(
         power=one_of(PowerState, document.get("PowerState")),
-        boot=_override(system.boot),
-        indicator=_indicator(system),
+        boot=boot,
+        indicator=indicator,
         health=_health(system.document.get("Status")),
         uuid=firmware_text(system.uuid),
         serial=firmware_text(system.serial_number),
@@ -110,8 +124,8 @@ def system_state(system: ParsedSystem, resets: tuple[Reset, ...] | None) -> Syst
         manufacturer=_common(firmware_text(system.manufacturer)),
         model=_common(firmware_text(system.model)),
         allowed_resets=resets,
-        allowed_boot_targets=some_of(BootTarget, system.boot.allowed_values) if system.boot else None,
-        unreported=tuple(_unreported(system)),
+        allowed_boot_targets=None if system.boot is None else some_of(BootTarget, system.boot.allowed_values),
+        unreported=tuple(_unreported(system, boot, indicator)),
     )
 
 
@@ -120,14 +134,16 @@ def _common(text: str | None) -> str | None:
     return None if text is None else sys.intern(text)
 
 
-def _unreported(system: ParsedSystem) -> Iterator[str]:
+def _unreported(system: ParsedSystem, boot: BootOverride | None, indicator: IndicatorLED | None) -> Iterator[str]:
     """What the document names without a value, or where it stands could not be read."""
-    boot = _object(system.document, "Boot")
-    named = any(name.startswith("BootSourceOverride") and "@" not in name for name in boot)
-    if _override(system.boot) is None and (named or system.is_cut_short):
+    if boot is None and (system.is_cut_short or _names_override(_object(system.document, "Boot"))):
         yield "boot"
-    if _indicator(system) is None and system.document.keys() & {"IndicatorLED", "LocationIndicatorActive"}:
+    if indicator is None and system.document.keys() & {"IndicatorLED", "LocationIndicatorActive"}:
         yield "indicator"
+
+
+def _names_override(boot: dict[str, Any]) -> bool:
+    return any(name.startswith("BootSourceOverride") and "@" not in name for name in boot)
 
 
 def one_of(kind: type[E], value: object) -> E | None:
@@ -143,14 +159,21 @@ def one_of(kind: type[E], value: object) -> E | None:
 
 def some_of(kind: type[E], values: Iterable[object] | None) -> tuple[E, ...] | None:
     """The members among the values; None where the BMC names none at all."""
-    return _members(kind, tuple(value for value in values if isinstance(value, str))) if values else None
+    if not values:
+        return None
+    given = tuple(values)
+    try:
+        return _members(kind, given)
+    except TypeError:  # An object or a list among them cannot be looked up.
+        return _members(kind, tuple(value for value in given if isinstance(value, str)))
 
 
 # Ten thousand BMCs of a few models say the same few things: one tuple for all that do.
 @lru_cache(maxsize=1024)
-def _members(kind: type[E], values: tuple[str, ...]) -> tuple[E, ...]:
+def _members(kind: type[E], values: tuple[object, ...]) -> tuple[E, ...]:
     # As they are written: what is sent is written so too.
-    return tuple(kind(value) for value in values if value in kind.__members__.values())
+    texts = (value for value in values if isinstance(value, str))
+    return tuple(kind(value) for value in texts if value in kind.__members__.values())
 
 
 def _needed(document: dict[str, Any], path: str) -> dict[str, Any]:
@@ -189,7 +212,7 @@ def _object(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _override(boot: Any) -> BootOverride | None:
-    if not boot or not (boot.target or boot.enabled or boot.mode):
+    if boot is None or not (boot.target or boot.enabled or boot.mode):
         return None
     return BootOverride(
         target=one_of(BootTarget, boot.target and boot.target.value),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache, partial
+from functools import partial
 
 from reconciler.kinds import FLEET, KINDS
 from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS
@@ -114,9 +114,11 @@ def _rack_budget(world: GuardWorld) -> Budget:
         kinds = {key.kind for key in members}
         return Group(group_words(name, nouns(kinds)), kinds, len(members), new=len(new))
 
-    @cache
+    # Each plan makes these anew, and hardly one asks: to make a `functools.cache` costs ten times as much as a dict.
+    known: dict[str, GroupState] = {}
+
     def fleet(kind: str) -> GroupState:
-        return group_state(_fleet_budget(world), whole_of(kind), world)
+        return known.get(kind) or known.setdefault(kind, group_state(_fleet_budget(world), whole_of(kind), world))
 
     def hint(change: Change, down: int, starting: int) -> str:
         whole = fleet(change.key.kind)
@@ -137,11 +139,12 @@ def _fleet_budget(world: GuardWorld) -> Budget:
     """How much of the whole fleet may be down at once, for each kind separately."""
     limits = world.standing.limits
 
-    racks = cache(lambda: _rack_budget(world))
-    rack = cache(lambda name: group_state(racks(), name, world))
+    known: dict[str, GroupState] = {}
 
     def hint(change: Change, down: int, starting: int) -> str:
-        states = [rack(name) for name in racks().groups_of(change.key, world)]
+        racks = _rack_budget(world)
+        names = racks.groups_of(change.key, world)
+        states = [known.get(name) or known.setdefault(name, group_state(racks, name, world)) for name in names]
         most = max((min(one.group.size, one.counted + starting) for one in states if starting > one.room), default=0)
         more = f" --max-disrupted-per-rack {most}" if most > min((one.allowed for one in states), default=0) else ""
         return _hint(BUDGET, change.key, f"--max-disrupted {down}{more}")

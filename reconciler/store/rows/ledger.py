@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, text
 
 from drivers.base import hidden, printable
 from reconciler.model.event import Event, EventReason
@@ -22,6 +22,7 @@ from reconciler.model.values.redact import redacted
 from reconciler.store.sql import decoders, tables
 from reconciler.store.sql.dialects import insert_for
 from reconciler.store.sql.round_trips import Question, ask, sending
+from reconciler.store.sql.row_batches import insert_rows
 
 _MAX_MESSAGE = 16_000
 """Characters of an event's message; what is longer is cut."""
@@ -70,7 +71,6 @@ _Told = tuple[int, str]
 """A stored event, and its place in the ledger."""
 _Answers = Mapping[str, Sequence[tuple[Any, ...]]]
 _GO_ON = -1  # No event has this place.
-_INSERT = insert(tables.event).inline()
 _OF_ONES, _OF_FLEET = "of-ones", "of-fleet"
 _NEWEST = {
     "sqlite": text("""
@@ -146,7 +146,7 @@ def write_lines(connection: Connection, lines: Sequence[_Line]) -> None:
     """Record the events, or count them."""
     rows = [_row(event) for event, beside in lines if beside is None]
     if rows:
-        connection.execute(_INSERT, rows)
+        insert_rows(connection, tables.event, rows)
     for event, beside in lines:
         if beside is not None:
             _count(connection, beside, event)
@@ -210,6 +210,10 @@ def _row(event: Event) -> dict[str, Any]:
 
 def _kept(event: Event) -> Event:
     """The text in a form that can be stored, from every caller: some text was not cleaned before."""
+    # Between blanks each part is as clean as by itself, so nearly every event is looked through once as a whole.
+    whole = " ".join((event.message, *event.about))
+    if _clean(whole, _MAX_ABOUT) == whole:
+        return event
     about = tuple(_clean(one, _MAX_ABOUT) for one in event.about)
     return msgspec.structs.replace(event, message=_clean(event.message, _MAX_MESSAGE), about=about)
 

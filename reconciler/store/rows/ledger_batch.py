@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from functools import cache
 from typing import Any, assert_never
 
 import msgspec
-from sqlalchemy import Connection, Table, bindparam, delete, insert, text, update
+from sqlalchemy import Connection, bindparam, delete, text, update
 from sqlalchemy.exc import IntegrityError
 
 from reconciler.kinds import INVENTORIED
@@ -27,8 +26,8 @@ from reconciler.store.rows.instance import EPOCH, refuse_other_epoch
 from reconciler.store.rows.inventories import forget
 from reconciler.store.rows.ledger import append, judged, newest_of_each, runs, write_lines
 from reconciler.store.sql import tables
-from reconciler.store.sql.dialects import insert_for
 from reconciler.store.sql.round_trips import Answers, Question, ask, sending
+from reconciler.store.sql.row_batches import insert_rows, put_rows
 from reconciler.store.sql.store_errors import Fenced, StoreError
 
 _FLIGHTS = tables.in_flight
@@ -54,7 +53,6 @@ _NOTE = (
     )
     .values(value=bindparam("noted"))
 )
-_BEGIN = insert(_FLIGHTS)
 
 
 def write_all(connection: Connection, writes: Sequence[LedgerWrite], epochs: AbstractSet[int] = frozenset()) -> None:
@@ -159,23 +157,9 @@ def _put_facts(connection: Connection, facts: Mapping[ResourceKey, ResourceFacts
     ordered = sorted(facts.items(), key=lambda pair: pair[0])
     rows = [{**_columns(key), "value": _json(value)} for key, value in ordered if value is not None]
     if rows:
-        upsert(connection, tables.facts, rows)
+        put_rows(connection, tables.facts, rows)
     for key in (key for key, value in ordered if value is None):
         _forget(connection, key)
-
-
-def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Insert, or overwrite rows of the same primary key."""
-    connection.execute(_upsert(insert_for(connection), table), rows)
-
-
-@cache
-def _upsert(insert_into: Any, table: Table) -> Any:
-    # Kept, as to make it takes longer than to carry it out.
-    keys = [column.name for column in table.primary_key]
-    added = insert_into(table)
-    rest = {column.name: added.excluded[column.name] for column in table.columns if column.name not in keys}
-    return added.on_conflict_do_update(index_elements=keys, set_=rest)
 
 
 def _forget(connection: Connection, key: ResourceKey) -> None:
@@ -203,7 +187,7 @@ def _begin(connection: Connection, begun: Sequence[tuple[InFlight, int]]) -> Non
         for flight, epoch in begun
     ]
     if rows:
-        connection.execute(_BEGIN, rows)
+        insert_rows(connection, _FLIGHTS, rows)
 
 
 def _begun_already(flight: InFlight) -> str:

@@ -21,6 +21,7 @@ _LONGEST_HEAD = 64 * 1024
 _MOST_HEADERS = 100
 _END = b"\r\n\r\n"
 _ENDS_WITHOUT_CR = b"\n\n"
+_HEADER = re.compile(r"([^:]+):(.*)\r\n")
 _HEAD = re.compile(rb"HTTP/1\.1 ([2-5]\d\d)(?: [^\r\n]*)?\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n]*\r\n)*)\r\n")
 _BODILESS = (http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED)
 
@@ -94,11 +95,8 @@ def _more(sock: socket.socket, deadline: float, received: bytearray) -> bool:
 
 
 def _values(lines: bytes) -> dict[str, str]:
-    values: dict[str, str] = {}
-    for line in lines.decode("latin-1").split("\r\n")[:-1]:
-        name, _, value = line.partition(":")
-        values.setdefault(name.lower(), value.strip())
-    return values
+    # From the last one on, so that the first one of several is the one that stays.
+    return {name.lower(): value.strip() for name, value in reversed(_HEADER.findall(lines.decode("latin-1")))}
 
 
 def _length(status: int, values: dict[str, str]) -> int | None:

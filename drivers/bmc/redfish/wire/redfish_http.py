@@ -343,12 +343,13 @@ def request_bytes(method: str, path: str, headers: Mapping[str, str], body: byte
     both may have come from a BMC. http.client writes the same, and takes a seventh of a small request's CPU for it."""
     if _NOT_OF_A_PATH.search(path):
         raise ValueError("the path of the request contains a space, or another character that is not allowed in a path")
-    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-    if any("\r" in line or "\n" in line for line in lines):
-        raise ValueError("a header has a line break")
+    lines = [f"{method} {path} HTTP/1.1", *[f"{name}: {value}" for name, value in headers.items()]]
     if body is not None or method in _WITH_BODY:
         lines.append(f"Content-Length: {len(body or b'')}")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
+    head = "\r\n".join([*lines, "", ""])
+    if head.count("\r") != len(lines) + 1 or head.count("\n") != len(lines) + 1:
+        raise ValueError("a header has a line break")
+    return head.encode("latin-1") + (body or b"")
 
 
 def _body(response: http.client.HTTPResponse) -> bytes:
