@@ -9,8 +9,8 @@ from reconciler.applying.context import Context, Ledger
 from reconciler.applying.drift import learn
 from reconciler.applying.event_recorder import EventRecorder
 from reconciler.applying.fleet_plan import FleetPlanner
+from reconciler.applying.lifecycle_reports import LifecycleReports, facts_for_listening
 from reconciler.applying.reconcile import Reconciler
-from reconciler.applying.reports import Reports, facts_for_listening
 from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.common.defect import REPORT, defect
@@ -55,7 +55,7 @@ class Engine:
         self._planner = FleetPlanner(self._state, context)
         backends = Backends(connections, context.now)
         self._reconciler = Reconciler(backends, self._poller, self._state, self._events, self._planner, context)
-        self._reports = Reports(self._state, self._events, self._reconciler.note_progress, context.now)
+        self._reports = LifecycleReports(self._state, self._events, self._reconciler.memory.note_progress, context.now)
 
     def reconcile(self, key: ResourceKey) -> Outcome:
         """Observe one resource and take it one action further: see `Reconciler.reconcile`. Raises StoreError; then
@@ -118,7 +118,7 @@ class Engine:
             self._planner.survey_again()
             loosened = loosening_words(carried, known)
             self._events.record_each(loosened, EventReason.GUARD_LOOSENING, EventType.WARNING)
-            self._reconciler.save_facts(carried)
+            self._events.save_facts(carried)
             # What was in flight under a name that is gone is settled too.
             more = [*(key for key, one in carried.items() if one is not None), *self._state.flights]
             return list(dict.fromkeys([*keys, *(key for key in more if key.kind in RECONCILED)]))
@@ -133,7 +133,7 @@ class Engine:
         by them. A desired state must be in force. Raises StoreError.
 
         `own`: those that this process has just taken itself, while no other one was at work on the store. A first write
-        may go by them (`earlier_observations`)."""
+        may go by them (`EarlierObservations`)."""
         with self._state.changing():
             desired = self._state.desired
             assert desired is not None  # noqa: S101
@@ -152,7 +152,7 @@ class Engine:
                     self._reconciler.earlier.keep(seen, desired.resources.get(seen.key))
                 if facts is not None:
                     learned[seen.key] = facts
-            self._reconciler.save_facts(learned)
+            self._events.save_facts(learned)
 
     def _learned(self, seen: Observation, desired: DesiredState) -> ResourceFacts | None:
         """What is remembered of it after this observation; None when that is what was remembered before."""
@@ -191,7 +191,7 @@ class Engine:
         of; None: of all. Raises StoreError."""
         with self._state.changing():
             changed = relabelled(self._state.facts, labels, only)
-            self._reconciler.save_facts(changed)
+            self._events.save_facts(changed)
             return list(changed)
 
     def take_restarts(self, requests: Iterable[RestartRequest]) -> tuple[list[ResourceKey], list[RestartResult]]:

@@ -6,51 +6,42 @@ flight, learn, plan, guard, record, send, requeue.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from drivers.base import Accepted, DriverError, ErrorReason, Task, Unreachable
+from drivers.base import DriverError, ErrorReason, Unreachable
 from reconciler.applying.context import Context
 from reconciler.applying.drift import drift_message, learn
-from reconciler.applying.earlier_observations import EarlierObservations, serves_for
-from reconciler.applying.event_recorder import EventRecorder
+from reconciler.applying.event_recorder import PERHAPS_DONE, ActionRecorder, EventRecorder
 from reconciler.applying.fleet_plan import FleetPlanner
+from reconciler.applying.key_memory import EarlierObservations, KeyMemory, held_words, hold_reason, serves_for
 from reconciler.applying.settlement import (
     ANSWERED_NO,
     Settled,
-    action_words,
     describe,
-    failure_event,
     is_awaited,
     lock_holder,
-    new_flight,
     refuse_action,
-    sent_facts,
     settle,
     wait_out,
 )
 from reconciler.applying.state import EngineState
-from reconciler.kinds import KINDS, record_action, shown_key
+from reconciler.kinds import KINDS, shown_key
 from reconciler.kinds.common.defect import REPORT
-from reconciler.kinds.common.fact_rules import Occasion
 from reconciler.kinds.common.kind import REFUSALS
 from reconciler.kinds.common.turn_order import TurnOrder
 from reconciler.model.actions.action import Action
 from reconciler.model.actions.action_base import Disruption, Forget
 from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.actions.record_actions import RecordAction
-from reconciler.model.event import Event, EventReason, EventType
-from reconciler.model.facts import ResourceFacts
+from reconciler.model.event import EventReason, EventType
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Done, Failed, Outcome, OutcomeReason, Waiting
 from reconciler.model.plans.plan import Change, HoldKind, Unknown, digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.model.retry import (
     FIRST_CONFIRM,
-    HELD_AGAIN,
     MAYBE_SENT,
     error_outcome,
     requeue_delay,
@@ -61,12 +52,6 @@ from reconciler.observed.backend import DriverDefect, sent_by, task_of
 from reconciler.observed.backends import Backends
 from reconciler.observed.poller import Poller
 from reconciler.planning.carry_over import carried_over
-from reconciler.planning.guards.guard_marks import marks_follow
-
-_PERHAPS_DONE = "the action may have been carried out; groundstate observes before it sends the action again"
-
-HeldBy = frozenset[tuple[str, str | None]]
-"""The actions that are held, with their fields, and the guards, with the path that each holds."""
 
 
 class Reconciler:
@@ -84,19 +69,8 @@ class Reconciler:
     ) -> None:
         self._backends, self._poller, self._planner, self._context = backends, poller, planner, context
         self._state, self._events = state, events
-        self._ids = 0
-        self.earlier = EarlierObservations()
-        # What is known as long as the process lives. Of actions in flight: how many observations showed nothing of one.
-        self._observations_without_effect: dict[str, int] = {}
-        # When their machines were taken down before them, which counts again when they are refused.
-        self._down_before: dict[str, tuple[datetime | None, datetime | None]] = {}
-        # Of resources that wait: since when, which holds and read errors were reported, and who is woken by whom.
-        self._since: dict[ResourceKey, datetime] = {}
-        self._held: dict[ResourceKey, tuple[HeldBy, datetime]] = {}
-        self._unreadable: dict[ResourceKey, tuple[ErrorReason, int]] = {}
-        self._behind: dict[ResourceKey, set[ResourceKey]] = {}
-        # Which defect ended the last reconcile, and how many did in a row.
-        self._defects: dict[ResourceKey, tuple[str, int]] = {}
+        self.earlier, self.memory = EarlierObservations(), KeyMemory()
+        self._actions = ActionRecorder(state, events, context, self.memory)
 
     def reconcile(self, key: ResourceKey) -> Outcome:
         """Observe one resource and take it one action further. Raises StoreError; then nothing was sent unrecorded."""
@@ -146,26 +120,13 @@ class Reconciler:
         try:
             task = task_of(self._backends.of(key), flight.handle, key, desired)
         except DriverDefect as defect:
-            self._interrupted(flight, defect)
+            self._actions.interrupt(flight, defect)
             return seen
         except DriverError:  # BMCs forget Tasks; what became of the action is to be seen on the resource alone.
             return seen
         if task != flight.task:
-            self._record_task(flight, task)
+            self._actions.record_task(flight, task)
         return self._observe(key, desired) if task.failed else seen
-
-    def _record_task(self, flight: InFlight, task: Task) -> None:
-        """Record the state of the Task; a change other than the percentage is an event."""
-        noted, event = msgspec.structs.replace(flight, task=task), None
-        if task.failed:
-            event = failure_event(noted, self._state.of(flight.key), self._context.now())
-        elif flight.task is None or flight.task.state is not task.state:
-            message = f"{describe(flight)}: the Task of the action reports {task}"
-            about = (*action_words(flight.action), task.state or "")
-            event = self._events.event(
-                flight.key, EventReason.ACTION_PROGRESSED, message, action_id=flight.id, about=about
-            )
-        self._record_progress(noted, event)
 
     def _observe(self, key: ResourceKey, desired: DesiredState) -> Observation:
         """The observation of the resource, and of its former names, which must be readable too."""
@@ -191,17 +152,16 @@ class Reconciler:
     def _unread(self, seen: Observation) -> Outcome | None:
         """The outcome of an observation that failed: the resource is unknown, and is observed again later. None: the
         observation succeeded."""
-        before = self._unreadable.pop(seen.key, None)
         if seen.error is None:
-            if before is not None:
+            if self.memory.read_again(seen.key):
                 self._events.record(seen.key, EventReason.READABLE_AGAIN, f"{seen.key} can be read again")
             return None
-        reason, attempts = seen.error.reason, 1 + (before[1] if before is not None else 0)
-        self._unreadable[seen.key] = (reason, attempts)
-        if before is None or before[0] != reason:
+        reason = seen.error.reason
+        failed = self.memory.read_failed(seen.key, reason)
+        if failed.is_new:
             self._events.record(seen.key, EventReason(reason), seen.error.message, EventType.WARNING)
         policy = retry_policy(reason)
-        delay = seen.error.retry_after or policy.wait.delay(attempts, self._context.random())
+        delay = seen.error.retry_after or policy.wait.delay(failed.in_a_row, self._context.random())
         return error_outcome(reason, seen.error.message, delay, terminal=policy.terminal)
 
     def _superseded(self, desired: DesiredState) -> Outcome | None:
@@ -228,19 +188,11 @@ class Reconciler:
         if flight.sent_at > now:  # By a clock that was put back since: the action has all its time from now on.
             flight = msgspec.structs.replace(flight, sent_at=now, deadline=now + (flight.deadline - flight.sent_at))
             self._state.retime(flight)
-        count = self._observations_without_effect.get(flight.id, 0) + (seen.error is None)
+        count = self.memory.count_observation(flight.id, is_readable=seen.error is None)
         settled = settle(flight, seen, resource, self._state.of(flight.key), now, observations=count)
-        if settled is None:
-            self._observations_without_effect[flight.id] = count
-        else:
-            self._end(flight, settled)
+        if settled is not None:
+            self._actions.end(flight, settled)
         return settled
-
-    def _end(self, flight: InFlight, settled: Settled) -> None:
-        self._state.end(flight, settled.facts, settled.event)
-        self._events.report_when_written(settled.event)
-        self._observations_without_effect.pop(flight.id, None)
-        self._down_before.pop(flight.id, None)
 
     # -- learn -------------------------------------------------------------------------------------------------------
 
@@ -251,24 +203,10 @@ class Reconciler:
         before, fields = self._state.of(key), self._state.compare(resource, seen)
         learned, drifted = learn(resource, seen.value, fields, before, desired.revision.id, self._context.now())
         if learned is not before:
-            self.save_facts({key: learned})
+            self._events.save_facts({key: learned})
         for field in drifted:
             about = (field.path, digest([field.desired, field.observed]))
             self._events.record(key, EventReason.DRIFT_DETECTED, drift_message(field), EventType.WARNING, about=about)
-
-    def save_facts(self, changed: Mapping[ResourceKey, ResourceFacts | None]) -> None:
-        """Save the new facts, with the guards that match the resource, and record what ended with them."""
-        if self._state.desired is not None:
-            changed = marks_follow(self._state.desired, changed, self._state.facts, self._context.now())
-        ended = {
-            key: KINDS[key.kind].fact_rules.ended(self._state.of(key), after)
-            for key, after in changed.items()
-            if after is not None and key.kind in KINDS
-        }
-        self._state.save(changed)
-        for key, end in ended.items():
-            if end is not None:
-                self._events.record(key, *end)
 
     # -- plan --------------------------------------------------------------------------------------------------------
 
@@ -300,7 +238,7 @@ class Reconciler:
             )
         first = self._first_in_turn(kind.turns, change.actions[0], desired) if kind.turns is not None else None
         if kind.turns is not None and first is not None:
-            self._behind.setdefault(first, set()).add(change.key)
+            self.memory.wait_behind(first, change.key)
             return waiting(OutcomeReason.IN_TURN, f"{shown_key(first)} {kind.turns.words}")
         return None
 
@@ -313,30 +251,13 @@ class Reconciler:
 
     def _hold(self, change: Change) -> Outcome:
         """The outcome of a held change. The hold is reported when it is new, and then once a day."""
-        holds = (
-            "; ".join(f"{hold.by}: {hold.reason}" for hold in change.held_by)
-            or "the resource differs from its document, and groundstate has no action that changes this"
-        )
-        now = self._context.now()
-        if change.held(HoldKind.GUARD) and self._is_new_hold(change, now):
-            hints = "; ".join(hold.hint for hold in change.held_by if hold.kind is HoldKind.GUARD)
-            about = tuple(sorted({f"{hold.by} {hold.path or ''}".rstrip() for hold in change.held_by}))
-            message = f"{holds}; to proceed: {hints}"
-            self._events.record(change.key, EventReason.HELD, message, EventType.WARNING, about=about)
+        holds, now = held_words(change), self._context.now()
+        if change.held(HoldKind.GUARD) and self.memory.is_new_hold(change, now):
+            self._events.record_hold(change, holds)
         reason = hold_reason(change)
         if reason is OutcomeReason.STALLED:
             return Failed(reason, holds, True, requeue_delay(reason))
-        return waiting(reason, holds, (now - self._since.setdefault(change.key, now)).total_seconds())
-
-    def _is_new_hold(self, change: Change, now: datetime) -> bool:
-        """Whether the hold is reported. Its text does not matter, because the numbers in it change."""
-        what = frozenset((action.name, action.served_path) for action in change.actions)
-        by = what | {(hold.by, hold.path) for hold in change.held_by}
-        before, at = self._held.get(change.key, (None, now))
-        if by == before and (now - at).total_seconds() < HELD_AGAIN:
-            return False
-        self._held[change.key] = (by, now)
-        return True
+        return waiting(reason, holds, self.memory.waited(change.key, now))
 
     def _first_in_turn(self, turns: TurnOrder, action: Action, desired: DesiredState) -> ResourceKey | None:
         """The nearest resource that must acquire a value of the same parent before this one."""
@@ -366,35 +287,9 @@ class Reconciler:
         if isinstance(action, Forget):
             return self._forget(action, desired)
         if isinstance(action, RecordAction):
-            return self._record_alone(change, action, desired, seen)
-        self.note_progress(change.key)
-        cause = self._events.cause(change, desired)
-        flight = new_flight(self._new_id(), action, desired, self._context.now(), self._context.by, cause.words)
-        lifted = f"; the change passes guard {change.lifted}" if change.passes else ""
-        lifted += "".join(f"; {hold.by} advises against it: {hold.reason}" for hold in change.advice)
-        message = f"{describe(flight)}, because of {cause.words}{lifted}"
-        about = (*action_words(action), cause.origin)
-        event = self._events.event(change.key, EventReason.ACTION_SENT, message, action_id=flight.id, about=about)
-        wanted = next((one.desired for one in change.differences if one.path == action.served_path), action.name)
-        before = self._state.of(change.key)
-        self._down_before[flight.id] = (before.disrupted_at, before.taken_down_at)
-        facts = sent_facts(flight, before, digest(wanted))
-        self._state.begin(flight, facts, event, self._context.epoch)
-        self._events.report_when_written(event)
-        return flight
-
-    def _record_alone(self, change: Change, action: RecordAction, desired: DesiredState, seen: Observation) -> Outcome:
-        now, why = self._context.now(), self._events.cause(change, desired).words
-        # With its time: a store that was restored from a backup counts again from what it had then, and an
-        # installation that it has forgotten must not be taken for one of its own.
-        name = f"{self._new_id()}-{now:%Y%m%d%H%M%S}"
-        occasion = Occasion(now, name, why, seen.value)
-        recorded = record_action(action, self._state.facts, occasion)
-        self._state.save(recorded.facts)
-        for key, (reason, message) in recorded.events.items():
-            self._events.record(key, reason, f"{message}, because of {why}")
-        self._context.requeue([key for key in recorded.events if key != change.key])
-        return waiting(OutcomeReason.RECORDED, recorded.events[change.key][1])
+            return self._actions.record_alone(change, action, desired, seen)
+        self.memory.note_progress(change.key)
+        return self._actions.begin(change, action, desired)
 
     def _forget(self, action: Forget, desired: DesiredState) -> Outcome:
         self._state.save({action.key: None})
@@ -404,11 +299,6 @@ class Reconciler:
             self._state.save(carried_over(desired, self._state.facts, self._context.now()))
         return Done()
 
-    def _new_id(self) -> str:
-        """An id that is unique in this and all other runs."""
-        self._ids += 1
-        return f"{self._context.epoch}-{self._ids}"
-
     # -- send --------------------------------------------------------------------------------------------------------
 
     def _send(self, flight: InFlight, desired: DesiredState, seen: Observation) -> Outcome:
@@ -416,42 +306,14 @@ class Reconciler:
         try:
             accepted = sent_by(self._backends.of(flight.key), flight.action, desired)
         except DriverDefect as defect:
-            self._interrupted(flight, defect)
-            return Waiting(defect.reason, f"{describe(flight)}: {defect}; {_PERHAPS_DONE}", MAYBE_SENT)
+            self._actions.interrupt(flight, defect)
+            return Waiting(defect.reason, f"{describe(flight)}: {defect}; {PERHAPS_DONE}", MAYBE_SENT)
         except DriverError as error:
             if isinstance(error, Unreachable) and error.maybe_sent:
-                return Waiting(OutcomeReason.CONFIRMING, f"{describe(flight)}: {error}; {_PERHAPS_DONE}", MAYBE_SENT)
+                return Waiting(OutcomeReason.CONFIRMING, f"{describe(flight)}: {error}; {PERHAPS_DONE}", MAYBE_SENT)
             return self._refused(flight, error, desired, seen)
-        self._accept(flight, accepted)
+        self._actions.accept(flight, accepted)
         return Waiting(OutcomeReason.CONFIRMING, f"{describe(flight)} was sent", FIRST_CONFIRM if flight.place else 0.0)
-
-    def _accept(self, flight: InFlight, accepted: Accepted) -> None:
-        """Record that the endpoint accepted the action. The handle of a Task must survive the process."""
-        taken = msgspec.structs.replace(flight, accepted=True, handle=accepted.handle, task=accepted.task)
-        if accepted.handle is not None or accepted.task is not None:
-            self._record_progress(taken, failure_event(taken, self._state.of(flight.key), self._context.now()))
-            return
-        with self._state.lock:
-            self._state.update_flight(taken)
-
-    def _interrupted(self, flight: InFlight, defect: DriverDefect) -> None:
-        """Record how the driver failed. The action stays in flight, as it may have been carried out."""
-        if flight.defect != str(defect):
-            event = self._events.event(
-                flight.key,
-                EventReason.ACTION_INTERRUPTED,
-                f"{describe(flight)}: {defect}; {_PERHAPS_DONE}",
-                EventType.WARNING,
-                action_id=flight.id,
-                about=action_words(flight.action),
-            )
-            self._record_progress(msgspec.structs.replace(flight, defect=str(defect)), event)
-
-    def _record_progress(self, flight: InFlight, event: Event | None) -> None:
-        with self._state.changing():
-            self._state.record_progress(flight, event)
-            if event is not None:
-                self._events.report_when_written(event)
 
     def _refused(self, flight: InFlight, error: DriverError, desired: DesiredState, seen: Observation) -> Outcome:
         """The endpoint refused the action. Some BMCs refuse and act nevertheless, so the resource is observed once
@@ -472,7 +334,7 @@ class Reconciler:
         with self._state.lock:
             waits = wait_out(flight, error, seen, fingerprint, self._state.of(flight.key), self._context.now())
         if waits is not None:
-            self._record_progress(*waits)
+            self._actions.record_progress(*waits)
             return Waiting(OutcomeReason.CONFIRMING, f"{describe(flight)} was refused: {error}", FIRST_CONFIRM)
         return self._end_refused(flight, error, fingerprint)
 
@@ -480,11 +342,11 @@ class Reconciler:
         with self._state.changing():
             before = self._state.of(flight.key)
             if flight.action.disruption is Disruption.DISRUPTIVE:
-                down, last = self._down_before.get(flight.id, (None, None))
+                down, last = self.memory.down_before.get(flight.id, (None, None))
                 before = msgspec.structs.replace(before, disrupted_at=down, taken_down_at=last)
             now, random = self._context.now(), self._context.random()
             settled, outcome = refuse_action(flight, error, fingerprint, before, now, random)
-            self._end(flight, settled)
+            self._actions.end(flight, settled)
             return self._other_fields_first(flight, error, outcome)
 
     def _other_fields_first(self, flight: InFlight, error: DriverError, outcome: Outcome) -> Outcome:
@@ -513,13 +375,12 @@ class Reconciler:
     def failed(self, key: ResourceKey, why: str) -> Failed:
         """The outcome of a reconcile that a defect ended. The resource is unknown until its next observation, and the
         ledger has an event, unless the reconcile before failed for the same reason. Raises StoreError."""
-        now, before = self._context.now(), self._defects.get(key, ("", 0))
-        self._defects[key] = (why, before[1] + 1)
+        defect = self.memory.reconcile_failed(key, why)
         with self._state.changing():
-            self._state.mark_unreadable(key, now, why)
-            if before[0] != why:
+            self._state.mark_unreadable(key, self._context.now(), why)
+            if defect.is_new:
                 self._events.record(key, EventReason.INTERNAL, why, EventType.WARNING, about=("reconcile",))
-        delay = retry_policy(ErrorReason.INTERNAL).wait.delay(before[1] + 1, self._context.random())
+        delay = retry_policy(ErrorReason.INTERNAL).wait.delay(defect.in_a_row, self._context.random())
         return Failed(ErrorReason.INTERNAL, why, False, delay)
 
     # -- requeue -----------------------------------------------------------------------------------------------------
@@ -527,30 +388,12 @@ class Reconciler:
     def _requeue(self, key: ResourceKey, outcome: Outcome) -> Outcome:
         """Requeue the key as its outcome says, and the keys that waited for it at once."""
         if isinstance(outcome, Done):
-            self.note_progress(key)
+            self.memory.note_progress(key)
         if isinstance(outcome, Done) or outcome.reason is not ErrorReason.INTERNAL:
-            self._defects.pop(key, None)
+            self.memory.reconciled(key)
         waits = isinstance(outcome, Waiting) and outcome.reason in (OutcomeReason.CONFIRMING, OutcomeReason.IN_TURN)
-        if key in self._behind and not waits:  # Who comes behind it from now on sees what became of it.
+        if self.memory.is_awaited(key) and not waits:  # Who comes behind it from now on sees what became of it.
             with self._state.lock:
-                behind = self._behind.pop(key, set())
+                behind = self.memory.waiting_behind(key)
             self._context.requeue(behind)
         return outcome
-
-    def note_progress(self, key: ResourceKey) -> None:
-        """Something happens with it: when it waits again, or is held again, that is new."""
-        self._since.pop(key, None)
-        self._held.pop(key, None)
-
-
-def hold_reason(change: Change) -> OutcomeReason:
-    """The most serious reason for which a change is held."""
-    for kind, reason in (
-        (HoldKind.FAILED, OutcomeReason.STALLED),
-        (HoldKind.GUARD, OutcomeReason.HELD),
-        (HoldKind.DECLARED, OutcomeReason.PAUSED),
-        (HoldKind.BLOCKED, OutcomeReason.BLOCKED),
-    ):
-        if change.held(kind):
-            return reason
-    return OutcomeReason.CHANGING

@@ -12,7 +12,7 @@ import pytest
 
 from drivers.base import PowerState, ResetType
 from drivers.bmc.fake.fake_faults import Call, Fault, FaultKind
-from reconciler.applying.earlier_observations import MAX_AGE_SECONDS
+from reconciler.applying.key_memory import MAX_AGE_SECONDS
 from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.workqueue.loop import COMMIT

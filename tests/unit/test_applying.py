@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from drivers.base import Busy, Conflict, ErrorReason, Rejected, ResetType, Unreachable
-from reconciler.applying.reconcile import hold_reason
+from reconciler.applying.key_memory import hold_reason
 from reconciler.applying.settlement import lock_holder, new_flight, refuse_action
 from reconciler.kinds import record_action
 from reconciler.kinds.common.fact_rules import Occasion

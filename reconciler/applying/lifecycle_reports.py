@@ -26,7 +26,7 @@ def facts_for_listening(key: ResourceKey, facts: ResourceFacts, now: datetime) -
     return KINDS[key.kind].fact_rules.at_start(facts, now) if key.kind in KINDS else facts
 
 
-class Reports:
+class LifecycleReports:
     """The way in for what others say of a resource: judged by its kind, written down, reported. `moves` hears of each
     resource of which something is new; `now` gives the time."""
 
