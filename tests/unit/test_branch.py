@@ -53,7 +53,7 @@ def test_a_file_with_other_contents_is_not_written_over(fleet: Git) -> None:
     assert not branch_exists(fleet.folder, "found")
 
 
-@pytest.mark.parametrize("name", ["main", "-x", "a..b", "", "a b"])
+@pytest.mark.parametrize("name", ["main", "-x", "a..b", "", "a b", "HEAD", "@", "refs/heads/found"])
 def test_a_branch_that_cannot_be_is_refused_in_words(fleet: Git, name: str) -> None:
     with pytest.raises(SourceError, match=r"checked out|not a valid branch name"):
         commit_on_branch(fleet.folder, name, "HEAD", FILES, "one")

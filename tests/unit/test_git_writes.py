@@ -19,6 +19,8 @@ from reconciler.desired.git.commit_objects import Identity, commit_writer
 from reconciler.desired.git.plumbing import SourceError
 from reconciler.desired.git.sources.open_source import open_source
 from reconciler.onboarding.proposal import Start, Update
+from reconciler.operations.operation_error import OperationError
+from reconciler.operations.repository.init_repository import init_repository
 from tests.unit.desired_worlds import PARTITION, Git
 
 HOOKS = [
@@ -148,6 +150,51 @@ def test_a_calling_git_does_not_lead_it_elsewhere(fleet: Git, tmp_path: Path, mo
     begin_repository(folder)
     assert (folder / ".git").is_dir()
     assert os.environ["GIT_DIR"] == str(fleet.folder / ".git")
+
+
+@pytest.mark.parametrize("name", ["$HOME", "~", "a b", "-x", "ü"])
+def test_a_folder_is_taken_by_its_name(
+    tmp_path: Path, person: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """GitPython would put a variable's value into the name, and take ~ for the home."""
+    monkeypatch.chdir(tmp_path)
+    Path(name).mkdir()
+    assert not is_in_repository(Path(name))
+    begin_repository(Path(name))
+    assert (tmp_path / name / ".git/HEAD").is_file()
+    assert is_in_repository(Path(name))
+    assert not (person / ".git").exists()
+
+
+@pytest.mark.parametrize("inner", [".", "objects"])
+@pytest.mark.parametrize("bare", [True, False])
+def test_nothing_is_written_among_git_s_own_files(tmp_path: Path, bare: bool, inner: str) -> None:
+    git = ["git", "init", "--quiet", *(["--bare"] if bare else []), str(tmp_path / "r")]
+    subprocess.run(git, check=True)
+    folder = tmp_path / "r" / ("." if bare else ".git") / inner
+    before = sorted(folder.iterdir())
+    with pytest.raises(OperationError, match=r"holds git's own files.*name another folder"):
+        init_repository(folder)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_where_git_refuses_to_begin_a_repository_no_document_is_written(tmp_path: Path, person: Path) -> None:
+    (person / ".gitconfig").write_text("[init]\ndefaultBranch = no name\n")
+    with pytest.raises(OperationError, match=r"invalid branch name"):
+        init_repository(tmp_path / "fleet")
+    assert {one.name for one in (tmp_path / "fleet").iterdir()} <= {".git"}
+
+
+def test_settings_that_git_cannot_read_are_named(tmp_path: Path) -> None:
+    """And git is not said to be missing."""
+    (tmp_path / "config").write_text("[broken\n")
+    said = "from pathlib import Path\nfrom reconciler.desired.git.branches.new_repository import begin_repository\n"
+    said += "from reconciler.desired.git.plumbing import SourceError\n"
+    said += "try: begin_repository(Path('.'))\nexcept SourceError as error: print(error)\n"
+    environment = os.environ | {"GIT_CONFIG_GLOBAL": str(tmp_path / "config"), "PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True, env=environment)
+    assert "bad config line 1" in done.stdout
+    assert "install git" not in done.stdout
 
 
 def test_without_git_it_is_said_so(tmp_path: Path) -> None:

@@ -33,14 +33,15 @@ def init_repository(directory: Path) -> InitResult:
     schemas = {item.name: item.read_text("utf-8") for item in (files("schemas") / "v1").iterdir()}
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        made = {relative: _write(directory / relative, text) for relative, text in sorted(wanted.items())}
-        renewed = sum(_renew(directory / SCHEMAS / name, text) for name, text in schemas.items())
         began = not is_in_repository(directory)
         if began:
-            begin_repository(directory)
+            begin_repository(directory)  # First, so that nothing is written where git refuses.
+        made = {relative: _write(directory / relative, text) for relative, text in sorted(wanted.items())}
+        renewed = sum(_renew(directory / SCHEMAS / name, text) for name, text in schemas.items())
     except (OSError, SourceError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise OperationError(
-            (f"{directory}: the repository cannot be created: {error}"), FailureReason.UNAVAILABLE
+            (f"{directory}: the repository cannot be created: {why}"), FailureReason.UNAVAILABLE
         ) from error
     return InitResult(
         tuple(directory / relative for relative, new in made.items() if new),

@@ -96,6 +96,9 @@ def checked(branch: str) -> str:
     try:
         if branch.startswith("-"):
             raise GitFailed("a branch's name does not start with -")
+        if branch in ("HEAD", "@") or branch.startswith("refs/"):
+            # git would take the branch for the commit that is checked out, or for another reference.
+            raise GitFailed(f"git has another meaning for {branch}")
         plumbing.run(Path(os.devnull), "check-ref-format", f"refs/heads/{branch}")
     except GitFailed as error:
         raise SourceError(

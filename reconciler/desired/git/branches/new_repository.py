@@ -9,30 +9,33 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.desired.git import plumbing
-from reconciler.desired.git.plumbing import SourceError
+from reconciler.desired.git.plumbing import GitFailed, SourceError
 
 _PATIENCE = 60.0
 """Seconds that `git init` may take."""
 
 
 def is_in_repository(folder: Path) -> bool:
-    """Whether the folder is a repository's, or is in one. Raises SourceError when there is no git."""
+    """Whether the folder is in the work tree of a repository. Raises SourceError when there is no git, and for a folder
+    of git's own files, as a bare repository is."""
+    folder = folder.absolute()  # GitPython would take a folder named ~ for the home.
     with _gitpython():
         from git import InvalidGitRepositoryError, Repo
 
         try:
-            Repo(folder, search_parent_directories=True, expand_vars=False).close()
+            with Repo(folder, search_parent_directories=True, expand_vars=False) as repo:
+                own = Path(repo.git_dir).resolve()
         except InvalidGitRepositoryError:
             return False
+    if folder.resolve().is_relative_to(own):
+        raise SourceError(f"{folder} holds git's own files", "these are not a work tree", "name another folder")
     return True
 
 
 def begin_repository(folder: Path) -> None:
     """`git init`, with the branch's name and the template that a person's settings give. Raises SourceError."""
     with _gitpython():
-        from git import Repo
-
-        Repo.init(folder, expand_vars=False, kill_after_timeout=_PATIENCE).close()
+        _begin(folder)
 
 
 def begin_with_commit(folder: Path, files: Sequence[str], message: str, name: str, email: str) -> None:
@@ -41,11 +44,18 @@ def begin_with_commit(folder: Path, files: Sequence[str], message: str, name: st
     with _gitpython():
         from git import Actor, Repo
 
-        options: dict[str, Any] = {"initial_branch": "main", "kill_after_timeout": _PATIENCE}
-        with Repo.init(folder, expand_vars=False, env={"GIT_TEMPLATE_DIR": ""}, **options) as repo:
+        _begin(folder, initial_branch="main", env={"GIT_TEMPLATE_DIR": ""})
+        with Repo(folder.absolute(), expand_vars=False) as repo:
             repo.index.add(list(files))
             who = Actor(name, email)
             repo.index.commit(message, author=who, committer=who, skip_hooks=True)
+
+
+def _begin(folder: Path, **options: Any) -> None:
+    """Not Repo.init, which puts variables of the environment into a folder's name. Git does so with its own folder."""
+    from git import Git
+
+    Git().init("--", str(folder.absolute()), kill_after_timeout=_PATIENCE, **options)
 
 
 @contextmanager
@@ -57,10 +67,21 @@ def _gitpython() -> Iterator[None]:
         try:
             from git.exc import GitError
         except ImportError as error:  # It asks for git when it is imported.
-            raise SourceError("git cannot be run", "", "install git") from error
+            raise _why_not() from error
         try:
             yield
         except (GitError, OSError) as error:
             raise SourceError("git cannot create the repository", str(error), "read the message of git") from error
     finally:
         os.environ.update(left)
+
+
+def _why_not() -> SourceError:
+    """Why git cannot be run: there is none, or a person's settings cannot be read."""
+    try:
+        plumbing.run(Path("/"), "config", "--list", discover=True)
+    except GitFailed as error:
+        return SourceError("git cannot be run", error.stderr, "read the message of git")
+    except SourceError as error:
+        return error
+    return SourceError("git cannot be run", "", "run `git version` and read its message")
