@@ -19,10 +19,15 @@ class Allowed(msgspec.Struct, frozen=True):
     """One revision that an operator allowed to follow `after`, although it does not descend from it. Used once."""
 
     sha: str
+    """The commit that may take force."""
     after: str
+    """The commit that must be in force then."""
     reason: str
+    """Why, as the person said."""
     by: str
+    """Who allowed it."""
     until: datetime
+    """It counts until then."""
 
 
 class AncestryVerdict(Enum):

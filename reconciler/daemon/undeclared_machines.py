@@ -18,7 +18,8 @@ class UndeclaredMachines:
         self._store = store
 
     def add(self, one: UndeclaredMachine) -> None:
-        """Keep it; durable when this returns. No lock is held meanwhile: whoever wrote first is read again."""
+        """Keep it; durable when this returns. No lock is held meanwhile: if another write was first,
+        its value is read again."""
         swapped = False
         while not swapped:
             before = self._store.get_meta(UNDECLARED)

@@ -24,12 +24,19 @@ class Diagnostic(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     code: str
+    """What is wrong; a code never changes its meaning."""
     severity: Severity
+    """Whether it refuses the revision."""
     summary: str
+    """What is wrong, in a sentence."""
     source: Source | None = None
+    """Where."""
     detail: str = ""
+    """Why; empty: the summary says it."""
     hint: str = ""
+    """How to proceed; empty: nothing."""
     snippet: str = ""
+    """The offending line of the file."""
 
 
 class Invalid(Exception):

@@ -254,16 +254,27 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     at: datetime
+    """When it happened."""
     type: EventType
+    """Normal or Warning."""
     reason: EventReason
+    """What happened."""
     message: str
+    """What happened, for people. It holds no secret."""
     key: ResourceKey | None = None
+    """The resource; None: it happened to the fleet as a whole."""
     revision: str | None = None
+    """The revision in force."""
     action_id: str | None = None
+    """The action that it is about."""
     by: str | None = None
+    """Who acted."""
     about: tuple[str, ...] = ()
+    """What of the resource it is about. Events of one reason that are equal in it repeat each other."""
     count: int = 1
+    """How often it happened from `at` to `last`."""
     last: datetime | None = None
+    """When it happened last, where it happened several times."""
 
     @property
     def latest(self) -> datetime:

@@ -29,9 +29,13 @@ class Observation(msgspec.Struct, frozen=True):
     """One look at one resource: `value` (the kind's observed type) or `error`. Neither: looked, and absent."""
 
     key: ResourceKey
+    """The resource."""
     taken_at: datetime
+    """When it was observed."""
     value: Any = None
+    """The kind's observed type; None: absent, or not readable."""
     error: ReadError | None = None
+    """Why it could not be read; None: it could."""
 
 
 ObservedState = Mapping[ResourceKey, Observation]

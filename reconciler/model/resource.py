@@ -21,8 +21,11 @@ class Source(msgspec.Struct, frozen=True, gc=False):
     """Where a document or a value stands; line and column count from 1. Line 0: it stands in no file."""
 
     file: str
+    """The file, from the root of the repository."""
     line: int = 1
+    """The line, from 1."""
     column: int = 1
+    """The column, from 1."""
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
@@ -32,9 +35,13 @@ class Commit(msgspec.Struct, frozen=True):
     """A git commit, as far as people need it."""
 
     sha: str
+    """Its hash."""
     author: str
+    """Who wrote it, as the commit says."""
     at: datetime
+    """When, as the commit says."""
     subject: str
+    """The first line of its message."""
 
     @property
     def short(self) -> str:
@@ -73,9 +80,13 @@ class Revision(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     id: str
+    """The commit's hash, or that of `work_tree_id`."""
     ref: str
+    """The ref by which it was found."""
     repository: str
+    """Where it was read."""
     commit: Commit | None = None
+    """The commit; None: it is a work tree."""
 
     def __str__(self) -> str:
         return f"{self.ref}@{self.commit.short}" if self.commit else f"{self.ref} ({self.id[:21]})"

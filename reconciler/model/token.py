@@ -29,11 +29,17 @@ class Grant(msgspec.Struct, frozen=True):
     those of the machine that asked, matched against what its BMC and its document say."""
 
     purpose: TokenPurpose
+    """What the token is for."""
     machine: ResourceKey | None
+    """The machine; None: an undeclared one."""
     boot_request: str
+    """The boot request."""
     uuid: str | None
+    """The UUID that the machine showed."""
     macs: tuple[str, ...]
+    """The MAC addresses that it showed."""
     expires: datetime
+    """It counts until then."""
 
 
 class TokenFault(StrEnum):

@@ -29,12 +29,19 @@ class UndeclaredMachine(msgspec.Struct, frozen=True, omit_defaults=True):
     and port) in words. The machine reports all of this itself; none of it is checked."""
 
     at: datetime
+    """When it reported last."""
     uuid: str = ""
+    """In lower case."""
     macs: tuple[str, ...] = ()
+    """In lower case."""
     serial: str = ""
+    """The serial number."""
     product: str = ""
+    """Maker and model."""
     parts: str = ""
+    """What is in it, in words."""
     neighbours: tuple[str, ...] = ()
+    """The switch and the port of each network card, in words."""
 
     def __str__(self) -> str:
         made = mac_vendors(self.macs) if not self.product else ""

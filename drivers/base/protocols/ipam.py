@@ -15,7 +15,9 @@ class Prefix(msgspec.Struct, frozen=True, order=True):
     address of an IPv6 prefix shorter than /127 (RFC 4291 2.6.1). They are never allocated, and need no naming."""
 
     cidr: str
+    """The prefix, such as 10.0.0.0/24."""
     reserved: tuple[str, ...] = ()
+    """Addresses, ranges `a-b` or prefixes in it that are never allocated."""
 
 
 class IpamNetwork(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -28,20 +30,30 @@ class IpamNetwork(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     prefixes: tuple[Prefix, ...] = ()
+    """Its prefixes, in the order in which addresses are acquired."""
     parent: str | None = None
+    """The network from which the prefixes are; None: it has no parent."""
     namespace: str = ""
+    """Within one, no two networks overlap, a parent and its children apart."""
     container: bool = False
+    """Child prefixes are acquired from the network, and no addresses."""
     shared: bool = False
+    """Kept and shown; it decides nothing here."""
     project: str = ""
+    """The project that it belongs to."""
 
 
 class About(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
     """What is said of an address beside its owner. `ephemeral`: it goes with its owner; without one it has leaked."""
 
     ephemeral: bool = False
+    """The address goes with its owner."""
     dns_name: str = ""
+    """Its name in the DNS; empty: none."""
     tags: tuple[str, ...] = ()
+    """Tags for people."""
     project: str = ""
+    """The project that it belongs to."""
 
 
 NO_ABOUT = About()
@@ -64,10 +76,15 @@ class Usage(msgspec.Struct, frozen=True, order=True):
     """
 
     network: str
+    """The network's name."""
     cidr: str
+    """The prefix."""
     size: int
+    """How many addresses can be acquired in all."""
     used: int
+    """How many of them are held, or in child prefixes."""
     free_prefixes: tuple[tuple[int, int], ...] = ()
+    """Of a container: the length and the number of the largest free blocks, shortest length first."""
 
 
 class Ipam(Protocol):

@@ -12,23 +12,31 @@ class IntegerRange(msgspec.Struct, frozen=True, order=True):
     """Whole numbers from first to last, both within."""
 
     first: int
+    """The lowest number."""
     last: int
+    """The highest number."""
 
 
 class Pool(msgspec.Struct, frozen=True):
     """A pool of whole numbers: its ranges, ascending and joined, and how many of them are held."""
 
     ranges: tuple[IntegerRange, ...]
+    """The numbers that the pool has."""
     held: int = 0
+    """How many of them are held."""
 
 
 class Number(msgspec.Struct, frozen=True, order=True):
     """A number that an owner holds."""
 
     owner: str
+    """Who holds it, such as Network/front."""
     pool: str
+    """The pool's name."""
     number: int
+    """The number."""
     ephemeral: bool = False
+    """It goes with its owner."""
 
 
 class Pools(Protocol):

@@ -9,49 +9,68 @@ class Processor(msgspec.Struct, frozen=True, omit_defaults=True):
     """A processor package; 0 cores or threads where the other side does not say."""
 
     model: str = ""
+    """The model, as the part reports it."""
     cores: int = 0
+    """How many cores; 0: not reported."""
     threads: int = 0
+    """How many threads; 0: not reported."""
 
 
 class Disk(msgspec.Struct, frozen=True, omit_defaults=True):
     """A drive; `size` in bytes, 0 where the other side does not say."""
 
     name: str
+    """The name at its BMC or in the system."""
     size: int
+    """Bytes; 0: not reported."""
     model: str = ""
+    """The model, as the part reports it."""
     serial: str = ""
+    """The serial number."""
 
 
 class Gpu(msgspec.Struct, frozen=True, omit_defaults=True):
     """An accelerator."""
 
     model: str = ""
+    """The model, as the part reports it."""
 
 
 class MemoryModule(msgspec.Struct, frozen=True, omit_defaults=True):
     """A memory module; `size` in bytes, 0 where the other side does not say."""
 
     name: str
+    """The slot."""
     size: int
+    """Bytes; 0: not reported."""
     model: str = ""
+    """The model, as the part reports it."""
     serial: str = ""
+    """The serial number."""
 
 
 class Nic(msgspec.Struct, frozen=True, omit_defaults=True):
     """A network interface; `mac` in lower case with colons, `speed` in Mbit/s, 0 where the other side does not say."""
 
     name: str
+    """The name at its BMC or in the system."""
     mac: str
+    """The MAC address, in lower case with colons."""
     speed: int = 0
+    """Mbit/s; 0: not reported."""
 
 
 class Neighbour(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is at the other end of an interface's cable, as it says itself (LLDP, IEEE 802.1AB)."""
 
     interface: str
+    """The machine's own interface."""
     system: str
+    """The name of the other side, such as a switch."""
     port: str
+    """The port of the other side."""
     chassis: str = ""
+    """The chassis id of the other side."""
 
 
 class UnreadPart(msgspec.Struct, frozen=True, order=True):
@@ -59,7 +78,9 @@ class UnreadPart(msgspec.Struct, frozen=True, order=True):
     own, empty where not even that is known, as for a page of a list."""
 
     part: str
+    """The field of the inventory."""
     name: str = ""
+    """The name of the part, where it is known."""
 
 
 class Inventory(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,14 +92,23 @@ class Inventory(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     processors: tuple[Processor, ...] = ()
+    """The processors."""
     memory: int = 0
+    """Bytes in all."""
     disks: tuple[Disk, ...] = ()
+    """The disks."""
     gpus: tuple[Gpu, ...] = ()
+    """The accelerators."""
     missing: tuple[str, ...] = ()
+    """The names of the first four lists that are not reported, or not whole: unknown, and not absent."""
     modules: tuple[MemoryModule, ...] | None = None
+    """The memory modules; None: not reported."""
     nics: tuple[Nic, ...] | None = None
+    """The network interfaces; None: not reported."""
     neighbours: tuple[Neighbour, ...] | None = None
+    """What is at the other end of their cables; None: not reported."""
     unread: tuple[UnreadPart, ...] = ()
+    """What is listed and could not be read. The rest of such a list is there, and not whole."""
 
     def is_whole(self, name: str) -> bool:
         """Whether all parts of this field are known."""

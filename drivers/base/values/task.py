@@ -35,9 +35,13 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True):
     `percent`: 0 to 100, where the BMC says it. `messages`: the BMC's own words, fit to be kept and shown."""
 
     state: TaskState | None = None
+    """`Task.TaskState`; None: the BMC names none that is known."""
     status: str | None = None
+    """`Task.TaskStatus`, a health."""
     percent: int | None = None
+    """0 to 100, where the BMC reports it."""
     messages: tuple[str, ...] = ()
+    """The BMC's own words."""
 
     @property
     def failed(self) -> bool:

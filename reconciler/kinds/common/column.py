@@ -42,13 +42,19 @@ class ResourceView(msgspec.Struct, frozen=True):
     `machines`: those of a claim."""
 
     key: ResourceKey
+    """The resource."""
     resource: Resource[Any] | None
+    """Its document; None: it is not declared."""
     observation: Observation | None
+    """What was observed last; None: nothing."""
     status: str
+    """Its conditions in a word."""
     conditions: tuple[Condition, ...]
+    """Its conditions."""
     derived: Mapping[str, str] = {}
     """Labels that stand in no document."""
     machines: tuple[ClaimSlot, ...] = ()
+    """Of a claim: its machines, by slot."""
     phase: str | None = None
     """Of a machine whose life is managed."""
     overrides: tuple[Override, ...] = ()

@@ -27,20 +27,30 @@ class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     origin: Origin
+    """Who read it."""
     value: Inventory | None = None
+    """What was read last; None: it never reported anything."""
     since: datetime | None = None
+    """When this value was read first."""
     taken_at: datetime | None = None
+    """When it was read last."""
     previous: Inventory | None = None
+    """What it reported before, until a person accepts the change."""
     previous_at: datetime | None = None
+    """When that was read last."""
     error: ReadError | None = None
+    """Why the last try failed; None: it did not."""
     tried_at: datetime | None = None
+    """When it was tried last."""
 
 
 class StoredInventory(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that is kept of one resource."""
 
     out_of_band: Kept | None = None
+    """What the BMC reported."""
     in_band: Kept | None = None
+    """What the agent reported."""
 
     @property
     def all(self) -> tuple[Kept, ...]:

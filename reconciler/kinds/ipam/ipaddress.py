@@ -108,8 +108,11 @@ class AddressState(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the resource holds in the IPAM, and what is said of it there; network and address None: nothing."""
 
     network: str | None = None
+    """The network that it was acquired from."""
     address: str | None = None
+    """The address; None: none is held."""
     about: About = NO_ABOUT
+    """What the IPAM keeps beside it."""
 
     @classmethod
     def of(cls, allocation: Allocation | None) -> Self:

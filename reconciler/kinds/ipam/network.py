@@ -173,8 +173,11 @@ class NetworkState(msgspec.Struct, frozen=True, omit_defaults=True):
     (None: not asked, as that costs too much for an observation of one network.)"""
 
     network: IpamNetwork | None = None
+    """What the IPAM has under this name; None: nothing."""
     vrf: Number | None = None
+    """The VRF number that it holds; None: none."""
     usage: tuple[Usage, ...] | None = None
+    """How full each prefix is; None: not asked."""
 
     def without_usage(self) -> NetworkState:
         """The same without how full it is, which is out of date with the first address that is acquired."""

@@ -82,6 +82,7 @@ class PoolState(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is known of a pool; None: nothing."""
 
     pool: Pool | None = None
+    """What the IPAM has under this name; None: nothing."""
 
     def without_count(self) -> PoolState:
         """The same without the count of held numbers: each holder is a resource of its own."""
@@ -94,8 +95,11 @@ class NumberState(msgspec.Struct, frozen=True, omit_defaults=True):
     """The number that the resource holds; None: none."""
 
     pool: str | None = None
+    """The pool that it was acquired from."""
     number: int | None = None
+    """The number; None: none is held."""
     ephemeral: bool = False
+    """It goes with its owner."""
 
     @classmethod
     def of(cls, held: Number | None) -> Self:

@@ -23,8 +23,11 @@ class Prerequisite(msgspec.Struct, frozen=True):
     """A managed field without which an action would do harm; in words why, and how to proceed."""
 
     path: str
+    """The field that must come first."""
     reason: str
+    """Why."""
     hint: str
+    """How to proceed where that field is held."""
 
 
 def item_path(field: str, item: str) -> str:
@@ -57,6 +60,7 @@ class ActionBase(msgspec.Struct, frozen=True, tag_field="action", kw_only=True):
     """Why what got no reply is not sent again, where `once` holds."""
 
     key: ResourceKey
+    """The resource that the action is for."""
     reason: str = ""
     """For people. Never read back for a decision."""
 
@@ -103,6 +107,7 @@ class SetValue(ActionBase, frozen=True, tag="set-value", omit_defaults=True):
     field: str
     """The managed field's path."""
     value: Any
+    """What the field, or the item, is set to."""
     item: str | None = None
     """Which item of the field it is about, such as a port; None: all of it."""
 

@@ -22,6 +22,7 @@ class PowerOn(ActionBase, frozen=True, tag="power-on"):
     goal: ClassVar[PowerState] = PowerState.ON
     brings_up: ClassVar[bool] = True
     reset_type: ResetType
+    """How."""
 
     @property
     def detail(self) -> str:
@@ -36,6 +37,7 @@ class PowerOff(ActionBase, frozen=True, tag="power-off"):
     path: ClassVar[str] = "spec.power"
     goal: ClassVar[PowerState] = PowerState.OFF
     reset_type: ResetType
+    """How: gracefully or by force."""
 
     @property
     def detail(self) -> str:
@@ -51,6 +53,7 @@ class SetBoot(ActionBase, frozen=True, tag="set-boot"):
     reads_back: ClassVar[bool] = True
     doubt: ClassVar[str] = "the machine may already have booted with this override"
     override: BootOverride
+    """What the machine is to boot from, and how often."""
 
     @property
     def once(self) -> bool:
@@ -70,6 +73,7 @@ class SetIndicator(ActionBase, frozen=True, tag="set-indicator"):
     path: ClassVar[str] = "spec.indicatorLED"
     reads_back: ClassVar[bool] = True
     led: IndicatorLED
+    """How the LED is to be."""
 
     @property
     def detail(self) -> str:
@@ -83,6 +87,7 @@ class InsertMedia(ActionBase, frozen=True, tag="insert-media"):
     disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "virtualMedia"
     url: str
+    """The image."""
 
     @property
     def detail(self) -> str:
@@ -97,6 +102,7 @@ class EjectMedia(ActionBase, frozen=True, tag="eject-media"):
     path: ClassVar[str] = "virtualMedia"
     retries_refusal: ClassVar[bool] = True
     url: str
+    """The image that is to go."""
 
     @property
     def detail(self) -> str:

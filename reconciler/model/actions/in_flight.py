@@ -22,18 +22,31 @@ class InFlight(msgspec.Struct, frozen=True, omit_defaults=True):
     the action, or read its Task, in a way in which no driver should."""
 
     id: str
+    """Unique in all runs."""
     key: ResourceKey
+    """The resource."""
     action: Action
+    """The action."""
     sent_at: datetime
+    """When it was recorded, right before it was sent."""
     deadline: datetime
+    """Until then the resource is observed and nothing else is sent to it."""
     by: str
+    """Who runs the program that sent it."""
     cause: str
+    """The commit or the drift, in words."""
     place: str = ""
+    """The system, as `BMC#id`, or `BMC` alone where no id is declared. Only this system can confirm the action."""
     accepted: bool = False
+    """The other side is known to have taken the action."""
     handle: str | None = None
+    """Of the Task that carries it out there; None: there is none."""
     task: Task | None = None
+    """What was last read of that Task."""
     refusal: str | None = None
+    """Why the other side refused it, where the action is waited for all the same."""
     defect: str | None = None
+    """How the driver failed unexpectedly when it sent the action, or read its Task."""
 
     @property
     def task_words(self) -> str:

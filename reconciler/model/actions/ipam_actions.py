@@ -15,7 +15,9 @@ class PutNetwork(ActionBase, frozen=True, tag="put-network"):
     disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.prefixes"
     network: IpamNetwork
+    """What it is to be."""
     lengths: tuple[tuple[int, int], ...] = ()
+    """The lengths of the prefixes to acquire from the parent, by family."""
 
     @property
     def detail(self) -> str:
@@ -35,9 +37,13 @@ class Acquire(ActionBase, frozen=True, tag="acquire"):
     disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.address"
     network: str
+    """The network to acquire from."""
     address: str | None = None
+    """The address; None: any."""
     family: int | None = None
+    """4 or 6; None: any."""
     about: About = NO_ABOUT
+    """What the IPAM keeps beside it."""
 
     @property
     def detail(self) -> str:
@@ -51,6 +57,7 @@ class DescribeAddress(ActionBase, frozen=True, tag="describe-address"):
     disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec"
     about: About
+    """What the IPAM is to keep beside the address."""
 
 
 class Release(ActionBase, frozen=True, tag="release"):
@@ -60,6 +67,7 @@ class Release(ActionBase, frozen=True, tag="release"):
     undoes: ClassVar[tuple[str, ...]] = ("spec.address", "spec.network", "spec")
     disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
     address: str
+    """The address, for people."""
 
     @property
     def detail(self) -> str:
@@ -73,7 +81,9 @@ class Transfer(ActionBase, frozen=True, tag="transfer"):
     disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "metadata.name"
     was: str
+    """The owner until now."""
     address: str
+    """The address, for people."""
 
     @property
     def detail(self) -> str:
@@ -87,6 +97,7 @@ class PutPool(ActionBase, frozen=True, tag="put-pool"):
     disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.ranges"
     ranges: tuple[IntegerRange, ...]
+    """The numbers that it is to have."""
 
 
 class DropPool(ActionBase, frozen=True, tag="drop-pool"):
@@ -101,8 +112,11 @@ class AcquireNumber(ActionBase, frozen=True, tag="acquire-number"):
     disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.number"
     pool: str
+    """The pool to acquire from."""
     number: int | None = None
+    """The number; None: any."""
     ephemeral: bool = False
+    """It goes with its owner."""
 
     @property
     def detail(self) -> str:
@@ -117,7 +131,9 @@ class ReleaseNumber(ActionBase, frozen=True, tag="release-number"):
     undoes: ClassVar[tuple[str, ...]] = ("spec.number", "spec.pool")
     disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
     pool: str
+    """The pool, for people."""
     number: int
+    """The number, for people."""
 
     @property
     def detail(self) -> str:

@@ -15,6 +15,7 @@ class Bind(ActionBase, frozen=True, tag="bind"):
     disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.project"
     project: str | None
+    """The project; None: no project."""
 
 
 class PinImage(ActionBase, frozen=True, tag="pin-image"):
@@ -23,6 +24,7 @@ class PinImage(ActionBase, frozen=True, tag="pin-image"):
     disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.image"
     image: str | None
+    """The image's name; None: no image."""
 
 
 class Rename(ActionBase, frozen=True, tag="rename"):
@@ -32,7 +34,9 @@ class Rename(ActionBase, frozen=True, tag="rename"):
     disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "metadata.name"
     was: tuple[str, ...]
+    """The former names."""
     machines: tuple[str, ...]
+    """The machines that stay."""
 
 
 class Claim(ActionBase, frozen=True, tag="claim"):
@@ -41,7 +45,9 @@ class Claim(ActionBase, frozen=True, tag="claim"):
     disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.count"
     project: str
+    """The claim's project."""
     machines: tuple[tuple[int, str], ...]
+    """The slot and the name of each machine."""
 
     @property
     def others(self) -> tuple[object, ...]:
@@ -57,6 +63,7 @@ class Unclaim(ActionBase, frozen=True, tag="unclaim"):
     undoes: ClassVar[tuple[str, ...]] = ("spec.count",)
     releases: ClassVar[bool] = True
     machines: tuple[str, ...]
+    """The names of the machines."""
 
     @property
     def others(self) -> tuple[object, ...]:
@@ -73,11 +80,17 @@ class RequestBoot(ActionBase, frozen=True, tag="request-boot"):
     path: ClassVar[str] = "spec.lifecycle"
     needs_boot_service: ClassVar[bool] = True
     purpose: Purpose
+    """What the machine is started for."""
     attempt: int = 1
+    """Which attempt it is, from 1."""
     word: str | None = None
+    """The `request` of the document that asks for it."""
     heeded: str | None = None
+    """The `request` of the machine's document, where it is heeded with this."""
     media: str | None = None
+    """The URL of the CD image; None: the machine starts from the network."""
     target: BootTarget | None = None
+    """What the machine boots from."""
 
 
 class RequestErasure(RequestBoot, frozen=True, tag="request-erasure"):
@@ -97,6 +110,7 @@ class RecordLifecycle(ActionBase, frozen=True, tag="record-lifecycle"):
     disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.lifecycle"
     failure: LifecycleFailure | None = None
+    """The failure that ended the boot request; None: it ended without one."""
 
 
 class AcceptSystem(ActionBase, frozen=True, tag="accept-system"):
@@ -106,8 +120,11 @@ class AcceptSystem(ActionBase, frozen=True, tag="accept-system"):
     disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.lifecycle"
     system: str
+    """The UUID or serial number from now on."""
     was: str
+    """The one until now."""
     word: str = ""
+    """The `request` of the document that asks for it."""
 
 
 class Free(ActionBase, frozen=True, tag="free"):

@@ -12,9 +12,13 @@ class AccessChange(msgspec.Struct, frozen=True, omit_defaults=True):
     empty: none is known, as the machine is new to the store."""
 
     key: ResourceKey
+    """The resource."""
     before: dict[str, str]
+    """The fields of the former access, by path; empty: it is new."""
     after: dict[str, str]
+    """The fields from now on, by path."""
     source: Source | None = None
+    """Where it is declared."""
 
     @property
     def is_new(self) -> bool:

@@ -15,15 +15,25 @@ class Override(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     id: str
+    """Its id."""
     guard: str
+    """The guard that it lifts."""
     reason: str
+    """Why, as the person said."""
     by: str
+    """Who began it."""
     at: datetime
+    """When it began."""
     until: datetime
+    """It ends then."""
     targets: tuple[str, ...] = ()
+    """`machine/r1-01` or `machines`; empty: those of the selector, or everything."""
     selector: str = ""
+    """The labels of the resources that it covers."""
     revoked_at: datetime | None = None
+    """When a person ended it; None: no person ended it."""
     revoked_by: str | None = None
+    """Who ended it."""
 
     def in_force(self, now: datetime) -> bool:
         """Whether it lifts holds at `now`."""

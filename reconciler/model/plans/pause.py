@@ -19,15 +19,25 @@ class ResourcePause(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     id: str
+    """Its id."""
     reason: str
+    """Why, as the person said."""
     by: str
+    """Who began it."""
     at: datetime
+    """When it began."""
     until: datetime | None = None
+    """It ends then; None: when a person ends it."""
     targets: tuple[str, ...] = ()
+    """The resources that it covers; empty: those of the selector, or all."""
     selector: str = ""
+    """The labels of the resources that it covers."""
     known: frozenset[str] = frozenset()
+    """What the selector meant when it began (`Machine/r1-01`): labels go with their documents."""
     ended_at: datetime | None = None
+    """When a person ended it; None: no person ended it."""
     ended_by: str | None = None
+    """Who ended it."""
 
     def stands(self, now: datetime) -> bool:
         """Whether it holds at `now`."""

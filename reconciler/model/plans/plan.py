@@ -35,17 +35,24 @@ class Cause(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why something differs. `commit`: the last that touched the document; `since`: when drift was first seen."""
 
     kind: CauseKind
+    """A commit, drift, or both."""
     commit: Commit | None = None
+    """The commit, where it is known."""
     since: datetime | None = None
+    """Since when it has drifted."""
 
 
 class Difference(msgspec.Struct, frozen=True):
     """One field, `path` as in the document (`spec.power`): what is observed and what is desired."""
 
     path: str
+    """The field."""
     observed: Any
+    """Its observed value."""
     desired: Any
+    """Its declared value."""
     cause: CauseKind
+    """A commit, drift, or both."""
 
 
 class HoldKind(StrEnum):
@@ -72,10 +79,15 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     kind: HoldKind
+    """Which sort of hold it is."""
     by: str
+    """Which guard, field or resource holds it."""
     reason: str
+    """Why."""
     hint: str
+    """How to proceed."""
     path: str | None = None
+    """The field that it holds alone; None: it holds the whole change."""
 
 
 class Verb(StrEnum):
@@ -96,16 +108,27 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     key: ResourceKey
+    """The resource."""
     verb: Verb
+    """What the change does to what exists."""
     cause: Cause
+    """Why."""
     differences: tuple[Difference, ...] = ()
+    """The fields that are not as declared."""
     actions: tuple[Action, ...] = ()
+    """What is done, in order."""
     held_by: tuple[Hold, ...] = ()
+    """What holds the change, or a field of it."""
     passes: tuple[str, ...] = ()
+    """The guards that would hold it, and that an override lifts."""
     lifted_by: tuple[str, ...] = ()
+    """The ids of these overrides, in the same order."""
     advice: tuple[Hold, ...] = ()
+    """What Advisory guards would hold."""
     source: Source | None = None
+    """Where the resource is declared; None: nowhere."""
     observed_at: datetime | None = None
+    """When it was observed; None: it was not."""
 
     @property
     def disruption(self) -> Disruption:
@@ -165,9 +188,13 @@ class Unknown(msgspec.Struct, frozen=True):
     """A resource that could not be read: no change is planned for it, and it is not gone."""
 
     key: ResourceKey
+    """The resource."""
     reason: UnknownReason
+    """Why, in one word."""
     message: str
+    """Why."""
     at: datetime | None = None
+    """When it was tried; None: it was not."""
 
 
 class PlanScope(msgspec.Struct, frozen=True):
@@ -175,10 +202,15 @@ class PlanScope(msgspec.Struct, frozen=True):
     `total_fleet`; the filter in words."""
 
     total: int
+    """How many resources there are."""
     observed: int
+    """How many of them were observed."""
     fleet: Mapping[str, int]
+    """How many members of the fleet were observed."""
     total_fleet: Mapping[str, int]
+    """How many members the fleet has."""
     filter: str = ""
+    """What the plan is limited to, in words."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,15 +219,25 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     `access`: of all machines, whatever the plan is limited to: logins go there as soon as the state is in force."""
 
     format_version: str = FORMAT_VERSION
+    """The version of this form."""
     revision: Revision
+    """What is desired."""
     planned_at: datetime
+    """When it was planned."""
     observed_at: datetime | None
+    """When the oldest observation was made."""
     scope: PlanScope
+    """How much was observed."""
     changes: tuple[Change, ...]
+    """What is not as declared."""
     unknown: tuple[Unknown, ...] = ()
+    """What could not be read."""
     diagnostics: tuple[Diagnostic, ...] = ()
+    """Warnings."""
     overrides: tuple[Override, ...] = ()
+    """The overrides in force."""
     access: tuple[AccessChange, ...] = ()
+    """The resources that are reached in another way, whatever the plan is limited to."""
 
     @property
     def nothing_read(self) -> bool:

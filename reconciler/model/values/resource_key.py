@@ -9,7 +9,9 @@ class ResourceKey(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=
     """Names are unique per kind."""
 
     kind: str
+    """The kind's name."""
     name: str
+    """Unique in its kind."""
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.name}"

@@ -24,14 +24,21 @@ class DaemonReport(msgspec.Struct, frozen=True, omit_defaults=True):
     `fleet`: as it counted the fleet last; None until a desired state is in force."""
 
     by: str
+    """Who runs it."""
     since: datetime
+    """When it started."""
     limits: GuardLimits = GuardLimits()
+    """The limits that it was started with."""
     boot_address: str | None = None
+    """Where its boot service answers; None: it has none."""
     seen_at: datetime | None = None
+    """When it reported last."""
     ended: bool = False
+    """It stopped in order."""
     observes_only: bool = False
     """It reports drift, and sends nothing (`run --observe`)."""
     fleet: FleetCount | None = None
+    """What it counts."""
 
     def at_work(self, now: datetime) -> bool:
         """Whether it can be taken to run. The clocks of two hosts may differ by seconds."""

@@ -11,7 +11,9 @@ class FleetShare(msgspec.Struct, frozen=True):
     """A number of machines, or a share of the fleet."""
 
     count: int | None = None
+    """A number of resources; None: it is a share."""
     percent: float | None = None
+    """A share of the fleet; None: it is a number."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
