@@ -154,7 +154,8 @@ def _explain(error: Any) -> Iterator[Problem]:
         case "anyOf":
             choices = "; or ".join(words.rstrip(".") for choice in wanted if (words := _words(choice)))
             summary = f"{_dotted(path)}: {_said(path, value)} does not have the right form"
-            yield Problem("malformed-value", path, summary, choices or _words(schema), _example(schema))
+            hint = _meant(path, value, wanted) or _example(schema)
+            yield Problem("malformed-value", path, summary, choices or _words(schema), hint)
         case keyword if keyword in _LIMITS:
             summary = f"{_dotted(path)} is out of range: {_LIMITS[keyword].format(wanted)}"
             yield Problem("out-of-range", path, summary, _words(schema))
@@ -165,6 +166,7 @@ def _explain(error: Any) -> Iterator[Problem]:
 
 
 _LOGIN = re.compile(r"user(name)?|pass(word|wd)?|secret|token|login", re.IGNORECASE)
+_DIGITS = re.compile(r"[0-9]{1,18}")
 _SPAN = re.compile(r"([0-9]{1,6}) ?([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -206,12 +208,30 @@ def _wrong_type(path: DocumentPath, value: Any, wanted: str) -> Problem:
         span = _SPAN.fullmatch(value)
         if span and path and str(path[-1]).endswith("Seconds"):
             hint = f"write {int(span[1]) * _SECONDS[span[2]]}, the number of seconds"
+        elif wanted != "boolean" and _DIGITS.fullmatch(value) and not secret(path):
+            hint = f"write {value} without quotes"
         else:
             how = "true or false" if wanted == "boolean" else "plain digits"
             hint = f"write the value without quotes, as {how}"
         return Problem("wrong-type", path, summary, hint=hint)
     hint = "write the value as a list, with '- ' before each item" if wanted == "array" else ""
     return Problem("wrong-type", path, summary, hint=hint)
+
+
+def _meant(path: DocumentPath, value: Any, choices: list[dict[str, Any]]) -> str:
+    """How a value that fits none of the choices is written right, where that is plain: `"1"`, `10 %`, `1.0`."""
+    types = {choice.get("type") for choice in choices}
+    text = _spelled(value).strip()
+    if secret(path) or not isinstance(value, (str, float)):
+        return ""
+    if types & {"integer", "number"} and _DIGITS.fullmatch(text):
+        return f"write {text} without quotes"
+    if isinstance(value, float):
+        return f"write {int(value)}, without a point" if value.is_integer() and "integer" in types else ""
+    joined = re.sub(r"\s+", "", text)
+    patterns = [choice["pattern"] for choice in choices if "pattern" in choice]
+    fits = joined != value and any(re.search(one, joined) for one in patterns)
+    return f"write {joined}" if fits else ""
 
 
 def _not_allowed(path: DocumentPath, value: Any, allowed: list[Any]) -> Problem:

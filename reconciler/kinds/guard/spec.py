@@ -192,6 +192,7 @@ class DisruptionBudget(Spec, frozen=True, kw_only=True):
             Meta(
                 description="The maximum number of machines that groundstate takes down: a number, or a share "
                 "of the group such as 10%. A share allows at least one machine.",
+                examples=[1, "10%"],
             ),
         ]
         | None
@@ -204,6 +205,7 @@ class DisruptionBudget(Spec, frozen=True, kw_only=True):
                 "Machines "
                 "that are "
                 "unavailable for any reason count against it.",
+                examples=[2, "90%"],
             ),
         ]
         | None
