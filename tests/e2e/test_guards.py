@@ -128,6 +128,9 @@ def test_get_and_explain_say_who_is_held_and_by_what(lab: Lab) -> None:
     by_name = {one["guard"]: one for one in found.json["guards"]}
     assert by_name["guard/freeze"]["holds"] is True
     assert by_name["guard/racks"]["budgets"][0]["allowed"] == 1
+    used = {(one["guard"], one["scope"]): (one["used"], one["allowed"]) for one in found.json["budgets"]}
+    assert used["guard/racks", "rack=lab/a"] == (0, 1)
+    assert any(guard == "disruption-budget" for guard, _ in used)
     later = lab.run("explain-guard", "machine/a1", *NO_LIMIT, "--at", "2999-01-02T00:00Z")
     assert later.code == 0, later.out
     assert "guard/freeze (Mandatory): lets the change pass" in later.out

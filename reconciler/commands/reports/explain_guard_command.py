@@ -65,9 +65,10 @@ def explain_guard_command(target: str, at_time: datetime | None, output: str, **
         found = explain_guard(where, asked, target, at_time)
     say_notes(found.notes)
     if found.states:
-        form = {"guard": str(found.key), "at": found.at, "held": found.held, "specs": found.states}
+        form: dict[str, Any] = {"guard": str(found.key), "at": found.at, "held": found.held, "specs": found.states}
     else:
         form = {"resource": str(found.key), "at": found.at, "held": found.held, "guards": found.verdicts}
+    form["budgets"] = found.budgets
     if output == "text" and found.states:
         click.echo("\n".join(guard_state_lines(found.at, found.states)))
     elif output == "text":

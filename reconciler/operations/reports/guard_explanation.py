@@ -17,7 +17,7 @@ from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.guards.fleet_survey import survey
 from reconciler.planning.guards.guard import GuardWorld
-from reconciler.planning.guards.reports.guard_report import GuardVerdict, guard_verdicts
+from reconciler.planning.guards.reports.guard_report import BudgetUse, GuardVerdict, budget_uses, guard_verdicts
 from reconciler.planning.guards.reports.guard_state import GuardState, guard_states
 from reconciler.planning.guards.standing import CommandLimits
 from reconciler.planning.planner import plan
@@ -40,6 +40,11 @@ class GuardExplanation(msgspec.Struct, frozen=True):
     def held(self) -> bool:
         """Whether a guard holds the change; of a guard: whether it holds any."""
         return any(one.holds for one in self.verdicts) or any(one.holds for one in self.states)
+
+    @property
+    def budgets(self) -> tuple[BudgetUse, ...]:
+        """How much of each budget is used: in each group that counts the resource, or in each group of the guard."""
+        return budget_uses(self.states or self.verdicts)
 
 
 def explain_guard(where: Where, asked: CommandLimits, target: str, at_time: datetime | None = None) -> GuardExplanation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import Protocol
 
 import msgspec
 
@@ -34,8 +35,43 @@ class BudgetReport(msgspec.Struct, frozen=True):
     unavailable: int
     noun: str
     """What one of them is called: `machine`."""
+    used: int
+    """How many of `allowed` are used: those that are down or unavailable."""
+    scope: str
+    """Which group: `rack=fra1/r12`, `label:role=db`, a kind, or `all`."""
     next_at: datetime | None = None
     """When one of those that are down counts no more, where there is no room now."""
+
+
+class HasBudgets(Protocol):
+    """What a guard says of its budgets."""
+
+    @property
+    def guard(self) -> str:
+        """The name of the guard."""
+
+    @property
+    def budgets(self) -> tuple[BudgetReport, ...]:
+        """The groups."""
+
+
+class BudgetUse(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How much of one budget is used in one group, for programs."""
+
+    guard: str
+    scope: str
+    used: int
+    allowed: int
+    next_at: datetime | None = None
+
+
+def budget_uses(found: Iterable[HasBudgets]) -> tuple[BudgetUse, ...]:
+    """The budgets of all guards in one list."""
+    return tuple(
+        BudgetUse(one.guard, budget.scope, budget.used, budget.allowed, budget.next_at)
+        for one in found
+        for budget in one.budgets
+    )
 
 
 class GuardVerdict(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -75,10 +111,10 @@ def guard_verdicts(key: ResourceKey, change: Change | None, world: GuardWorld) -
 def budget_reports(budget: Budget, key: ResourceKey, world: GuardWorld) -> tuple[BudgetReport, ...]:
     """How much of the resource's group is down; none for what the budget does not count. A machine that moved lately
     is in several groups."""
-    return tuple(group_report(group_state(budget, name, world)) for name in budget.groups_of(key, world))
+    return tuple(group_report(name, group_state(budget, name, world)) for name in budget.groups_of(key, world))
 
 
-def group_report(state: GroupState) -> BudgetReport:
+def group_report(scope: str, state: GroupState) -> BudgetReport:
     """How much of one group is down."""
     soonest = min(state.down.values(), default=None) if not state.room else None
     return BudgetReport(
@@ -88,6 +124,8 @@ def group_report(state: GroupState) -> BudgetReport:
         len(state.down),
         len(state.unavailable),
         noun(state.group.kinds),
+        state.counted,
+        scope or "all",
         soonest,
     )
 

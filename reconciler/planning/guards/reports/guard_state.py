@@ -90,7 +90,7 @@ def _declared(guard: GuardInForce, changes: Iterable[Change], world: GuardWorld)
 
 
 def _budget(budget: Budget, group: str, world: GuardWorld) -> BudgetReport:
-    return group_report(group_state(budget, group, world))
+    return group_report(group, group_state(budget, group, world))
 
 
 def _holds(guard: str, changes: Iterable[Change]) -> dict[str, tuple[str, ...]]:
