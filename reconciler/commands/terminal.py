@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
+import select
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +15,7 @@ from typing import NoReturn, TextIO
 import click
 
 from drivers.base import printable_lines
+from reconciler import runtime
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.values.redact import redacted
 from reconciler.operations.operation_error import FailureReason, OperationError, operation_error
@@ -39,6 +42,19 @@ def on_terminal(stream: object) -> bool:
     """Whether colour and live lines make sense there (NO_COLOR, no-color.org)."""
     isatty: Callable[[], bool] = getattr(stream, "isatty", lambda: False)
     return isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def wait_while_read(seconds: float) -> None:
+    """Sleep. Raises BrokenPipeError as soon as the reader of stdout is gone: `get -w | head` ends then, and not at the
+    next change."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)  # That the reader is gone is reported without being asked for.
+    except (OSError, ValueError):
+        runtime.sleep(seconds)  # It is no file.
+        return
+    if poll.poll(seconds * 1000):
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def fitting(text: str, stream: TextIO, indent: int = 2) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.desk import Desk, document, network, partition, until
+from tests.e2e.desk import Desk, document, machine, network, partition, until
 
 
 class Terminal:
@@ -119,3 +119,14 @@ def test_events_are_watched_until_ctrl_c(desk: Desk) -> None:
         assert desk.run("apply", "--yes").code == 0
         events.until(lambda: events.out.count("ActionConfirmed") == 2, "what comes")
         assert events.end(signal.SIGINT).code == 0
+
+
+def test_a_watch_ends_when_its_reader_is_gone(desk: Desk) -> None:
+    """`get -w | head -1` ends with head, though nothing changes any more."""
+    desk.commit(lab=[partition(), machine("m1", "m1:1")])
+    reader, writer = os.pipe()
+    with desk.running("get", "machines", "-w", stdout=writer) as watching:
+        os.close(writer)
+        with os.fdopen(reader, "rb") as lines:
+            assert lines.readline().startswith(b"NAME")
+        assert watching.end().code == 1

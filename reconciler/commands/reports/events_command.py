@@ -13,7 +13,14 @@ import msgspec
 from drivers.base import clean
 from reconciler.commands.options import filter_options, option, output_option, where_from, where_options
 from reconciler.commands.printing import dump
-from reconciler.commands.terminal import exit_in_words, fitting, on_terminal, relax_garbage_collection, say_notes
+from reconciler.commands.terminal import (
+    exit_in_words,
+    fitting,
+    on_terminal,
+    relax_garbage_collection,
+    say_notes,
+    wait_while_read,
+)
 from reconciler.kinds import shown_key
 from reconciler.model.event import Event, EventType
 from reconciler.operations.reports.ledger_events import EventRequest, read_events
@@ -64,7 +71,7 @@ def events_command(
     if watch:
         relax_garbage_collection()
     with exit_in_words(), suppress(KeyboardInterrupt):
-        for page in read_events(where_from(values), request):
+        for page in read_events(where_from(values), request, wait_while_read):
             say_notes(page.notes)
             for event in page.events:
                 click.echo(_event_line(event, output))

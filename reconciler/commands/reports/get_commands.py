@@ -23,7 +23,7 @@ from reconciler.commands.options import (
 )
 from reconciler.commands.printing import dump
 from reconciler.commands.reports.resource_printer import ResourcePrinter
-from reconciler.commands.terminal import exit_in_words, fitting, relax_garbage_collection, say_notes
+from reconciler.commands.terminal import exit_in_words, fitting, relax_garbage_collection, say_notes, wait_while_read
 from reconciler.kinds import implied
 from reconciler.operations.reports.resource_views import (
     Description,
@@ -99,7 +99,7 @@ def get_resources_command(
             printer.print(list_resources(where, asked, request))
             return
         relax_garbage_collection()
-        for listing in watch_resources(where, asked, request):
+        for listing in watch_resources(where, asked, request, wait_while_read):
             printer.print_changed(listing)
 
 
