@@ -127,8 +127,8 @@ class Timed(io.RawIOBase):
 
 def ends_at(deadline: float, received: bytes = b"") -> Callable[..., BoundedResponse]:
     """What makes the answers of a connection (http.client's `response_class`) that must be whole, status and headers
-    included, at this moment of the monotonic clock. Else they raise TimeoutError. A socket's own timeout begins anew
-    with each byte that the other side drips. `received`: what was read of the answer before."""
+    included, at this moment of the monotonic clock. Else they raise TimeoutError. A socket's own timeout starts again
+    with each byte that the other side sends. `received`: what was read of the answer before."""
 
     def made(sock: socket.socket, *args: Any, **options: Any) -> BoundedResponse:
         return BoundedResponse(cast("socket.socket", Timed(sock, deadline, received)), *args, **options)

@@ -46,7 +46,7 @@ class ConditionVariable(Protocol):
     """`threading.Condition`. `Condition` is the word of Kubernetes for what is so of a resource."""
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Let go of the lock until notified, `timeout` seconds at most; False when the time ran out."""
+        """Release the lock until notified, `timeout` seconds at most; False when the time ran out."""
         ...
 
     def notify_all(self) -> None:

@@ -53,7 +53,7 @@ class Chance(random.Random):
         return super().randint({least}, {most})
 
 class Equipped(fakedriver.FakeDriver):
-    # What is in each system is said by its entry; without an entry, nothing is offered.
+    # The entry of a system names its parts; without an entry, it has none.
     def get_processors(self, identity):
         return self._part(identity, "processors", super().get_processors)
 
@@ -83,7 +83,7 @@ class EmulatorFleet:
     """A context manager: one BMC an entry of `layout`, each with the systems of these ids (UUIDs), powered off.
 
     `addresses`: `https://127.0.0.1:PORT` in the order of the layout. `ca_file`: the authority that signed them.
-    `username`, `password`: of HTTP basic authentication, the same for all; made anew each time. `seconds`: that a power
+    `username`, `password`: of HTTP basic authentication, the same for all; new each time. `seconds`: that a power
     change takes at least and at most. `equipped`: each system lists two processors, memory, two drives and a network
     card; without it, a system reports no hardware. Raises EmulatorError when a BMC does not answer within 30 s. At the
     end, however it comes, every process is stopped.

@@ -11,9 +11,8 @@ from drivers.secret.file import read_private_file
 
 
 def token_source(reference: str) -> Callable[[], str]:
-    """What gives the token, looked up at each call. Raises Rejected for what is no reference, which is not repeated: it
-    may be the token itself. The call raises SecretUnavailable, saying which reference is at fault.
-    """
+    """The function that returns the token, read at each call. Raises Rejected for what is no reference, which is not
+    repeated: it may be the token itself. The call raises SecretUnavailable, saying which reference is at fault."""
     kind, colon, name = reference.partition(":")
     if not (colon and name) or kind not in ("env", "file"):
         raise Rejected("--ipam-token is a reference, env:NAME or file:PATH, never the token itself")

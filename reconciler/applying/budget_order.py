@@ -100,7 +100,8 @@ class BudgetOrder:
         return kept.found
 
     def _counts(self, key: ResourceKey, now: datetime) -> bool:
-        """Whether it is still to be reckoned with: it can be read, it is looked after, and it is not stuck."""
+        """Whether the change still counts: the resource can be read, is reconciled here, and has not failed for
+        good."""
         seen = self._state.observed.get(key)
         since = self._allowed.get(key)
         alive = seen is not None and seen.error is None and self._context.follows(key)
@@ -138,8 +139,8 @@ class BudgetOrder:
 class _Kept(msgspec.Struct, frozen=True):
     """All that wanted to go at one time, as they were judged beside each other.
 
-    It stays right while those that may go begin, as they count as down from then on. It is too strict for a while when
-    one serves again: then it is made anew, the seldomer the more they are.
+    It stays right while those that may go begin, as they count as down from then on. After a machine is in service
+    again, the order is too strict for a while. The more machines there are, the less often it is computed again.
     """
 
     at: datetime

@@ -59,7 +59,7 @@ class Context(msgspec.Struct, frozen=True):
     report: Callable[[Event], None] = lambda _: None
     approves: Callable[[Change], bool] = lambda _: True
     follows: Callable[[ResourceKey], bool] = lambda _: True
-    """Whether the key is looked after here, and not given up: others may wait for it."""
+    """Whether the key is reconciled here and was not abandoned: others may wait for it."""
     requeue: Callable[[Collection[ResourceKey]], None] = lambda _: None
     """Is informed of keys for which something is to do now because of another one."""
     failed: Callable[[ResourceKey, Exception], None] = lambda _key, _error: None

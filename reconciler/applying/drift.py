@@ -1,4 +1,5 @@
-"""What a look teaches of a resource that is declared: what is as declared, and what has drifted. Pure."""
+"""What an observation shows of a declared resource: the fields that are as declared, and those that have drifted.
+Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from reconciler.model.resource import Resource
 def learn(
     resource: Resource[Any], value: Any, fields: tuple[Field, ...], facts: ResourceFacts, revision: str, now: datetime
 ) -> tuple[ResourceFacts, tuple[Field, ...]]:
-    """What a look teaches: which fields are as declared, and which have drifted from what was applied.
+    """What an observation shows: which fields are as declared, and which have drifted from the applied values.
 
     Returns the facts (the very same object when nothing is new) and the fields that drifted just now.
     """

@@ -133,7 +133,7 @@ class Engine:
         by them. A desired state must be in force. Raises StoreError.
 
         `own`: those that this process has just taken itself, while no other one was at work on the store. A first write
-        may go by them (`EarlierObservations`)."""
+        may use them (`EarlierObservations`)."""
         with self._state.changing():
             desired = self._state.desired
             assert desired is not None  # noqa: S101
@@ -181,7 +181,7 @@ class Engine:
 
     @property
     def levels(self) -> Mapping[ResourceKey, tuple[FillLevel, ...]]:
-        """How full everything is that something is given out of, as of the last `collect`."""
+        """How full all networks and pools are, as of the last `collect`."""
         return self._levels
 
     def label(

@@ -126,8 +126,8 @@ class FleetPlanner:
         )
 
     def _set_aside(self, planned: Plan, observed: ObservedState) -> None:
-        """An observation that nothing can be planned from counts as unknown until the next one. Else each plan would
-        have to find out anew what to leave out."""
+        """An observation that nothing can be planned from counts as unknown until the next one. Otherwise each plan
+        would have to find again what to leave out."""
         for one in planned.unknown:
             seen = observed.get(one.key) if one.reason is UnknownReason.INTERNAL else None
             if seen is not None and seen.error is None and self._state.observed.get(one.key) is seen:

@@ -1,4 +1,4 @@
-"""What is known of a resource only as long as the process lives: how long it waits, which holds and errors were
+"""What is known of a resource only while the process runs. This is how long it waits, which holds and errors were
 reported, and what the plan of an `apply` observed a moment ago. Nothing here is needed after a restart."""
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def hold_reason(change: Change) -> OutcomeReason:
 
 
 MAX_AGE_SECONDS = 10.0
-"""How old such a look may be. A plan that a person reads for longer is observed anew."""
+"""How old such an observation may be. If a person reads the plan for longer, the resources are observed again."""
 
 
 class EarlierObservations:

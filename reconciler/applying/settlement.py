@@ -74,7 +74,7 @@ def settle(
     *,
     observations: int = 0,
 ) -> Settled | None:
-    """None while the action may still take effect; else what a look at `seen` says has become of it.
+    """None while the action may still take effect; else what an observation of `seen` says has become of it.
 
     What is seen decides, whatever the action's Task says. An unreadable resource settles nothing: the action may have
     been done. `observations`: how many, this one among them, showed nothing of it.
@@ -119,7 +119,7 @@ def _may_be_repeated(flight: InFlight, seen: Observation, now: datetime, *, obse
 
 
 def deadline(flight: InFlight, resource: Resource[Any] | None) -> datetime:
-    """When it counts as failed: as declared when it was sent, or later where more patience is declared by now."""
+    """When it counts as failed: as declared when it was sent, or later if the document now declares more patience."""
     rules = KINDS[flight.key.kind].rules
     if rules is None or resource is None:
         return flight.deadline
@@ -168,7 +168,8 @@ def sent_facts(flight: InFlight, facts: ResourceFacts, goal: str) -> ResourceFac
 
 
 def _elsewhere(flight: InFlight, resource: Resource[Any] | None) -> bool:
-    """Whether what is observed under this name by now is not the system that it was sent to."""
+    """Whether the system that is now observed under this name is another one than the one that the action was sent
+    to."""
     kind = KINDS[flight.key.kind]
     if resource is None:
         return not kind.made

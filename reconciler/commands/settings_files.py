@@ -27,7 +27,7 @@ FOUND_MAY_SET = frozenset(
         *("refresh", "concurrency", "rate", "port", "timeout", "connect_timeout", "interval", "resync"),
     )
 )
-"""What a file that travels with the repository may say for everybody: how it is shown, and how often it is looked.
+"""The settings that the repository's file may set for all users: output, and intervals of observation.
 
 Whatever is new may not, until it stands here. What is observed may not either: a pull request with `ref = "main"` or
 another `path` would be planned as no change at all."""

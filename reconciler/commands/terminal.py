@@ -29,9 +29,9 @@ EXIT_ERROR = 1
 
 
 def relax_garbage_collection() -> None:
-    """For commands that go on for hours: collect garbage after all, but not what is there for good.
+    """For commands that run for hours: collect garbage, but leave out permanent objects.
 
-    What has lived for long is looked through seldom. With 10,000 machines that stops every thread for half a second."""
+    Old objects are checked less often. With 10,000 machines that stops every thread for half a second."""
     gc.freeze()
     gc.enable()
     young, middle, _ = gc.get_threshold()

@@ -65,7 +65,7 @@ class Follower:
         self.broken = False
 
     def commit_of(self, key: ResourceKey) -> Commit | None:
-        """The commit that last changed a document, as far as it was looked up when a revision took force."""
+        """The commit that last changed a document, if it was found when a revision came into force."""
         return self._commits.get(key)
 
     def follow(self, stop: runtime.Flag, interval: float, jitter: Callable[[], float]) -> None:

@@ -33,7 +33,7 @@ FLUSH_SECONDS = 5.0
 TRIM_SECONDS = 3600.0
 """How often old events are taken out of the ledger."""
 COLLECT_SECONDS = 300.0
-"""How often all of the IPAM is looked through for what has leaked."""
+"""How often the whole IPAM is checked for leaks."""
 
 
 class Housekeeper:
@@ -90,7 +90,7 @@ class Housekeeper:
             (self._waiting.add if isinstance(outcome, Waiting) else self._waiting.discard)(key)
 
     def judge_anew(self) -> None:
-        """An override or a pause has begun or ended: what a guard holds, or let pass, is judged anew at once."""
+        """An override or a pause has begun or ended: the changes of its guard are judged again at once."""
         self._count_overrides()
         if self._engine.desired is not None:
             self._put([one.key for one in self._engine.plan_rest().changes if one.passes or one.held(HoldKind.GUARD)])

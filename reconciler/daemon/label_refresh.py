@@ -1,4 +1,4 @@
-"""Labels that follow from inventories: worked out anew when inventories, sizes or aggregates change."""
+"""Labels that follow from inventories: computed again when inventories, sizes or aggregates change."""
 
 from __future__ import annotations
 

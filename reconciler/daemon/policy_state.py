@@ -1,4 +1,4 @@
-"""What a process that acts goes by beside the desired state, kept at hand: overrides, pauses and limits."""
+"""What a process that sends actions uses beside the desired state, in memory: overrides, pauses and limits."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class PolicyState:
         self.requested: Callable[[Collection[ResourceKey]], None] = lambda _: None
         """Is called with what a person asked to be reconciled now; of a daemon alone."""
         self.restarts: Callable[[tuple[RestartRequest, ...]], list[RestartResult]] = lambda _: []
-        """Is given the restarts that have not ended, and says which of them have ended by now."""
+        """Is given the restarts that have not ended, and returns those that have ended."""
         self._had_restarts = True  # One may have been cancelled while no process was there.
         self._requests = None if daemon is None else ReconcileRequests(store, now())
 

@@ -180,7 +180,7 @@ class Proposer:
         self._refused = kept | {one.url: (ways[one.url], now) for one in unread if one.refused}
 
     def _seconds_until_scan(self) -> float:
-        """Seconds until the networks are looked through again."""
+        """Seconds between two scans of the networks."""
         if self._looked_at is None:
             return 0.0
         waited = (self._now() - self._looked_at).total_seconds()

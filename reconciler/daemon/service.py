@@ -51,8 +51,8 @@ BESIDE_SECONDS = 8.0
 
 
 class DaemonSettings(msgspec.Struct, frozen=True):
-    """How often and how much: seconds between looks at git and at each resource, the number of workers, and how long
-    events are kept."""
+    """Seconds between two reads of git, seconds between two observations of a resource, the number of workers, and how
+    long events are kept."""
 
     git: float = 30.0
     resync: float = 60.0

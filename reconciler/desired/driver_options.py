@@ -52,7 +52,7 @@ def _not_installed(why: str, named: Sequence[DeclaredOptions]) -> Finding:
 
 
 def _is_said_here(problem: Problem, said: DeclaredOptions) -> bool:
-    """What the partition says wrong is said there, once."""
+    """An error in the partition is reported at the partition, once."""
     if problem.code == "missing-field":
         return said.whole
     return problem.path[0] in said.own if problem.path else bool(said.own)

@@ -22,7 +22,7 @@ class EventType(StrEnum):
 class EventReason(StrEnum):
     """What happened. `docs/reference/events.md` says what each means. Of a failed read, it is the error's reason.
 
-    Closed, and in this module alone: whatever counts, filters or decides by events goes by these.
+    Closed, and in this module alone: code that counts, filters or decides by events uses these.
     """
 
     UNREACHABLE = ErrorReason.UNREACHABLE.value

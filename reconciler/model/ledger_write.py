@@ -37,7 +37,7 @@ class BeginAction(msgspec.Struct, frozen=True):
 
 
 class NoteAction(msgspec.Struct, frozen=True):
-    """What is known by now of an action in flight, and an event about it. Nothing, when it is in flight no more."""
+    """The current state of an action in flight, and an event about it. Nothing, when it is in flight no more."""
 
     flight: InFlight
     event: Event | None

@@ -26,7 +26,7 @@ class ReadError(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Observation(msgspec.Struct, frozen=True):
-    """One look at one resource: `value` (the kind's observed type) or `error`. Neither: looked, and absent."""
+    """One look at one resource: `value` (the kind's observed type) or `error`. Neither: observed, and absent."""
 
     key: ResourceKey
     """The resource."""

@@ -16,7 +16,7 @@ from reconciler.model.values.boot_purpose import LifecycleFailureReason
 class OutcomeReason(StrEnum):
     """Why a reconcile ended before the resource is as declared, where no driver's error is the reason.
 
-    Closed: decisions go by these, and never by the text of a message.
+    Closed: decisions use these, and never the text of a message.
     """
 
     HELD = "Held"
@@ -146,7 +146,7 @@ class ConditionType(StrEnum):
 
 class ConditionReason(StrEnum):
     """Why a condition has its status: one of these, the reason of an error, or that of a failed action. Closed: status
-    words go by these."""
+    words follow from these."""
 
     UNREACHABLE = ErrorReason.UNREACHABLE.value
     UNREADABLE = ErrorReason.UNREADABLE.value

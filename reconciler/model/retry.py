@@ -28,8 +28,8 @@ class Polling(msgspec.Struct, frozen=True):
 
 class RetryPolicy(msgspec.Struct, frozen=True):
     """How an error is handled: `wait` before the next attempt. `terminal`: not tried again until the declared or the
-    observed value changes, and `wait` is how soon that is looked for. `passing`: the resource waits, and has not
-    failed, because such an error is expected to end without an action."""
+    observed value changes, and `wait` is how soon that is checked. `passing`: the resource waits, and has not failed,
+    because such an error is expected to end without an action."""
 
     wait: Backoff
     terminal: bool = False

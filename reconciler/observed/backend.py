@@ -43,7 +43,7 @@ class Backend(Protocol):
     """One sort of endpoint. May be shared by threads."""
 
     def observe(self, key: ResourceKey, desired: DesiredState, facts: ResourceFacts) -> Any:
-        """What is there now, as the kind's observed type. Raises DriverError."""
+        """The current state, as the kind's observed type. Raises DriverError."""
 
     def observe_all(
         self, keys: Sequence[ResourceKey], desired: DesiredState, facts: FactsByKey, concurrency: int

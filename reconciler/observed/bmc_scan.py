@@ -16,7 +16,7 @@ from reconciler.onboarding.probe_targets import ProbeTarget
 
 
 class Manner(msgspec.Struct, frozen=True):
-    """How it is looked: at most `rate` addresses begun a second, `concurrency` side by side, `timeout` seconds for a
+    """How to scan: at most `rate` addresses begun a second, `concurrency` side by side, `timeout` seconds for a
     connection. `tls`: the trust that is put in the place of the partitions', in the form of a document. `pins`: where
     no trust is declared, a certificate that no authority signed is trusted at the first contact. `asked`: a person
     requested the scan; otherwise documents did, and only addresses that the settings allow are probed."""

@@ -119,7 +119,7 @@ class Connections:
         return self._drivers.pools
 
     def bmc(self, key: ResourceKey, access: Access) -> Bmc:
-        """The machine's system; opened anew when the way to it changed. Raises DriverError for an unknown driver, and
+        """The machine's system; opened again when its access changed. Raises DriverError for an unknown driver, and
         where the settings let neither its login nor a connection go."""
         with self._lock:
             held = self._open.get(key)

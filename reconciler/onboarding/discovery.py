@@ -149,7 +149,7 @@ def _declared(machines: Iterable[Resource[MachineSpec]], uuids: dict[str, str]) 
 
 
 def declared_systems(machines: Iterable[Resource[MachineSpec]], looks: Mapping[ResourceKey, object]) -> Declared:
-    """What these documents declare, with the UUIDs of the last looks at them, or else those that they note."""
+    """What these documents declare, with the UUIDs of their latest observations, or else those that they note."""
     every = list(machines)
     noted = {uuid.lower(): one.key.name for one in every if (uuid := one.annotations.get("uuid"))}
     seen = {

@@ -1,4 +1,4 @@
-"""What is said about inventories: conditions, and warnings beside a plan. Pure."""
+"""The results of comparing inventories: conditions, and warnings beside a plan. Pure."""
 
 from __future__ import annotations
 

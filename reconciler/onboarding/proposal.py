@@ -93,7 +93,7 @@ def is_finished(branch: Branch, gone: Collection[BranchFile]) -> bool:
 
 
 def undeclared_systems(found: Iterable[FoundSystem], there: Declared) -> list[FoundSystem]:
-    """Those found whose BMC is not declared by now."""
+    """The found systems whose BMC is still not declared."""
     return [one for one in found if same_bmc(one.address) not in there.bmcs]
 
 

@@ -16,7 +16,8 @@ from reconciler.onboarding.inband import read_dmi, read_inband
 from reconciler.onboarding.inventory_comparison import summary
 
 MAX_UNDECLARED = 256
-"""Anybody in a network with discovery can say to be a new machine: of more than these, the newest are kept."""
+"""Every host in a network with discovery can claim to be a new machine: if there are more than this number, the newest
+are kept."""
 UNDECLARED_KEPT = timedelta(days=30)
 _MOST_MACS = 32
 _MOST_NEIGHBOURS = 4

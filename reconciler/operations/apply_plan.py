@@ -147,7 +147,7 @@ def _be_alone(at: Workspace) -> None:
 def _compare(
     saved: Plan, at: Workspace, asked: CommandLimits, request: PlanRequest, observed_so_far: ObservedSoFar
 ) -> Prepared:
-    """Plan anew what the saved plan changes, as git has it now; name those whose change is not the same any more."""
+    """Plan the changes of the saved plan again, from the current commit; name those whose change differs."""
     if saved.revision.commit is not None:
         if at.where.ref == "HEAD":
             at.read_ref(saved.revision.ref)
@@ -335,7 +335,7 @@ def _watch(standing: PolicyState, stop: runtime.Flag) -> None:
 
 
 def _approved(change: Change, approved: dict[ResourceKey, Change]) -> bool:
-    """Whether each action of the change was shown. How a machine is taken down or up may be chosen anew: force after
+    """Whether each action of the change was shown. How a machine is powered off or on may be chosen again: force after
     an ignored shutdown is the document's own word. A claim gets, and releases, the machines that were shown."""
     shown = approved.get(change.key)
     return shown is not None and all(any(_alike(action, other) for other in shown.actions) for action in change.actions)

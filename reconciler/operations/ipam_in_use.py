@@ -1,7 +1,7 @@
 """Which IPAM a store belongs to: the one that commands on this store have written to.
 
 An IPAM that was named by mistake, or was not named, is empty. A plan against it would acquire each prefix and each
-address anew, as if the present ones had vanished. Machines that run have those.
+address again, as if the present ones did not exist. Machines that run have those.
 """
 
 from __future__ import annotations

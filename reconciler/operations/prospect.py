@@ -149,7 +149,7 @@ def _next_step(daemon: DaemonReport | None, is_in_force: bool) -> str | None:
 
 
 class _Remembered(msgspec.Struct, frozen=True):
-    """The state, and what the store knows as soon as it is in force: facts, and where logins would go anew."""
+    """The state, and what the store has as soon as it is in force: facts, and the new destinations of logins."""
 
     desired: DesiredState
     facts: Facts

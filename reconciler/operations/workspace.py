@@ -58,7 +58,7 @@ class Workspace:
             raise failed from error
 
     def close(self) -> None:
-        """End the sessions of all connections. Drivers are opened anew where they are asked for again."""
+        """End the sessions of all connections. Drivers are opened again when they are needed again."""
         registry, self._registry, self._connections = self._registry, None, None
         if registry is not None:
             registry.close()

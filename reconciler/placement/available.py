@@ -1,6 +1,6 @@
 """The machines that some claim could have now, sorted once for all claims of a pass. Pure.
 
-That spares a look at every machine for every claim: 50 claims on 10,000 machines took 11 s that way.
+So not every machine is checked for every claim: 50 claims on 10,000 machines took 11 s that way.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from reconciler.placement.reservations import SizePlace
 
 class MachineGroup(msgspec.Struct, frozen=True):
     """Machines that differ in nothing that counts but their names: of one place and rack. `tainted`: none of them could
-    be given to just anybody."""
+    be given to every project."""
 
     place: SizePlace
     rack: str

@@ -24,11 +24,11 @@ from reconciler.placement.reservations import SizePlace
 class Capacity(msgspec.Struct, frozen=True, rename="camel"):
     """The machines of a size (None: of none that is known) in a partition, by name.
 
-    `free`: could be given out now. `claimed`: a project's, by a claim or by name, those being released (`leaving`)
-    among them. `faulty`: unclaimed, and unreadable, Critical or failed. `waiting`: unclaimed and sound, but not to be
-    had just now. Not inspected, not off, on its way to be, tainted, cordoned, in maintenance, suspended, or only
-    observed. `reserved`: how many reservations keep back that were not used up. `asked`: how many machines claims lack
-    that name the size, with this partition as their first."""
+    `free`: could be claimed now. `claimed`: a project's, by a claim or by name, those being released (`leaving`) among
+    them. `faulty`: unclaimed, and unreadable, Critical or failed. `waiting`: unclaimed and sound, but not to be had
+    just now. Not inspected, not off, on its way to be, tainted, cordoned, in maintenance, suspended, or only observed.
+    `reserved`: how many reservations keep back that were not used up. `asked`: how many machines claims lack that name
+    the size, with this partition as their first."""
 
     partition: str
     size: str | None

@@ -1,7 +1,8 @@
-"""The machines counted by class, so that a claim costs a look at each class and not at each machine. Pure.
+"""The machines counted by class, so that a claim costs a check of each class and not of each machine. Pure.
 
 A machine's class is all that documents say of it and a claim may ask; its state is what keeps every claim from it.
-Claims at one fleet go over the same counts: 100 claims that lacked machines cost 10,000 machines a look each before.
+Claims at one fleet go over the same counts: before, 100 claims that lacked machines cost 100 checks of each of 10,000
+machines.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ class MachineTally:
         return cls(PlacementFleet(desired, observed, facts))
 
     def refresh(self, observed: ObservedState, facts: Facts, changed: Collection[ResourceKey] | None = None) -> None:
-        """Count anew the machines of which something else is remembered, under way or seen than before: among those
-        that have `changed`, None: among all."""
+        """Count again the machines whose facts, actions in flight or observations have changed: among those that have
+        `changed`, None: among all."""
         self.fleet = msgspec.structs.replace(self.fleet, observed=observed, facts=facts)
         remembered, flights, declared = facts.resources, facts.in_flight, self.fleet.desired.resources
         machines = self.fleet.desired.of_kind("Machine")

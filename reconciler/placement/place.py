@@ -106,7 +106,7 @@ class _Trial(msgspec.Struct):
 
 
 class _Pass:
-    """The one pass: what was given out before is not there for those that come after."""
+    """The one pass: a machine that an earlier claim gets is not free for later claims."""
 
     def __init__(self, tally: MachineTally, now: datetime) -> None:
         fleet = tally.fleet
@@ -238,7 +238,7 @@ class _Pass:
     # -- what is kept back ---------------------------------------------------------------------------------------------
 
     def _shelf(self, place: SizePlace, trial: _Trial) -> Shelf | None:
-        """What there is in the place by now; None where nothing is kept back."""
+        """The current stock of the place; None if nothing is reserved."""
         if place in trial.places:
             return trial.places[place]
         fleet = self._fleet

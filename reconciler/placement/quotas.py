@@ -108,7 +108,7 @@ def machine_accounts(desired: DesiredState, observed: ObservedState, facts: Fact
 
 
 def quota_hold(account: Account) -> Hold:
-    """What is said when it is full."""
+    """The message when the quota is used up."""
     limit, users = account.limit, sorted(account.users)
     said = ", ".join(display_key(user).partition("/")[2] for user in users[:_NAMED])
     more = f" and {len(users) - _NAMED} more" if len(users) > _NAMED else ""

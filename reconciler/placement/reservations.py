@@ -28,7 +28,7 @@ SizePlace = tuple[str, str]
 
 
 class Stock(msgspec.Struct, frozen=True):
-    """The machines of a size in a partition: `free` could be given out. `reserved` and `has`, by project, are how many
+    """The machines of a size in a partition: `free` could be claimed. `reserved` and `has`, by project, are how many
     are kept back for it and how many it has."""
 
     free: int
@@ -82,7 +82,7 @@ def kept_back(
 
 
 class Shelf(msgspec.Struct, frozen=True):
-    """The stock of a place once those that wait to be bound by name have come in. Which machines could be given out
+    """The stock of a place once those that wait to be bound by name have come in. Which machines could be claimed
     before that. And a hold for each that is kept back for others."""
 
     stock: Stock
@@ -128,7 +128,7 @@ def _reserved(reservations: list[Resource[SizeReservationSpec]]) -> dict[str, in
 def _count(
     machines: list[Resource[Any]], desired: DesiredState, observed: ObservedState, facts: Facts
 ) -> tuple[dict[str, int], set[ResourceKey], list[Resource[Any]]]:
-    """How many each project has, which could be given out, and which are declared a project's and not bound yet."""
+    """How many each project has, which could be claimed, and which are declared for a project and not bound yet."""
     has: dict[str, int] = {}
     free: set[ResourceKey] = set()
     waiting, fleet = [], PlacementFleet(desired, observed, facts)
@@ -146,7 +146,8 @@ def _count(
 
 
 def can_be_given_out(machine: Resource[Any], fleet: PlacementFleet) -> bool:
-    """Whether it could be given out now, whatever is reserved: to a claim, or by name where it is not managed."""
+    """Whether the machine could be claimed now, without regard to reservations: to a claim, or by name where it is not
+    managed."""
     if fleet.remembered(machine).project is not None:
         return False
     if machine.spec.lifecycle is not None:
@@ -162,7 +163,7 @@ def _is_sound(machine: Resource[Any], fleet: PlacementFleet) -> bool:
 def reservation_hold(
     place: SizePlace, project: str, stock: Stock, reservations: list[Resource[SizeReservationSpec]]
 ) -> Hold:
-    """What is said when a machine is kept back."""
+    """The message when a machine is reserved for others."""
     size, partition = place
     others = stock.kept_from(project)
     kept = ", ".join(f"{number} for project {other}" for other, number in others.items())

@@ -1,7 +1,7 @@
 """What the facts alone can forbid in a desired state: the removal of something in use. Pure.
 
-The rules between documents see documents alone; here a revision is held against what was given out under earlier ones.
-A revision that is refused here is refused whole, like one with a broken document.
+The rules between documents see documents alone; here a revision is compared with what earlier revisions allocated. A
+revision that is refused here is refused whole, like one with a broken document.
 """
 
 from __future__ import annotations

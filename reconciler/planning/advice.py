@@ -34,7 +34,7 @@ def or_nothing(advice: Callable[[], Iterable[Diagnostic]]) -> tuple[Diagnostic, 
 
 
 def on_quotas(desired: DesiredState, observed: ObservedState, facts: Facts) -> tuple[Diagnostic, ...]:
-    """The quotas of which more is taken up than they allow by now."""
+    """The quotas that are exceeded now."""
     return tuple(
         Diagnostic(
             "quota-exceeded",

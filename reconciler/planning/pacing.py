@@ -1,7 +1,7 @@
 """How often a BMC is asked for the same thing: less and less often after it refused, and a few times an hour at most.
 
-It goes by what is remembered, so that a restart, an `apply` or a queue in a hurry makes no difference. A BMC that
-answered each Reset with 503 and `Retry-After: 1` got 818 of them in a quarter of an hour. Pure.
+It uses recorded facts, so that a restart, an `apply` or a queue in a hurry makes no difference. A BMC that answered
+each Reset with 503 and `Retry-After: 1` got 818 of them in a quarter of an hour. Pure.
 """
 
 from __future__ import annotations

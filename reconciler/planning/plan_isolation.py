@@ -120,7 +120,7 @@ def judge_all(
 ) -> tuple[Judged, dict[ResourceKey, Observation]]:
     """What comes of all keys, and the observations that are to blame where something failed, as unknowns.
 
-    `fleet` and `placements` belong to all that was observed: without what is to blame both are worked out anew.
+    `fleet` and `placements` belong to all that was observed: without the resource at fault both are computed again.
     """
     found, odd = judge.each(observed), dict[ResourceKey, Observation]()
     if found.faults:
@@ -159,8 +159,8 @@ def _odd(
 ) -> dict[ResourceKey, Observation]:
     """The looks to blame for the faults, as unknowns: by what is seen without them fails only what always does.
 
-    A look is what can be left out, as anything may be unreadable. Documents and what is remembered cannot: a machine
-    would seem to be removed, or unclaimed."""
+    An observation can be left out, because any resource may be unreadable. Documents and what is remembered cannot: a
+    machine would seem to be removed, or unclaimed."""
     seen = [key for key in sorted_keys(observed.keys()) if observed[key].error is None]
     unknown = {key: _unjudged_observation(observed[key], faults) for key in seen}
     blind = {**observed, **unknown}

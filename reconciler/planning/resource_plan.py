@@ -81,10 +81,10 @@ def plan_resource(
 def _usable(
     kind: Kind, key: ResourceKey, is_declared: bool, seen: Observation | None, now: datetime
 ) -> Observation | None:
-    """The observation that the plan goes by; None: there is none, or reading failed, and nothing is planned from that.
+    """The observation that the plan uses; None: there is none, or reading failed, and nothing is planned from that.
 
-    What no backend observes is as its kind says. What is found and not made, such as a machine, is forgotten without a
-    look at it.
+    What no backend observes is as its kind says. What is found and not made, such as a machine, is forgotten without an
+    observation.
     """
     if kind.backend == NO_BACKEND:
         return Observation(key, now, kind.absent)

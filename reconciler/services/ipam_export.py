@@ -38,7 +38,7 @@ def export_ipam(ipam: Ipam, pools: Pools) -> Copy:
 
 
 def import_ipam(copy: Copy, ipam: Ipam, pools: Pools) -> list[str]:
-    """Add the copy to what is there. What is there already stays; every call is one that the reconciler makes too.
+    """Add the copy to the present contents. Existing entries stay; every call is one that the reconciler makes too.
 
     Returns what was refused, each in a sentence; the rest went in.
     """

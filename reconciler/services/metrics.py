@@ -197,7 +197,7 @@ class Metrics:
         self._budget_allowed.replace({(one.guard, one.group): one.allowed for one in known})
 
     def filled(self, levels: Mapping[ResourceKey, Iterable[FillLevel]]) -> None:
-        """How full all is that something is given out of."""
+        """How full all networks and pools are."""
         sizes: dict[str, dict[LabelValues, float]] = {kind: {} for kind in self._levels}
         used: dict[str, dict[LabelValues, float]] = {kind: {} for kind in self._levels}
         for key, parts in levels.items():

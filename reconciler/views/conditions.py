@@ -1,4 +1,4 @@
-"""The conditions that people read: derived from a look, the facts and the plan each time, and never stored.
+"""The conditions that people read: derived from an observation, the facts and the plan each time, and never stored.
 
 Ready, Reconciling and Stalled are kstatus': Ready is always there; the other two only while they are true. A kind has
 more of its own (`Kind.conditions`); Suspended and Maintenance are also status words of the table, for every kind that

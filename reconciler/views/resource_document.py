@@ -37,7 +37,9 @@ class ResourceStatus(msgspec.Struct, frozen=True, omit_defaults=True, rename="ca
     source: Annotated[str | None, Meta(description="The file and line of the document.")] = None
     overrides: Annotated[tuple[Override, ...], Meta(description="Overrides of guards that cover the resource.")] = ()
     pauses: Annotated[tuple[dict[str, Any], ...], Meta(description="Pauses that cover the resource.")] = ()
-    holds: Annotated[tuple[str, ...], Meta(description="Of a Guard: the resources whose changes it holds.")] = ()
+    holds: Annotated[
+        tuple[str, ...], Meta(description="Of a Guard: the resources with changes that the guard holds.")
+    ] = ()
     machines: Annotated[tuple[ClaimSlot, ...], Meta(description="Of a MachineClaim: its machines, by slot.")] = ()
 
 

@@ -43,9 +43,9 @@ SUSPECT_REASONS = frozenset(
 
 
 class Loop:
-    """Keys in, outcomes out. `settled` gets each outcome; `resync` seconds pass between two looks at a key that is
-    as declared (None: it is dropped from the queue instead). `suspects`: those whose BMC is known to be silent.
-    `everything`: what there is, to be queued anew when the clock was put back."""
+    """Keys in, outcomes out. `settled` gets each outcome; `resync` seconds pass between two observations of a key that
+    is as declared (None: it is dropped from the queue instead). `suspects`: those whose BMC is known to be silent.
+    `everything`: all keys, to be queued again when the clock was put back."""
 
     def __init__(
         self,
@@ -150,8 +150,8 @@ class Loop:
 
     def _serve(self, stop: runtime.Flag, min_priority: int, lookout: runtime.Lock, crew: Crew) -> bool:
         """Handle the next key; False when it is time to stop. One of those who share `lookout` watches the queue; the
-        others sleep until it has a key in hand. All of them asking whenever a key is due, each in vain but one, would
-        be most of what an idle daemon does."""
+        others sleep until it has a key in hand. If all of them asked whenever a key is due, only one would get it. This
+        would be most of the work of an idle daemon."""
         if stop.is_set():
             return False
         with lookout:

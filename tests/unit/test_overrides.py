@@ -207,4 +207,4 @@ class TestThePolicy:
 
     def test_a_hold_for_want_of_a_boot_service_says_where_one_was(self) -> None:
         found, _ = standing_in_force(CommandLimits(), msgspec.structs.replace(self.WORKING, ended=True), (), NOW)
-        assert found.last_boot == "10.0.0.1, last heard of at 2026-03-01 12:00:00Z"
+        assert found.last_boot == "10.0.0.1, last seen at 2026-03-01 12:00:00Z"

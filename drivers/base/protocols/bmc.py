@@ -16,9 +16,9 @@ from drivers.base.values.task import Accepted, Task
 
 @runtime_checkable
 class System(Protocol):
-    """One ComputerSystem behind a BMC: the one thing that every driver gives. What else the BMC can do is said by the
-    methods that the system has. These are those of `Power`, `Boot`, `Indicator`, `VirtualMedia`, `InventorySource` and
-    `Tasks`, each all or none.
+    """One ComputerSystem behind a BMC: the one thing that every driver gives. The methods of the system show what else
+    the BMC can do. These are those of `Power`, `Boot`, `Indicator`, `VirtualMedia`, `InventorySource` and `Tasks`, each
+    all or none.
 
     A write returns `Accepted` when the BMC took it, not when it is done. May be shared between threads; requests to one
     BMC go one at a time. Every method raises DriverError and no other.

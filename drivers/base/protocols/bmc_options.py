@@ -23,8 +23,8 @@ def options_type(driver: object) -> type[DriverOptions] | None:
 
 
 def read_options(driver: object, name: str, said: Mapping[str, Any]) -> DriverOptions | None:
-    """The options as the driver's own struct, its defaults where nothing is said; None for a driver that has none.
-    Raises Rejected for what does not fit; `name`: the driver's, for the message."""
+    """The options as the driver's own struct, with defaults for options that are left out; None for a driver without
+    options. Raises Rejected for what does not fit; `name`: the driver's, for the message."""
     wanted = options_type(driver)
     if wanted is None:
         if said:

@@ -44,7 +44,8 @@ class IpamNetwork(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class About(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
-    """What is said of an address beside its owner. `ephemeral`: it goes with its owner; without one it has leaked."""
+    """The description of an address, beside its owner. `ephemeral`: it goes with its owner; without one it has
+    leaked."""
 
     ephemeral: bool = False
     """The address goes with its owner."""
@@ -69,7 +70,7 @@ class Allocation(msgspec.Struct, frozen=True, order=True):
 
 
 class Usage(msgspec.Struct, frozen=True, order=True):
-    """How full a prefix is: of `size` addresses that can be given out, `used` are held, or lie in child prefixes.
+    """How full a prefix is: of `size` addresses that can be allocated, `used` are held, or lie in child prefixes.
 
     `free_prefixes`, of a container: (length, how many) of the largest free blocks that make up the rest, shortest
     length first.
@@ -128,16 +129,16 @@ class Ipam(Protocol):
     ) -> str:
         """Return the address that owner holds, or give it the lowest free one (of `family` 4 or 6), or `address`.
 
-        The same owner gets the same answer, and what is said about it stays as it was. Raises Conflict when the owner
-        holds another address or network than asked, or `address` is held by another (named), reserved or outside.
-        Exhausted when nothing is free, saying how much there is. Rejected when the network is unknown or a container.
+        The same owner gets the same answer, and its description does not change. Raises Conflict when the owner holds
+        another address or network than asked, or `address` is held by another (named), reserved or outside. Exhausted
+        when nothing is free, saying how much there is. Rejected when the network is unknown or a container.
         """
 
     def describe(self, owner: str, about: About) -> None:
-        """Change what is said about the address that owner holds. Raises Conflict when it holds none."""
+        """Change the description of the address that the owner holds. Raises Conflict when it holds none."""
 
     def transfer(self, owner: str, to: str) -> None:
-        """What owner holds, `to` holds from now on, with all that is said of it, and owner holds nothing. Absent is
+        """What owner holds, `to` holds from now on, with its description, and the first owner holds nothing. Absent is
         success. Raises Conflict when `to` holds another already; then nothing changes."""
 
     def release(self, owner: str) -> None:

@@ -140,7 +140,7 @@ def _as_escape(found: re.Match[str]) -> str:
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
 _DEEPEST = 10_000
-"""What is nested deeper was made to be a burden, and is not looked through."""
+"""Deeper nesting is treated as an attack, and is not cleaned."""
 
 
 def _shallow(text: str, depth: int) -> str:

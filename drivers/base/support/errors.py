@@ -9,7 +9,7 @@ from drivers.base.support.known_secrets import hidden
 
 
 class ErrorReason(StrEnum):
-    """What kind of error it is: what every decision about an error goes by, and what is stored and shown of it.
+    """What kind of error it is: every decision about an error uses it, and it is stored and shown.
 
     Closed: a driver's own subclass of an error inherits the reason, and with it all that follows.
     """

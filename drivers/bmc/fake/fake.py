@@ -33,7 +33,7 @@ ONLY_SYSTEM = "1"
 
 
 class FakeBmc:
-    """One system as a driver shows it; the machine is looked up at each call, as `open` must not ask the BMC."""
+    """One system as a driver shows it; the machine is found at each call, as `open` must not ask the BMC."""
 
     def __init__(self, fleet: FakeFleet, endpoint: Endpoint, closed: scheduling.Flag) -> None:
         self._fleet = fleet

@@ -190,7 +190,7 @@ class RedfishSystem:
         return msgspec.structs.replace(state, indicator=light.led, unreported=tuple(sorted(unreported)))
 
     def reset(self, reset_type: ResetType) -> Accepted:
-        """One POST, after a look where none was taken yet. A value that the BMC does not list is not sent. Raises
+        """One POST, after a read if there was none yet. A value that the BMC does not list is not sent. Raises
         DriverError."""
         with self._understood():
             target, allowed = self._action or self._reset_action(self._look())
@@ -204,7 +204,7 @@ class RedfishSystem:
         return sys.intern(system.reset_action.target_uri), self._allowed_resets(system)
 
     def set_boot(self, override: BootOverride) -> Accepted:
-        """A look, and one PATCH, or a second one: see `send_override`. Raises DriverError.
+        """One read, and one PATCH, or a second one: see `send_override`. Raises DriverError.
 
         The Settings resource is used where the BMC has one for boot. `enabled` belongs in every override: Supermicro
         falls back to Once without it (story 2008547).
@@ -223,7 +223,7 @@ class RedfishSystem:
             return accepted_as
 
     def set_indicator(self, led: IndicatorLED) -> Accepted:
-        """A look, and one PATCH of IndicatorLED or of LocationIndicatorActive: the system's, or else those of its
+        """One read, and one PATCH of IndicatorLED or of LocationIndicatorActive: the system's, or else those of its
         chassis. Raises DriverError."""
         with self._understood():
             system = self._look()
@@ -236,7 +236,7 @@ class RedfishSystem:
             return writes.accepted
 
     def insert_media(self, url: str) -> Accepted:
-        """A look, and one POST or PATCH; once more when it was refused for a value that is missing. Raises DriverError.
+        """One read, and one POST or PATCH; once more if it was refused because a value is missing. Raises DriverError.
 
         Raises Unsupported without a drive, Rejected when none is free.
         """
@@ -251,7 +251,7 @@ class RedfishSystem:
                 return self._send(whole)
 
     def eject_media(self, url: str) -> Accepted:
-        """A look, and one POST or PATCH, or none when it is not in. Raises DriverError."""
+        """One read, and one POST or PATCH, or none if the image is not inserted. Raises DriverError."""
         with self._understood():
             request = to_eject(self._drives(self._look()), url)
             return ACCEPTED if request is None else self._send(request)
@@ -278,7 +278,7 @@ class RedfishSystem:
         return accepted(send(request.path, data=request.body))
 
     def inventory(self) -> Inventory:
-        """A look, and 200 GETs at most, each in its turn with others' requests. Raises DriverError."""
+        """One read, and at most 200 GETs, in turn with other requests. Raises DriverError."""
         with self._understood():
             system = self._look()
             return read_inventory(

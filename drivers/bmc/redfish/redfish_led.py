@@ -28,7 +28,7 @@ class Light(msgspec.Struct, frozen=True):
 
 
 def light_of(document: RedfishDocument) -> Light:
-    """The LED of a system or a chassis. null is unknown; that there is none, is said by saying nothing."""
+    """The LED of a system or a chassis. null means unknown; a missing field means that there is none."""
     active = document.get(ACTIVE)
     led = one_of(IndicatorLED, document.get(LED))
     if led is None and isinstance(active, bool):
@@ -59,7 +59,7 @@ class ChassisLight:
         return self._light
 
     def set(self, led: IndicatorLED) -> Accepted:
-        """A look, and one PATCH. Raises DriverError."""
+        """One read, and one PATCH. Raises DriverError."""
         _, path, document, etag = self._look()
         if path is None or document is None:
             raise Unsupported(f"{self._connector.url}: neither the system nor its chassis has an indicator LED")

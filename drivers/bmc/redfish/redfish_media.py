@@ -69,7 +69,7 @@ def media_of(drives: tuple[Drive, ...]) -> tuple[str, ...]:
 def to_insert(drives: tuple[Drive, ...], url: str) -> Request:
     """How the image gets into the first free drive. Raises Rejected when none is free, Unsupported without drives.
 
-    Only what must be said is said: Supermicro refuses Inserted and WriteProtected, and a PATCH without Inserted is
+    Only required fields are sent: Supermicro refuses Inserted and WriteProtected, and a PATCH without Inserted is
     ignored (Ironic's sushy, janders).
     """
     if not drives:

@@ -49,7 +49,7 @@ class Reader:
         return self.documents(self.linked(first, "Members"))
 
     def documents(self, links: Listed) -> Listed:
-        """What is there of these links, or whole documents; in the order of their paths, as BMCs change theirs. One
+        """The documents of these links, as far as they exist; in the order of their paths, as BMCs change theirs. One
         that cannot be read costs no other. Raises AuthenticationFailed, Unreachable."""
         all_of = Listed([], list(links.unread), links.why)
         by_path: dict[str, RedfishDocument] = {}

@@ -180,7 +180,7 @@ class EmbeddedIpam:
         return msgspec.structs.replace(wanted, namespace=namespace, prefixes=chosen)
 
     def _why_not(self, network: str, wanted: int | None, family: int | None, *, known_at_all: bool) -> Exception:
-        """The refusal, in words. Looked up afterwards: by now it may be different, which the next try will show."""
+        """The refusal, in words. Read afterwards: meanwhile it may have changed, which the next attempt shows."""
         with self._database.statements() as run:
             found = find_network(run, network) if known_at_all else None
             held = [] if wanted is None else holders_within(run, network, [(wanted, wanted)])

@@ -100,7 +100,7 @@ class EmbeddedPools:
             return sorted(_number(*row) for row in found)
 
     def _why_not(self, pool: str, number: int | None, *, known: bool) -> Exception:
-        """The refusal, in words. Looked up afterwards, as for an address."""
+        """The refusal, in words. Read afterwards, as for an address."""
         name = _stored("a pool", pool)
         with self._database.statements() as run:
             row = _row(run, name) if known else None

@@ -1,8 +1,8 @@
 """Every rule of the embedded IPAM's tables, verified from what is declared and held.
 
-What is free is worked out from the rest, so a fault in it is cured by writing it anew (`rebuild`). One in what is
-declared or held needs a person. Runs inside the caller's transaction, in which nothing changes. It reads all there is:
-half a minute for a million addresses and a hundred thousand children."""
+The free space is computed from the rest, so an error in it is corrected by computing it again (`rebuild`). One in what
+is declared or held needs a person. Runs inside the caller's transaction, in which nothing changes. It reads all there
+is: half a minute for a million addresses and a hundred thousand children."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from drivers.base.support import scheduling
 
 LARGEST = 100
-"""Items in a batch. 100 addresses are about 0.7 s of NetBox's time, for which everybody else's have to wait."""
+"""Items in a batch. 100 addresses are about 0.7 s of NetBox's time, and all other requests wait for it."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

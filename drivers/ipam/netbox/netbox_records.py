@@ -222,8 +222,9 @@ class Records:
             lost = [one for one in self.wire.all(path, **{f"cf_{OWNER}__isw": f"{self.fleet}:"}) if self.owner_of(one)]
             if lost:
                 raise Rejected(
-                    f"{self.wire.url}: the tag {self.fleet} is gone, but {len(lost)} objects have its owners, such as "
-                    f"{page_url(lost[0])}; create the tag again and add it to these objects, or clear their {OWNER}"
+                    f"{self.wire.url}: NetBox has no tag {self.fleet} any more, but {len(lost)} objects have its "
+                    f"owners, such as {page_url(lost[0])}; create the tag again and add it to these objects, or clear "
+                    f"their {OWNER}"
                 )
 
     def owner_of(self, record: Mapping[str, Any]) -> str | None:

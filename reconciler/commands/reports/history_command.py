@@ -88,7 +88,7 @@ def _print(entries: Iterable[Entry], output: str) -> None:
 
 
 def _print_document(then: PastDocument, output: str) -> None:
-    """As YAML that can be committed again: all that is said about it stands in comments."""
+    """As YAML that can be committed again: all remarks are in comments."""
     say_notes(then.notes)
     if output != "json":
         for line in then.remarks:

@@ -1,7 +1,7 @@
 """Trees and commits, written by GitPython in this process: no program is started to write them.
 
 So nothing of a person's settings or of the repository has a say: no hook, filter, line ending, signature or template.
-What is there already is read by git (`plumbing`), and git moves the branches, as it compares before it sets.
+Existing objects are read by git (`plumbing`), and git moves the branches, as it compares before it sets.
 """
 
 from __future__ import annotations

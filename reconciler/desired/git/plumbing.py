@@ -57,7 +57,8 @@ class SourceUnavailable(SourceError):
 
 
 class Damaged(SourceError):
-    """What is stored of the repository here cannot be read: a mirror is made anew, anything else is a person's."""
+    """What is stored of the repository here cannot be read: a mirror is created again; any other repository belongs to
+    a person."""
 
 
 class GitFailed(SourceError):
@@ -71,7 +72,7 @@ class GitFailed(SourceError):
 def split_credentials(url: str) -> tuple[str, dict[str, str]]:
     """A URL without its password, and the environment that hands user and password to git.
 
-    They go by a credential helper, as a URL in an argument list can be read by every user of the host.
+    They are passed by a credential helper, because every user of the host can read a URL in an argument list.
     """
     parts = urlsplit(url)
     if parts.scheme != "https" or parts.username is None:
@@ -170,8 +171,7 @@ def _verb(args: Sequence[str]) -> str:
 
 
 def _listen(stderr: IO[bytes], silence: float) -> tuple[bytes, bool]:
-    """All that is said, but no more than the last 64 KiB, and whether that is all: not when nothing was said for too
-    long."""
+    """The output, at most the last 64 KiB, and whether it is complete: False if there was no output for too long."""
     said = bytearray()
     with selectors.DefaultSelector() as selector:
         selector.register(stderr, selectors.EVENT_READ)

@@ -15,7 +15,7 @@ _SETS = re.compile(r"\.\.|^\^|\^[@!-]")
 LOCAL = ("refs/heads", "refs/tags")
 """Folders of refs that are of this repository itself."""
 _PLACES = ("refs/heads/", "refs/remotes/", "refs/tags/", "refs/")
-"""Where a name is looked for. git itself looks at tags first, so a pushed tag would take a branch's place."""
+"""The places in which a name is searched. git itself tries tags first, so a pushed tag would replace a branch."""
 
 
 def full_name(git_dir: Path, ref: str) -> str | None:

@@ -73,7 +73,7 @@ def _offset(text: str, line: int, column: int) -> int:
 def _must_differ_there_alone(
     file: str, before: bytes, after: bytes, key: ResourceKey, path: tuple[str, ...], new: str
 ) -> None:
-    """Read both anew: whatever the layout was, only this value may have changed."""
+    """Parse both texts again: in any layout, only this value may have changed."""
     values, now = ([one.value for one in Marked(file, data).documents] for data in (before, after))
     for value in values:
         if isinstance(value, dict) and (value.get("kind"), (value.get("metadata") or {}).get("name")) == (

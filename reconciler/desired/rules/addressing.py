@@ -1,6 +1,6 @@
 """Rules between networks and addresses. Pure.
 
-Prefixes and addresses are canonical by now (see formats), so that equal text is an equal address.
+Prefixes and addresses are canonical here (see formats), so that equal text is an equal address.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ def expired(spec: ImageSpec, now: datetime) -> bool:
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Why no image is given out: `by` a rule, in words, and a hint."""
+    """Why no image can be used: `by` a rule, in words, and a hint."""
 
     by: str
     reason: str

@@ -136,7 +136,7 @@ def check_partition(resource: Resource[PartitionSpec]) -> list[RuleFinding]:
 
 
 HTTP_PORT = 9809
-"""Of the boot service, unless it is said."""
+"""The default port of the boot service."""
 
 
 def service(boot: BootService) -> str:

@@ -16,7 +16,7 @@ from reconciler.kinds.catalogue import globs
 from reconciler.kinds.catalogue.size import NEEDED, Constraint, ConstraintType, quantity_number, shown_amount
 
 _MAX_TRIES = 2_000
-"""How many partial answers the search for amounts looks at: ample for what people write, and an end for the rest."""
+"""How many partial answers the search for amounts tries: enough for documents of people, and a limit for others."""
 
 Constraints = tuple[Constraint, ...]
 

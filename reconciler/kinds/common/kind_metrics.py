@@ -38,7 +38,7 @@ class FillLevel(msgspec.Struct, frozen=True):
 
 
 class LevelGauge(msgspec.Struct, frozen=True):
-    """Two gauges of how full the resources of a kind are: `name` has the size, `name` with `_used` what is given out.
+    """Two gauges of how full the resources of a kind are: `name` has the size, `name` with `_used` what is allocated.
 
     `labels`: the first is the resource's name. `levels_of`: by the value that the backend holds.
     """

@@ -18,7 +18,7 @@ from reconciler.kinds.guard.spec import Day, Windows, WindowTime
 A_DAY = timedelta(days=1)
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 _REACHES = tuple(timedelta(days=days) for days in (9, 40, 400))
-"""How far is looked ahead for the next change: most windows change within a week."""
+"""How far the next change is searched: most windows change within a week."""
 _DAYS = tuple(Day)
 
 

@@ -24,7 +24,8 @@ EXHAUSTED = "exhausted"
 
 
 class Short(msgspec.Struct, frozen=True):
-    """Who finds no room, and why: `beyond` it for good, or until others, who let go, have let go (`later`)."""
+    """The resources for which nothing is free, and why: `beyond` it permanently, or until others have released their
+    values (`later`)."""
 
     beyond: dict[ResourceKey, str]
     later: dict[ResourceKey, str]

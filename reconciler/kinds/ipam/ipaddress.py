@@ -105,7 +105,7 @@ class IPAddressSpec(Spec, frozen=True, kw_only=True):
 
 
 class AddressState(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the resource holds in the IPAM, and what is said of it there; network and address None: nothing."""
+    """What the resource holds in the IPAM, with its description there; network and address None: nothing."""
 
     network: str | None = None
     """The network that it was acquired from."""

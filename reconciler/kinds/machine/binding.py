@@ -49,7 +49,8 @@ def _means(wanted: str | None, pinned: str | None) -> bool:
 
 
 def project_steps(wanted: Assignment, view: KindView) -> Steps:
-    """Bind, or let go. A machine goes from one project to another only by way of none: it is wiped in between."""
+    """Bind the machine to a project, or end the binding. A machine goes from one project to another only by way of
+    none: it is wiped in between."""
     has = facts_in(view).project
     if wanted.project is None:
         return Steps((Bind(key=view.key, project=None, reason=f"spec.project no longer names {has}"),))

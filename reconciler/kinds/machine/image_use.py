@@ -38,8 +38,8 @@ def advise_on_images(
 
 
 def admit_images(desired: DesiredState, facts: Facts) -> tuple[Diagnostic, ...]:
-    """An image stays declared while a declared machine has it, whatever its document asks for by now (metal-api#148).
-    Otherwise the image of the machine would be unknown, and could not be installed again."""
+    """An image stays declared while a declared machine has it, also if its document now requests another image
+    (metal-api#148). Otherwise the image of the machine would be unknown, and could not be installed again."""
     users: dict[str, list[ResourceKey]] = {}
     for key, remembered in all_machine_facts(facts.resources).items():
         image = remembered.image

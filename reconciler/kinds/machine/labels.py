@@ -1,7 +1,7 @@
 """What a machine is, by its inventory: its size and its aggregates, as labels to select by. Pure.
 
-They are worked out anew from what is kept and from what git says now, and stand in no document. A size that is changed
-in git changes the machines that are of it in the same moment."""
+They are computed each time from the stored inventory and the current documents, and are in no document. A size that is
+changed in git changes the machines that are of it in the same moment."""
 
 from __future__ import annotations
 

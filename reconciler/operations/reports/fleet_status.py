@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from reconciler.store import Store
 
 _REVISIONS = 1000
-"""How many of the newest events of the fleet are looked through for the newest about a revision."""
+"""How many of the newest events of the fleet are searched for the newest about a revision."""
 
 
 class RevisionStatus(msgspec.Struct, frozen=True):

@@ -43,7 +43,7 @@ class Allocations(msgspec.Struct, frozen=True):
 
 
 class IpamCheck(msgspec.Struct, frozen=True):
-    """What is wrong, each in a sentence that says how to proceed; and how much was looked through."""
+    """What is wrong, each in a sentence that says how to proceed; and how much was checked."""
 
     wrong: tuple[str, ...]
     networks: int
@@ -134,7 +134,7 @@ def _refuse_unknown(wanted: Collection[str], addresses: Collection[Allocation], 
 
 
 def check_ipam(where: Where, *, rebuild: bool = False) -> IpamCheck:
-    """Every rule of the IPAM verified; `rebuild`: what is free is written anew first. Raises OperationError."""
+    """Every rule of the IPAM verified; `rebuild`: the free space is computed again first. Raises OperationError."""
     with Workspace(where) as at, _opened(at, change=rebuild) as (ways, store):
         if rebuild:
             ways.ipam.rebuild()
@@ -150,9 +150,9 @@ def copy_ipam(where: Where) -> IpamExport:
 
 
 def merge_ipam(where: Where, copy: Copy, origin: str, *, dry_run: bool = False) -> IpamImport:
-    """Add a copy, which came from `origin`, to what is there, if all of it would be taken. Raises OperationError.
+    """Add a copy, which came from `origin`, to the present contents, if all of it can be added. Raises OperationError.
 
-    It is tried on a copy in memory first. What is there already stays, so that it can be done twice.
+    It is tried on a copy in memory first. Existing entries stay, so that the import can be repeated.
     """
     with Workspace(where) as at, _opened(at, change=not dry_run, create=True) as (ways, store):
         refused = _rehearse(copy, export_ipam(ways.ipam, ways.pools))
@@ -173,7 +173,7 @@ def _record(store: Store, reason: EventReason, message: str) -> None:
 
 
 def _rehearse(copy: Copy, present: Copy) -> list[str]:
-    """What would be refused, found on an IPAM in memory that holds what is there now."""
+    """What would be refused, found on an IPAM in memory with the present contents."""
     from drivers.registry import Registry
     from reconciler.store import Store
 

@@ -44,8 +44,9 @@ class ProposeOptions(msgspec.Struct, frozen=True):
 
 
 class RunSettings(msgspec.Struct, frozen=True):
-    """How the daemon works. Seconds between fetches of git and between looks at a machine, BMCs side by side. Where its
-    health and metrics are (`HOST:PORT`), how long events are kept, and what it does besides."""
+    """How the daemon works. Seconds between fetches of git, seconds between observations of a machine, and the number
+    of BMCs at the same time. Where its health and metrics are (`HOST:PORT`), how long events are kept, and what it does
+    besides."""
 
     interval: float = 30.0
     resync: float = 60.0

@@ -87,7 +87,7 @@ def standing_in_force(
 def _last_boot(daemon: DaemonReport | None) -> str:
     if daemon is None or daemon.boot_address is None:
         return ""
-    heard = f", last heard of at {daemon.seen_at:%Y-%m-%d %H:%M:%S}Z" if daemon.seen_at else ""
+    heard = f", last seen at {daemon.seen_at:%Y-%m-%d %H:%M:%S}Z" if daemon.seen_at else ""
     return f"{daemon.boot_address}{heard}"
 
 

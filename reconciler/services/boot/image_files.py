@@ -1,4 +1,4 @@
-"""Files by their checksum. What is given out under a checksum has it."""
+"""Files by their checksum. A file that is served under a checksum has this checksum."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Blob(msgspec.Struct, frozen=True):
 class Files:
     """A folder of files that are called by their SHA-256. Safe for use by several threads and programs.
 
-    Each is read once before it is given out, and again only when it looks different from outside.
+    Each file is read once before it is served, and again only if its size or time changed.
     """
 
     def __init__(self, folder: Path, base: str = "") -> None:

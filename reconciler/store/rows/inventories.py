@@ -110,7 +110,7 @@ def _is(key: ResourceKey) -> tuple[ColumnElement[bool], ...]:
 
 
 def _decoded(origin: str, value: str) -> Kept:
-    """One that cannot be read is as good as none: it is read anew, and those of other resources are there."""
+    """One that cannot be read is as good as none: it is read again, and those of other resources are available."""
     try:
         return decoders.KEPT_DECODER.decode(value)
     except msgspec.MsgspecError as error:

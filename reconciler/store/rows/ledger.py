@@ -65,7 +65,7 @@ TOLD = 3
 LOOKED_BACK, PAGE = 64, 6
 """Events of the resource among which the same one is sought, and how many of them at first."""
 A_WEEK = timedelta(days=7)
-"""So long after it began, a story begins anew."""
+"""The time after which repeated events begin a new entry."""
 
 _Told = tuple[int, str]
 """A stored event, and its place in the ledger."""

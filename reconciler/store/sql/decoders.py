@@ -1,6 +1,6 @@
 """Decoders of what the store keeps, made while the module is loaded, by one thread.
 
-Where several threads make the first decoder of a type at the same time, the process crashes. (msgspec 0.22 looks at the
+Where several threads make the first decoder of a type at the same time, the process crashes. (msgspec 0.22 reads the
 type without a lock.) Once there is one, or any of a type that contains it, others are made safely."""
 
 from __future__ import annotations

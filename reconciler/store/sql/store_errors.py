@@ -14,7 +14,7 @@ class StoreError(Exception):
 
 
 class NoStore(StoreError):
-    """There is no store at this place yet, which is said as in `place`."""
+    """There is no store at this place yet; the message is as in `place`."""
 
     def __init__(self, place: str) -> None:
         super().__init__(

@@ -40,7 +40,7 @@ class FieldPath(msgspec.Struct, frozen=True):
     many: bool
 
     def values(self, document: Any) -> list[Any]:
-        """What is there; nothing where the document has no such field."""
+        """The values found; none if the document has no such field."""
         found = jmespath.search(self.expression, document) if self.expression else document
         if found is None:
             return []

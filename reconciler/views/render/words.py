@@ -160,7 +160,7 @@ def commit_words(this: Commit) -> str:
 
 
 def author(this: Commit) -> str:
-    """`author Ada, not verified`: anybody can commit in anybody's name, so an author is never shown without this."""
+    """`author Ada, not verified`: a person can commit under any name, so an author is never shown without this."""
     return f"author {clean(this.author)}, not verified"
 
 

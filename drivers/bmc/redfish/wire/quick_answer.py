@@ -83,7 +83,7 @@ def read_quickly(sock: socket.socket, deadline: float, received: bytearray, most
 
 
 def _more(sock: socket.socket, deadline: float, received: bytearray) -> bool:
-    """Read what is there, or comes next; False at the end."""
+    """Read the available or the next bytes; False at the end."""
     left = deadline - scheduling.monotonic()
     if left <= 0:
         raise TimeoutError
@@ -100,7 +100,7 @@ def _values(lines: bytes) -> dict[str, str]:
 
 
 def _length(status: int, values: dict[str, str]) -> int | None:
-    """Bytes of the body; None where that is said in another way, or there are more headers than usual."""
+    """Bytes of the body; None if the length is given in another way, or if there are more headers than usual."""
     if len(values) > _MOST_HEADERS or "transfer-encoding" in values:
         return None
     if status in _BODILESS:

@@ -162,7 +162,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         return reply
 
     def doubt_session(self) -> None:
-        """Have the next request log in anew."""
+        """Make the next request log in again."""
         with self._turn():
             self._leave_session()
 

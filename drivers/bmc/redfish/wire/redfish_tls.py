@@ -1,6 +1,6 @@
 """How a BMC's certificate is trusted, with one SSLContext for all BMCs of the same trust.
 
-urllib3 loads the CA store anew for every connection: about 17 ms of CPU and 0.85 MiB each.
+urllib3 loads the CA store again for every connection: about 17 ms of CPU and 0.85 MiB each.
 """
 
 from __future__ import annotations

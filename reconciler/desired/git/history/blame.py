@@ -203,7 +203,7 @@ class _Search:
 
 
 class _Shared:
-    """The documents that are looked for in a file that holds several, and the texts that have the newest value."""
+    """The documents to find in a file with several, and the texts that have the newest value."""
 
     def __init__(self, keys: Iterable[ResourceKey]) -> None:
         self.keys = set(keys)
@@ -217,7 +217,7 @@ class _Shared:
         self.owners.setdefault(piece, []).append(key)
 
     def drop(self, key: ResourceKey) -> None:
-        """It is not looked for here any more."""
+        """This search has ended."""
         self.keys.discard(key)
 
 
@@ -238,7 +238,7 @@ class _Reader:
         return self._bytes > _MAX_BYTES
 
     def prefetch(self, ids: Iterable[str]) -> None:
-        """Have these contents at hand for as long as no others are looked ahead for."""
+        """Keep these contents in memory until others are read ahead."""
         wanted = [] if self.spent else [one for one in dict.fromkeys(ids) if one and one not in self._cut]
         self._ahead = {one: data or b"" for one, data in self._blobs.read(wanted)}
 

@@ -57,12 +57,12 @@ class Mirror(Repository):
         return Remote(self._url, self._credentials, self._name)
 
     def branch(self) -> str | None:
-        """None: a remote's HEAD is asked for anew each time, also which branch it is."""
+        """None: the remote's HEAD is requested each time, also which branch it is."""
         return None
 
     def snapshot(self, at: str | None = None) -> Snapshot:
-        """Fetch, then read; a mirror that is damaged is made anew once. Raises SourceUnavailable when the remote cannot
-        be had. Not fetched for `at`, where that is here."""
+        """Fetch, then read; a damaged mirror is created again once. Raises SourceUnavailable when the remote cannot be
+        had. Not fetched for `at`, where that is here."""
         if at is None or not (self._folder / "HEAD").exists():
             self._fetch()
         try:
@@ -178,7 +178,7 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class MirrorSnapshot(CommitSnapshot, frozen=True):
-    """The same of a mirror, which is made anew where an object turns out damaged."""
+    """The same of a mirror, which is created again if an object is damaged."""
 
     heal: Callable[[], None]
 
@@ -204,7 +204,7 @@ def _tidy(mirror: Path) -> None:
 
 
 def _beside(mirror: Path) -> Path:
-    """Where a mirror is made anew."""
+    """The folder in which a mirror is created again."""
     return mirror.with_name(f"{mirror.name}.new")
 
 

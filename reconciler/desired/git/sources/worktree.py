@@ -47,7 +47,7 @@ class WorkTreeSnapshot(msgspec.Struct, frozen=True):
 
 class WorkTree:
     """The folder `path` under a root, which need not be a repository. `folder` is where it was asked for, `prefix` from
-    the root to there; what links in `folder` lead to is looked up at each look."""
+    the root to there; what links in `folder` lead to is resolved at each read."""
 
     def __init__(self, folder: Path, path: str, prefix: str = "") -> None:
         self._folder, self._up = folder, len([part for part in prefix.split("/") if part])

@@ -1,4 +1,4 @@
-"""What is wrong with the text of a BMC's address, before anybody connects to it, and which texts are one address.
+"""What is wrong with the text of a BMC's address, before a connection is made, and which texts are one address.
 Pure."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Field types that several kinds share. Their constraints make the JSON Schemas, so each is said once."""
+"""Field types that several kinds share. Their constraints make the JSON Schemas, so each is written once."""
 
 from __future__ import annotations
 

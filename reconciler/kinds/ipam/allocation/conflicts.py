@@ -1,7 +1,7 @@
-"""Who has what a document asks for by name: an address, a number, a prefix; and whether they let go of it. Pure.
+"""Which owner holds the address, number or prefix that a document requests, and whether it will be released. Pure.
 
 An IPAM gives nothing to two, and refuses the second. All that the IPAM holds was read for the plan. So the plan reports
-the conflict beforehand, names the holder, and waits only for a holder that lets go."""
+the conflict beforehand, names the holder, and waits only for a holder that releases the value."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ _Item = Hashable
 
 
 class ConflictVerdict(msgspec.Struct, frozen=True):
-    """Who holds what is asked for. `goes`: they let go of it; `swaps`: as soon as the one that asks lets go of what it
-    holds itself."""
+    """Who holds what is asked for. `goes`: the holder releases it; `swaps`: as soon as the requesting resource releases
+    its own value."""
 
     holder: ResourceKey
     goes: bool = False
@@ -49,16 +49,16 @@ class ConflictVerdict(msgspec.Struct, frozen=True):
 
 
 class Room(msgspec.Struct, frozen=True):
-    """Who holds which item. Who asks for another than it holds, and for which (None: for any). Who lets go of its own
-    and asks for none."""
+    """Who holds which item. Who asks for another than it holds, and for which (None: for any). The resources that
+    release their value and request none."""
 
     owners: Mapping[Any, ResourceKey]
     wants: Mapping[ResourceKey, _Item | None]
     leaves: frozenset[ResourceKey]
 
     def verdict(self, key: ResourceKey, item: _Item) -> ConflictVerdict | None:
-        """Who holds the item that the key asks for; None when it is free. A holder that moves lets go if what it asks
-        for is free, or held by one that lets go in turn."""
+        """Who holds the item that the key asks for; None when it is free. A holder that moves releases its value if its
+        new value is free, or will be released in turn."""
         first = self.owners.get(item)
         if first is None or first == key:
             return None
@@ -78,8 +78,8 @@ class Room(msgspec.Struct, frozen=True):
 
 
 def waited_for(verdict: ConflictVerdict | None, view: KindView) -> bool:
-    """Whether who takes any waits for one that names what it wants and has this verdict. Not for one that will not have
-    it, nor for one whose holder moves, who may itself wait for what the first lets go."""
+    """Whether who takes any waits for one that names what it wants and has this verdict. Not for a resource that will
+    not get the value, nor for one whose holder moves: such a holder may wait for the first one."""
     return verdict is None or (
         verdict.goes and view.desired is not None and verdict.holder not in view.desired.resources
     )
@@ -259,8 +259,8 @@ def _scope(network: IpamNetwork) -> tuple[bool, str]:
 
 
 def _let_go(found: Overlap, view: KindView, passed: tuple[ResourceKey, ...]) -> ConflictVerdict:
-    """A network gives up a prefix with its document, when it is empty, or when it is put anew without the prefix. An
-    IPAM does that whole or not at all. Two that would change places wait for each other for ever."""
+    """A network gives up a prefix with its document, when it is empty, or when it is written again without the prefix.
+    An IPAM does that whole or not at all. Two that would change places wait for each other for ever."""
     holder = found.holder
     if holder in passed:
         return ConflictVerdict(holder, swaps=True)
@@ -315,7 +315,7 @@ def _may_say_so(key: ResourceKey) -> bool:
 
 
 def conflict_hold(what: str, verdict: ConflictVerdict, path: str, view: KindView) -> Hold:
-    """The hold: it waits for a holder that lets go, and is held where the holder stays."""
+    """The hold: the change waits for a holder that releases the value, and is held by a guard if the holder stays."""
     holder = verdict.holder
     who = display_key(holder)
     if verdict.goes:

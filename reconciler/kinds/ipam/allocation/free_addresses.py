@@ -74,7 +74,8 @@ def _left_over(network: str, asking: Sequence[Asking], free: Mapping[int, int], 
 def _later_or_never(
     network: str, asking: Sequence[Asking], left: Sequence[Asking], free: Mapping[int, int], view: KindView
 ) -> Short:
-    """Each of those left over waits for one that lets go, as long as there are such, or for a prefix to come."""
+    """Each remaining resource waits for one that will release its value, while there are such, or for a prefix to be
+    added."""
     coming = _let_go_of(network, view, {address for _, address, _ in asking if address is not None})
     grows = growing_prefix(network, view)
     beyond, later = dict[ResourceKey, str](), dict[ResourceKey, str]()

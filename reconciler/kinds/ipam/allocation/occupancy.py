@@ -41,7 +41,7 @@ def named_tenants(tenants: Sequence[Occupant]) -> str:
 
 
 def is_held(value: Any) -> bool:
-    """Whether a look at something of the IPAM shows that it is there: a network, an address, a number."""
+    """Whether the observation of an IPAM resource shows that it exists: a network, an address, a number."""
     match value:
         case NetworkState(network=network, vrf=vrf):
             return network is not None or vrf is not None

@@ -34,7 +34,7 @@ class IPAddressRules:
     """The reconciled half of IPAddress."""
 
     def fields(self, resource: Resource[IPAddressSpec], view: KindView) -> tuple[Field, ...]:
-        """The network that it is held in, the address, and what is said of it."""
+        """The network of the address, the address, and its description."""
         spec, state, moved = resource.spec, _held(view), comes_from(resource.key, view)
         # One that has another name now is judged as what it will be then.
         name = (Field(NAME, resource.key.name, moved[0].name, False),) if moved is not None else ()
@@ -129,7 +129,7 @@ class IPAddressRules:
         return Steps((Forget(key=view.key, reason=reason),))
 
     def confirmed(self, action: Action, value: Any) -> bool:
-        """Whether the IPAM now has it so."""
+        """Whether the IPAM now reports the effect of the action."""
         if not isinstance(action, AddressAction):
             return False
         state = _state(value)

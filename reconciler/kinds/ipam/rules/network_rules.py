@@ -107,7 +107,7 @@ class NetworkRules:
         return Steps(tuple(actions), tuple(_occupied_hold(view)))
 
     def confirmed(self, action: Action, value: Any) -> bool:
-        """Whether the IPAM now has it so."""
+        """Whether the IPAM now reports the effect of the action."""
         if not isinstance(action, NetworkAction):
             return False
         state = _state(value)

@@ -69,8 +69,8 @@ def overdue(lifecycle: LifecycleFacts, now: datetime, *, off: bool = False) -> L
 
 
 def missing_home(lifecycle: LifecycleFacts, now: datetime) -> bool:
-    """Whether the installed system should have reported by now. Even then its disk is not touched: a machine that
-    counted as fresh without a report lost its data (metal-api#207)."""
+    """Whether the time for the report of the installed system is over. Even then its disk is not touched: a machine
+    that counted as fresh without a report lost its data (metal-api#207)."""
     written = lifecycle.written
     return written is not None and lifecycle.phoned_home_at is None and now >= written.at + HOME_WITHIN
 

@@ -78,7 +78,8 @@ class Pages:
         return self._ordered(request, key, order, uuid, macs)
 
     def _doubt(self, request: Request, uuid: str | None, macs: tuple[str, ...]) -> None:
-        """Say why a machine with an order is not taken for the one that it looks like; else the order waits in vain."""
+        """Report why a machine is not treated as the declared one that it resembles. Otherwise the boot request would
+        wait without a message."""
         lives, address = self._context.provisioning, request.remote_addr or ""
         key = lives.resembles(macs) if macs else None
         if key is not None and lives.serves(key, address) and lives.unanswered_boot_request(key) is not None:

@@ -21,7 +21,7 @@ from reconciler.services.boot.boot_settings import BootError
 FILE = "boot-tls.pem"
 _CERTIFICATE_LIFETIME = timedelta(days=3650)
 RENEWED = timedelta(days=365)
-"""So long before its end a certificate is made anew, for the same key."""
+"""The time before its end at which a certificate is made again, for the same key."""
 
 
 class TlsIdentity(msgspec.Struct, frozen=True):

@@ -113,7 +113,7 @@ class MachineProvisioning:
                     self.failed(f"the report that {key} was sent to its disk", error)
             return True
         if fact is FactType.WIPED and (left := self._parts.unwiped(key.name, detail)):
-            hint = f"check the disks; if they were removed for good, `groundstate inventory {key.name} --accept`"
+            hint = f"check the disks; if they were removed permanently, run `groundstate inventory {key.name} --accept`"
             fact, detail = (
                 FactType.AGENT_FAILED,
                 f"the agent did not prove that these disks were wiped: {', '.join(left)}; {hint}",

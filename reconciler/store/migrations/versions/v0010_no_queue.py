@@ -1,4 +1,4 @@
-"""The daemon's queue is in memory: what is due is found anew at each start.
+"""The daemon's queue is in memory: the due keys are found again at each start.
 
 Its rows held times and priorities alone; what must not be lost was never in them.
 """

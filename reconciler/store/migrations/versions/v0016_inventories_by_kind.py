@@ -11,7 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the table anew, as SQLite cannot change a primary key."""
+    """Create the table again, because SQLite cannot change a primary key."""
     time = "TEXT" if op.get_context().dialect.name == "sqlite" else "timestamptz"
     op.execute(
         f"""CREATE TABLE inventory_by_kind (

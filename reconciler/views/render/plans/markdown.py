@@ -132,7 +132,7 @@ def _packed(plan: Plan, *, folded: bool) -> Iterator[str]:
 
 
 def _parted(plan: Plan) -> tuple[Plan, Plan]:
-    """The plan without, and with only, what disrupts and where logins go anew."""
+    """The plan without, and with only, disruptive changes and new destinations of logins."""
     hurting = tuple(change for change in plan.changes if change.disruption is not Disruption.NONE)
     calm = tuple(change for change in plan.changes if change.disruption is Disruption.NONE)
     replace = msgspec.structs.replace

@@ -1,4 +1,4 @@
-"""Where logins go anew, for people: what is moved word by word, what is new a line each, many that are alike summed up.
+"""The new destinations of logins, for people: changed access in full, new access a line each, many equal ones as a sum.
 
 A sum leaves out no network and no domain, so that an odd address among hundreds has a line of its own. All of them are
 in the JSON form.
