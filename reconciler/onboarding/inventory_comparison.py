@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from drivers.base import Inventory
 from reconciler.kinds import INVENTORIED, KINDS, SIZED
-from reconciler.kinds.common.defect import defect
+from reconciler.kinds.common.defect import REPORT, defect
 from reconciler.kinds.common.inventory_diff import PartChange, between, inventory_differences
 from reconciler.kinds.common.machine_inventory import Kept, StoredInventory
 from reconciler.kinds.machine.labels import aggregate_labels, inventory_labels, size_by_inventory
@@ -63,6 +62,8 @@ def inventory_conditions(
             yield Condition(
                 ConditionType.INVENTORY_COMPLETE, Status.FALSE, ConditionReason.PARTS_LOST, message, kept.since
             )
+    if isinstance(why := _labels_or_why_not(resource, inventory, desired), str):
+        yield Condition(ConditionType.INVENTORY_READ, Status.FALSE, ConditionReason.INTERNAL, why)
     if problem := _size_problem(resource, inventory, desired):
         yield Condition(ConditionType.SIZE_AS_DECLARED, Status.FALSE, ConditionReason.SIZE_DIFFERS, problem)
 
@@ -89,10 +90,20 @@ def labels_from_inventories(
     for key, known in inventories:
         resource = desired.resources.get(key)
         if resource is not None and key.kind in INVENTORIED:
-            # An inventory that nobody expected is one resource's.
-            with suppress(Exception):
-                found[key] = _labels(resource, known, desired)
+            labels = _labels_or_why_not(resource, known, desired)
+            if isinstance(labels, dict):
+                found[key] = labels
     return found
+
+
+def _labels_or_why_not(
+    resource: Resource[Any], inventory: StoredInventory, desired: DesiredState
+) -> dict[str, str] | str:
+    """The labels; in words, why a defect prevents them, which `inventory_conditions` shows."""
+    try:
+        return _labels(resource, inventory, desired)
+    except Exception as error:  # noqa: BLE001  an inventory that nobody expected is one resource's
+        return f"the inventory gives no labels because of {defect(error)}; {REPORT}"
 
 
 def _labels(resource: Resource[Any], inventory: StoredInventory, desired: DesiredState) -> dict[str, str]:

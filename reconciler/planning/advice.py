@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from reconciler.kinds import KINDS
+from reconciler.kinds.common.defect import defect
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
@@ -21,16 +22,17 @@ def advice_on(
 ) -> tuple[Diagnostic, ...]:
     """What the kinds warn of, for these resources."""
     return tuple(
-        found for advise in _ADVISING for found in or_nothing(partial(advise, keys, desired, observed, facts, now))
+        found for advise in _ADVISING for found in or_why_not(partial(advise, keys, desired, observed, facts, now))
     )
 
 
-def or_nothing(advice: Callable[[], Iterable[Diagnostic]]) -> tuple[Diagnostic, ...]:
-    """The warnings; none where a defect prevents them: what they would warn of is held, or unknown, already."""
+def or_why_not(advice: Callable[[], Iterable[Diagnostic]]) -> tuple[Diagnostic, ...]:
+    """The warnings; where a defect prevents them, a warning of that."""
     try:
         return tuple(advice())
-    except Exception:  # noqa: BLE001  a warning is worth less than the plan
-        return ()
+    except Exception as error:  # noqa: BLE001  a warning is worth less than the plan
+        why = f"some warnings cannot be shown because of {defect(error)}; the plan is not affected"
+        return (Diagnostic("warnings-failed", Severity.WARNING, why, hint="report this bug"),)
 
 
 def on_quotas(desired: DesiredState, observed: ObservedState, facts: Facts) -> tuple[Diagnostic, ...]:

@@ -20,7 +20,7 @@ from reconciler.model.plans.plan import (
 )
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.placement.placement_result import Placements
-from reconciler.planning.advice import advice_on, on_quotas, or_nothing
+from reconciler.planning.advice import advice_on, on_quotas, or_why_not
 from reconciler.planning.guards.fleet_survey import FleetSurvey
 from reconciler.planning.guards.guard import Guard
 from reconciler.planning.guards.standing import Standing
@@ -69,7 +69,7 @@ def plan(
         diagnostics=(
             *diagnostics,
             *advice_on(keys, desired, observed, facts, now),
-            *(or_nothing(lambda: on_quotas(desired, observed, facts)) if select is None else ()),
+            *(or_why_not(lambda: on_quotas(desired, observed, facts)) if select is None else ()),
         ),
         overrides=in_force(standing.overrides, now),
     )

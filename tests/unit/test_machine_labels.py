@@ -17,7 +17,9 @@ from reconciler.kinds.common.machine_inventory import SIZE_LABEL, Kept, Origin, 
 from reconciler.kinds.machine.labels import effective_labels, size_by_inventory
 from reconciler.kinds.selectors import select
 from reconciler.model.observation import ReadError
+from reconciler.model.outcome import ConditionReason, ConditionType
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.onboarding import inventory_comparison
 from reconciler.onboarding.inventory_comparison import inventory_conditions, labels_from_inventories, on_sizes
 from tests.unit import desired_worlds as worlds
 from tests.unit.planning_worlds import desired, machine, resource
@@ -49,7 +51,7 @@ def known(value: Inventory) -> StoredInventory:
         ([size("c2", (9, 16))], SMALL, None, "the inventory fits no size"),
         ([size("c1", (1, 8)), size("c3", (8, 9))], SMALL, None, "the inventory fits 2 sizes: c1, c3"),
         ([], SMALL, None, "no Size is declared"),
-        ([size("c1", (1, 8))], None, None, "not known yet"),
+        ([size("c1", (1, 8))], None, None, "was not read yet"),
         (
             [size("c1", (1, 8))],
             msgspec.structs.replace(SMALL, missing=("disks",), disks=()),
@@ -164,6 +166,18 @@ def test_an_inventory_that_cannot_be_read_is_a_condition() -> None:
     failed = StoredInventory(kept(None, error=ReadError(ErrorReason.UNREACHABLE, "no answer"), tried_at=NOW))
     (found,) = inventory_conditions(now.resources[M1], failed, now)
     assert (found.type, found.reason, found.since) == ("InventoryRead", "Unreachable", NOW)
+
+
+def test_an_inventory_that_gives_no_labels_because_of_a_defect_is_a_condition(monkeypatch: pytest.MonkeyPatch) -> None:
+    def odd(*_args: object) -> object:
+        raise KeyError("cores")
+
+    monkeypatch.setattr(inventory_comparison, "inventory_labels", odd)
+    now, known = state(), StoredInventory(kept(SMALL))
+    assert labels_from_inventories(now, [(M1, known)]) == {}
+    found = {one.type: one for one in inventory_conditions(now.resources[M1], known, now)}
+    assert found[ConditionType.INVENTORY_READ].reason is ConditionReason.INTERNAL
+    assert "KeyError: 'cores' (test_machine_labels.py, line" in found[ConditionType.INVENTORY_READ].message
 
 
 def test_a_machine_is_known_by_the_mac_addresses_of_both() -> None:

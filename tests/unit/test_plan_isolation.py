@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from drivers.base import PowerState, SystemState
 from reconciler.kinds import RECONCILED
 from reconciler.kinds.claim.spec import MachineClaimSpec
+from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.plans.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey, Revision
 from reconciler.placement import place
 from reconciler.planning import plan_isolation as planning
+from reconciler.planning.advice import or_why_not
 from reconciler.planning.guards.fleet_survey import FleetSurvey
 from reconciler.planning.guards.guard import GuardWorld
 from reconciler.planning.guards.guard_limits import GuardLimits
@@ -149,3 +151,12 @@ def test_a_claim_that_cannot_be_placed_is_held_and_the_others_are_placed(monkeyp
 
 
 CLAIM: dict[str, Any] = {"project": "shop", "partitions": ("p",), "image": "debian"}
+
+
+def test_warnings_that_a_defect_prevents_are_a_warning() -> None:
+    def odd() -> Iterator[Diagnostic]:
+        raise KeyError("limit")
+
+    (found,) = or_why_not(odd)
+    assert (found.code, found.severity) == ("warnings-failed", Severity.WARNING)
+    assert "KeyError: 'limit'" in found.summary

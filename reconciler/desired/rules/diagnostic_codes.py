@@ -110,4 +110,5 @@ DIAGNOSTICS: dict[str, str] = {
     "size-image": "Machines have an image that spec.images of their size does not allow any more; they keep the image.",
     "size-differs": "A machine's document declares another size than the one that the inventory fits.",
     "quota-exceeded": "A project or a tenant has more than its quota allows. Existing resources stay.",
+    "warnings-failed": "A bug in groundstate prevents some of the other warnings. The plan is not affected.",
 }
