@@ -11,8 +11,9 @@ from datetime import datetime
 
 import msgspec
 
-from reconciler.kinds import KINDS
-from reconciler.model.facts import ResourceFacts
+from reconciler.kinds import FLEET, KINDS
+from reconciler.kinds.guard.guard_fact_rules import LOOSENS_AFTER
+from reconciler.model.facts import Guarded, ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.carry_over import carried_over, with_changes
 
@@ -28,11 +29,29 @@ def carried_from_base(base: DesiredState, desired: DesiredState, now: datetime) 
     before = _all_of(base, {}, now)
     then = _all_of(desired, before, now)
     guards = {key: facts for key, facts in then.items() if KINDS[key.kind].is_guard}
-    return {key: _as_guarded(facts, then[key]) for key, facts in _all_of(desired, {}, now).items()} | guards
+    gone = _marks_of_gone(desired, before, now)
+    fresh = _all_of(desired, {}, now)
+    return {key: _as_guarded(facts, then[key], gone.get(key.kind, {})) for key, facts in fresh.items()} | guards
 
 
-def _as_guarded(facts: ResourceFacts, guarded: ResourceFacts) -> ResourceFacts:
-    return msgspec.structs.replace(facts, guarded=guarded.guarded, added_at=guarded.added_at)
+def _marks_of_gone(
+    desired: DesiredState, before: Mapping[ResourceKey, ResourceFacts], now: datetime
+) -> dict[str, dict[str, Guarded]]:
+    """How guards guard the resources that the state declares no more, by kind and guard. No UUID of them is known, so
+    each new resource may be one of them under another name (`possible_renames`)."""
+    places = {kind: {KINDS[kind].endpoint_of(one) for one in desired.of_kind(kind)} for kind in FLEET}
+    found: dict[str, dict[str, Guarded]] = {}
+    for key in sorted(key for key in before if key.kind in FLEET and key not in desired.resources):
+        if before[key].place not in places[key.kind]:
+            for name, mark in before[key].guarded.items():
+                until = msgspec.structs.replace(mark, until=now + LOOSENS_AFTER)
+                found.setdefault(key.kind, {}).setdefault(name, until)
+    return found
+
+
+def _as_guarded(facts: ResourceFacts, guarded: ResourceFacts, gone: Mapping[str, Guarded]) -> ResourceFacts:
+    may_be = gone if guarded.added_at is not None else {}
+    return msgspec.structs.replace(facts, guarded={**may_be, **guarded.guarded}, added_at=guarded.added_at)
 
 
 def _all_of(

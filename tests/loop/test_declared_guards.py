@@ -121,7 +121,7 @@ def test_a_hold_is_reported_when_it_is_new_and_again_after_a_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """metal3-io/metal3-docs#709: what is held is not deferred in silence."""
-    monkeypatch.setattr("reconciler.applying.reconcile.HELD_AGAIN", 900.0)
+    monkeypatch.setattr("reconciler.applying.key_memory.HELD_AGAIN", 900.0)
     freeze = guard("freeze", windows={"deny": [{"from": "2000-01-01T00:00", "to": "2999-01-01T00:00"}]})
     world = fleet(tmp_path, *racks(count=1))
     world.commit(declare(freeze, *racks("Off", count=1), revision="b" * 40))
