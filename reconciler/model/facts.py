@@ -144,25 +144,27 @@ class IndexedFacts(dict[ResourceKey, ResourceFacts]):
         return found
 
     def __setitem__(self, key: ResourceKey, facts: ResourceFacts) -> None:
-        self._leave(key)
+        before = self.get(key)
         super().__setitem__(key, facts)
         for of, groups in self._groups.items():
-            if (name := of(facts)) is not None:
+            name, left = of(facts), of(before) if before is not None else None
+            if left is not None and left != name:
+                _leave(groups, left, key)
+            if name is not None:
                 groups.setdefault(name, {})[key] = facts
 
     def __delitem__(self, key: ResourceKey) -> None:
-        self._leave(key)
-        super().__delitem__(key)
-
-    def _leave(self, key: ResourceKey) -> None:
         before = self.get(key)
-        if before is None:
-            return
+        super().__delitem__(key)
         for of, groups in self._groups.items():
-            if (name := of(before)) is not None:
-                del groups[name][key]
-                if not groups[name]:
-                    del groups[name]
+            if before is not None and (left := of(before)) is not None:
+                _leave(groups, left, key)
+
+
+def _leave(groups: dict[str, dict[ResourceKey, ResourceFacts]], left: str, key: ResourceKey) -> None:
+    del groups[left][key]
+    if not groups[left]:
+        del groups[left]
 
 
 def grouped(facts: Mapping[ResourceKey, ResourceFacts], of: GroupOf) -> FactGroups:

@@ -105,11 +105,11 @@ class _Batch:
 
     def put(self, facts: Mapping[ResourceKey, ResourceFacts | None]) -> None:
         """Facts of one resource join others; those of several at once may say of each other what they mean."""
-        joins = len(facts) == 1 and all(self._can_join(key, value) for key, value in facts.items())
-        if not joins:
+        is_one = len(facts) == 1
+        if not (is_one and self._can_join(*next(iter(facts.items())))):
             self._write_facts()
         self._facts.update(facts)
-        if len(facts) > 1 or None in facts.values():
+        if not is_one or None in facts.values():
             self._write_facts()
 
     def _can_join(self, key: ResourceKey, facts: ResourceFacts | None) -> bool:

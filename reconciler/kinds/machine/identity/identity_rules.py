@@ -18,12 +18,12 @@ from reconciler.kinds.common.machine_facts import MachineFacts, SystemIdentity, 
 from reconciler.kinds.machine.identity.machine_identity import (
     is_shared,
     recorded_identity,
-    replaced_identity,
+    replaces,
     reported_identity,
 )
 from reconciler.kinds.machine.spec import MachineSpec, managed
 from reconciler.model.actions.record_actions import AcceptSystem
-from reconciler.model.facts import IndexedFacts, ResourceFacts, grouped
+from reconciler.model.facts import IndexedFacts, ResourceFacts
 from reconciler.model.plans.plan import Hold, HoldKind, override_hint
 from reconciler.model.resource import ResourceKey
 from reconciler.model.values.system_uuid import either_order
@@ -49,7 +49,7 @@ def identity_conflict(spec: MachineSpec, view: KindView) -> IdentityConflict | N
     if found is None:
         return None
     is_inspected = managed(spec) and facts.lifecycle.system is not None
-    was = recorded_identity(facts) if not is_inspected and replaced_identity(facts, view.value) else None
+    was = recorded_identity(facts) if not is_inspected and replaces(found, facts, view.value) else None
     others = tuple(sorted(_others(found, spec, view)))
     return IdentityConflict(found, was, others) if was is not None or others else None
 
@@ -123,11 +123,10 @@ def _identities(key: ResourceKey, view: KindView) -> Iterator[SystemIdentity]:
 
 def _candidates(found: SystemIdentity, view: KindView) -> set[ResourceKey]:
     """The machines that have a word of the identity in common."""
-    words = _words(found)
-    groups = _WORDS_OF_FACTS if isinstance(view.remembered, IndexedFacts) else ()
-    by_facts = {key for of in groups for word in words for key in grouped(view.remembered, of).get(word, ())}
-    if groups:
-        return by_facts
+    remembered, words = view.remembered, _words(found)
+    if isinstance(remembered, IndexedFacts):
+        groups = [(word, remembered.grouped(of)) for word in words for of in _GROUPS[word.partition(" ")[0]]]
+        return {key for word, group in groups if word in group for key in group[word]}
     every = view.once("machines by identity", lambda: _by_word(view))
     return {key for word in words for key in every.get(word, ())}
 
@@ -167,5 +166,5 @@ def _reported_serial(facts: ResourceFacts) -> str | None:
     return f"serial {reported.serial}" if reported is not None and reported.serial is not None else None
 
 
-_WORDS_OF_FACTS = (_recorded_uuid, _recorded_serial, _reported_uuid, _reported_serial)
-"""A reconcile finds the others by these groups, without going through the fleet."""
+_GROUPS = {"uuid": (_recorded_uuid, _reported_uuid), "serial": (_recorded_serial, _reported_serial)}
+"""A reconcile finds the others by these groups, without going through the fleet. By the first part of a word."""

@@ -55,13 +55,11 @@ def is_shared(one: SystemIdentity, other: SystemIdentity) -> bool:
     return is_same(one, other) is True and len(serials) < 2
 
 
-def replaced_identity(facts: MachineFacts, value: object) -> SystemIdentity | None:
-    """What the BMC reports, if that is another system than the recorded one. None: it is the same one, as far as that
-    can be known, or the lifecycle has recorded it."""
-    found, recorded = reported_identity(value), recorded_identity(facts)
-    if found is None or recorded is None or is_same(found, recorded) is not False:
-        return None
-    return None if _is_inspected(facts, value) else found
+def replaces(found: SystemIdentity, facts: MachineFacts, value: object) -> bool:
+    """Whether `found`, which the BMC reports, is another system than the recorded one. Not if they are the same as far
+    as that can be known, or if the lifecycle has recorded the system."""
+    recorded = recorded_identity(facts)
+    return recorded is not None and is_same(found, recorded) is False and not _is_inspected(facts, value)
 
 
 def identity_observed(facts: MachineFacts, value: object) -> MachineFacts:
@@ -70,7 +68,7 @@ def identity_observed(facts: MachineFacts, value: object) -> MachineFacts:
     found = reported_identity(value)
     if found is None:
         return facts
-    if replaced_identity(facts, value) is not None:
+    if replaces(found, facts, value):
         return facts if facts.reported == found else msgspec.structs.replace(facts, reported=found)
     recorded = recorded_identity(facts)
     if recorded is not None and is_same(found, recorded) is not False:  # The UUID may be read in another byte order.
