@@ -40,6 +40,16 @@ def complete_kind(_ctx: click.Context, _param: click.Parameter, incomplete: str)
     return [kind.plural for kind in KINDS.values() if kind.plural.startswith(incomplete.lower())]
 
 
+def complete_field(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Of `KIND[.field...]`: kinds, and the fields behind each dot."""
+    before, dot, start = incomplete.rpartition(".")
+    if not dot:
+        return complete_kind(ctx, param, incomplete)
+    from reconciler.operations.reports.explain_field import fields_below
+
+    return [f"{before}.{name}" for name in fields_below(incomplete) if name.startswith(start)]
+
+
 def complete_one(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Of `KIND/NAME`: kinds with a slash and, where one kind alone is meant, its names, as a bare kind would not do."""
     if "/" in incomplete or ctx.params.get(param.name or ""):

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from reconciler.commands.completion import complete_kind
+from reconciler.commands.completion import complete_field, complete_kind
 from reconciler.commands.options import output_option, where_from, where_options
 from reconciler.commands.printing import dump
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, on_terminal, say_notes
@@ -44,7 +44,7 @@ def validate_command(output: str, **values: Any) -> None:
 
 
 @click.command("explain", short_help="Explain a kind, or a field of a kind.")
-@click.argument("path", metavar="[KIND[.field...]]", required=False, shell_complete=complete_kind)
+@click.argument("path", metavar="[KIND[.field...]]", required=False, shell_complete=complete_field)
 def explain_command(path: str | None) -> None:
     """List the kinds, or describe a kind or one of its fields. The text comes from the schemas that validate documents.
 

@@ -48,6 +48,20 @@ def explain_field(path: str) -> str:
     return "\n".join(_page(kind, fields, node, schema, required))
 
 
+def fields_below(path: str) -> list[str]:
+    """The fields that follow the last dot of `machine.spec.bo`, in order; none for what does not exist."""
+    word, *fields = path.split(".")[:-1] or [path]
+    kind = find_kind(word)
+    if kind is None:
+        return []
+    schema = node = _schema(kind)
+    if fields and fields[0] not in schema["properties"]:
+        fields.insert(0, "spec")
+    for name in fields:
+        node = _children(node, schema).get(name, {})
+    return list(_children(node, schema))
+
+
 def _nearest(name: str, fields: list[str]) -> str:
     if near := get_close_matches(name, fields, 1, 0.5):
         return f"did you mean {near[0]}?"
