@@ -20,7 +20,7 @@ from reconciler.model.facts import ResourceFacts
 from reconciler.model.ledger_write import AppendEvents, BeginAction, EndAction, LedgerWrite, NoteAction, PutFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.resource import ResourceKey
-from reconciler.store.rows import instance
+from reconciler.store.rows import instance, ledger_order
 from reconciler.store.rows.daemon_status import DaemonTable
 from reconciler.store.rows.inventories import InventoryTable
 from reconciler.store.rows.ledger_batch import write_all
@@ -175,6 +175,7 @@ class Store:
         """At most `limit` events, of all or of one resource, that came after `since_seq`, not before `since` and not
         after `until`. `only`: of this type. `reason`: for this reason alone.
 
+        Who reads on by `since_seq` misses none. On PostgreSQL the list is empty while that is not certain.
         `of_fleet`: only those that are about no one resource. `newest_first`: by when they happened last; else in the
         order in which they were first recorded.
         """
@@ -194,15 +195,29 @@ class Store:
         if since_seq is not None:
             conditions.append(table.c.seq > since_seq)
         wanted = _told().where(*conditions).limit(limit)
+        if not newest_first:
+            return self._in_order(wanted.order_by(table.c.seq), since_seq)
         with self._database.read() as connection:
-            if not newest_first:
-                return _entries(connection.execute(wanted.order_by(table.c.seq)))
             found = _entries(connection.execute(wanted.order_by(table.c.seq.desc())))
             again = wanted.where(repeat.c.seq.is_not(None)).order_by(repeat.c.last.desc())
             stories = _entries(connection.execute(again))
         # What was reported long ago, and was repeated since, is as new as its last time.
         every = {entry.seq: entry for entry in (*found, *stories)}.values()
         return sorted(every, key=lambda one: (one.event.latest, one.seq), reverse=True)[:limit]
+
+    def _in_order(self, wanted: Select[Any], since_seq: int | None) -> list[LedgerEntry]:
+        """The events by their numbers, without those behind which a number may still appear."""
+        reads_on = since_seq is not None and not self._database.sqlite
+        with self._database.read() as connection:
+            if reads_on:
+                ledger_order.begin(connection)
+            found = _entries(connection.execute(wanted))
+            if since_seq is None or not reads_on or not found:
+                return found
+            if not ledger_order.has_gap(connection, since_seq, found[-1].seq):
+                return found
+        with self._database.read() as connection:  # What was committed meanwhile shows in a new transaction.
+            return _entries(connection.execute(wanted)) if ledger_order.wait_for_writers(connection) else []
 
     def last_event(self) -> int:
         """The number of the event that was added last; 0 for none."""

@@ -1,0 +1,53 @@
+"""A reader of the ledger that remembers the largest number misses no event, whatever ends first on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+
+from reconciler.model.event import Event, EventReason, EventType
+from reconciler.model.resource import ResourceKey
+from reconciler.store import Store
+
+VALUE = '{"at":"2026-01-01T00:00:00Z","type":"Normal","reason":"Bound","message":"first"}'
+INSERT = "INSERT INTO event (at, value) VALUES (now(), %s)"
+
+
+@pytest.fixture
+def store(empty_postgresql_url: str) -> Iterator[Store]:
+    opened = Store.open(empty_postgresql_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def slow(empty_postgresql_url: str, store: Store) -> Iterator[psycopg.Connection]:
+    """A writer whose event has its number, and is not committed yet."""
+    with psycopg.connect(empty_postgresql_url) as connection:
+        connection.execute(INSERT, (VALUE,))
+        store.append(
+            [Event(datetime.now(UTC), EventType.NORMAL, EventReason.BOUND, "second", ResourceKey("Machine", "m"))]
+        )
+        yield connection
+
+
+def read(store: Store) -> list[str]:
+    return [entry.event.message for entry in store.events(since_seq=0)]
+
+
+def test_an_event_behind_one_that_is_not_committed_yet_is_not_read_yet(store: Store, slow: psycopg.Connection) -> None:
+    assert read(store) == []
+    slow.commit()
+    assert read(store) == ["first", "second"]
+
+
+def test_a_number_that_was_rolled_back_keeps_no_event_back(store: Store, slow: psycopg.Connection) -> None:
+    slow.rollback()
+    assert read(store) == ["second"]
+
+
+def test_a_list_that_nobody_reads_on_waits_for_nobody(store: Store, slow: psycopg.Connection) -> None:
+    assert [entry.event.message for entry in store.events()] == ["second"]
