@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.store import Store
-from tests.boot.world import Service
+from tests.boot.boot_world import Service
 
 
 @pytest.fixture

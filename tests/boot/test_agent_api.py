@@ -18,7 +18,7 @@ from reconciler.kinds.machine.lifecycle import cloud_init
 from reconciler.model.token import TokenPurpose
 from reconciler.model.values.boot_purpose import Purpose
 from reconciler.services.provisioning_port import Install, PowerOffNow, Wait, Wipe, Work
-from tests.boot.world import MACS, ONE, ORDER, START, TWO, UUIDS, Service, registration, until
+from tests.boot.boot_world import MACS, ONE, ORDER, START, TWO, UUIDS, Service, registration, until
 
 OTHER_ORDER = BootRequest("1-8", Purpose.INSTALL, START)
 CLAIM = MachineClaimSpec(project="shop", partitions=("lab",), size="s", image="debian-12")

@@ -18,7 +18,7 @@ from reconciler.services.boot.http.listener import Listener, Turns
 from reconciler.services.boot.http.server import BootServer
 from reconciler.services.log import logger
 from reconciler.store import Store
-from tests.boot.world import Service, registration
+from tests.boot.boot_world import Service, registration
 
 LIMITS = ListenerLimits(threads=2, connections=40, per_address=30, idle=2, receive=1.0, send=1.0, poll=0.02)
 

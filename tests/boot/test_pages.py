@@ -17,7 +17,7 @@ from reconciler.services.boot import cd_image
 from reconciler.services.boot.boot_settings import BootError
 from reconciler.services.boot.cd_image import ROOM
 from reconciler.services.boot.image_files import Files
-from tests.boot.world import MACS, ONE, ORDER, START, TWO, UUIDS, Service
+from tests.boot.boot_world import MACS, ONE, ORDER, START, TWO, UUIDS, Service
 
 STRANGER = "/boot/99999999-0000-4000-8000-000000000009?mac=52-54-00-77-02-09"
 

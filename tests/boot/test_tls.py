@@ -14,7 +14,7 @@ from reconciler.kinds.common.machine_facts import FactType
 from reconciler.model.token import TokenPurpose
 from reconciler.services.boot.boot_settings import BootError, BootSettings
 from reconciler.services.boot.http import tls
-from tests.boot.world import Service
+from tests.boot.boot_world import Service
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from drivers.bmc.emulator import EmulatorFleet
-from tests.e2e.bmcs import Bmcs
 from tests.e2e.desk import Desk
+from tests.e2e.simulated_bmcs import Bmcs
 
 SYSTEMS = 12
 """On each of two BMCs: every test takes its own, so that none meets what another one did."""

@@ -28,8 +28,8 @@ from typing import Any
 import msgspec
 
 from drivers.bmc.emulator import EmulatorFleet
-from tests.e2e.bmcs import Bmcs, System, at
 from tests.e2e.desk import Desk, Running
+from tests.e2e.simulated_bmcs import Bmcs, System, at
 
 LAYOUT = [2, 1, 1, 1]
 """Systems of each BMC: actions of one BMC go one at a time."""

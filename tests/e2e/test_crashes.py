@@ -13,8 +13,8 @@ import pytest
 
 from drivers.ipam.embedded.embedded import EmbeddedIpam
 from reconciler.store import Store
-from tests.e2e.bmcs import Bmcs, System, at
 from tests.e2e.desk import Desk, Done, address, network, partition
+from tests.e2e.simulated_bmcs import Bmcs, System, at
 
 ADDRESSES = 200
 

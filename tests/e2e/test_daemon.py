@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import psutil
 
-from tests.e2e.bmcs import Bmcs, at, silence
 from tests.e2e.desk import Desk, Running, address, document, machine, network, partition
+from tests.e2e.simulated_bmcs import Bmcs, at, silence
 
 
 class Answer(NamedTuple):

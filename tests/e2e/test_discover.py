@@ -18,8 +18,8 @@ from reconciler.kinds.common.machine_inventory import Origin
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Store
 from tests.drivers.bmc_servers import LOGIN, ROOT, SYSTEM, Pki, RedfishServer, extended, reply, service
-from tests.e2e.bmcs import silence
 from tests.e2e.desk import Desk, machine, partition
+from tests.e2e.simulated_bmcs import silence
 
 ONE = "5a1f0000-0000-4000-8000-0000000000d1"
 TWO = ["5a1f0000-0000-4000-8000-0000000000d2", "5a1f0000-0000-4000-8000-0000000000d3"]

@@ -14,8 +14,8 @@ from reconciler.kinds.common.machine_inventory import Origin
 from reconciler.model.observation import ReadError
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Store
-from tests.e2e.bmcs import Bmcs, System, at, silence
 from tests.e2e.desk import Desk, Done, machine, network, partition
+from tests.e2e.simulated_bmcs import Bmcs, System, at, silence
 
 
 @pytest.fixture

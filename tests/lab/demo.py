@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from tests.lab.fleet import LabFleet
-from tests.lab.world import Lab, Late
+from tests.lab.lab_world import Lab, Late
 
 SHOWN = re.compile(r"(groundstate-agent:|INSTALLED-OS|iPXE 1|Booting from|EFI stub: Loaded)[^\r\n]*")
 COLOURS = {"title": "1", "event": "36", "serial": "2", "failed": "31"}

@@ -14,8 +14,8 @@ from datetime import datetime
 from typing import Any
 
 from tests.lab.enter import ROOT
+from tests.lab.lab_world import ADDRESS, IPXE, Lab
 from tests.lab.prepare import IMAGE, OS_IMAGE
-from tests.lab.world import ADDRESS, IPXE, Lab
 
 HTTP, API = 9809, 9810
 PLAIN_DHCP = "port=0\ninterface=br0\nbind-interfaces\ndhcp-range=10.77.0.100,10.77.0.200,255.255.255.0,10m\n"

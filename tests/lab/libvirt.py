@@ -19,7 +19,7 @@ import trustme
 from tests.lab.prepare import VENV
 
 if TYPE_CHECKING:
-    from tests.lab.world import Lab, LabMachine
+    from tests.lab.lab_world import Lab, LabMachine
 
 URI = "qemu:///system"
 FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"

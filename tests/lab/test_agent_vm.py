@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.agent import test_ignition
 from tests.agent.standin import SESSION, TOKEN, StandIn, serving, tar
 from tests.lab.enter import in_lab
+from tests.lab.lab_world import ADDRESS, Lab
 from tests.lab.prepare import IMAGE, OS_IMAGE, ROOT_ARCHIVE
-from tests.lab.world import ADDRESS, Lab
 
 WEB, API = 8001, 8002
 SCRIPT = f"""\

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.lab import libvirt
 from tests.lab.enter import in_lab
 from tests.lab.fleet import API, LabFleet
-from tests.lab.world import ADDRESS, Lab
+from tests.lab.lab_world import ADDRESS, Lab
 
 UP = "INSTALLED-OS-UP hostname=web-{slot} address=10.77.0.{address}/24 image=lab-os-1"
 

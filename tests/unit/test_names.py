@@ -17,6 +17,7 @@ import reconciler
 
 ROOT = Path(__file__).parents[2]
 FILES = [path for top in ("reconciler", "drivers") for path in sorted((ROOT / top).rglob("*.py"))]
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 SHARED_NAMES = {
     "T": "a type variable has no meaning of its own",
@@ -28,6 +29,8 @@ SHARED_NAMES = {
 
 SHARED_FILES = {
     "__init__.py": "Python's",
+    "__main__.py": "Python's",
+    "conftest.py": "pytest's",
     "spec.py": "a wing of kinds: the kind's spec",
     "rules.py": "a wing of kinds: the kind's rules",
 }
@@ -62,7 +65,7 @@ def test_no_public_name_is_defined_in_two_modules() -> None:
 
 def test_no_file_name_stands_in_two_folders() -> None:
     folders: dict[str, list[str]] = defaultdict(list)
-    for path in FILES:
+    for path in (*FILES, *TESTS):
         folders[path.name].append(str(path.relative_to(ROOT)))
     twice = {name: where for name, where in folders.items() if len(where) > 1 and name not in SHARED_FILES}
     assert twice == {}

@@ -32,8 +32,8 @@ from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.model.values.boot_purpose import LifecycleFailure, LifecycleFailureReason, Purpose
 from reconciler.workqueue.loop import COMMIT
 from tests.loop.metal import Metal, live
+from tests.loop.test_changed_endpoints import moved
 from tests.loop.test_claims import fleet
-from tests.loop.test_moves import moved
 from tests.loop.world import ALL, START, World, declare, machine
 
 MANAGED = {"lifecycle": {"mode": "Managed"}}

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from tests.e2e.bmcs import Bmcs, System, at
 from tests.e2e.desk import Desk, Done, address, machine, network, partition
+from tests.e2e.simulated_bmcs import Bmcs, System, at
 
 
 class Lab(NamedTuple):
