@@ -17,6 +17,7 @@ from click.shell_completion import (
     split_arg_string,
 )
 
+from reconciler.commands.caller import top_level, user_cache_folder
 from reconciler.kinds import KINDS, find_kind
 
 Completion = Callable[[click.Context, click.Parameter, str], list[str]]
@@ -71,7 +72,9 @@ def complete_selector(ctx: click.Context, _param: click.Parameter, incomplete: s
     from reconciler.operations.declared_names import declared_labels
 
     before, comma, part = incomplete.rpartition(",")
-    labels = declared_labels(_place(ctx), *_revision(ctx), work_tree=bool(ctx.params.get("work_tree")))
+    labels = declared_labels(
+        _place(ctx), *_revision(ctx), work_tree=bool(ctx.params.get("work_tree")), cache=user_cache_folder()
+    )
     key, sign, start = part.rpartition("=")
     if sign:
         values = labels.get(key.rstrip("!= "), ())
@@ -90,13 +93,13 @@ def _names(ctx: click.Context, kind: str, start: str) -> list[str]:
     """Those that begin so, in order."""
     from reconciler.operations.declared_names import declared_names
 
-    names = declared_names(kind, _place(ctx), *_revision(ctx), work_tree=bool(ctx.params.get("work_tree")))
+    names = declared_names(
+        kind, _place(ctx), *_revision(ctx), work_tree=bool(ctx.params.get("work_tree")), cache=user_cache_folder()
+    )
     return [name for name in names if name.startswith(start)]
 
 
 def _place(ctx: click.Context) -> str:
-    from reconciler.operations.store_location import top_level
-
     repo: str = ctx.params.get("repo") or "."
     return top_level() if repo == "." else repo
 
@@ -104,6 +107,10 @@ def _place(ctx: click.Context) -> str:
 def _revision(ctx: click.Context) -> tuple[str | None, str]:
     ref = ctx.params.get("ref")
     return None if ref == "HEAD" else ref, ctx.params.get("path") or ""
+
+
+def _is_work_tree(ctx: click.Context) -> bool:
+    return bool(ctx.params.get("work_tree"))
 
 
 class _Bash(BashComplete):

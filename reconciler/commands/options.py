@@ -13,10 +13,10 @@ import msgspec
 from click.core import ParameterSource
 
 from drivers.base import IpamSettings
+from reconciler.commands.caller import caller_name, top_level, user_cache_folder, user_state_folder
 from reconciler.commands.completion import complete_ref, complete_selector, complete_target
 from reconciler.kinds.common.access.credentials import NO_GRANTS
 from reconciler.kinds.common.field_types.fleet_share import TENTH, FleetShare
-from reconciler.operations.store_location import top_level
 from reconciler.operations.where import Where
 from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.planning.guards.standing import CommandLimits
@@ -232,7 +232,15 @@ def where_from(values: dict[str, Any]) -> Where:
     named = {name: values.pop(name) for name in ("repo", "ref", "path", "work_tree", "store")}
     if not named["ref"].strip():  # Of a variable that was not set.
         raise click.UsageError("--ref is empty; name a branch, tag or commit, or leave out --ref to use HEAD")
-    found = Where(base=base, ipam=_ipam_from(values), grants=meta.get("grants", NO_GRANTS), **named)
+    found = Where(
+        base=base,
+        ipam=_ipam_from(values),
+        grants=meta.get("grants", NO_GRANTS),
+        caller=caller_name(),
+        state=user_state_folder(),
+        cache=user_cache_folder(),
+        **named,
+    )
     return msgspec.structs.replace(found, repo=top_level()) if found.repo == "." else found
 
 

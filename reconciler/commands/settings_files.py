@@ -17,9 +17,9 @@ from typing import Any
 import click
 import msgspec
 
+from reconciler.commands.caller import top_level
 from reconciler.commands.options import SETTINGS_FILE
 from reconciler.kinds.common.access.credentials import Grants, grants_from
-from reconciler.operations.store_location import top_level
 
 FOUND_MAY_SET = frozenset(
     (

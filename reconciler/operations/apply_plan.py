@@ -27,7 +27,6 @@ from reconciler.model.plans.plan import Change, HoldKind, Plan, Unknown
 from reconciler.model.resource import ResourceKey
 from reconciler.model.retry import waiting
 from reconciler.operations.ipam_in_use import note_ipam_in_use
-from reconciler.operations.operator_name import operator
 from reconciler.operations.prospect import ObservedSoFar, PlanRequest, Prospect, plan_in, unwatched
 from reconciler.operations.stored_facts import facts_of
 from reconciler.operations.workspace import Workspace
@@ -190,7 +189,7 @@ def put_in_force(at: Workspace, asked: CommandLimits, prepared: Prepared) -> Non
     another process is at work on the store."""
     with at.changing(create=True) as store, suppress(InstanceHeld), store.instance("apply") as epoch:
         judge = PolicyState(store, asked, now).standing
-        context = Context(now=now, random=runtime.random, by=operator("apply"), epoch=epoch, standing=judge)
+        context = Context(now=now, random=runtime.random, by=at.where.by("apply"), epoch=epoch, standing=judge)
         engine = _engine(at, store, context, prepared.prospect)
         with suppress(StoreError):
             engine.flush()
@@ -298,7 +297,7 @@ def _wired(
     context = Context(
         now=now,
         random=runtime.random,
-        by=operator("apply"),
+        by=at.where.by("apply"),
         epoch=epoch,
         standing=standing.standing,
         commit_of=commits.get,

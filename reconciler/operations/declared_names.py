@@ -8,18 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.model.resource import Resource
-from reconciler.operations.store_location import cache_dir
 
 
-def declared_names(kind: str, repo: str, ref: str | None, path: str, *, work_tree: bool) -> list[str]:
+def declared_names(
+    kind: str, repo: str, ref: str | None, path: str, *, work_tree: bool, cache: Path | None
+) -> list[str]:
     """Of one kind, in order; of a broken revision those in its sound files."""
-    return sorted(one.key.name for one in _declared(repo, ref, path, work_tree) if one.key.kind == kind)
+    return sorted(one.key.name for one in _declared(repo, ref, path, work_tree, cache) if one.key.kind == kind)
 
 
-def declared_labels(repo: str, ref: str | None, path: str, *, work_tree: bool) -> dict[str, set[str]]:
+def declared_labels(
+    repo: str, ref: str | None, path: str, *, work_tree: bool, cache: Path | None
+) -> dict[str, set[str]]:
     """The values of each label that a document has."""
     found: dict[str, set[str]] = {}
-    for one in _declared(repo, ref, path, work_tree):
+    for one in _declared(repo, ref, path, work_tree, cache):
         for name, value in one.labels.items():
             found.setdefault(name, set()).add(value)
     return found
@@ -38,7 +41,7 @@ def local_refs(repo: str) -> list[str]:
         return []
 
 
-def _declared(repo: str, ref: str | None, path: str, work_tree: bool) -> Iterator[Resource[Any]]:
+def _declared(repo: str, ref: str | None, path: str, work_tree: bool, cache: Path | None) -> Iterator[Resource[Any]]:
     from reconciler.desired.git.plumbing import SourceError
     from reconciler.desired.git.sources.open_source import open_source
     from reconciler.desired.load import load_state
@@ -47,7 +50,7 @@ def _declared(repo: str, ref: str | None, path: str, work_tree: bool) -> Iterato
         return
     try:
         source = open_source(repo, ref, path, work_tree=work_tree)
-        known = load_state(source.snapshot(), cache=cache_dir()).known
+        known = load_state(source.snapshot(), cache=cache).known
     except SourceError:
         return
     for resources in known.values():

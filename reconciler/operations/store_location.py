@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 from reconciler.model.values.redact import redacted
+from reconciler.operations.operation_error import OperationError
 
 OLD_FOLDER = ".groundstate"
 """Where stores were at first: in the work tree, from which `git clean -fdx` took them."""
 FOLDER, FILE = "groundstate", "state.db"
 
 
-def default_store(repo: str) -> Path:
+def default_store(repo: str, state: Path | None = None) -> Path:
     """The store of the fleet that is declared in a folder, or at a URL.
 
     Of a repository it is `groundstate/state.db` in its git directory (the common one, where it has several work trees).
-    Of a folder in one, in a folder of that name below. Of a URL or a folder without git it is in the user's state
-    folder (XDG base directories), by the place's hash."""
+    Of a folder in one, in a folder of that name below. Of a URL or a folder without git it is in `state`, the user's
+    folder, by the place's hash. Raises OperationError where there is no such folder."""
     folder = Path(repo).expanduser()
     if folder.is_dir():
         folder = folder.resolve()
@@ -27,8 +27,9 @@ def default_store(repo: str) -> Path:
                 return found / FOLDER / folder.relative_to(top) / FILE
         repo = str(folder)
     digest = hashlib.sha256(redacted(repo).encode()).hexdigest()[:20]
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
-    return Path(state) / FOLDER / digest / FILE
+    if state is None:
+        raise OperationError("the store has no default place here; name the store with --store")
+    return state / FOLDER / digest / FILE
 
 
 def old_store(repo: str) -> Path:
@@ -59,16 +60,3 @@ def _git_dir(top: Path) -> Path | None:
         return (git_dir / common.read_text("utf-8").strip()).resolve() if common.is_file() else git_dir
     bare = (top / "HEAD").is_file() and (top / "objects").is_dir() and (top / "refs").is_dir()
     return top if bare else None
-
-
-def top_level() -> str:
-    """The repository around the current folder, as git finds it: a subfolder is not a fleet with a store of its own."""
-    here = Path.cwd()
-    top = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
-    return "." if top == here else str(top)
-
-
-def cache_dir() -> Path:
-    """Where copies are kept that can be made again at any time (XDG base directories)."""
-    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(root) / "groundstate"

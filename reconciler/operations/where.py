@@ -21,3 +21,14 @@ class Where(msgspec.Struct, frozen=True):
     base: Path
     ipam: IpamSettings = IpamSettings()
     grants: Grants = NO_GRANTS
+    caller: str = "unknown"
+    """Who asks, for the ledger: `ada@host`."""
+    state: Path | None = None
+    """The user's folder of what must be kept, for the store of a repository without a git directory here. None: the
+    store has to be named."""
+    cache: Path | None = None
+    """The user's folder of copies that can be made again at any time; None: nothing is kept."""
+
+    def by(self, verb: str) -> str:
+        """Who does what, for the ledger: `ada@host (apply)`."""
+        return f"{self.caller} ({verb})"

@@ -20,7 +20,7 @@ from reconciler.model.facts import Facts
 from reconciler.model.resource import DesiredState, commit_id
 from reconciler.model.values.redact import redacted
 from reconciler.operations.operation_error import FailureReason, OperationError, operation_error
-from reconciler.operations.store_location import cache_dir, default_store, move_hint, old_store
+from reconciler.operations.store_location import default_store, move_hint, old_store
 from reconciler.operations.where import Where
 
 if TYPE_CHECKING:
@@ -106,16 +106,16 @@ class Workspace:
         pull request. None where the store remembers what is in force, or the state before cannot be read."""
         from reconciler.desired.load import load_base
 
-        return None if facts.resources else load_base(source, desired.revision.id, cache=cache_dir())
+        return None if facts.resources else load_base(source, desired.revision.id, cache=self.where.cache)
 
     def read_all(
         self, source: DesiredSource, store: Store | None = None
     ) -> tuple[DesiredState, tuple[Diagnostic, ...]]:
         """The same, with the warnings."""
-        snapshot, loaded = read_state(source)
+        snapshot, loaded = read_state(source, self.where)
         if loaded.state is not None:
             return loaded.state, loaded.diagnostics
-        in_force = _last_good(source, store) if store and not self.where.work_tree else None
+        in_force = _last_good(source, store, self.where) if store and not self.where.work_tree else None
         if in_force is None:
             raise OperationError("", FailureReason.INVALID, diagnostics=loaded.diagnostics, files=len(snapshot.files))
         count = sum(one.severity is Severity.ERROR for one in loaded.diagnostics)
@@ -210,15 +210,15 @@ def open_desired_source(where: Where) -> DesiredSource:
 
     # HEAD of a remote is asked for anew each time, where a name is looked up in what was fetched.
     ref = None if where.ref == "HEAD" else where.ref
-    return open_source(where.repo, ref=ref, path=where.path, work_tree=where.work_tree, cache_dir=cache_dir())
+    return open_source(where.repo, ref=ref, path=where.path, work_tree=where.work_tree, cache_dir=where.cache)
 
 
-def read_state(source: DesiredSource, previous: Loaded | None = None) -> tuple[Snapshot, Loaded]:
+def read_state(source: DesiredSource, where: Where, previous: Loaded | None = None) -> tuple[Snapshot, Loaded]:
     """The newest snapshot and what it declares, errors included. Raises SourceError."""
     from reconciler.desired.load import load_state
 
     snapshot = source.snapshot()
-    return snapshot, load_state(snapshot, cache=cache_dir(), previous=previous)
+    return snapshot, load_state(snapshot, cache=where.cache, previous=previous)
 
 
 def _uncommitted(number: int) -> tuple[str, ...]:
@@ -229,7 +229,7 @@ def _uncommitted(number: int) -> tuple[str, ...]:
     return (f"{files} from the commit and {was} not read; --work-tree reads {them}",)
 
 
-def _last_good(source: DesiredSource, store: Store) -> DesiredState | None:
+def _last_good(source: DesiredSource, store: Store, where: Where) -> DesiredState | None:
     """What the daemon last put in force, as long as it can still be read."""
     from reconciler.daemon.ancestry import LAST_GOOD
     from reconciler.desired.git.plumbing import SourceError
@@ -239,7 +239,7 @@ def _last_good(source: DesiredSource, store: Store) -> DesiredState | None:
     if last is None:
         return None
     try:
-        return load_state(source.snapshot(last), cache=cache_dir()).state
+        return load_state(source.snapshot(last), cache=where.cache).state
     except SourceError:
         return None
 
@@ -257,7 +257,7 @@ def store_url(where: Where) -> str:
             # It may hold a password, so it is not repeated.
             raise OperationError("--store is neither a path nor a URL; write sqlite:///FILE or postgresql://HOST/NAME")
         return f"sqlite:///{Path(where.store).expanduser().absolute()}"
-    own, old = default_store(where.repo), old_store(where.repo)
+    own, old = default_store(where.repo, where.state), old_store(where.repo)
     if old.exists() and not own.exists():
         raise OperationError(move_hint(old, own))
     return f"sqlite:///{own}"
@@ -268,7 +268,7 @@ def state_folder(where: Where) -> Path:
     url = store_url(where)
     if url.startswith("sqlite:///"):
         return Path(url.removeprefix("sqlite:///")).parent
-    return default_store(where.repo).parent
+    return default_store(where.repo, where.state).parent
 
 
 def change_store(where: Where, *, create: bool = False) -> Store:

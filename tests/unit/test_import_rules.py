@@ -189,6 +189,19 @@ def test_commands_open_neither_a_store_nor_git_nor_a_driver(path: str) -> None:
     assert strangers == [], f"{path}: is there an operation that does it?"
 
 
+_OF_THE_PROCESS = {"os.environ", "os.getenv", "sys.argv", "Path.home", "getpass.getuser", "os.getlogin"}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if room(path) == "operations"])
+def test_operations_ask_neither_the_environment_nor_who_runs_the_process(path: str) -> None:
+    """Both come in with `Where`: an API has callers of its own."""
+    for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))):
+        if isinstance(node, ast.Attribute):
+            assert ast.unparse(node) not in _OF_THE_PROCESS, f"{path}:{node.lineno}: commands/caller.py asks for it"
+        if isinstance(node, ast.ImportFrom) and node.module in ("os", "sys", "getpass"):
+            assert {f"{node.module}.{one.name}" for one in node.names}.isdisjoint(_OF_THE_PROCESS), path
+
+
 def test_every_room_has_its_layer() -> None:
     rooms = {room(path) for path in MODULES if path.count("/") > 1 and path.startswith("reconciler/")}
     assert rooms <= set().union(*LAYERS)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from reconciler.operations.operation_error import OperationError
@@ -49,11 +50,21 @@ def test_a_bare_repository_keeps_it_itself(tmp_path: Path) -> None:
     assert default_store(str(tmp_path / "r.git")) == tmp_path / "r.git/groundstate/state.db"
 
 
-def test_a_url_has_one_in_the_state_folder_whatever_its_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    place = default_store("https://bot:x@git.example/fleet.git")
-    assert place == default_store("https://git.example/fleet.git") != default_store("https://git.example/other.git")
+def test_a_url_has_one_in_the_state_folder_whatever_its_login(tmp_path: Path) -> None:
+    place = default_store("https://bot:x@git.example/fleet.git", tmp_path)
+    assert place == default_store("https://git.example/fleet.git", tmp_path)
+    assert place != default_store("https://git.example/other.git", tmp_path)
     assert place.is_relative_to(tmp_path)
+
+
+def test_without_a_state_folder_the_store_of_a_url_has_to_be_named() -> None:
+    with pytest.raises(OperationError, match="name the store with --store"):
+        store_url(where("https://git.example/fleet.git"))
+
+
+def test_who_asks_is_a_value_that_the_ledger_names() -> None:
+    """An API's client, and not the account of the API's own process."""
+    assert msgspec.structs.replace(where("."), caller="ada@api").by("pause") == "ada@api (pause)"
 
 
 def test_a_store_at_the_old_place_stops_every_command(repository: Git) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -45,7 +46,7 @@ def demo_command(keep: bool) -> None:
     begun = runtime.monotonic()
     click.echo("Starting simulated BMCs ...", err=True)
     try:
-        with exit_in_words(), demo_fleet(home) as stage:
+        with exit_in_words(), demo_fleet(home, os.environ) as stage:
             _walk(stage, keep=keep, begun=begun)
     except KeyboardInterrupt:
         click.echo("\nstopped; nothing is left behind")

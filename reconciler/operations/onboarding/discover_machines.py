@@ -239,11 +239,10 @@ def _known(at: Workspace, observations: Any, delivery: Delivery) -> tuple[list[P
 def _on_branch(where: Where, branch: str) -> Iterator[Resource[Any]]:
     from reconciler.desired.git.branches.commit_branch import branch_exists
     from reconciler.desired.load import load_state
-    from reconciler.operations.store_location import cache_dir
 
     if branch_exists(Path(where.repo), branch):
         source = open_desired_source(msgspec.structs.replace(where, ref=f"refs/heads/{branch}", work_tree=False))
-        loaded = load_state(source.snapshot(), cache=cache_dir()).known
+        loaded = load_state(source.snapshot(), cache=where.cache).known
         yield from machines_among(one for found in loaded.values() for one in found)
 
 

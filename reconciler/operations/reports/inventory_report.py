@@ -17,7 +17,6 @@ from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import Resource, ResourceKey
 from reconciler.onboarding.inventory_comparison import changes, disagreements, listed_changes
 from reconciler.operations.named_resource import one_resource
-from reconciler.operations.operator_name import operator
 from reconciler.operations.requests.inventory_refresh import refresh_inventory
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
@@ -66,7 +65,7 @@ def report_inventory(where: Where, request: InventoryRequest) -> InventoryReport
             if request.refresh:
                 refresh_inventory(at, store, resource, desired, "inventory")
             if request.accept:
-                accepted = tuple(_accept(resource, store, request.origin))
+                accepted = tuple(_accept(resource, store, request.origin, where.by("inventory")))
             kept = _chosen(store.inventories.of(resource.key), request.origin)
         return InventoryReport(
             resource.key,
@@ -81,14 +80,14 @@ def report_inventory(where: Where, request: InventoryRequest) -> InventoryReport
         )
 
 
-def _accept(resource: Resource[Any], store: Store, origin: Origin | None) -> Iterator[str]:
+def _accept(resource: Resource[Any], store: Store, origin: Origin | None, by: str) -> Iterator[str]:
     """Each acceptance in words, once it is in the ledger."""
     for kept in _chosen(store.inventories.of(resource.key), origin).all:
         if kept.previous is None:
             continue
         message = f"{kept.origin}: {listed_changes(changes(kept))}"
         store.inventories.accept(resource.key, kept.origin)
-        reason, by = EventReason.INVENTORY_ACCEPTED, operator("inventory")
+        reason = EventReason.INVENTORY_ACCEPTED
         store.append([Event(now(), EventType.NORMAL, reason, message, resource.key, by=by)])
         yield message
 

@@ -17,7 +17,6 @@ from reconciler.model.event import Event, EventReason, EventType
 from reconciler.observed.connections import Connections
 from reconciler.operations.ipam_in_use import note_ipam_in_use
 from reconciler.operations.operation_error import FailureReason, OperationError
-from reconciler.operations.operator_name import operator
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.runtime import now
@@ -138,7 +137,7 @@ def check_ipam(where: Where, *, rebuild: bool = False) -> IpamCheck:
     with Workspace(where) as at, _opened(at, change=rebuild) as (ways, store):
         if rebuild:
             ways.ipam.rebuild()
-            _record(store, EventReason.IPAM_REBUILT, "the free space was computed again")
+            _record(where, store, EventReason.IPAM_REBUILT, "the free space was computed again")
         wrong = tuple(ways.ipam.check())
         return IpamCheck(wrong, len(ways.ipam.networks()), len(ways.ipam.list()), at.notes)
 
@@ -157,7 +156,7 @@ def merge_ipam(where: Where, copy: Copy, origin: str, *, dry_run: bool = False) 
     with Workspace(where) as at, _opened(at, change=not dry_run, create=True) as (ways, store):
         refused = _rehearse(copy, export_ipam(ways.ipam, ways.pools))
         if not refused and not dry_run:
-            _record(store, EventReason.IPAM_IMPORTED, f"{counts_of(copy)} of {origin}")
+            _record(where, store, EventReason.IPAM_IMPORTED, f"{counts_of(copy)} of {origin}")
             refused = import_ipam(copy, ways.ipam, ways.pools)
             note_ipam_in_use(where.ipam, store)
         return IpamImport(tuple(refused), at.notes)
@@ -168,8 +167,8 @@ def counts_of(copy: Copy) -> str:
     return f"{len(copy.networks):,} networks, {len(copy.addresses):,} addresses, {len(copy.numbers):,} numbers"
 
 
-def _record(store: Store, reason: EventReason, message: str) -> None:
-    store.append([Event(at=now(), type=EventType.NORMAL, reason=reason, message=message, by=operator("ipam"))])
+def _record(where: Where, store: Store, reason: EventReason, message: str) -> None:
+    store.append([Event(at=now(), type=EventType.NORMAL, reason=reason, message=message, by=where.by("ipam"))])
 
 
 def _rehearse(copy: Copy, present: Copy) -> list[str]:

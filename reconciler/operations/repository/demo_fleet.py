@@ -113,7 +113,7 @@ class DemoLedger:
 
 
 @contextmanager
-def demo_fleet(home: Path) -> Iterator[DemoFleet]:
+def demo_fleet(home: Path, environment: Mapping[str, str]) -> Iterator[DemoFleet]:
     """Start the BMCs, and write the example fleet with their real ports as a git repository. Raises OperationError."""
     try:
         from drivers.bmc.emulator import EmulatorError, EmulatorFleet
@@ -129,7 +129,7 @@ def demo_fleet(home: Path) -> Iterator[DemoFleet]:
             addresses = dict(zip(systems, bmcs.addresses, strict=False))
             _copy(example, repository, addresses, bmcs.ca_file)
             _commit_all(repository)
-            yield DemoFleet(home, repository, dict(_environment(home, repository, bmcs)))
+            yield DemoFleet(home, repository, dict(_environment(home, repository, bmcs, environment)))
     except (EmulatorError, SourceError) as error:
         raise DemoFailed(str(error)) from error
 
@@ -172,8 +172,11 @@ def _commit_all(repository: Path) -> None:
     begin_with_commit(repository, declared, "Declare the fleet", "Ada", "ada@fleet.example")
 
 
-def _environment(home: Path, repository: Path, bmcs: EmulatorFleet) -> Mapping[str, str]:
-    return os.environ | {
+def _environment(
+    home: Path, repository: Path, bmcs: EmulatorFleet, environment: Mapping[str, str]
+) -> Mapping[str, str]:
+    return {
+        **environment,
         "GROUNDSTATE_REPO": str(repository),
         "GROUNDSTATE_STORE": str(home / "state.db"),
         "XDG_CACHE_HOME": str(home / "cache"),

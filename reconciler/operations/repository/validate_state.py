@@ -24,7 +24,7 @@ def validate_state(where: Where) -> Validation:
     with Workspace(where) as at:
         source = at.source()
         with at.noting_uncommitted(source):
-            snapshot, loaded = read_state(source)
+            snapshot, loaded = read_state(source, where)
         state = loaded.state
         resources = len(state.resources) if state else 0
         return Validation(state is not None, loaded.diagnostics, len(snapshot.files), resources, at.notes)

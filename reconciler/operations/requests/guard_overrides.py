@@ -10,7 +10,6 @@ from reconciler import runtime
 from reconciler.kinds.selectors import select
 from reconciler.model.plans.override import Override
 from reconciler.operations.operation_error import OperationError
-from reconciler.operations.operator_name import operator
 from reconciler.operations.stored_facts import derived_labels, facts_of, state_and_facts
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
@@ -76,7 +75,7 @@ def begin_override(where: Where, request: OverrideRequest) -> OverrideBegun:
             runtime.entropy(3).hex(),
             request.guard,
             request.reason.strip(),
-            _decided_by(request.by),
+            _decided_by(where, request.by),
             begins,
             begins + request.lasting,
             request.targets,
@@ -90,7 +89,7 @@ def begin_override(where: Where, request: OverrideRequest) -> OverrideBegun:
 def revoke_override(where: Where, name: str, by: str = "") -> Override:
     """The override, which is over now. Raises OperationError where there is none in force."""
     with Workspace(where) as at, at.changing() as store:
-        return store.overrides.revoke(name, _decided_by(by), now())
+        return store.overrides.revoke(name, _decided_by(where, by), now())
 
 
 def _covered(at: Workspace, request: OverrideRequest) -> int | None:
@@ -126,6 +125,6 @@ def _effect(guard: str) -> str:
     return OVERRIDABLE.get(guard, f"changes that guard {guard} holds are carried out")
 
 
-def _decided_by(by: str) -> str:
-    mine = operator("override")
+def _decided_by(where: Where, by: str) -> str:
+    mine = where.by("override")
     return f"{by}, as {mine}" if by else mine

@@ -10,7 +10,6 @@ from drivers.base import DriverError, Inventory
 from reconciler.kinds.common.machine_inventory import Origin
 from reconciler.model.resource import DesiredState, Resource
 from reconciler.operations.operation_error import FailureReason, OperationError
-from reconciler.operations.operator_name import operator
 from reconciler.operations.workspace import Workspace
 from reconciler.runtime import now
 from reconciler.store import Store
@@ -35,7 +34,7 @@ def refresh_inventory(
     from reconciler.observed.inventory_reader import keep_inventory
 
     seen = observe_inventory(at, store, resource, desired)
-    by = operator(command)
+    by = at.where.by(command)
     events = keep_inventory(store.inventories, resource.key, Origin.OUT_OF_BAND, seen, now())
     store.append(msgspec.structs.replace(event, by=by) for event in events)
     outdate(store)

@@ -9,7 +9,6 @@ from reconciler.kinds.selectors import filter_words, select
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import ResourceKey
 from reconciler.operations.operation_error import FailureReason, OperationError
-from reconciler.operations.operator_name import operator
 from reconciler.operations.stored_facts import derived_labels, facts_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
@@ -43,7 +42,7 @@ def request_reconcile(where: Where, targets: tuple[str, ...], selector: str) -> 
             why = f"no reconciled resource matches {filter_words(targets, selector)}"
             raise OperationError(why, FailureReason.NOT_FOUND)
         with at.changing() as store:
-            by, time, reason = operator("reconcile"), now(), EventReason.RECONCILE_REQUESTED
+            by, time, reason = where.by("reconcile"), now(), EventReason.RECONCILE_REQUESTED
             said = "asked the daemon to observe and reconcile the resource now"
             store.append([Event(time, EventType.NORMAL, reason, said, key, by=by) for key in keys])
         return ReconcileRequest(keys, daemon, at.notes)

@@ -12,7 +12,6 @@ from reconciler.kinds.selectors import filter_words, select
 from reconciler.model.plans.pause import ResourcePause
 from reconciler.model.resource import ResourceKey
 from reconciler.operations.operation_error import FailureReason, OperationError
-from reconciler.operations.operator_name import operator
 from reconciler.operations.stored_facts import derived_labels, facts_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
@@ -82,7 +81,7 @@ def begin_pause(where: Where, request: PauseRequest) -> PauseBegun:
         one = ResourcePause(
             runtime.entropy(3).hex(),
             request.reason.strip(),
-            operator("pause"),
+            where.by("pause"),
             begins,
             begins + request.lasting if request.lasting is not None else None,
             request.targets,
@@ -109,7 +108,7 @@ def end_pauses(where: Where, targets: tuple[str, ...], selector: str, *, everyth
             stand = standing_pauses(store.pauses.all(), now())
         names = [one.id for one in _meant(stand, targets, selector, everything=everything)]
         with at.changing() as store:
-            ended = store.pauses.end(names, operator("resume"), now())
+            ended = store.pauses.end(names, where.by("resume"), now())
         return PausesEnded(ended, tuple(one for one in stand if one.id not in names), at.notes)
 
 

@@ -17,7 +17,6 @@ from reconciler.model.plans.restart import RestartRequest
 from reconciler.model.resource import ResourceKey
 from reconciler.operations.named_resource import one_resource
 from reconciler.operations.operation_error import FailureReason, OperationError
-from reconciler.operations.operator_name import operator
 from reconciler.operations.stored_facts import facts_of, observed_types
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
@@ -61,7 +60,7 @@ def restart_machine(where: Where, target: str, reason: str, within: timedelta) -
             raise OperationError(f"{machine.key} is not restarted: {why}")
         begins, about = now(), (machine.key, desired, facts)
         request = RestartRequest(
-            runtime.entropy(3).hex(), machine.key, reason.strip(), operator("restart"), begins, begins + within
+            runtime.entropy(3).hex(), machine.key, reason.strip(), where.by("restart"), begins, begins + within
         )
         with at.changing() as store:
             store.restarts.add(request)
@@ -94,7 +93,7 @@ def cancel_restart(
         with at.changing() as store:
             if _was_sent(store, request):
                 return CancelledRestart(request, True, at.notes)
-            store.restarts.cancel(request.key, reason.strip(), operator("restart"), now())
+            store.restarts.cancel(request.key, reason.strip(), where.by("restart"), now())
             at_work = daemon is not None and daemon.at_work(now())
             for _ in range(round(_TAKEN_UP_SECONDS / _POLL_SECONDS) if at_work else 0):
                 if _has_ended(store, request):

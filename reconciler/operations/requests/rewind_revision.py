@@ -9,7 +9,6 @@ import msgspec
 from reconciler.daemon.ancestry import LAST_GOOD, REWIND, Allowed
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.operations.operation_error import OperationError
-from reconciler.operations.operator_name import operator
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.runtime import now
@@ -46,11 +45,11 @@ def allow_rewind(where: Where, sha: str, reason: str) -> Rewind:
                 raise OperationError(
                     f"rewind is not needed: {short} is the commit in force ({last[:10]}), or follows it"
                 )
-            return _allow(store, wanted.id, short, last, reason.strip())
+            return _allow(store, wanted.id, short, last, reason.strip(), where.by("rewind"))
 
 
-def _allow(store: Store, sha: str, short: str, last: str, reason: str) -> Rewind:
-    by, at = operator("rewind"), now()
+def _allow(store: Store, sha: str, short: str, last: str, reason: str, by: str) -> Rewind:
+    at = now()
     allowed = Allowed(sha, last, reason, by, at + LASTING)
     store.put_meta(REWIND, msgspec.json.encode(allowed).decode())
     said = f"{by} allowed {short} to follow {last[:10]} until {allowed.until:%Y-%m-%d %H:%M:%S}Z"

@@ -20,9 +20,7 @@ from reconciler.onboarding.discovery import HTTPS
 from reconciler.operations.ipam_in_use import note_ipam_in_use, require_ipam_in_use
 from reconciler.operations.onboarding.deliver_proposals import FOLDER
 from reconciler.operations.operation_error import FailureReason, OperationError
-from reconciler.operations.operator_name import operator
 from reconciler.operations.serving.serve_boot import NO_IMAGE, BootOptions, serve_boot
-from reconciler.operations.store_location import cache_dir
 from reconciler.operations.stored_facts import facts_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
@@ -81,7 +79,7 @@ def run_daemon(
         propose = _proposal(settings.propose, source, at.where)
         with at.changing(create=True) as store, stoppable, store.instance("run") as epoch, closing(at):
             me = DaemonReport(
-                operator("run"), now(), asked.limits, settings.boot.address, observes_only=settings.observe
+                at.where.by("run"), now(), asked.limits, settings.boot.address, observes_only=settings.observe
             )
             standing = PolicyState(store, asked, now, me)
             daemon = _daemon(at, source, store, epoch, standing, settings, log, propose)
@@ -109,7 +107,7 @@ def _daemon(
     propose: Propose | None,
 ) -> Daemon:
     waits = (hold_everything,) if settings.observe else ()
-    context = Context(now=now, random=runtime.random, by=operator("run"), epoch=epoch, transient_guards=waits)
+    context = Context(now=now, random=runtime.random, by=at.where.by("run"), epoch=epoch, transient_guards=waits)
     pace = DaemonSettings(
         git=settings.interval, resync=settings.resync, workers=settings.concurrency, keep=settings.keep_events
     )
@@ -117,7 +115,7 @@ def _daemon(
     if not settings.observe:
         note_ipam_in_use(at.where.ipam, store)
     connections = at.connections(store)
-    return Daemon(source, store, connections, facts_of(store), context, standing, pace, log, cache_dir(), propose)
+    return Daemon(source, store, connections, facts_of(store), context, standing, pace, log, at.where.cache, propose)
 
 
 def _leave(standing: PolicyState) -> None:
