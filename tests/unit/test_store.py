@@ -229,6 +229,19 @@ class TestEvents:
             connection.execute(text(statement))
         assert len(told.events()) == 4
 
+    def test_many_at_once_keep_their_order_and_their_texts(self, store: Store) -> None:
+        texts = ["it's", 'a "quote"', "a \\ and a \\u0041", "$1 %s :at {}", "Zoë 電源", "null", ""]
+        every = [
+            msgspec.structs.replace(
+                event("Bound", key),
+                message=f"{number} {texts[number % len(texts)]}",
+                at=NOW + timedelta(seconds=number),
+            )
+            for number, key in enumerate([ONE, TWO, None] * 70)
+        ]
+        store.append(every)
+        assert [entry.event for entry in store.events()] == every
+
     def test_nothing_to_append_is_no_error(self, store: Store) -> None:
         store.append([])
         assert store.events() == []
