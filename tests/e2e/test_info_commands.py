@@ -194,6 +194,7 @@ class TestExplaining:
         ("path", "said"),
         [
             ("machine.spec.bot", "did you mean boot?"),
+            ("machine.statu", "Machine.statu does not exist; did you mean status?"),
             ("machin", "kinds are Tenant"),
             ("machine.power.x", "has no fields"),
         ],

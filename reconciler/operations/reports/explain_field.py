@@ -35,7 +35,10 @@ def explain_field(path: str) -> str:
     if kind is None:
         raise LookupError(f"{word!r} is not a kind; kinds are {', '.join(KINDS)}")
     schema = _schema(kind)
-    if fields and fields[0] not in schema["properties"]:
+    top = list(schema["properties"])
+    if fields and fields[0] not in top:
+        if near := get_close_matches(fields[0], top, 1, 0.8):  # As `statu`: it stands for no field of the spec.
+            raise LookupError(f"{kind.name}.{fields[0]} does not exist; did you mean {near[0]}?")
         fields.insert(0, "spec")
     node, required = schema, False
     for index, name in enumerate(fields):
