@@ -8,6 +8,7 @@ from typing import Any
 from drivers.base import SystemState, Unsupported
 from reconciler.kinds.catalogue import aggregate, image, partition, reservation, size
 from reconciler.kinds.catalogue.tenancy import ProjectSpec, TenantSpec
+from reconciler.kinds.claim import claim_check
 from reconciler.kinds.claim import spec as claim
 from reconciler.kinds.claim.claim_columns import CLAIM_COLUMNS
 from reconciler.kinds.claim.claim_fact_rules import ClaimFactRules
@@ -209,7 +210,7 @@ KINDS: dict[str, Kind] = {
             ("claim", "claims"),
             "A number of machines for a project: chosen, installed, and wiped after use.",
             claim.MachineClaimSpec,
-            check=claim.check_claim,
+            check=claim_check.check_claim,
             rules=ClaimRules(),
             observed_type=claim.ClaimState,
             absent=claim.ClaimState(),

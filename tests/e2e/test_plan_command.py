@@ -82,7 +82,7 @@ def test_json_is_the_plan_with_its_format_version(desk: Desk) -> None:
     sha = declared(desk)
     done = desk.run("plan", "-o", "json")
     assert done.code == done.json["exit_code"] == 2
-    assert done.json["format_version"] == "4.0"
+    assert done.json["format_version"] == "5.0"
     assert done.json["revision"]["id"] == sha
     assert plan_from_json(done.out.encode()).changes[0].key.name == "net"
 
@@ -177,7 +177,7 @@ class TestRevisions:
     @pytest.mark.parametrize("command", ["plan", "validate"])
     def test_what_is_not_committed_is_noted_beside_the_data(self, repository: Desk, command: str) -> None:
         repository.write(draft=[network("draft", "10.9.0.0/24")])
-        note = "note: 1 file differs from the commit and was not read; --work-tree reads it\n"
+        note = "note: 1 file differs from the commit and was not read; --work-tree reads this file\n"
         done = repository.run(command, "-o", "json")
         assert note in done.err
         assert "note:" not in done.out

@@ -9,12 +9,12 @@ import pytest
 
 from drivers.base import About
 from reconciler.desired.load import load_state
+from reconciler.kinds.claim.claim_check import check_claim
 from reconciler.kinds.claim.rules import ClaimRules
 from reconciler.kinds.claim.spec import (
     ClaimedMachine,
     MachineClaimSpec,
     OfClaim,
-    check_claim,
     claim_of,
     display_key,
     lacking,
