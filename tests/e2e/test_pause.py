@@ -45,7 +45,7 @@ def test_what_is_paused_is_written_to_when_it_is_resumed(lab: Desk, daemon: Runn
     begun = lab.run("pause", "-l", "rack=b", "--reason", "INC-7")
     assert begun.code == 0, begun
     name = begun.out.split()[1].rstrip(":")
-    assert begun.out == f"pause {name}: -l rack=b (2 now) is paused until it is resumed\n"
+    assert begun.out == f"pause {name}: -l rack=b (2 now) is paused until `groundstate resume`\n"
     daemon.logged("PauseInForce")
     lab.commit("All off", lab=fleet("Off"))
     daemon.until(lambda: {"m0"} <= off(daemon), "the one that is not paused")
@@ -53,7 +53,7 @@ def test_what_is_paused_is_written_to_when_it_is_resumed(lab: Desk, daemon: Runn
     daemon.logged("Held", key="Machine/m2")
     daemon.until(lambda: lab.run("plan", "--no-refresh").code == 3, "a plan of what was seen since")
     assert "held by guard paused: paused by " in lab.run("plan", "--no-refresh").out
-    assert "Paused:     -l rack=b until it is resumed by " in lab.run("status").out
+    assert "Paused:     -l rack=b until `groundstate resume` by " in lab.run("status").out
     assert "note: paused: -l rack=b" in lab.run("get", "machines").err
     listed = lab.run("get", "machines", "-o", "json").json["items"]
     assert [len(one["status"].get("pauses", ())) for one in listed] == [0, 1, 1]

@@ -28,7 +28,7 @@ def test_what_is_added_is_read_back_and_in_the_ledger(store: Store) -> None:
     assert store.pauses.all() == (ONE, FOREVER)
     assert told(store) == [
         ("PauseBegan", "a1: machines -l rack in (r1) is paused until 2026-03-01 13:00:00Z: INC-7"),
-        ("PauseBegan", "a2: everything is paused until it is resumed: INC-8"),
+        ("PauseBegan", "a2: everything is paused until `groundstate resume`: INC-8"),
     ]
 
 

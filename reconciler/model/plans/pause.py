@@ -51,4 +51,4 @@ class ResourcePause(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def lasts(self) -> str:
         """Until when, in words."""
-        return "without an end" if self.until is None else f"until {self.until:%Y-%m-%d %H:%M:%S}Z"
+        return "until `groundstate resume`" if self.until is None else f"until {self.until:%Y-%m-%d %H:%M:%S}Z"
