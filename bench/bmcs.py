@@ -36,7 +36,8 @@ asked: Counter[str] = Counter()
 
 
 class Answers:
-    """What every BMC answers; a system's is made twice, on and off."""
+    """What every BMC answers; a system's is made twice, on and off. Each system has a UUID and a serial number of its
+    own, as machines that report one system are held."""
 
     def __init__(self, power: str) -> None:
         found = documents()
@@ -44,7 +45,9 @@ class Answers:
         self.system = {state: answer(200, {**found[SYSTEM], "PowerState": state}) for state in ("On", "Off")}
         self.session = answer(201, {}, "X-Auth-Token: 0123456789abcdef", f"Location: {SESSIONS}/1")
         self.done, self.unknown = answer(204, None), answer(404, {})
+        self.uuid, self.serial = str(found[SYSTEM]["UUID"]), str(found[SYSTEM]["SerialNumber"])
         self.power: dict[object, str] = {}
+        self.numbers: dict[object, int] = {}
         self.first = power
 
     def of(self, place: object, method: str, path: str, body: bytes) -> bytes:
@@ -53,13 +56,18 @@ class Answers:
         if path == COUNTS:
             return answer(200, dict(asked))
         if method == "GET":
-            return (
-                self.system[self.power.get(place, self.first)] if path == SYSTEM else self.fixed.get(path, self.unknown)
-            )
+            return self.system_of(place) if path == SYSTEM else self.fixed.get(path, self.unknown)
         if path == RESET:
             self.power[place] = "On" if json.loads(body)["ResetType"] == "On" else "Off"
             return self.done
         return self.session if path == SESSIONS else self.done
+
+    def system_of(self, place: object) -> bytes:
+        """The system's answer, with as many bytes as any other one's."""
+        number = self.numbers.setdefault(place, len(self.numbers))
+        uuid, serial = f"{self.uuid[:-12]}{number:012}", f"{self.serial[:-6]}{number:06}"
+        found = self.system[self.power.get(place, self.first)]
+        return found.replace(self.uuid.encode(), uuid.encode()).replace(self.serial.encode(), serial.encode())
 
 
 class BmcConnection(asyncio.Protocol):
