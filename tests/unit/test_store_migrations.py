@@ -114,7 +114,7 @@ def test_a_database_of_a_newer_program_is_refused(store_url: str) -> None:
     with store.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     store.close()
-    with pytest.raises(StoreError, match=r"schema 9999.*made by a newer groundstate"):
+    with pytest.raises(StoreError, match=r"schema 9999.*A newer groundstate made the store"):
         Store.open(store_url)
 
 
@@ -171,7 +171,7 @@ class TestReading:
         with store.engine.begin() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
         store.close()
-        with pytest.raises(StoreError, match=r"schema 9999.*made by a newer groundstate.*Nothing was changed"):
+        with pytest.raises(StoreError, match=r"schema 9999.*A newer groundstate made the store.*Nothing was changed"):
             Store.read_only(store_url)
 
     def test_an_empty_one_is_none(self, empty_store_url: str) -> None:
