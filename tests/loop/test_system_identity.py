@@ -233,12 +233,35 @@ def test_a_new_mainboard_of_a_machine_is_accepted_by_name(tmp_path: Path) -> Non
     assert world.machine(ResourceKey("Machine", "m1")).uuid == UUIDS["b"]
 
 
-def test_of_many_machines_with_one_uuid_a_few_are_named(tmp_path: Path) -> None:
-    """Each would name every other one, which are a million names in a fleet of a thousand."""
+@pytest.mark.parametrize(
+    "addresses", [("10.0.0.1", "10.0.0.2"), ("bmc:8001", "bmc:8002"), ("[2001:db8::1]", "[2001:db8::2]")]
+)
+def test_certainly_two_bmcs_that_report_one_system_are_two_machines(tmp_path: Path, addresses: tuple[str, str]) -> None:
+    """Boards with cloned firmware, and simulated BMCs, which have one address and many ports."""
     world = World(tmp_path)
-    for number in range(6):
-        wire(world, f"10.0.0.{number}", UUIDS["a"])
-    world.commit(documents("a", **{f"m{number}": (f"10.0.0.{number}", "On") for number in range(6)}))
+    for address in addresses:
+        wire(world, address, UUIDS["a"], "S-1")
+    world.commit(documents("a", m1=(addresses[0], "Off"), m2=(addresses[1], "Off")))
+    world.run(600)
+    assert sorted(writes(world)) == sorted(addresses)
+
+
+def test_a_text_that_more_machines_report_than_a_bmc_has_names_identifies_none(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    names = [f"bmc{number}.example" for number in range(9)]
+    for name in names:
+        wire(world, name, UUIDS["a"])
+    world.commit(documents("a", **{f"m{number}": (name, "On") for number, name in enumerate(names)}))
+    world.run(60)
+    assert changes(world) == {}
+
+
+def test_of_several_machines_with_one_uuid_a_few_are_named(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    names = [f"bmc{number}.example" for number in range(6)]
+    for name in names:
+        wire(world, name, UUIDS["a"])
+    world.commit(documents("a", **{f"m{number}": (name, "On") for number, name in enumerate(names)}))
     world.run(60)
     (hold,) = changes(world)["m0"].held_by
     assert "Machine/m0 and Machine/m1 and Machine/m2 and Machine/m3 and 2 more report the same system" in hold.reason

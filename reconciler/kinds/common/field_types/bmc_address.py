@@ -61,6 +61,27 @@ def canonical_address(address: str) -> str:
     return host if port in _STANDARD_PORTS else f"{host}:{port}"
 
 
+def can_be_one_host(one: str, other: str) -> bool:
+    """Whether two addresses, which are not equal, can lead to one BMC: they have one port, and at least one of them is
+    a name, or one is IPv4 and the other one IPv6. Two numbers of one family are two hosts. Behind two ports of one host
+    are two BMCs: a port-forwarding gateway, or simulated BMCs."""
+    (host, port), (other_host, other_port) = map(_host_and_port, (canonical_address(one), canonical_address(other)))
+    families = _family(host), _family(other_host)
+    return port == other_port and (None in families or families[0] is not families[1])
+
+
+def _host_and_port(canonical: str) -> tuple[str, str]:
+    host, colon, port = canonical.rpartition(":")
+    return (host, port) if colon and not canonical.endswith("]") else (canonical, "")
+
+
+def _family(host: str) -> type[ipaddress.IPv4Address | ipaddress.IPv6Address] | None:
+    """None: a name."""
+    if host.startswith("["):
+        return ipaddress.IPv6Address
+    return ipaddress.IPv4Address if _is_number(host, ipaddress.IPv4Address) else None
+
+
 def _canonical_v6(text: str) -> str:
     number, _, zone = text.replace("%25", "%", 1).partition("%")
     if not _is_number(number, ipaddress.IPv6Address):

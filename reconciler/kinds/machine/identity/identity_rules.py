@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from reconciler.kinds.common.field_types.bmc_access import same_bmc
+from reconciler.kinds.common.field_types.bmc_address import can_be_one_host
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView, Steps
 from reconciler.kinds.common.machine_facts import MachineFacts, SystemIdentity, facts_in, machine_facts
@@ -31,6 +32,8 @@ from reconciler.model.values.system_uuid import either_order
 SYSTEM_IDENTITY = "system-identity"
 BMC_PATH = "spec.bmc"
 _NAMED = 3
+_MOST_SHARING = 8
+"""One BMC has a few names and addresses. What more machines than these report is the same text in many boards."""
 
 
 class IdentityConflict(msgspec.Struct, frozen=True):
@@ -110,8 +113,11 @@ def _others(found: SystemIdentity, spec: MachineSpec, view: KindView) -> Iterato
 
 
 def _is_apart(spec: MachineSpec, other: MachineSpec) -> bool:
-    """Whether the documents name two systems of one BMC, which may have one serial number."""
-    return same_bmc(spec.bmc.address) == same_bmc(other.bmc.address) and spec.bmc.system_id != other.bmc.system_id
+    """Whether the documents certainly name two systems: two of one BMC, which may have one serial number, or those of
+    two BMCs. Cloned boards and simulated BMCs report one UUID and one serial number from many addresses."""
+    if same_bmc(spec.bmc.address) == same_bmc(other.bmc.address):
+        return spec.bmc.system_id != other.bmc.system_id
+    return not can_be_one_host(spec.bmc.address, other.bmc.address)
 
 
 def _identities(key: ResourceKey, view: KindView) -> Iterator[SystemIdentity]:
@@ -122,13 +128,16 @@ def _identities(key: ResourceKey, view: KindView) -> Iterator[SystemIdentity]:
 
 
 def _candidates(found: SystemIdentity, view: KindView) -> set[ResourceKey]:
-    """The machines that have a word of the identity in common."""
+    """The machines that have a word of the identity in common. None where more machines have it than one BMC has names:
+    each of a fleet would be compared with each other one."""
     remembered, words = view.remembered, _words(found)
     if isinstance(remembered, IndexedFacts):
         groups = [(word, remembered.grouped(of)) for word in words for of in _GROUPS[word.partition(" ")[0]]]
-        return {key for word, group in groups if word in group for key in group[word]}
-    every = view.once("machines by identity", lambda: _by_word(view))
-    return {key for word in words for key in every.get(word, ())}
+        members = [group[word] for word, group in groups if word in group]
+    else:
+        every = view.once("machines by identity", lambda: _by_word(view))
+        members = [every[word] for word in words if word in every]
+    return {key for keys in members if len(keys) <= _MOST_SHARING for key in keys}
 
 
 def _by_word(view: KindView) -> dict[str, list[ResourceKey]]:
