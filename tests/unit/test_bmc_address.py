@@ -7,7 +7,7 @@ import json
 import pytest
 
 from reconciler.desired.load import load_state
-from reconciler.kinds.common.field_types.bmc_address import address_fault
+from reconciler.kinds.common.field_types.bmc_address import address_fault, can_be_one_host
 from reconciler.kinds.common.field_types.label_selector import parse_selector
 from tests.unit.desired_worlds import PARTITION, MemorySnapshot
 
@@ -79,3 +79,22 @@ def test_a_label_that_a_selector_names_is_one(labels: dict[str, str]) -> None:
     assert codes_of_machine("bmc-1", labels) == []
     ((key, value),) = labels.items()
     assert all(one.accepts(labels) for one in parse_selector(f"{key}={value}"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "can_be"),
+    [
+        ("bmc-1.example", "10.1.0.3", True),
+        ("bmc-1.example", "https://10.1.0.3:443/", True),
+        ("bmc-1", "bmc-1.example", True),
+        ("10.1.0.3", "2001:db8::3", True),
+        ("bmc-1:8443", "[2001:db8::3]:8443", True),
+        ("10.1.0.3", "10.1.0.4", False),
+        ("[2001:db8::3]", "[2001:db8::4]", False),
+        ("10.1.0.3:8001", "10.1.0.3:8002", False),
+        ("localhost:8001", "127.0.0.1:8002", False),
+    ],
+)
+def test_two_addresses_can_lead_to_one_host(one: str, other: str, can_be: bool) -> None:
+    assert can_be_one_host(one, other) is can_be
+    assert can_be_one_host(other, one) is can_be

@@ -33,6 +33,7 @@ EVERY = "every wing"
 SUBJECTS: dict[str, tuple[tuple[str, ...], str]] = {
     "desired/rules/": ((EVERY,), "rules between documents of these kinds"),
     "planning/guards/": (("guard", "claim"), "guards, of which documents declare some, and which machines claims have"),
+    "planning/base_guards.py": (("guard",), "which guards the commit before had"),
     "planning/override_scope.py": (("guard",), "which guards an override lifts"),
     "observed/bmc_backend.py": (("machine",), "the backend of BMCs"),
     "observed/ipam_backend.py": (("ipam",), "the backend of networks, addresses, pools and numbers"),
