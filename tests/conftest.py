@@ -12,6 +12,11 @@ from drivers.base.support import known_secrets
 
 pytest_plugins = ["tests.databases"]
 
+# In a hook, and in `git rebase --exec`, these name the repository of the project itself: a `git init` of a test would
+# write there.
+for _name in [name for name in os.environ if name.startswith("GIT_")]:
+    del os.environ[_name]
+
 # A loaded machine is slow; how long an example takes says nothing about whether it is right.
 # CI judges a commit: it tries the same examples each time, as a commit must not pass and then fail. All other runs try
 # new ones, and what they find becomes a test.

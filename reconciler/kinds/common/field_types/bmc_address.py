@@ -62,9 +62,9 @@ def canonical_address(address: str) -> str:
 
 
 def can_be_one_host(one: str, other: str) -> bool:
-    """Whether two different addresses can lead to one BMC. Their ports are equal, and at least one address is a name, or
-    they are of two families. Two numbers of one family are two hosts. Two ports of one host lead to two BMCs: through a
-    port-forwarding gateway, or simulated ones."""
+    """Whether two different addresses can lead to one BMC. Their ports are equal, and at least one address is a name,
+    or they are of two families. Two numbers of one family are two hosts. Two ports of one host lead to two BMCs:
+    through a port-forwarding gateway, or simulated ones."""
     (host, port), (other_host, other_port) = map(_host_and_port, (canonical_address(one), canonical_address(other)))
     families = _family(host), _family(other_host)
     return port == other_port and (None in families or families[0] is not families[1])
