@@ -7,7 +7,7 @@ person says which is which.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
@@ -133,7 +133,7 @@ def _candidates(found: SystemIdentity, view: KindView) -> set[ResourceKey]:
     remembered, words = view.remembered, _words(found)
     if isinstance(remembered, IndexedFacts):
         groups = [(word, remembered.grouped(of)) for word in words for of in _GROUPS[word.partition(" ")[0]]]
-        members = [group[word] for word, group in groups if word in group]
+        members: list[Collection[ResourceKey]] = [group[word] for word, group in groups if word in group]
     else:
         every = view.once("machines by identity", lambda: _by_word(view))
         members = [every[word] for word in words if word in every]
