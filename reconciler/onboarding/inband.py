@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import Disk, Gpu, Inventory, MemoryModule, Neighbour, Nic, Processor, mac_address
+from drivers.base import Disk, Gpu, Inventory, MemoryModule, Neighbour, Nic, Processor, hardware_address
 
 MAX_PARTS = 1024
 """Of each kind: more are left out."""
@@ -130,14 +130,21 @@ def _nics(links: object, addresses: object, tree: list[_Node]) -> tuple[Nic, ...
     found = []
     for one in _objects(listed):
         name = _text(one.get("ifname"))
-        mac = mac_address(_text(one.get("permaddr") or one.get("address")))
-        if one.get("link_type") != "ether" or mac is None or "linkinfo" in one:
+        mac = hardware_address(_text(one.get("permaddr") or one.get("address")))
+        if mac is None or not _is_port(one):
             continue
         if hardware and name not in hardware:
             continue
         speed = _number(hardware.get(name, {}).get("size")) // 1_000_000
         found.append(Nic(name, mac, speed))
     return tuple(found[:MAX_PARTS])
+
+
+def _is_port(link: _Node) -> bool:
+    """The kernel describes an IPoIB interface as a made one (`info_kind` ipoib); a child of it names its parent."""
+    if link.get("link_type") == "infiniband":
+        return "link" not in link
+    return link.get("link_type") == "ether" and "linkinfo" not in link
 
 
 def _names(node: _Node) -> Iterator[str]:

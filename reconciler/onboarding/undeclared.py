@@ -137,7 +137,7 @@ def _fits(found: FoundSystem, machine: UndeclaredMachine) -> bool:
 
 def _macs(found: FoundSystem) -> set[str]:
     nics = found.inventory.nics if found.inventory is not None else None
-    return {nic.mac for nic in nics or ()}
+    return {nic.mac for nic in nics or () if mac_address(nic.mac)}
 
 
 def _joined(found: FoundSystem, machine: UndeclaredMachine) -> FoundSystem:

@@ -418,6 +418,8 @@ def with_nics(*members: dict[str, Any]) -> dict[str, Any]:
         ({"MACAddress": "52:54:00:AB:CD:EF"}, "52:54:00:ab:cd:ef"),
         ({"MACAddress": "02:00:00:00:00:01", "PermanentMACAddress": "5254.00ab.cdef"}, "52:54:00:ab:cd:ef"),
         ({"MACAddress": "52-54-00-ab-cd-ef", "PermanentMACAddress": "N/A"}, "52:54:00:ab:cd:ef"),
+        ({"MACAddress": "80:00:02:08:fe:80:00:00:00:00:00:00:24:8a:07:03:00:A1:B2:C3"}, "24:8a:07:03:00:a1:b2:c3"),
+        ({"PermanentMACAddress": "248A:0703:00A1:B2C3"}, "24:8a:07:03:00:a1:b2:c3"),
         ({"MACAddress": "00:00:00:00:00:00"}, None),
         ({"MACAddress": 7}, None),
         ({}, None),

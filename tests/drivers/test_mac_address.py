@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.base import mac_address, mac_fault
+from drivers.base import hardware_address, mac_address, mac_fault
 
 MAC = "52:54:00:ab:cd:ef"
 
@@ -60,6 +60,43 @@ def test_what_no_card_has_is_none_and_has_a_reason(text: str) -> None:
 
 def test_an_eui_64_is_told_from_what_makes_no_sense() -> None:
     assert "EUI-64" in mac_fault(OTHERS["an EUI-64"])
+
+
+PORT = "24:8a:07:03:00:a1:b2:c3"
+PORTS = {
+    "an EUI-64": PORT,
+    "with dashes": "24-8A-07-03-00-A1-B2-C3",
+    "in fours": "248a:0703:00a1:b2c3",
+    "as one word": "248A070300A1B2C3",
+    "an IPoIB hardware address": f"80:00:02:08:fe:80:00:00:00:00:00:00:{PORT}",
+    "an IPoIB hardware address with another queue pair": f"a0:00:03:10:fe:80:00:00:00:00:00:01:{PORT}",
+}
+NO_PORTS = {
+    "zero": "00:00:00:00:00:00:00:00",
+    "a group": "01:8a:07:03:00:a1:b2:c3",
+    "two separators": "24:8a-07:03:00:a1:b2:c3",
+    "seven bytes": "24:8a:07:03:00:a1:b2",
+    "a UUID": "5f1a2b3c-0000-4000-8000-0123456789ab",
+    "single digits": "1:2:3:4:5:6:7:8:9:a:b:c:d:e:f:0",
+    "no hexadecimal digits": "24:8a:07:03:00:a1:b2:cg",
+    "very much": PORT * 9,
+}
+
+
+@pytest.mark.parametrize("text", PORTS.values(), ids=PORTS.keys())
+def test_an_infiniband_port_is_known_by_its_eui_64(text: str) -> None:
+    assert hardware_address(text) == PORT
+    assert mac_address(text) is None
+
+
+@pytest.mark.parametrize("text", NO_PORTS.values(), ids=NO_PORTS.keys())
+def test_what_no_port_has_is_no_hardware_address(text: str) -> None:
+    assert hardware_address(text) is None
+
+
+@pytest.mark.parametrize("text", SPELLINGS.values(), ids=SPELLINGS.keys())
+def test_a_mac_address_is_a_hardware_address(text: str) -> None:
+    assert hardware_address(text) == MAC
 
 
 @given(st.integers(1, 2**48 - 1).filter(lambda value: not value >> 40 & 1))

@@ -107,6 +107,20 @@ WHOLE = Inventory(
 )
 
 
+PORT = {
+    "ifname": "ib0",
+    "link_type": "infiniband",
+    "address": "80:00:02:08:fe:80:00:00:00:00:00:00:24:8a:07:03:00:a1:b2:c3",
+    "linkinfo": {"info_kind": "ipoib"},
+}
+
+
+def test_an_infiniband_port_is_an_interface_and_its_children_are_none() -> None:
+    """The kernel gives a port's interface the `linkinfo` of a made one."""
+    links = [PORT, PORT | {"ifname": "ib0.8001", "link": "ib0"}]
+    assert read_inband({**COLLECTED, "link": links, "lshw": None}).nics == (Nic("ib0", "24:8a:07:03:00:a1:b2:c3"),)
+
+
 def test_a_whole_machine_is_read() -> None:
     assert read_inband(COLLECTED) == WHOLE
 

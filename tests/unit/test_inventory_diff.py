@@ -93,6 +93,12 @@ def test_every_disk_is_accounted_for(before: list[Disk], after: list[Disk]) -> N
     assert not inventory_differences(Inventory(disks=tuple(before)), Inventory(disks=tuple(before[::-1])))
 
 
+def test_an_infiniband_port_that_the_agent_does_not_see_is_not_lost() -> None:
+    """The image of the agent may lack its driver, and a BMC may give the EUI-64 of the card and not of the port."""
+    port = Nic("ib0", "24:8a:07:03:00:a1:b2:c3")
+    assert between(but(nics=(*NICS, port)), WHOLE) == ()
+
+
 @pytest.mark.parametrize(
     ("agent", "said"),
     [

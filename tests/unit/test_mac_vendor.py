@@ -27,6 +27,17 @@ UNKNOWN = {
 }
 
 
+PORTS = {
+    "an EUI-64": "24:8a:07:03:00:a1:b2:c3",
+    "an IPoIB interface's": "80:00:02:08:fe:80:00:00:00:00:00:00:f4:52:14:03:00:7b:cb:a1",
+}
+
+
+@pytest.mark.parametrize("address", PORTS.values(), ids=PORTS.keys())
+def test_an_infiniband_port_s_vendor_is_known(address: str) -> None:
+    assert mac_vendor(address) == "Mellanox Technologies, Inc."
+
+
 @pytest.mark.parametrize(("mac", "vendor"), KNOWN.items())
 def test_a_card_s_vendor_is_known_by_its_mac(mac: str, vendor: str) -> None:
     assert mac_vendor(mac) == vendor

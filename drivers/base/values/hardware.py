@@ -50,12 +50,12 @@ class MemoryModule(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Nic(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A network interface; `mac` in lower case with colons, `speed` in Mbit/s, 0 where the other side does not say."""
+    """A network interface. `mac`: as `hardware_address` has it. `speed`: Mbit/s, 0 where none is reported."""
 
     name: str
     """The name at its BMC or in the system."""
     mac: str
-    """The MAC address, in lower case with colons."""
+    """The MAC address, or the EUI-64 of an InfiniBand port, in lower case with colons."""
     speed: int = 0
     """Mbit/s; 0: not reported."""
 

@@ -1,4 +1,5 @@
-"""MAC addresses (EUI-48) in one form, however firmware, DHCP servers, switches, agents and people write them. Pure."""
+"""MAC addresses (EUI-48), and the EUI-64 of InfiniBand ports, in one form, however firmware, DHCP servers, switches,
+agents and people write them. Pure."""
 
 from __future__ import annotations
 
@@ -11,6 +12,12 @@ _WORD = re.compile(r"[0-9A-Fa-f]+")
 _LONGEST = 32
 _GROUP_BIT = 1 << 40
 """The lowest bit of the first byte, which comes first on the wire (IEEE 802-2014, 8.2.2)."""
+_EUI_64, _IPOIB = 16, 40
+"""Hexadecimal digits. An IPoIB hardware address has flags, a queue pair and the subnet's prefix before the EUI-64 of
+the port (RFC 4391, 9.1.1). These change with the driver and the subnet, so the EUI-64 alone names the port."""
+_LONGEST_IPOIB = 64
+_PAIRS = "(?:[0-9A-Fa-f]{2})+"
+_EVEN = re.compile(rf"{_PAIRS}(?:(?P<separator>[-:. ]){_PAIRS}(?:(?P=separator){_PAIRS})*)?")
 
 
 def mac_address(text: str) -> str | None:
@@ -31,6 +38,21 @@ def mac_fault(text: str) -> str:
     if not value:
         return "the zero address is not the address of a network card"
     return "this is a group address; a network card has an individual address" if value & _GROUP_BIT else ""
+
+
+def hardware_address(text: str) -> str | None:
+    """The address of any network port: a MAC address, as `mac_address` gives it, or the EUI-64 of an InfiniBand port.
+    The latter is `24:8a:07:03:00:a1:b2:c3`, also from the 20 bytes of an IPoIB interface. None for all else."""
+    mac = mac_address(text)
+    if mac is not None or len(text) > _LONGEST_IPOIB or not text.isascii():
+        return mac
+    if (written := _EVEN.fullmatch(text.strip())) is None:
+        return None
+    digits = written[0].replace(written["separator"] or " ", "").lower()
+    if len(digits) not in (_EUI_64, _IPOIB):
+        return None
+    pairs = [digits[at : at + 2] for at in range(len(digits) - _EUI_64, len(digits), 2)]
+    return ":".join(pairs) if any(int(one, 16) for one in pairs) and not int(pairs[0], 16) & 1 else None
 
 
 def _canonical(text: str) -> str | None:

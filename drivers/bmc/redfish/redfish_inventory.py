@@ -17,7 +17,7 @@ from drivers.base import (
     Nic,
     Processor,
     UnreadPart,
-    mac_address,
+    hardware_address,
 )
 from drivers.bmc.redfish.redfish_reader import Listed, PartUnreadable, Reader, RedfishDocument, is_absent, read_part
 from drivers.bmc.redfish.redfish_system import firmware_text
@@ -130,7 +130,7 @@ def _part_number(document: RedfishDocument) -> str:
 
 
 def _nic(document: RedfishDocument) -> Nic | None:
-    """None where there is no MAC address. The permanent one is the card's own, whatever was set since."""
+    """None where there is no hardware address. The permanent one is the card's own, whatever was set since."""
     for key in ("PermanentMACAddress", "MACAddress"):
         if mac := _mac(document.get(key)):
             return Nic(_name(document, ("Id", "Name")), mac, _number(document.get("SpeedMbps")))
@@ -138,7 +138,7 @@ def _nic(document: RedfishDocument) -> Nic | None:
 
 
 def _mac(value: object) -> str | None:
-    return mac_address(value) if isinstance(value, str) else None
+    return hardware_address(value) if isinstance(value, str) else None
 
 
 def _memory_by_summary(system: RedfishDocument) -> int:

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
-from drivers.base import Inventory
+from drivers.base import Inventory, mac_address
 
 MEMORY_SLACK = 0.01
 """Where no modules are reported, memory is what the kernel left over, which a new kernel changes a little."""
@@ -107,7 +107,10 @@ def between(bmc: Inventory, agent: Inventory) -> tuple[PartChange, ...]:
     if bmc.nics is not None and agent.nics is not None and agent.is_whole("nics"):
         there = {nic.mac for nic in agent.nics}
         found += [
-            PartChange("interface", nic.name, Turn.LOST, nic.mac, loss=True) for nic in bmc.nics if nic.mac not in there
+            PartChange("interface", nic.name, Turn.LOST, nic.mac, loss=True)
+            for nic in bmc.nics
+            # The agent sees an InfiniBand port only where it has the driver, and a BMC may give the card's EUI-64.
+            if nic.mac not in there and mac_address(nic.mac)
         ]
     return tuple(found)
 

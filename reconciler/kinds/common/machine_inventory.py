@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import Inventory
+from drivers.base import Inventory, mac_address
 from reconciler.model.observation import ReadError
 
 
@@ -68,7 +68,7 @@ class StoredInventory(msgspec.Struct, frozen=True, omit_defaults=True):
         """Every MAC address that either says, in lower case. Not all are of this machine alone: the interface between
         a host and its BMC may have the same in each."""
         values = [one.value.nics or () for one in self.all if one.value is not None]
-        return frozenset(nic.mac for nics in values for nic in nics)
+        return frozenset(nic.mac for nics in values for nic in nics if mac_address(nic.mac))
 
 
 NO_INVENTORY = StoredInventory()
