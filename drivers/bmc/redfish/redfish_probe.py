@@ -9,7 +9,6 @@ from typing import Any
 
 from drivers.base import FoundBmc, Rejected, Tls, Unreachable
 from drivers.bmc.redfish.redfish_system import firmware_text
-from drivers.bmc.redfish.wire.redfish_connector import SERVICE_ROOT
 from drivers.bmc.redfish.wire.redfish_http import (
     REQUEST_SECONDS,
     BmcAddress,
@@ -17,6 +16,7 @@ from drivers.bmc.redfish.wire.redfish_http import (
     Reply,
     parse_bmc_address,
 )
+from drivers.bmc.redfish.wire.redfish_requests import SERVICE_ROOT
 from drivers.bmc.redfish.wire.redfish_tls import context_for, fingerprint
 
 _HEADERS = {"OData-Version": "4.0", "Accept": "application/json", "Accept-Encoding": "identity"}

@@ -25,7 +25,6 @@ from drivers.base import (
     Forbidden,
     Peer,
     Unreachable,
-    excerpt,
     note_secrets,
 )
 from drivers.base.support import scheduling
@@ -51,18 +50,14 @@ from drivers.bmc.redfish.wire.redfish_login import (
     if_match,
     inner,
     link,
-    path_of_reference,
+    refused_login,
     session_of,
 )
+from drivers.bmc.redfish.wire.redfish_requests import MOVED, SERVICE_ROOT, RedfishRequests
 
-SERVICE_ROOT = "/redfish/v1/"
 _SESSIONS = "/redfish/v1/SessionService/Sessions"
-_SHOWN = 200
-_COMPRESSED = "gzip"
 _SESSION_HEADER = "X-Auth-Token"
-_MOVED = frozenset({301, 302, 303, 307, 308})
 _NO_SESSIONS = frozenset({404, 405, 501})
-_MOST_MOVES = 3
 _MOST_BARRED = 64
 _DELETES = 2
 """Of one session by one path: the first may meet an odd 401, or a BMC that wants one more header."""
@@ -94,7 +89,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         self.credential = credential
         self._lock = turn or scheduling.lock()
         self._patience = max(patience or 0.0, wire.seconds)
-        self._is_there = self._is_quick = False
+        self._requests = RedfishRequests(wire, self._patience)
         self._closed = False
         self._token: str | None = None
         self._session_paths: tuple[str, ...] = ()
@@ -114,7 +109,6 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         self._not_matched = 0
         self._systems_uri: str | None = None
         self._expands = False
-        self._encoding = "identity"
 
     @property
     def url(self) -> str:
@@ -182,7 +176,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
     ) -> Reply:
         """One request. `quick`: what was asked is known to be answered soon, so that a hang is noticed soon."""
         with self._turn():
-            self._is_quick = quick
+            self._requests.is_quick = quick
             reply = self._logged_in(method, path, data, headers)
             for log_in_otherwise in (self._renew, self._without_session):
                 if self._is_login_refused(method, path, reply) and log_in_otherwise():
@@ -206,13 +200,13 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         if status == 403 and is_bare(reply):
             self._bar(path)
             return True
-        return status in _MOVED and not self._is_of_redfish(reply)
+        return status in MOVED and not self._requests.leads_to_redfish(reply)
 
     def _judge_login(self, method: str, path: str, reply: Reply) -> None:
         """Remember that the login holds, or raise AuthenticationFailed when it was refused for good. A refusal of one
         path alone is no refusal of the login."""
         status = reply.status_code
-        if status < 300 or (status < 400 and self._is_of_redfish(reply)):
+        if status < 300 or (status < 400 and self._requests.leads_to_redfish(reply)):
             self._doubt, self._refusals, self._holds = None, 0, True
             if self._barred:
                 self._barred.pop(path, None)
@@ -266,7 +260,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
 
     def _request(self, method: str, path: str, data: Any = None, headers: dict[str, str] | None = None) -> Reply:
         body = None if data is None else json.dumps(data).encode()
-        sent = {"OData-Version": "4.0", "Accept": "application/json", "Accept-Encoding": self._encoding}
+        sent = {"OData-Version": "4.0", "Accept": "application/json"}
         if self._token is not None:
             sent[_SESSION_HEADER] = self._token
         elif self._basic is not None and _SESSION_HEADER not in (headers or {}):
@@ -274,43 +268,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         if body is not None:
             sent["Content-Type"] = "application/json"
         sent |= headers or {}
-        target = self._target(SERVICE_ROOT, path)
-        reply = self._send(method, target, sent, body)
-        visited = {target}
-        while reply.status_code in _MOVED and len(visited) <= _MOST_MOVES:
-            moved = self._target(target, reply.headers.get("Location", ""))
-            if moved in visited or not _may_follow(method, reply.status_code, target, moved):
-                break
-            target = moved
-            visited.add(target)
-            reply = self._send(method, target, sent, body)
-        if reply.status_code == 406 and method == "GET" and sent["Accept-Encoding"] != _COMPRESSED:
-            # iLO 5 since 2.30 gives some resources only compressed (Redfish-Mockup-Creator#56).
-            reply = self._send(method, target, {**sent, "Accept-Encoding": _COMPRESSED}, None)
-            if target == SERVICE_ROOT and reply.status_code != 406:
-                # So it is with every other one, and a write is not sent twice to find out.
-                self._encoding = _COMPRESSED
-        return reply
-
-    def _send(self, method: str, target: str, headers: dict[str, str], body: bytes | None) -> Reply:
-        seconds = self._patience if self._is_there and not self._is_quick else None
-        self._is_there = False
-        reply = self._wire.send(method, target, headers, body, self._meant, seconds)
-        self._is_there = True
-        return reply
-
-    def _target(self, base: str, reference: str) -> str:
-        """The path that a reference means. Its host is dropped, so that a login is never carried elsewhere."""
-        try:
-            return path_of_reference(base, reference)
-        except ValueError:
-            raise Unreachable(
-                f"{self._url}: the answer of the BMC contains a URL that is not valid: {excerpt(reference, _SHOWN)}"
-            ) from None
-
-    def _is_of_redfish(self, moved: Reply) -> bool:
-        """Whether a redirect leads to a resource, and not to a page where a person logs in."""
-        return self._target(SERVICE_ROOT, moved.headers.get("Location", "")).startswith("/redfish")
+        return self._requests.send(method, path, sent, body, self._meant)
 
     # -- logging in ----------------------------------------------------------------------------------------------------
 
@@ -471,31 +429,10 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             self._refusals += 1
             seconds = REFUSED_LOGIN.delay(self._refusals)
         self._refused_until = scheduling.monotonic() + seconds
-        what = (
-            "BMC requires that the password is changed before the first login"
-            if isinstance(why, PasswordChangeRequired)
-            else "BMC refused the user name or the password"
-        )
-        said = str(why).removeprefix(f"{self._url}: ")
-        self._why_refused = (
-            f"{self._url}: {what} ({said}). Correct the credential that bmc.credentialRef names; groundstate uses the "
-            "new credential within a minute. groundstate tries the same credential again after "
-            f"{f'{seconds / 60:.0f} min' if seconds >= 60 else f'{seconds:.0f} s'}, "
-            f"because BMCs lock accounts after several failed logins"
-        )
+        self._why_refused = refused_login(self.url, why, isinstance(why, PasswordChangeRequired), seconds)
         self._doubt = None
         return AuthenticationFailed(self._why_refused, retry_after=CREDENTIAL_CHECK)
 
     def _log_out(self) -> None:
         self._token = self._basic = self._meant = None
         self._session_paths = ()
-
-
-def _may_follow(method: str, status: int, target: str, moved: str) -> bool:
-    """307 and 308 repeat what was sent (RFC 9110, 15.4). Older Supermicro and Lenovo move a path to the same with a
-    slash (check_redfish#187): nothing was done then, whatever was sent. A GET goes to another resource, not to a page.
-    """
-    if not moved.startswith("/redfish"):
-        return False
-    slash = moved.rstrip("/") == target.rstrip("/") and status == 301
-    return method == "GET" or status in (307, 308) or slash

@@ -36,6 +36,22 @@ def basic_header(credential: Credential) -> str:
     return "Basic " + base64.b64encode(pair).decode("ascii")
 
 
+def refused_login(url: str, why: Exception, must_change: bool, seconds: float) -> str:
+    """The message of a login that was refused. `why`: in the BMC's words. `must_change`: the password, before the first
+    login. `seconds` until the same credential is tried again."""
+    what = (
+        "BMC requires that the password is changed before the first login"
+        if must_change
+        else "BMC refused the user name or the password"
+    )
+    wait = f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
+    return (
+        f"{url}: {what} ({str(why).removeprefix(f'{url}: ')}). Correct the credential that bmc.credentialRef names; "
+        "groundstate uses the new credential within a minute. groundstate tries the same credential again after "
+        f"{wait}, because BMCs lock accounts after several failed logins"
+    )
+
+
 def link(document: Any, *names: str) -> str | None:
     found = inner(document, *names, "@odata.id")
     return found if isinstance(found, str) else None
