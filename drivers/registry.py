@@ -99,8 +99,11 @@ class Registry:
         for point in entry_points(group=BACKENDS_GROUP, name=name):
             return cast("Callable[..., Any]", _import(point))
         raise Rejected(
-            f"no package registers a backend named {name}. Install the package that has the entry point {name} in "
-            f"the group {BACKENDS_GROUP} beside groundstate"
+            f"no installed package provides a backend named {name}; installed backends: {_backend_names()}. "
+            "Install the "
+            "Python package of this backend in the environment in which groundstate is installed. The package "
+            "registers "
+            f"{name} as an entry point of the group {BACKENDS_GROUP}"
         )
 
     def close(self) -> None:
@@ -116,6 +119,10 @@ class Registry:
                 errors.append(error)
         if errors:
             raise ExceptionGroup("some drivers could not be closed", errors)
+
+
+def _backend_names() -> str:
+    return ", ".join(sorted(entry_points(group=BACKENDS_GROUP).names)) or "none"
 
 
 def options_of(name: str) -> type[DriverOptions] | None:

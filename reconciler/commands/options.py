@@ -181,7 +181,7 @@ def guard_options(command: F, *, hidden: bool = False) -> F:
                 "--max-disrupted-per-rack",
                 type=limit,
                 help="Maximum number of machines of each rack that groundstate takes down within an hour. "
-                f"Left out: the share of --max-disrupted, or {TENTH} where that is a number.",
+                f"The default is the share of --max-disrupted, or {TENTH} if --max-disrupted is a number.",
             ),
             option(
                 "--max-removed",

@@ -338,4 +338,4 @@ def test_the_agent_s_image_that_is_not_there_is_named(desk: Desk) -> None:
     service = ("--boot-address", "127.0.0.1", "--boot-image", str(desk.folder))
     done = desk.run("run", "--listen", "127.0.0.1:0", *service)
     assert done.code == 1
-    assert f"error: --boot-image: {desk.folder}/vmlinuz: No such file or directory; `./dev image` makes" in done.err
+    assert f"error: --boot-image: {desk.folder}/vmlinuz: No such file or directory; to make the image" in done.err

@@ -31,10 +31,10 @@ def test_a_kind_without_its_backend_ends_each_command_that_needs_it_in_words(tmp
     for command in (("plan",), ("apply", "--yes"), ("run",)):
         done = run(tmp_path, "cli.py", *command, "--repo", "fleet", "--store", "state.db")
         assert done.returncode == 1, done.stderr
-        assert "the kind Switch cannot be observed or changed: no package registers a backend named switch" in (
-            done.stderr
-        )
-        assert "entry point switch in the group groundstate.backends" in done.stderr
+        assert (
+            "the kind Switch cannot be observed or changed: no installed package provides a backend named switch"
+        ) in (done.stderr)
+        assert "switch as an entry point of the group groundstate.backends" in done.stderr
         assert "Traceback" not in done.stderr
 
 

@@ -107,14 +107,27 @@ class SystemState(msgspec.Struct, frozen=True, omit_defaults=True):
     model: Annotated[str | None, Meta(description="The model.")] = None
     allowed_resets: Annotated[
         tuple[ResetType, ...] | None,
-        Meta(description="ResetType values that the BMC accepts. Left out: not reported."),
+        Meta(
+            description="ResetType values that the BMC accepts. If this field is absent, the BMC does not report them."
+        ),
     ] = None
     allowed_boot_targets: Annotated[
         tuple[BootTarget, ...] | None,
-        Meta(description="BootSourceOverrideTarget values that the BMC accepts. Left out: not reported."),
+        Meta(
+            description=(
+                "BootSourceOverrideTarget values that the BMC accepts. If this field is absent, the BMC does "
+                "not report them."
+            )
+        ),
     ] = None
     media: Annotated[
-        tuple[str, ...] | None, Meta(description="URLs of images in its virtual drives. Left out: unknown.")
+        tuple[str, ...] | None,
+        Meta(
+            description=(
+                "URLs of the images in the BMC's virtual drives. If this field is absent, it is not known what "
+                "is in the drives."
+            )
+        ),
     ] = None
     unreported: Annotated[
         tuple[str, ...], Meta(description="Values that the BMC has, or may have, and does not report now.")

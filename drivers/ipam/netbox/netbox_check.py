@@ -63,7 +63,7 @@ def _of_prefixes(rows: Sequence[PrefixRow]) -> Iterator[str]:
         if missing:
             yield (
                 f"{', '.join(sorted(missing))} of {row.block.cidr} is reserved in network {row.network}, and NetBox "
-                "has no IP range there that is marked as populated; apply the document of the network again"
+                "has no IP range there on which 'Mark Populated' is set; apply the document of the network again"
             )
 
 

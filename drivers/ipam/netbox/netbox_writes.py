@@ -111,8 +111,8 @@ class NetworkWrites:
                 self._records.wire.post(RANGES, bodies)
             except NetboxRefused as refused:
                 raise Conflict(
-                    f"network {name}: {refused}; an IP range that was created by hand may overlap; mark "
-                    f"that range as populated, or delete the range"
+                    f"network {name}: {refused}; an IP range that was created by hand in NetBox may "
+                    f"overlap; in NetBox, set 'Mark Populated' on that range, or delete the range"
                 ) from None
         return [one for one in stale if one not in in_the_way]
 

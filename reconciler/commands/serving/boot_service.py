@@ -34,7 +34,10 @@ def boot_options(command: F) -> F:
                 "--boot-image",
                 type=_FOLDER,
                 metavar="DIR",
-                help=("Directory with the agent's vmlinuz and initrd, made by `./dev image`."),
+                help=(
+                    "Directory with the agent's vmlinuz and initrd, made by `./dev image` in a clone of "
+                    "groundstate's repository."
+                ),
             ),
             option(
                 "--boot-files",

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from reconciler.kinds.catalogue import image_versions
-from reconciler.kinds.catalogue.size import Quantity
+from reconciler.kinds.catalogue.size import DiskSize
 from reconciler.kinds.common.column import spec_column
 from reconciler.kinds.common.field_types.fields import Sha256, Spec, Text, Url
 from reconciler.kinds.common.kind import RuleFinding
@@ -67,9 +67,10 @@ class ImageSpec(Spec, frozen=True, kw_only=True):
     ]
     disk_size: (
         Annotated[
-            Quantity,
+            DiskSize,
             Meta(
-                description="The size of the smallest disk that can be used: at least the size of the unpacked `root`.",
+                description="The size of the smallest disk that can be used: at least the size of the unpacked `root`. "
+                "The default is no minimum.",
                 examples=["8Gi"],
             ),
         ]

@@ -35,9 +35,17 @@ class BootNetwork(Spec, frozen=True, kw_only=True):
     cidr: Annotated[Cidr, Meta(description="The network's IPv4 prefix.")]
     range: Annotated[
         AddressRange,
-        Meta(description="The addresses for DHCP: `first-last`.", examples=["10.77.0.100-10.77.0.200"]),
+        Meta(
+            description="The addresses that DHCP gives to machines: `first-last`, both included.",
+            examples=["10.77.0.100-10.77.0.200"],
+        ),
     ]
-    router: Annotated[Address, Meta(description=("The default gateway."))] | None = None
+    router: (
+        Annotated[
+            Address, Meta(description=("The default gateway that DHCP gives to the machines. The default is none."))
+        ]
+        | None
+    ) = None
 
 
 class BootService(Spec, frozen=True, kw_only=True):
@@ -73,7 +81,14 @@ class BootService(Spec, frozen=True, kw_only=True):
         | None
     ) = None
     interface: (
-        Annotated[str, Meta(pattern=r"^[^\s/]{1,15}$", description="The network interface of the DHCP server.")] | None
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[^\s/]{1,15}$",
+                description="The network interface on which the DHCP server listens. The default is all.",
+            ),
+        ]
+        | None
     ) = None
 
 
@@ -87,15 +102,24 @@ class PartitionSpec(Spec, frozen=True, kw_only=True):
     failure_domains: Annotated[
         tuple[str, ...], Meta(description="Names of parts that fail together, such as racks or power feeds.")
     ] = ()
-    dns_servers: Annotated[tuple[Address, ...], Meta(max_length=3, description="DNS servers of its machines.")] = ()
+    dns_servers: Annotated[
+        tuple[Address, ...],
+        Meta(max_length=3, description="DNS servers for the machines of the partition. The default is none."),
+    ] = ()
     ntp_servers: Annotated[
-        tuple[str, ...], Meta(max_length=5, description="NTP servers of its machines, names or addresses.")
+        tuple[str, ...],
+        Meta(
+            max_length=5,
+            description="NTP servers for the machines of the partition: names or addresses. The default is none.",
+        ),
     ] = ()
     bmc_networks: Annotated[
         tuple[AddressRange, ...],
         Meta(description=("Prefixes, addresses and ranges in which `groundstate discover` searches for BMCs.")),
     ] = ()
-    bmc: Annotated[BmcDefaults, Meta(description="Defaults for the `bmc` of its machines.")] | None = None
+    bmc: (
+        Annotated[BmcDefaults, Meta(description="Defaults for `spec.bmc` of the machines of the partition.")] | None
+    ) = None
     boot: (
         Annotated[BootService, Meta(description="How the machines of the partition are started from the network.")]
         | None

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from reconciler.kinds.common.field_types.fields import PartitionRef, ProjectRef, Spec, Text, reference_field
+from reconciler.kinds.common.field_types.fields import Spec, Text, reference_field
 from reconciler.kinds.common.kind import RuleFinding
 from reconciler.model.resource import Resource
 
@@ -15,8 +15,8 @@ class SizeReservationSpec(Spec, frozen=True, kw_only=True):
     """Machines of a size that are reserved for a project, in each of the partitions."""
 
     description: Annotated[Text, Meta(description="What the machines are reserved for.")] | None = None
-    size: Annotated[str, reference_field("Size", "The Size of the machines.")]
-    project: ProjectRef
+    size: Annotated[str, reference_field("Size", "The Size of the reserved machines.")]
+    project: Annotated[str, reference_field("Project", "The Project for which the machines are reserved.")]
     amount: Annotated[
         int,
         Meta(
@@ -28,7 +28,10 @@ class SizeReservationSpec(Spec, frozen=True, kw_only=True):
         ),
     ]
     partitions: Annotated[
-        tuple[PartitionRef, ...], Meta(min_length=1, description="The Partitions of the reserved machines.")
+        tuple[
+            Annotated[str, reference_field("Partition", "A Partition in which `amount` machines are reserved.")], ...
+        ],
+        Meta(min_length=1, description="The Partitions in which machines are reserved: `amount` machines in each."),
     ]
 
 

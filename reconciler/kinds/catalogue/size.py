@@ -15,12 +15,24 @@ from reconciler.kinds.common.machine_facts import NO_MACHINE_FACTS, MachineFacts
 from reconciler.kinds.common.machine_inventory import SIZE_LABEL
 from reconciler.model.resource import Resource
 
-Quantity = (
-    Annotated[int, Meta(ge=0, description="A number; for memory and storage a number of bytes.")]
+_WITH_SUFFIX = r"^[0-9]+(Ki|Mi|Gi|Ti|Pi)$"
+DiskSize = (
+    Annotated[int, Meta(ge=0, description="The size of the smallest disk that can be used, in bytes.")]
     | Annotated[
         str,
         Meta(
-            pattern=r"^[0-9]+(Ki|Mi|Gi|Ti|Pi)$", description=("A number of bytes with a binary suffix, such as 128Gi.")
+            pattern=_WITH_SUFFIX,
+            description="The size of the smallest disk that can be used, with a binary suffix, such as 128Gi.",
+        ),
+    ]
+)
+Quantity = (
+    Annotated[int, Meta(ge=0, description="A number of cores or GPUs, or of bytes of memory or storage.")]
+    | Annotated[
+        str,
+        Meta(
+            pattern=_WITH_SUFFIX,
+            description="A number of bytes of memory or storage with a binary suffix, such as 128Gi.",
         ),
     ]
 )
@@ -44,9 +56,19 @@ NEEDED = {ConstraintType.CORES: "processors", ConstraintType.MEMORY: "memory"}
 class Constraint(Spec, frozen=True, kw_only=True):
     """A range for the sum over the parts that `identifier` selects. Both ends are included."""
 
-    type: Annotated[ConstraintType, Meta(description="What the constraint counts.")]
-    min: Annotated[Quantity, Meta(description="The minimum.", examples=[16, "64Gi"])]
-    max: Annotated[Quantity, Meta(description="The maximum.", examples=[32, "128Gi"])]
+    type: Annotated[
+        ConstraintType, Meta(description="What the constraint counts: cores, bytes of memory or storage, or GPUs.")
+    ]
+    min: Annotated[
+        Quantity,
+        Meta(
+            description="The minimum of the sum: a number of cores or GPUs, or bytes of memory or storage.",
+            examples=[16, "64Gi"],
+        ),
+    ]
+    max: Annotated[
+        Quantity, Meta(description="The maximum of the sum, in the same unit as `min`.", examples=[32, "128Gi"])
+    ]
     identifier: (
         Annotated[
             str,

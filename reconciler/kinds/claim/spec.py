@@ -14,8 +14,6 @@ from msgspec import Meta
 from reconciler.kinds.catalogue.image import REFERENCE_PATTERN
 from reconciler.kinds.common.field_types.fields import (
     Address,
-    PartitionRef,
-    ProjectRef,
     RenamedFrom,
     Spec,
     Taint,
@@ -99,26 +97,28 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
     """A number of machines for a project, with an operating system and addresses."""
 
     description: Annotated[Text, Meta(description="What the machines are for.")] | None = None
-    project: ProjectRef
+    project: Annotated[str, reference_field("Project", "The Project that gets the machines.")]
     partitions: Annotated[
-        tuple[PartitionRef, ...],
+        tuple[Annotated[str, reference_field("Partition", "A Partition from which the claim gets machines.")], ...],
         Meta(min_length=1, description="The Partitions from which the claim gets machines, in order of preference."),
     ]
-    size: Annotated[str, reference_field("Size", "The Size of the machines.")] | None = None
+    size: (
+        Annotated[str, reference_field("Size", "The claim gets only machines of this Size. The default is all sizes.")]
+        | None
+    ) = None
     selector: Annotated[
-        dict[str, str], Meta(description="Labels of the machines. The labels of their Size count too.")
+        dict[str, str],
+        Meta(description="The claim gets only machines with these labels. The labels of their Size count too."),
     ] = msgspec.field(default_factory=dict)
     machines: Annotated[
-        tuple[Annotated[str, reference_field("Machine", "A Machine.")], ...],
+        tuple[Annotated[str, reference_field("Machine", "A Machine that the claim may have.")], ...],
         Meta(
-            description="Only these machines may be placed; all other rules still apply. A machine of the claim that "
-            "is "
-            "not named "
-            "is released and replaced."
+            description="The claim gets only these machines; all other rules still apply. A machine of the claim "
+            "that is not named is released and replaced. The default is all machines."
         ),
     ] = ()
     without: Annotated[
-        tuple[Annotated[str, reference_field("Machine", "A Machine.")], ...],
+        tuple[Annotated[str, reference_field("Machine", "A Machine that the claim must not have.")], ...],
         Meta(
             description="Machines that the claim must not have. A machine of the claim that is named here is released "
             "and replaced."
@@ -155,17 +155,24 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
         Meta(
             pattern=r"^[a-z0-9{]([a-z0-9.{}-]*[a-z0-9}])?$",
             description=(
-                "The host name. `{slot}` is replaced by the slot: the number of the machine within the claim, "
+                "The host name of each machine. `{slot}` is replaced by the slot: the number of the machine "
+                "within the claim, "
                 "from 0. Host names must be unique within the project."
             ),
         ),
     ] = "{claim}-{slot}"
-    ssh_keys: Annotated[tuple[SshKey, ...], Meta(description="Public SSH keys that may log in.")] = ()
+    ssh_keys: Annotated[tuple[SshKey, ...], Meta(description="Public SSH keys that may log in to the machines.")] = ()
     user_data: (
-        Annotated[str, Meta(max_length=65536, description="cloud-init user data, or an Ignition config.")] | None
+        Annotated[
+            str, Meta(max_length=65536, description="cloud-init user data for the machines, or an Ignition config.")
+        ]
+        | None
     ) = None
     spread: Annotated[SpreadSpec, Meta(description="How the machines are spread over racks.")] = SpreadSpec()
-    tolerations: Annotated[tuple[Toleration, ...], Meta(description="Taints that the claim tolerates.")] = ()
+    tolerations: Annotated[
+        tuple[Toleration, ...],
+        Meta(description="Taints that the claim tolerates: the claim can get machines with these taints."),
+    ] = ()
     request: (
         Annotated[
             str,

@@ -88,36 +88,44 @@ HURTING = (GuardedAction.DISRUPTIVE, GuardedAction.DESTRUCTIVE)
 
 
 class GuardMatch(Spec, frozen=True, kw_only=True):
-    """The resources to which the guard applies: those that fulfil all conditions. Left out: every resource."""
+    """The resources to which the guard applies: those that fulfil all conditions. If `match` is absent, the guard
+    applies to every resource."""
 
     kinds: Annotated[
         tuple[Annotated[str, Meta(pattern=r"^[A-Z][A-Za-z]*$", max_length=63)], ...],
-        Meta(max_length=32, description="Resources of one of these kinds.", examples=[["Machine"]]),
+        Meta(
+            max_length=32,
+            description="The guard applies only to resources of these kinds. The default is all kinds.",
+            examples=[["Machine"]],
+        ),
     ] = ()
     selector: Annotated[
         str,
         Meta(
             max_length=1024,
             description=(
-                "Resources with these labels, written as for `-l`. Labels that groundstate derives from the "
-                "inventory count too."
+                "The guard applies only to resources with these labels, written as for `-l`. Labels that groundstate "
+                "derives from the inventory count too. The default is all resources."
             ),
             examples=["role=db,rack in (r12,r13)"],
         ),
     ] = ""
     partitions: Annotated[
-        tuple[Annotated[str, reference_field("Partition", "A Partition.")], ...],
-        Meta(max_length=256, description="Resources in one of these Partitions."),
+        tuple[Annotated[str, reference_field("Partition", "A Partition to whose resources the guard applies.")], ...],
+        Meta(
+            max_length=256, description="The guard applies only to resources in these Partitions. The default is all."
+        ),
     ] = ()
     projects: Annotated[
-        tuple[Annotated[str, reference_field("Project", "A Project.")], ...],
-        Meta(max_length=256, description="Resources of one of these Projects."),
+        tuple[Annotated[str, reference_field("Project", "A Project to whose resources the guard applies.")], ...],
+        Meta(max_length=256, description="The guard applies only to resources of these Projects. The default is all."),
     ] = ()
     names: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=253)], ...],
         Meta(
             max_length=256,
-            description="With one of these names, or shell patterns with `*`, `?` and `[abc]`.",
+            description="The guard applies only to resources with these names. Shell patterns with `*`, `?` and "
+            "`[abc]` are allowed. The default is all names.",
             examples=[["r12-*"]],
         ),
     ] = ()
@@ -128,15 +136,15 @@ class WindowTime(Spec, frozen=True, kw_only=True):
 
     days: Annotated[
         tuple[Day, ...],
-        Meta(max_length=7, description="The days on which the window begins. Left out: every day."),
+        Meta(max_length=7, description="The days on which the window begins. The default is every day."),
     ] = ()
     from_: (
         Annotated[
             str,
             Meta(
                 pattern=LOCAL_TIME,
-                description="When the window begins, in local time: HH:MM, or a day and a time. Left out: 00:00. Quote "
-                "it.",
+                description="When the window begins, in local time: HH:MM, or a day and a time. The default is "
+                "00:00. Write the time in quotes.",
                 examples=["22:00", "2026-12-20T00:00"],
             ),
         ]
@@ -147,8 +155,8 @@ class WindowTime(Spec, frozen=True, kw_only=True):
             str,
             Meta(
                 pattern=LOCAL_TIME,
-                description="When the window ends. A time that is not later than `from` is on the next day. Left out: "
-                "24:00.",
+                description="When the window ends. A time that is not later than `from` is on the next day. The "
+                "default is 24:00.",
                 examples=["04:00", "2027-01-04T08:00"],
             ),
         ]
@@ -171,7 +179,7 @@ class Windows(Spec, frozen=True, kw_only=True):
     ] = "UTC"
     allow: Annotated[
         tuple[WindowTime, ...],
-        Meta(max_length=32, description="groundstate begins work only in these windows. Left out: at any time."),
+        Meta(max_length=32, description="groundstate begins work only in these windows. The default is any time."),
     ] = ()
     deny: Annotated[
         tuple[WindowTime, ...],
@@ -216,7 +224,7 @@ class DisruptionBudget(Spec, frozen=True, kw_only=True):
             Meta(
                 pattern=r"^(rack|partition|label:[^\s!=,()]{1,253})$",
                 description="The groups that are counted: one for each `rack`, `partition`, or value of `label:KEY`. "
-                "Left out: one group of all matched machines.",
+                "The default is one group of all matched machines.",
                 examples=["rack", "label:role"],
             ),
         ]
@@ -241,8 +249,8 @@ class DisruptionBudget(Spec, frozen=True, kw_only=True):
     count_unavailable: Annotated[
         bool,
         Meta(
-            description="true: machines that are off, unreachable, not observed yet, failed or in maintenance for "
-            "another reason count too."
+            description="true: `maxDisrupted` also counts machines that are already off, unreachable, not observed "
+            "yet, failed or in maintenance, whatever the reason."
         ),
     ] = False
 
@@ -260,7 +268,9 @@ class GuardSpec(Spec, frozen=True, kw_only=True):
             "Absolute: a held change cannot be overridden; change the document."
         ),
     ] = Level.MANDATORY
-    match: Annotated[GuardMatch, Meta(description="The resources that the guard protects.")] = GuardMatch()
+    match: Annotated[
+        GuardMatch, Meta(description="The resources to which the guard applies. The default is all resources.")
+    ] = GuardMatch()
     actions: Annotated[
         tuple[GuardedAction, ...],
         Meta(

@@ -13,7 +13,6 @@ from reconciler.kinds.common.field_types.fields import (
     Address,
     DeletionPolicy,
     Family,
-    ProjectRef,
     RenamedFrom,
     Spec,
     Text,
@@ -39,7 +38,7 @@ class IPAddressSpec(Spec, frozen=True, kw_only=True):
     """One IP address of a Network."""
 
     description: Annotated[Text, Meta(description="What the address is for.")] | None = None
-    network: Annotated[str, reference_field("Network", "The Network of the address.")]
+    network: Annotated[str, reference_field("Network", "The Network that contains the address.")]
     address: (
         Annotated[
             Address,
@@ -47,7 +46,17 @@ class IPAddressSpec(Spec, frozen=True, kw_only=True):
         ]
         | None
     ) = None
-    family: Annotated[Family, Meta(description="IPv4 or IPv6, if the network has both.")] | None = None
+    family: (
+        Annotated[
+            Family,
+            Meta(
+                description=(
+                    "The address family, for a network with IPv4 and IPv6 prefixes. Not together with `address`."
+                )
+            ),
+        ]
+        | None
+    ) = None
     type: Annotated[
         AddressType,
         Meta(
@@ -55,10 +64,19 @@ class IPAddressSpec(Spec, frozen=True, kw_only=True):
             "machine is removed, and also when the document is removed unless deletionPolicy is Release."
         ),
     ] = AddressType.EPHEMERAL
-    project: ProjectRef | None = None
+    project: (
+        Annotated[
+            str,
+            reference_field(
+                "Project", "The Project that owns the address. The default is the project of the network, if any."
+            ),
+        ]
+        | None
+    ) = None
     machine: (
         Annotated[
-            str, mention_field("Machine", "The Machine that uses the address. Left out: any machine of the project.")
+            str,
+            mention_field("Machine", "The Machine that uses the address. The default is any machine of the project."),
         ]
         | None
     ) = None

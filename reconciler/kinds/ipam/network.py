@@ -16,8 +16,6 @@ from reconciler.kinds.common.field_types.fields import (
     AddressRange,
     Cidr,
     DeletionPolicy,
-    PartitionRef,
-    ProjectRef,
     Spec,
     Text,
     reference_field,
@@ -58,11 +56,11 @@ class PrefixSpec(Spec, frozen=True, kw_only=True):
 class PrefixLength(Spec, frozen=True, kw_only=True):
     """Lengths of prefixes, by address family."""
 
-    ipv4: Annotated[int, Meta(ge=1, le=32, description="The length of IPv4 prefixes.")] | None = msgspec.field(
+    ipv4: Annotated[int, Meta(ge=1, le=32, description="The length of IPv4 prefixes, in bits.")] | None = msgspec.field(
         name="IPv4", default=None
     )
-    ipv6: Annotated[int, Meta(ge=1, le=128, description="The length of IPv6 prefixes.")] | None = msgspec.field(
-        name="IPv6", default=None
+    ipv6: Annotated[int, Meta(ge=1, le=128, description="The length of IPv6 prefixes, in bits.")] | None = (
+        msgspec.field(name="IPv6", default=None)
     )
 
     def by_family(self) -> dict[int, int]:
@@ -142,7 +140,10 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
     nat: Annotated[
         Nat, Meta(description=("IPv4Masquerade: IPv4 traffic into the network is masqueraded (source NAT)."))
     ] = Nat.NONE
-    vrf: Annotated[VrfSpec, Meta(description="The VRF. The default is the VRF of the parent, or none.")] | None = None
+    vrf: (
+        Annotated[VrfSpec, Meta(description="The VRF of the network. The default is the VRF of the parent, or none.")]
+        | None
+    ) = None
     namespace: (
         Annotated[
             str,
@@ -157,8 +158,23 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
         ]
         | None
     ) = None
-    partition: PartitionRef | None = None
-    project: ProjectRef | None = None
+    partition: (
+        Annotated[
+            str,
+            reference_field(
+                "Partition",
+                "The Partition of the network. Needed for the type Underlay. Guards can match the network by "
+                "this field.",
+            ),
+        ]
+        | None
+    ) = None
+    project: (
+        Annotated[
+            str, reference_field("Project", "The Project that owns the network. `type` says who may use the network.")
+        ]
+        | None
+    ) = None
     deletion_policy: Annotated[
         DeletionPolicy,
         Meta(
@@ -290,7 +306,7 @@ def check_network(resource: Resource[NetworkSpec]) -> list[RuleFinding]:
         RuleFinding(
             "network-type",
             f"spec.{field}",
-            (f"a network of type {spec.type} cannot have {field}"),
+            f"a network of type {spec.type} cannot have {field}",
             f"remove {field}: {why}",
         )
         for field, why in _FORBIDDEN[spec.type].items()

@@ -10,8 +10,6 @@ from msgspec import Meta
 from drivers.base import IntegerRange, Number, Pool
 from reconciler.kinds.common.field_types.fields import (
     DeletionPolicy,
-    PartitionRef,
-    ProjectRef,
     Spec,
     Text,
     reference_field,
@@ -42,7 +40,12 @@ class PoolSpec(Spec, frozen=True, kw_only=True):
         tuple[NumberRange, ...],
         Meta(min_length=1, description=("The numbers of the pool: numbers and ranges, in quotes.")),
     ]
-    partition: PartitionRef | None = None
+    partition: (
+        Annotated[
+            str, reference_field("Partition", "The Partition of the pool. Guards can match the pool by this field.")
+        ]
+        | None
+    ) = None
     deletion_policy: Annotated[
         DeletionPolicy,
         Meta(
@@ -56,7 +59,7 @@ class NumberSpec(Spec, frozen=True, kw_only=True):
     """One number of a pool, such as the ASN of a machine or a router."""
 
     description: Annotated[Text, Meta(description="What the number is for.")] | None = None
-    pool: Annotated[str, reference_field("Pool", "The Pool of the number.")]
+    pool: Annotated[str, reference_field("Pool", "The Pool from which the number is acquired.")]
     number: (
         Annotated[
             int,
@@ -68,7 +71,7 @@ class NumberSpec(Spec, frozen=True, kw_only=True):
         ]
         | None
     ) = None
-    project: ProjectRef | None = None
+    project: Annotated[str, reference_field("Project", "The Project that owns the number, if any.")] | None = None
     deletion_policy: Annotated[
         DeletionPolicy,
         Meta(

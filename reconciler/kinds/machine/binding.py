@@ -59,8 +59,21 @@ def project_steps(wanted: Assignment, view: KindView) -> Steps:
         hint = f"remove spec.project, apply that, then set spec.project to {wanted.project}"
         return Steps(holds=(Hold(HoldKind.GUARD, "bound", reason, hint, PROJECT),))
     if wanted.taint is not None:
-        reason = f"Machine has the taint {wanted.taint} (spec.taints), so no new project can have it"
-        return Steps(holds=(Hold(HoldKind.GUARD, "taint", reason, "remove the taint", PROJECT),))
+        reason = (
+            f"Machine has the taint {wanted.taint} (spec.taints), so spec.project cannot give the machine to project "
+            f"{wanted.project}; only a claim that tolerates the taint can get the machine"
+        )
+        return Steps(
+            holds=(
+                Hold(
+                    HoldKind.GUARD,
+                    "taint",
+                    reason,
+                    "remove the taint, or let a claim of the project tolerate the taint (spec.tolerations)",
+                    PROJECT,
+                ),
+            )
+        )
     return Steps((Bind(key=view.key, project=wanted.project, reason="Machine belongs to no project yet"),))
 
 

@@ -60,7 +60,9 @@ def _in_use(image: str, users: list[ResourceKey], desired: DesiredState, facts: 
         f"Image {image} is no longer declared, but {count} this image",
         sources[0],
         who,
-        f"declare the image again. Set spec.image of {owners} to another image, apply that, and then remove the image",
+        f"declare the image again. If you want to remove the image, first set spec.image of {owners} to another "
+        "image and apply "
+        "that, then remove the image",
     )
 
 

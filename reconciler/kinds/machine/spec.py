@@ -65,7 +65,11 @@ class BootSpec(Spec, frozen=True, kw_only=True):
     mode: (
         Annotated[
             Literal["UEFI", "Legacy"],
-            Meta(description="UEFI or Legacy (Redfish BootSourceOverrideMode). Left out: the mode is not changed."),
+            Meta(
+                description=(
+                    "UEFI or Legacy (Redfish BootSourceOverrideMode). If this field is absent, the mode is not changed."
+                )
+            ),
         ]
         | None
     ) = None
@@ -149,8 +153,23 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
 
     partition: PartitionRef
     bmc: Annotated[BmcSpec, Meta(description="The machine's BMC and how it is reached.")]
-    rack: Annotated[str, Meta(min_length=1, max_length=253, description="The machine's rack.")] | None = None
-    size: Annotated[str, reference_field("Size", "The Size that the machine should have.")] | None = None
+    rack: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=253,
+                description="The machine's rack. Budgets per rack and the spread of claims use this field.",
+            ),
+        ]
+        | None
+    ) = None
+    size: (
+        Annotated[
+            str, reference_field("Size", "The Size of the machine. If this field is absent, the inventory decides.")
+        ]
+        | None
+    ) = None
     project: (
         Annotated[
             str,
@@ -177,11 +196,25 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
         ]
         | None
     ) = None
-    macs: Annotated[tuple[Mac, ...], Meta(description="MAC addresses of its network interfaces.")] = ()
+    macs: Annotated[
+        tuple[Mac, ...],
+        Meta(
+            description=(
+                "MAC addresses of the machine's network interfaces. The boot service finds the machine by them "
+                "and by its UUID."
+            )
+        ),
+    ] = ()
     power: (
         Annotated[
             Literal["On", "Off"],
-            Meta(description=("The power state that the machine should have (Redfish PowerState).")),
+            Meta(
+                description=(
+                    "The power state that the machine should have (Redfish PowerState). If this field is "
+                    "absent, groundstate does "
+                    "not change the power."
+                )
+            ),
         ]
         | None
     ) = None
@@ -191,14 +224,21 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
             BootSpec,
             Meta(
                 description=(
-                    "The device to boot from instead of the first one in the boot order (Redfish boot override)."
+                    "The device to boot from instead of the first one in the boot order (Redfish boot override). "
+                    "If this field is absent, groundstate does not change the override."
                 )
             ),
         ]
         | None
     ) = None
     indicator_led: Annotated[
-        Literal["Lit", "Blinking", "Off"] | None, Meta(description=("The indicator LED (Redfish IndicatorLED)."))
+        Literal["Lit", "Blinking", "Off"] | None,
+        Meta(
+            description=(
+                "The state that the indicator LED should have (Redfish IndicatorLED). If this field is absent, "
+                "groundstate does not change the LED."
+            )
+        ),
     ] = msgspec.field(name="indicatorLED", default=None)
     maintenance: (
         Annotated[
@@ -215,15 +255,16 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
         | None
     ) = None
     taints: Annotated[
-        tuple[Taint, ...], Meta(description=("Only claims that tolerate these taints get the machine."))
+        tuple[Taint, ...],
+        Meta(description=("Only claims that tolerate all of these taints get the machine. The default is no taint.")),
     ] = ()
     lifecycle: (
         Annotated[
             LifecycleSpec,
             Meta(
                 description=(
-                    "Whether groundstate inspects, installs and wipes the machine. Left out: groundstate only "
-                    "applies the other fields of the document."
+                    "Whether groundstate inspects, installs and wipes the machine. If this field is absent, "
+                    "groundstate only applies the other fields of the document."
                 )
             ),
         ]

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from reconciler.services.boot.image_files import Files
 
 NO_IMAGE = (
-    "--boot-address needs --boot-image, the directory with the image of the agent; `./dev image` makes that directory"
+    "--boot-address needs --boot-image, the directory with the image of the agent. To make that directory, run "
+    "`./dev image` in a clone of groundstate's repository"
 )
 
 
@@ -83,7 +84,10 @@ def serve_boot(
         raise OperationError(str(error)) from error
     except OSError as error:
         which = error.filename or options.image
-        why = f"--boot-image: {which}: {error.strerror or error}; `./dev image` makes the image of the agent"
+        why = (
+            f"--boot-image: {which}: {error.strerror or error}; to make the image of the agent, run `./dev image` in "
+            "a clone of groundstate's repository"
+        )
         raise OperationError(why, FailureReason.UNAVAILABLE) from error
     with server:
         log.info(

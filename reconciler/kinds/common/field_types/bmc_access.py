@@ -123,8 +123,8 @@ class BmcDefaults(Spec, frozen=True, kw_only=True):
             Meta(
                 ge=1,
                 le=300,
-                description="Seconds that the BMC may take to connect, and for each answer. Left out: 5 to connect, 10 "
-                "for TLS, 15 for an answer, 30 for an answer if the BMC has just answered.",
+                description="Seconds that the BMC may take to connect, and for each answer. The default is 5 to "
+                "connect, 10 for TLS, 15 for an answer, and 30 for an answer if the BMC has just answered.",
             ),
         ]
         | None

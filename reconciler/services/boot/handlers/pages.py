@@ -109,8 +109,8 @@ class Pages:
         """`/agent.iso`: the CD image, which BMCs fetch in parts."""
         if self._context.settings.media is None:
             raise NotFound(
-                "the boot service has no CD image; `./dev image` makes the CD image, beside the other files of "
-                "the agent"
+                "the boot service has no CD image (agent.iso in the directory of --boot-image); run `./dev image` in a "
+                "clone of groundstate's repository to make the image"
             )
         return _from(request, self._context.settings.folder, IMAGE)
 
