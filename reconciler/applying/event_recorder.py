@@ -21,7 +21,7 @@ from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS, record_action
 from reconciler.kinds.common.fact_rules import Occasion
 from reconciler.model.actions.action import Action
-from reconciler.model.actions.in_flight import InFlight
+from reconciler.model.actions.in_flight import InFlight, task_report
 from reconciler.model.actions.record_actions import RecordAction
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import ResourceFacts
@@ -206,9 +206,9 @@ class ActionRecorder:
         noted, event = msgspec.structs.replace(flight, task=task), None
         if task.failed:
             event = failure_event(noted, self._state.of(flight.key), self._context.now())
-        elif flight.task is None or flight.task.state is not task.state:
-            message = f"{describe(flight)}: the Task of the action reports {task}"
-            about = (*action_words(flight.action), task.state or "")
+        elif flight.task is None or (flight.task.state, flight.task.is_gone) != (task.state, task.is_gone):
+            message = f"{describe(flight)}: {task_report(task, 'the Task of the action')}"
+            about = (*action_words(flight.action), "Gone" if task.is_gone else task.state or "")
             event = self._events.event(
                 flight.key, EventReason.ACTION_PROGRESSED, message, action_id=flight.id, about=about
             )

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import DriverError, ErrorReason, Unreachable
+from drivers.base import DriverError, ErrorReason, NoSuchTask, Task, Unreachable
 from reconciler.applying.context import Context
 from reconciler.applying.drift import drift_message, learn
 from reconciler.applying.event_recorder import PERHAPS_DONE, ActionRecorder, EventRecorder
@@ -118,15 +118,18 @@ class Reconciler:
         if not is_awaited(flight, seen, desired.resources.get(key)):
             return seen
         try:
-            task = task_of(self._backends.of(key), flight.handle, key, desired)
+            task: Task | None = task_of(self._backends.of(key), flight.handle, key, desired)
+        except NoSuchTask:
+            task = flight.task_if_gone
         except DriverDefect as defect:
             self._actions.interrupt(flight, defect)
             return seen
-        except DriverError:  # BMCs forget Tasks; what became of the action is to be seen on the resource alone.
+        except DriverError:  # What became of the action is to be seen on the resource alone.
             return seen
-        if task != flight.task:
-            self._actions.record_task(flight, task)
-        return self._observe(key, desired) if task.failed else seen
+        if task is None or task == flight.task:
+            return seen
+        self._actions.record_task(flight, task)
+        return self._observe(key, desired) if task.failed or task.is_gone else seen
 
     def _observe(self, key: ResourceKey, desired: DesiredState) -> Observation:
         """The observation of the resource, and of its former names, which must be readable too."""

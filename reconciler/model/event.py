@@ -43,7 +43,7 @@ class EventReason(StrEnum):
     """Normal. The action and its cause were recorded. The action is sent right after that."""
     ACTION_PROGRESSED = "ActionProgressed"
     """Normal. The BMC carries the action out by a Redfish Task. The message has the state of the Task and its
-    percentage."""
+    percentage, or that the BMC no longer has the Task."""
     ACTION_CONFIRMED = "ActionConfirmed"
     """Normal. An observation shows that the action took effect."""
     ACTION_REFUSED = "ActionRefused"

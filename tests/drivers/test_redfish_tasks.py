@@ -16,6 +16,7 @@ from drivers.base import (
     Busy,
     DriverError,
     IndicatorLED,
+    NoSuchTask,
     Rejected,
     ResetType,
     Task,
@@ -193,8 +194,11 @@ def test_a_task_that_answers_without_a_word_is_not_known_to_be_completed(bmc: Bm
 
 
 @pytest.mark.parametrize("monitor", [MONITOR, f"{ROOT}/TaskService/Tasks/0/Monitor"], ids=["DSP0266", "OpenBMC"])
-def test_a_monitor_that_answers_400_says_that_the_write_failed(bmc: Bmc, server: RedfishServer, monitor: str) -> None:
-    server.misbehave("GET", monitor, reply(400, extended("The lid is open.")))
+@pytest.mark.parametrize("status", [400, 409, 422])
+def test_a_monitor_that_answers_with_a_refusal_says_that_the_write_failed(
+    bmc: Bmc, server: RedfishServer, monitor: str, status: int
+) -> None:
+    server.misbehave("GET", monitor, reply(status, extended("The lid is open.")))
     found = bmc.task(monitor)
     assert found.failed
     assert "The lid is open." in str(found)
@@ -203,10 +207,16 @@ def test_a_monitor_that_answers_400_says_that_the_write_failed(bmc: Bmc, server:
 @pytest.mark.parametrize(
     ("place", "answer", "error"),
     [
-        pytest.param(TASK, reply(404, extended("No such job")), Rejected, id="404, F52"),
+        pytest.param(TASK, reply(404, extended("No such job")), NoSuchTask, id="404, F52"),
         pytest.param(TASK, reply(400, extended("Invalid job")), Rejected, id="400 of a Task"),
         pytest.param(MONITOR, reply(400), Rejected, id="400 without a word"),
-        pytest.param(MONITOR, reply(404, extended("Gone")), Rejected, id="404 of a monitor"),
+        pytest.param(MONITOR, reply(404, extended("Gone")), NoSuchTask, id="404 of a monitor"),
+        pytest.param(TASK, reply(410, extended("Gone")), NoSuchTask, id="410"),
+        pytest.param(TASK, reply(422, extended("Invalid job")), Rejected, id="422 of a Task"),
+        pytest.param(TASK, reply(409, extended("Locked")), Busy, id="409 of a Task"),
+        pytest.param(MONITOR, reply(422), Rejected, id="422 without a word"),
+        pytest.param(MONITOR, reply(409), Busy, id="409 without a word"),
+        pytest.param(MONITOR, reply(409, extended("Wait", "Base.1.8.ResourceInUse")), Busy, id="409: not now"),
         pytest.param(MONITOR, reply(503), Busy, id="503"),
         pytest.param(MONITOR, reply(500, extended("Broken")), Unreachable, id="500"),
         pytest.param(MONITOR, DROP, Unreachable, id="no answer"),

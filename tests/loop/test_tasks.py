@@ -243,3 +243,39 @@ def test_a_redfish_task_is_read_until_it_fails_also_by_the_next_process(
             f"{action} failed: the Task of the action reports Exception with TaskStatus Critical: The PSU is missing."
         )
         assert world.crashes == []
+
+
+def test_a_task_that_vanishes_is_told_and_the_system_is_looked_at(tmp_path: Path) -> None:
+    """Over HTTP: at work, and then 404. `Running, 10 %` would stand there until the deadline."""
+    with Refusing(reply(202, None, f"Location: {TASK}"), {"PowerState": "Off"}) as server:
+        server.documents[TASK] = {"TaskState": "Running", "PercentComplete": 10}
+        world = live(tmp_path, server, {"power": "On"}, lives=1, seconds=3)
+        del server.documents[TASK]
+        before = len(server.requests)
+        world.run(12)
+        paths = [one.path for one in server.requests[before:] if one.path in (SYSTEM, TASK)]
+        first, second, third = [at for at, path in enumerate(paths) if path == TASK][:3]
+        assert paths[first + 1 : second] == [SYSTEM, SYSTEM], "the system is looked at at once, and in its turn"
+        assert paths[second + 1 : third] == [SYSTEM]
+        assert messages(world, EventReason.ACTION_PROGRESSED)[-1] == (
+            "power-on (On): the BMC no longer has the Task of the action, which last reported Running, 10 %"
+        )
+        (flight,) = world.store.in_flight().values()
+        assert flight.task_words == "; the BMC no longer has its Task, which last reported Running, 10 %"
+        server.documents[TASK] = {"TaskState": "Running", "PercentComplete": 40}
+        world.run(12)
+        (flight,) = world.store.in_flight().values()
+        assert flight.task_words == "; its Task reports Running, 40 %"
+        assert world.crashes == []
+
+
+def test_a_task_that_vanishes_after_its_end_is_no_news(tmp_path: Path) -> None:
+    """BMCs delete Tasks that have ended."""
+    with Refusing(reply(202, None, f"Location: {TASK}"), {"PowerState": "Off"}) as server:
+        server.documents[TASK] = {"TaskState": "Completed"}
+        world = live(tmp_path, server, {"power": "On"}, lives=1, seconds=3)
+        del server.documents[TASK]
+        world.run(12)
+        assert len(messages(world, EventReason.ACTION_PROGRESSED)) == 1
+        (flight,) = world.store.in_flight().values()
+        assert flight.task_words == "; its Task reports Completed"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from reconciler.desired.git.branches.commit_branch import commit_on_branch
 from reconciler.desired.git.branches.new_repository import begin_repository, begin_with_commit, is_in_repository
 from reconciler.desired.git.branches.proposal_branch import ProposalBranch
-from reconciler.desired.git.commit_objects import Identity, commit_writer
+from reconciler.desired.git.commit_objects import Identity, commit_writer, identity_of
 from reconciler.desired.git.plumbing import SourceError
 from reconciler.desired.git.sources.open_source import open_source
 from reconciler.onboarding.proposal import Start, Update
@@ -212,6 +212,19 @@ def test_a_home_without_a_name_is_refused_in_words(fleet: Git, person: Path) -> 
         commit_on_branch(fleet.folder, "found", "HEAD", FILES, "Add it\n")
     with pytest.raises(subprocess.CalledProcessError):
         fleet("rev-parse", "--verify", "--quiet", "found")
+
+
+@pytest.mark.parametrize("name", ["GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"])
+def test_a_date_that_is_none_is_refused_by_its_name(
+    fleet: Git, person: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whoever reads of `user.name` instead looks in the wrong place."""
+    monkeypatch.setenv(name, "nonsense")
+    with pytest.raises(SourceError, match=f"git cannot date the commit.*{name}") as refused:
+        commit_on_branch(fleet.folder, "found", "HEAD", FILES, "Add it\n")
+    assert "user.name" not in str(refused.value)
+    with pytest.raises(SourceError, match=name):
+        identity_of(fleet.folder / ".git", {})
 
 
 def test_a_repository_without_a_commit_is_refused_with_what_to_do(tmp_path: Path, person: Path) -> None:

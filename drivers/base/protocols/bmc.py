@@ -82,8 +82,8 @@ class Tasks(Protocol):
 
     def task(self, handle: str) -> Task:
         """Read the Task of an earlier write once; `handle`: as `Accepted` had it, maybe of another process. Raises
-        Rejected for a Task that the BMC does not know (any more). The result of the write is then unknown, and only an
-        observation of the system shows it."""
+        NoSuchTask for a Task that the BMC does not know (any more). The result of the write is then unknown, and only
+        an observation of the system shows it."""
 
 
 @runtime_checkable

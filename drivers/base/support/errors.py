@@ -59,6 +59,7 @@ class DriverError(Exception):
     │   ├── Forbidden           the login holds, but may not do this
     │   └── SecretUnavailable   no login went out, as there is none to send: come back
     ├── Rejected                an answer that says no
+    │   └── NoSuchTask          the Task of a write is not known there
     ├── Unsupported             the BMC has no such thing
     ├── Exhausted               nothing free in the network
     └── Conflict                another owner holds it, or it is in use
@@ -126,6 +127,10 @@ class Rejected(DriverError):
     """The other side answered and refused."""
 
     reason = ErrorReason.REJECTED
+
+
+class NoSuchTask(Rejected):
+    """The other side does not know the Task: it forgot it, or has not made it yet."""
 
 
 class Unsupported(DriverError):

@@ -42,6 +42,13 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True):
     """0 to 100, where the BMC reports it."""
     messages: tuple[str, ...] = ()
     """The BMC's own words."""
+    is_gone: bool = False
+    """The BMC has no such Task any more; all else is what it reported last."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the BMC says that nothing more will come of it."""
+        return self.state in _ENDED
 
     @property
     def failed(self) -> bool:

@@ -18,6 +18,7 @@ from drivers.base import (
     Disk,
     IndicatorLED,
     Inventory,
+    NoSuchTask,
     PowerState,
     Processor,
     Rejected,
@@ -161,13 +162,13 @@ class FakeMachine:
             return Accepted(f"/redfish/v1/TaskService/Tasks/{len(self._tasks)}")
 
     def read_task(self, handle: str) -> Task:
-        """What the BMC says of the Task of an earlier write. Raises Rejected for one that it does not know."""
+        """What the BMC says of the Task of an earlier write. Raises NoSuchTask for one that it does not know."""
         with self._log.lock:
             self._fail(self.faults.take(Call.TASK, FAILING))
             number = handle.rpartition("/")[2]
             known = number.isdigit() and 1 <= int(number) <= len(self._tasks)
             if not known or self.faults.take(Call.TASK, frozenset({FaultKind.TASK_FORGOTTEN})):
-                raise Rejected(f"the fake BMC {self.address} has no Task {number}")
+                raise NoSuchTask(f"the fake BMC {self.address} has no Task {number}")
             return self._tasks[int(number) - 1].at(self._log.now())
 
     def _fail(self, fault: FaultKind | None) -> None:

@@ -6,10 +6,10 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from drivers.base import ACCEPTED, Accepted, Task, TaskState, excerpt, hidden
+from drivers.base import ACCEPTED, Accepted, NoSuchTask, Task, TaskState, excerpt, hidden
 from drivers.bmc.redfish.redfish_system import firmware_text, one_of
 from drivers.bmc.redfish.wire.redfish_connector import OneShotConnector
-from drivers.bmc.redfish.wire.redfish_errors import BadRequest
+from drivers.bmc.redfish.wire.redfish_errors import BadRequest, Conflicted, NotFound, Unprocessable
 from drivers.bmc.redfish.wire.redfish_http import Reply
 
 _LONGEST_HANDLE = 500
@@ -44,11 +44,13 @@ def accepted(reply: Reply) -> Accepted:
 
 
 def read_task(connector: OneShotConnector, handle: str) -> Task:
-    """One GET. Raises DriverError, NotFound for a Task that is gone: BMCs forget them (iDRAC: also 404 for a job that
+    """One GET. Raises DriverError, NoSuchTask for a Task that is gone: BMCs forget them (iDRAC: also 404 for a job that
     was just made, sushy note fix-dell-bmc-404-race)."""
     try:
         reply = connector.get(handle)
-    except BadRequest as error:
+    except NotFound as error:
+        raise NoSuchTask(str(error)) from error
+    except (BadRequest, Unprocessable, Conflicted) as error:
         if error.is_silent or _is_resource(handle):
             raise
         # A monitor answers as the write itself would have in the end.

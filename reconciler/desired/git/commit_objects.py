@@ -21,6 +21,8 @@ from reconciler.desired.git import plumbing
 from reconciler.desired.git.plumbing import GitFailed, SourceError
 
 BLOB, TREE, COMMIT = b"blob", b"tree", b"commit"
+_BAD_DATE = "invalid date format"
+"""As git says it (ident.c); without a translation, as groundstate runs git in the locale C."""
 _FILE_MODE, _FOLDER_MODE = 0o100644, 0o040000
 Entries = dict[bytes, tuple[str, int]]
 """Name -> (id, mode) of what is in one folder."""
@@ -182,8 +184,18 @@ def identity_of(git_dir: Path, otherwise: Mapping[str, str] | None = None) -> Id
 
 
 def _identity(git_dir: Path, extra: Mapping[str, str]) -> Identity:
-    asked = (plumbing.run(git_dir, "var", f"GIT_{who}_IDENT", extra=extra) for who in ("AUTHOR", "COMMITTER"))
-    return Identity(*(said.decode(errors="replace").strip() for said in asked))
+    return Identity(_ident(git_dir, "AUTHOR", extra), _ident(git_dir, "COMMITTER", extra))
+
+
+def _ident(git_dir: Path, who: str, extra: Mapping[str, str]) -> str:
+    try:
+        return plumbing.run(git_dir, "var", f"GIT_{who}_IDENT", extra=extra).decode(errors="replace").strip()
+    except GitFailed as error:
+        if _BAD_DATE not in error.stderr:
+            raise
+        why = f"the environment variable GIT_{who}_DATE is not a date that git reads"
+        hint = "set it to a date such as 2026-01-31T12:00:00Z, or unset it"
+        raise SourceError("git cannot date the commit", why, hint) from error
 
 
 def _tree_data(entries: Entries) -> bytes:

@@ -51,11 +51,22 @@ class InFlight(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def task_words(self) -> str:
         """What the other side says of it, to follow a sentence; empty where that is nothing."""
-        task = f"; its Task reports {self.task}" if self.task is not None else ""
+        task = f"; {task_report(self.task, 'its Task')}" if self.task is not None else ""
         refused = f"; refused: {self.refusal}" if self.refusal is not None else ""
         return f"{task}{refused}" + (f"; {self.defect}" if self.defect is not None else "")
+
+    @property
+    def task_if_gone(self) -> Task | None:
+        """What is known of the Task when the BMC does not know the Task. None for a Task that was never read: iDRAC
+        answers 404 for a new job. A Task that has ended is unchanged, because BMCs delete such Tasks."""
+        return self.task if self.task is None or self.task.ended else msgspec.structs.replace(self.task, is_gone=True)
 
     @property
     def lock(self) -> str:
         """What is at work on it, as a BMC, to which nothing else is sent meanwhile, whatever the system or its name."""
         return self.place.partition("#")[0]
+
+
+def task_report(task: Task, name: str) -> str:
+    """What the BMC says of a Task, in words; `name`: what the sentence calls the Task."""
+    return f"the BMC no longer has {name}, which last reported {task}" if task.is_gone else f"{name} reports {task}"

@@ -48,6 +48,18 @@ class BadRequest(Rejected):
     is_silent = False
 
 
+class Unprocessable(Rejected):
+    """422. `is_silent`: without a word."""
+
+    is_silent = False
+
+
+class Conflicted(Busy):
+    """409. `is_silent`: without a word, or with one that says "not now"."""
+
+    is_silent = False
+
+
 class IfMatchRefused(BadRequest):
     """The BMC names the header If-Match in its refusal: it takes no condition, and nothing was done."""
 
@@ -88,6 +100,10 @@ def error_of_reply(method: str, path: str, url: str, reply: Reply, session: str 
         return Forbidden(text)
     if status in _NO_MATCH:
         return ChangedMeanwhile(text)
+    if status == 409:
+        conflicted = Conflicted(text, retry_after=retry_after(reply))
+        conflicted.is_silent = not said or bool(_NOT_NOW.search(ids))
+        return conflicted
     if status in BUSY or _NOT_NOW.search(ids):
         return Busy(text, retry_after=retry_after(reply))
     if method != "GET" and status < 500 and _IF_MATCH in f"{said} {ids}":
@@ -100,6 +116,10 @@ def error_of_reply(method: str, path: str, url: str, reply: Reply, session: str 
         return Rejected(text)
     if status >= 500 or status < 300:
         return Broken(text, maybe_sent=method != "GET")
+    if status == 422:
+        unprocessable = Unprocessable(text)
+        unprocessable.is_silent = not said
+        return unprocessable
     if status != 400:
         return Rejected(text)
     refused = BadRequest(text)
