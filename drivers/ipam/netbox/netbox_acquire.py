@@ -138,9 +138,8 @@ class Acquiring:
                 wrong.append(one)
                 answers[ask.owner] = Conflict(
                     f"NetBox gave {text_of(one.number)} of {row.block.cidr}, which is reserved in network "
-                    f"{row.network}: the IP range that reserves the address is missing in NetBox, or "
-                    "'Mark Populated' is not set on that range. Nothing was allocated; apply the network's "
-                    "document again"
+                    f"{row.network}. In NetBox, the IP range of this address is missing, or 'Mark Populated' is not "
+                    "set on that range. Nothing was allocated; apply the network's document again"
                 )
         if wrong:
             self._records.wire.delete(ADDRESSES, [{"id": one.id} for one in wrong])

@@ -80,9 +80,9 @@ class TlsSpec(Spec, frozen=True, kw_only=True):
             str,
             Meta(
                 min_length=1,
-                description="A PEM file with the certificates of the authorities to trust. The file is in the folder "
-                "of "
-                "the settings file, or in a place that the settings allow.",
+                description="A PEM file with the certificates of the authorities to trust. A relative path starts at "
+                "the folder of the settings file that --config names, of the repository's settings file, or else at "
+                "the current folder. For a file outside of that folder, the settings need `ca_files`.",
             ),
         ]
         | None
