@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-import msgspec
 
 from reconciler.commands.completion import complete_one
 from reconciler.commands.options import guard_options_of, output_option, policy_options, where_from, where_options
 from reconciler.commands.printing import dump
 from reconciler.commands.terminal import exit_in_words, say_notes
-from reconciler.operations.reports.guard_explanation import explain_guard
+from reconciler.operations.reports.guard_explanation import explain_guard, guard_form
 from reconciler.views.render.tables.guards_table import guard_lines, guard_state_lines
 
 EXIT_HELD = 3
@@ -64,15 +63,10 @@ def explain_guard_command(target: str, at_time: datetime | None, output: str, **
     with exit_in_words():
         found = explain_guard(where, asked, target, at_time)
     say_notes(found.notes)
-    if found.states:
-        form: dict[str, Any] = {"guard": str(found.key), "at": found.at, "held": found.held, "specs": found.states}
-    else:
-        form = {"resource": str(found.key), "at": found.at, "held": found.held, "guards": found.verdicts}
-    form["budgets"] = found.budgets
     if output == "text" and found.states:
         click.echo("\n".join(guard_state_lines(found.at, found.states)))
     elif output == "text":
         click.echo("\n".join(guard_lines(found.key, found.at, found.change, found.verdicts)))
     else:
-        click.echo(dump(msgspec.to_builtins(form), output))
+        click.echo(dump(guard_form(found), output))
     raise click.exceptions.Exit(EXIT_HELD if found.held else 0)

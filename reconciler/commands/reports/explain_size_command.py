@@ -14,8 +14,8 @@ from reconciler.commands.options import output_option, where_from, where_options
 from reconciler.commands.printing import dump
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, fail, on_terminal, say_notes
 from reconciler.kinds import SIZED
-from reconciler.operations.reports.size_report import SizeReport, report_size
-from reconciler.views.render.tables.sizes import Basis, basis_form, size_lines
+from reconciler.operations.reports.size_report import report_size, size_form
+from reconciler.views.render.tables.sizes import Basis, size_lines
 from reconciler.views.render.words import ansi, unpainted
 
 
@@ -56,21 +56,8 @@ def explain_size_command(machine: str, inventory: IO[str] | None, anew: bool, ou
         lines = size_lines(str(report.key), report.declared, report.basis, report.sizes, report.at, paint)
         click.echo("\n".join(lines), color=color)
     else:
-        click.echo(dump(_form(report), output))
+        click.echo(dump(size_form(report), output))
     raise click.exceptions.Exit(0 if report.fits else EXIT_ERROR)
-
-
-def _form(report: SizeReport) -> Any:
-    return msgspec.to_builtins(
-        {
-            "machine": report.key.name,
-            "declared": report.declared,
-            "inventory": report.basis.inventory,
-            **basis_form(report.basis),
-            "sizes": report.sizes,
-            "verdict": report.verdict,
-        }
-    )
 
 
 def _from_file(file: IO[str]) -> Basis:

@@ -6,16 +6,19 @@ import sys
 from typing import Any
 
 import click
-import msgspec
 
 from reconciler.commands.completion import complete_name
 from reconciler.commands.options import output_option, where_from, where_options
 from reconciler.commands.printing import dump
 from reconciler.commands.terminal import exit_in_words, on_terminal, say_notes
 from reconciler.kinds import INVENTORIED
-from reconciler.kinds.common.mac_vendor import mac_vendor
 from reconciler.kinds.common.machine_inventory import Origin
-from reconciler.operations.reports.inventory_report import InventoryReport, InventoryRequest, report_inventory
+from reconciler.operations.reports.inventory_report import (
+    InventoryReport,
+    InventoryRequest,
+    inventory_form,
+    report_inventory,
+)
 from reconciler.views.render.tables.inventory_table import difference_lines, inventory_lines
 from reconciler.views.render.words import ansi, unpainted
 
@@ -55,7 +58,7 @@ def inventory_command(
     for text in report.accepted:
         click.echo(f"accepted: {text}", err=True)
     if output in ("json", "yaml"):
-        click.echo(dump(_form(report), output))
+        click.echo(dump(inventory_form(report), output))
     else:
         _print(report, diff=diff, wide=output == "wide")
     if not diff:
@@ -75,21 +78,3 @@ def _print(report: InventoryReport, *, diff: bool, wide: bool) -> None:
     )
     for line in lines:
         click.echo(line, color=color)
-
-
-def _form(report: InventoryReport) -> dict[str, Any]:
-    sources = {}
-    for kept in report.kept.all:
-        form = msgspec.to_builtins(kept)
-        for nic in (form.get("value") or {}).get("nics") or ():
-            nic["vendor"] = mac_vendor(nic["mac"]) or None
-        form["changes"] = [str(one) for one in report.changes[kept.origin]]
-        sources[form.pop("origin")] = form
-    return {
-        "kind": report.key.kind,
-        "name": report.key.name,
-        "sources": sources,
-        "disagreements": [str(one) for one in report.disagreements],
-        **({} if report.size is None else {"size": {"name": report.size.name, "why": report.size.why}}),
-        "aggregates": report.aggregates,
-    }

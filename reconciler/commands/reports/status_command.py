@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-import msgspec
 
 from reconciler.commands.options import guard_options_of, output_option, policy_options, where_from, where_options
 from reconciler.commands.printing import dump
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, fitting, on_terminal, say_notes
-from reconciler.operations.reports.fleet_status import FleetStatus, fleet_status
+from reconciler.operations.reports.fleet_status import FleetStatus, fleet_status, status_form
 from reconciler.views.render.tables.status_lines import (
     budget_lines,
     daemon_line,
@@ -47,7 +46,7 @@ def status_command(output: str, **values: Any) -> None:
     if output == "text":
         click.echo(fitting("\n".join(_lines(found)), sys.stdout, 12), color=on_terminal(sys.stdout))
     else:
-        click.echo(dump(_form(found), output))
+        click.echo(dump(status_form(found), output))
     raise click.exceptions.Exit(0 if found.healthy else EXIT_ERROR)
 
 
@@ -63,15 +62,3 @@ def _lines(found: FleetStatus) -> Iterator[str]:
     if fleet is not None:
         yield from budget_lines(fleet.budgets)
     yield f"In flight:  {found.in_flight}"
-
-
-def _form(found: FleetStatus) -> dict[str, Any]:
-    """The status for programs."""
-    form: dict[str, Any] = msgspec.to_builtins(found) | {"healthy": found.healthy}
-    form.pop("notes")
-    if form["daemon"] is not None:
-        form["daemon"].pop("fleet", None)
-    for pause in form["pauses"]:
-        pause.pop("known", None)
-    fleet = form.pop("fleet") or {"statuses": None, "held": None, "budgets": None}
-    return form | fleet

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -58,6 +58,19 @@ class FleetStatus(msgspec.Struct, frozen=True):
     def healthy(self) -> bool:
         """Whether a daemon is alive, and the newest revision is in force."""
         return self.at_work and self.revision.in_force is not None and self.revision.broken is None
+
+
+def status_form(found: FleetStatus) -> dict[str, Any]:
+    """The status for programs, of values that JSON and YAML have. `statuses`, `held` and `budgets` are those of the
+    fleet, each None when nothing counted the fleet."""
+    form: dict[str, Any] = msgspec.to_builtins(found) | {"healthy": found.healthy}
+    form.pop("notes")
+    if form["daemon"] is not None:
+        form["daemon"].pop("fleet", None)
+    for pause in form["pauses"]:
+        pause.pop("known", None)
+    fleet = form.pop("fleet") or {"statuses": None, "held": None, "budgets": None}
+    return form | fleet
 
 
 def fleet_status(where: Where, asked: CommandLimits) -> FleetStatus:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -45,6 +46,16 @@ class GuardExplanation(msgspec.Struct, frozen=True):
     def budgets(self) -> tuple[BudgetUse, ...]:
         """How much of each budget is used: in each group that counts the resource, or in each group of the guard."""
         return budget_uses(self.states or self.verdicts)
+
+
+def guard_form(found: GuardExplanation) -> dict[str, Any]:
+    """The explanation for programs, of values that JSON and YAML have. A `guard` has its `specs`, any other `resource`
+    has its `guards`."""
+    what, said = ("guard", {"specs": found.states}) if found.states else ("resource", {"guards": found.verdicts})
+    form: dict[str, Any] = msgspec.to_builtins(
+        {what: str(found.key), "at": found.at, "held": found.held, **said, "budgets": found.budgets}
+    )
+    return form
 
 
 def explain_guard(where: Where, asked: CommandLimits, target: str, at_time: datetime | None = None) -> GuardExplanation:

@@ -11,6 +11,7 @@ import msgspec
 from reconciler.kinds import INVENTORIED, SIZED
 from reconciler.kinds.catalogue.aggregate import aggregate_items, aggregates
 from reconciler.kinds.common.inventory_diff import PartChange
+from reconciler.kinds.common.mac_vendor import mac_vendor
 from reconciler.kinds.common.machine_inventory import Origin, SizeFound, StoredInventory
 from reconciler.kinds.machine.labels import size_by_inventory
 from reconciler.model.event import Event, EventReason, EventType
@@ -52,6 +53,26 @@ class InventoryReport(msgspec.Struct, frozen=True):
     def differs(self) -> bool:
         """Whether anything changed, or the two origins disagree."""
         return any(self.changes.values()) or bool(self.disagreements)
+
+
+def inventory_form(report: InventoryReport) -> dict[str, Any]:
+    """The inventory for programs, of values that JSON and YAML have. Each stored origin has its changes in words. Each
+    network interface has its `vendor`, None for an unknown one."""
+    sources = {}
+    for kept in report.kept.all:
+        form = msgspec.to_builtins(kept)
+        for nic in (form.get("value") or {}).get("nics") or ():
+            nic["vendor"] = mac_vendor(nic["mac"]) or None
+        form["changes"] = [str(one) for one in report.changes[kept.origin]]
+        sources[form.pop("origin")] = form
+    return {
+        "kind": report.key.kind,
+        "name": report.key.name,
+        "sources": sources,
+        "disagreements": [str(one) for one in report.disagreements],
+        **({} if report.size is None else {"size": {"name": report.size.name, "why": report.size.why}}),
+        "aggregates": report.aggregates,
+    }
 
 
 def report_inventory(where: Where, request: InventoryRequest) -> InventoryReport:

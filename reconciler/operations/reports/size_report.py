@@ -15,7 +15,7 @@ from reconciler.operations.requests.inventory_refresh import observe_inventory, 
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.runtime import now
-from reconciler.views.render.tables.sizes import Basis, is_right, verdict
+from reconciler.views.render.tables.sizes import Basis, basis_form, is_right, verdict
 
 
 class SizeReport(msgspec.Struct, frozen=True):
@@ -38,6 +38,21 @@ class SizeReport(msgspec.Struct, frozen=True):
     def verdict(self) -> str:
         """The same in words."""
         return verdict(str(self.key), self.declared, self.sizes)
+
+
+def size_form(report: SizeReport) -> dict[str, Any]:
+    """The report for programs, of values that JSON and YAML have."""
+    form: dict[str, Any] = msgspec.to_builtins(
+        {
+            "machine": report.key.name,
+            "declared": report.declared,
+            "inventory": report.basis.inventory,
+            **basis_form(report.basis),
+            "sizes": report.sizes,
+            "verdict": report.verdict,
+        }
+    )
+    return form
 
 
 def report_size(where: Where, machine: str, given: Basis | None = None, *, refresh: bool = False) -> SizeReport:
