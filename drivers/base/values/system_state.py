@@ -35,7 +35,7 @@ class ResetType(StrEnum):
 
 
 class BootTarget(StrEnum):
-    """`Boot.BootSourceOverrideTarget`."""
+    """The device to boot from (Redfish BootSourceOverrideTarget)."""
 
     NONE = "None"
     PXE = "Pxe"
@@ -58,7 +58,7 @@ class BootTarget(StrEnum):
 
 
 class BootEnabled(StrEnum):
-    """`Boot.BootSourceOverrideEnabled`."""
+    """How long a boot override lasts (Redfish BootSourceOverrideEnabled)."""
 
     DISABLED = "Disabled"
     ONCE = "Once"

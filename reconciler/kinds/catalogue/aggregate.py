@@ -30,7 +30,7 @@ class Function(StrEnum):
 
 
 class AggregateItem(Spec, frozen=True, kw_only=True):
-    """One number."""
+    """One number that groundstate computes for each machine."""
 
     source_path: Annotated[
         str,

@@ -100,7 +100,8 @@ class PartitionSpec(Spec, frozen=True, kw_only=True):
         Annotated[Text, Meta(description=("The location of the partition."), examples=["Frankfurt, hall 3"])] | None
     ) = None
     failure_domains: Annotated[
-        tuple[str, ...], Meta(description="Names of parts that fail together, such as racks or power feeds.")
+        tuple[str, ...],
+        Meta(description="Parts of the partition that fail together, such as racks. The default is none."),
     ] = ()
     dns_servers: Annotated[
         tuple[Address, ...],

@@ -15,7 +15,7 @@ Owners = Annotated[
 
 
 class TenantQuotas(Quotas, frozen=True, kw_only=True):
-    """Limits for all projects of the tenant together."""
+    """The limits for all projects of the tenant together."""
 
     projects: Annotated[int, Meta(ge=0, description="Maximum number of projects.")] | None = None
 

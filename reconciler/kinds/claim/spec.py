@@ -41,7 +41,7 @@ class TolerationOperator(StrEnum):
 class Toleration(Spec, frozen=True, kw_only=True):
     """A taint that the claim accepts."""
 
-    key: Annotated[str, Meta(min_length=1, max_length=253, description="The taint's name.")]
+    key: Annotated[str, Meta(min_length=1, max_length=253, description="The name of the taint.")]
     operator: Annotated[TolerationOperator, Meta(description="Exists: any value is tolerated.")] = (
         TolerationOperator.EQUAL
     )
@@ -148,7 +148,8 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
         ),
     ]
     networks: Annotated[
-        tuple[ClaimNetwork, ...], Meta(description="Networks in which each machine has addresses.")
+        tuple[ClaimNetwork, ...],
+        Meta(description="Networks in which each machine gets addresses. The default is none."),
     ] = ()
     hostname: Annotated[
         str,
@@ -171,7 +172,7 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
     spread: Annotated[SpreadSpec, Meta(description="How the machines are spread over racks.")] = SpreadSpec()
     tolerations: Annotated[
         tuple[Toleration, ...],
-        Meta(description="Taints that the claim tolerates: the claim can get machines with these taints."),
+        Meta(description="Taints that the claim tolerates. The default is none: only machines without taints."),
     ] = ()
     request: (
         Annotated[

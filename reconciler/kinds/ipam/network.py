@@ -49,7 +49,8 @@ class PrefixSpec(Spec, frozen=True, kw_only=True):
         Annotated[Address, Meta(description=("The address of the router; groundstate never allocates it."))] | None
     ) = None
     reserved: Annotated[
-        tuple[AddressRange, ...], Meta(description="Addresses, prefixes or ranges that groundstate never allocates.")
+        tuple[AddressRange, ...],
+        Meta(description="Addresses, prefixes or ranges that groundstate never allocates. The default is none."),
     ] = ()
 
 

@@ -37,7 +37,9 @@ class Escalate(StrEnum):
 class ShutdownSpec(Spec, frozen=True, kw_only=True):
     """How the machine is powered off."""
 
-    timeout_seconds: Annotated[int, Meta(ge=10, le=7200, description="How long a graceful shutdown may take.")] = 300
+    timeout_seconds: Annotated[
+        int, Meta(ge=10, le=7200, description="How long a graceful shutdown may take, in seconds.")
+    ] = 300
     escalate: Annotated[
         Escalate,
         Meta(

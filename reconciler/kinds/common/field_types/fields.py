@@ -161,7 +161,7 @@ class Metadata(Spec, frozen=True, kw_only=True):
 
 
 class Quotas(Spec, frozen=True, kw_only=True):
-    """Limits. A limit that is left out does not exist."""
+    """Limits. If a field is absent, there is no such limit here."""
 
     machines: Annotated[int, Meta(ge=0, description="Maximum number of machines.")] | None = None
     addresses: Annotated[int, Meta(ge=0, description="Maximum number of addresses.")] | None = None
@@ -177,8 +177,9 @@ class TaintEffect(StrEnum):
 class Taint(Spec, frozen=True, kw_only=True):
     """A mark on a machine; only claims that tolerate the taint get the machine."""
 
-    key: Annotated[str, Meta(min_length=1, max_length=253, description="The taint's name.")]
+    key: Annotated[str, Meta(min_length=1, max_length=253, description="The name of the taint.")]
     value: Annotated[str, Meta(max_length=253, description="The taint's value.")] | None = None
-    effect: Annotated[TaintEffect, Meta(description="What the taint does: NoClaim keeps new claims away.")] = (
-        TaintEffect.NO_CLAIM
-    )
+    effect: Annotated[
+        TaintEffect,
+        Meta(description="What the taint does: NoClaim keeps away new claims that do not tolerate the taint."),
+    ] = TaintEffect.NO_CLAIM
