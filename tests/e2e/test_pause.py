@@ -88,7 +88,7 @@ def test_apply_leaves_alone_what_is_paused(lab: Desk) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["machine/m1"], "--reason is missing"),
+        (["machine/m1"], "the reason is missing"),
         (["--reason", "x"], "name the resources to pause"),
         (["--all", "machine/m1", "--reason", "x"], "name the resources to pause"),
         (["machine/zz", "--reason", "x"], "no Machine is named 'zz'"),

@@ -78,7 +78,7 @@ def test_what_must_not_be_restarted_is_refused(desk: Desk, spec: dict[str, Any],
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["machine/m0"], "--reason is missing"),
+        (["machine/m0"], "the reason is missing"),
         (["machine/zz", "--reason", "x"], "no Machine is named 'zz'"),
         (["machine/m0", "--reason", "x"], "groundstate has never observed the machine"),
     ],

@@ -61,11 +61,11 @@ def begin_override(where: Where, request: OverrideRequest) -> OverrideBegun:
         raise OperationError(refusal)
     if request.lasting is None:
         raise OperationError(
-            "--for is missing: say how long the override lasts, such as --for 30m; the override then ends automatically"
+            "the duration is missing: say how long the override lasts, such as 30m; the override ends automatically"
         )
     if not request.reason.strip():
         raise OperationError(
-            "--reason is missing: say why, such as --reason INC-7; the reason is shown in every plan and in the ledger"
+            "the reason is missing: say why, such as INC-7; the reason is shown in every plan and in the ledger"
         )
     with Workspace(where) as at:
         _refuse_absolute(at, request.guard)

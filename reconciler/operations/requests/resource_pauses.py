@@ -70,7 +70,7 @@ def begin_pause(where: Where, request: PauseRequest) -> PauseBegun:
         )
     if not request.reason.strip():
         raise OperationError(
-            "--reason is missing: say why, such as --reason INC-7; the reason is shown in every plan and in the ledger"
+            "the reason is missing: say why, such as INC-7; the reason is shown in every plan and in the ledger"
         )
     with Workspace(where) as at:
         with at.store() as store:

@@ -42,9 +42,7 @@ def restart_machine(where: Where, target: str, reason: str, within: timedelta) -
     the restart, if the guards allow it, at most once. Raises OperationError, also for a machine that must not be
     restarted now."""
     if not reason.strip():
-        raise OperationError(
-            "--reason is missing: say why, such as --reason INC-7; the reason is recorded in the ledger"
-        )
+        raise OperationError("the reason is missing: say why, such as INC-7; the reason is recorded in the ledger")
     with Workspace(where) as at:
         with at.store() as store:
             desired, facts = at.read(at.source(), store), facts_of(store)
@@ -52,7 +50,7 @@ def restart_machine(where: Where, target: str, reason: str, within: timedelta) -
             looks = {one.key: one for one in store.observations(observed_types())}
             daemon = store.daemon.get()
         if daemon is not None and daemon.at_work(now()) and daemon.observes_only:
-            raise OperationError(f"{machine.key} is not restarted: the daemon only observes (run --observe)")
+            raise OperationError(f"{machine.key} is not restarted: the daemon only observes")
         _check(machine.key, machine.key in facts.resources)
         power = declared_power(machine, desired, facts.resources, looks, now())
         why = restart_refusal(machine.spec, power, machine_facts(facts.resources, machine.key))

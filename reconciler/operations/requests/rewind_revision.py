@@ -29,9 +29,7 @@ class Rewind(msgspec.Struct, frozen=True):
 def allow_rewind(where: Where, sha: str, reason: str) -> Rewind:
     """Allow it once, for 24 hours, with an event in the ledger. Raises OperationError."""
     if not reason.strip():
-        raise OperationError(
-            "--reason is missing: say why, such as --reason INC-7; the reason is recorded in the ledger"
-        )
+        raise OperationError("the reason is missing: say why, such as INC-7; the reason is recorded in the ledger")
     with Workspace(where) as at:
         source = at.source()
         source.snapshot()  # Of a remote, what it has now: the copy here may be from before the branch was taken back.
