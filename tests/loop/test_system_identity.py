@@ -13,6 +13,8 @@ import msgspec
 import pytest
 
 from drivers.base import PowerState
+from drivers.bmc.fake.fake_faults import Fault, FaultKind
+from reconciler.model.event import EventReason
 from reconciler.model.facts import Facts
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.plan import Change
@@ -75,6 +77,18 @@ def swapped(tmp_path: Path) -> World:
     return world
 
 
+def test_exchanged_numbers_are_held_as_exchanged_names(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    wire(world, "10.0.0.1", UUIDS["a"])
+    wire(world, "10.0.0.2", UUIDS["b"])
+    world.commit(documents("a", m1=("10.0.0.1", "On"), m2=("10.0.0.2", "On")))
+    world.run(60)
+    world.commit(documents("b", m1=("10.0.0.2", "Off"), m2=("10.0.0.1", "On")))
+    world.run(600)
+    assert writes(world) == []
+    assert holders(world) == {"m1": {GUARD}, "m2": {GUARD}}
+
+
 class TestExchangedAddresses:
     """Two machines of which each has got the other's BMC."""
 
@@ -116,23 +130,24 @@ class TestExchangedAddresses:
         assert swapped.engine.plan().changes == ()
         assert {event.reason for event in swapped.events} >= {"SystemAccepted"}
 
-    def test_who_confirms_one_confirms_not_the_other(self, swapped: World) -> None:
+    def test_who_confirms_one_leaves_no_doubt_of_the_other(self, swapped: World) -> None:
         confirm(swapped, "m1")
         swapped.run(600)
-        assert writes(swapped) == ["b"]
-        assert GUARD in holders(swapped)["m2"]
+        assert writes(swapped) == ["b", "a"]
+        assert swapped.engine.plan().changes == ()
 
 
-def test_a_new_document_at_the_bmc_of_a_machine_that_moved_away_is_held_too(tmp_path: Path) -> None:
+def test_a_new_document_at_the_bmc_of_a_machine_waits_until_that_machine_is_elsewhere(tmp_path: Path) -> None:
     world = World(tmp_path)
     wire(world, "a", UUIDS["a"])
     wire(world, "b", UUIDS["b"])
     world.commit(documents("a", m1=("a", "On"), m2=("b", "On")))
     world.run(60)
+    world.fleet.machine("a").faults.add(Fault(FaultKind.UNREACHABLE, times=None))
     world.commit(documents("b", m2=("a", "On"), m3=("b", "Off")))
     world.run(600)
     assert writes(world) == []
-    assert {name: by for name, by in holders(world).items() if name != "m1"} == {"m2": {GUARD}, "m3": {GUARD}}
+    assert holders(world)["m3"] == {GUARD}
 
 
 def test_two_documents_of_one_machine_are_both_held(tmp_path: Path) -> None:
@@ -218,7 +233,8 @@ def test_two_systems_of_one_bmc_may_have_one_serial_number(tmp_path: Path) -> No
     assert [write.system_id for write in world.fleet.writes] == ["1", "2"]
 
 
-def test_a_new_mainboard_of_a_machine_is_accepted_by_name(tmp_path: Path) -> None:
+def test_a_system_that_no_other_machine_has_is_recorded_and_told(tmp_path: Path) -> None:
+    """A new mainboard, or a machine that took the place of a broken one."""
     world = World(tmp_path)
     wire(world, "a", UUIDS["a"])
     world.commit(documents("a", m1=("a", "On")))
@@ -226,11 +242,10 @@ def test_a_new_mainboard_of_a_machine_is_accepted_by_name(tmp_path: Path) -> Non
     wire(world, "a", UUIDS["b"])
     world.commit(documents("b", m1=("a", "Off")))
     world.run(600)
-    assert writes(world) == []
-    confirm(world, "m1")
-    world.run(600)
     assert writes(world) == ["a"]
     assert world.machine(ResourceKey("Machine", "m1")).uuid == UUIDS["b"]
+    [told] = [event for event in world.events if event.reason is EventReason.SYSTEM_ACCEPTED]
+    assert UUIDS["a"] in told.message
 
 
 @pytest.mark.parametrize(

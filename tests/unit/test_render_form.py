@@ -36,7 +36,7 @@ def test_yaml_is_the_same_form_in_the_callers_words() -> None:
 
 
 def test_fields_of_a_later_minor_version_are_ignored() -> None:
-    form = json.loads(render_json(NOTHING)) | {"format_version": "4.7", "mood": "calm"}
+    form = json.loads(render_json(NOTHING)) | {"format_version": "5.7", "mood": "calm"}
     assert plan_from_json(json.dumps(form).encode()).revision == NOTHING.revision
 
 
@@ -51,7 +51,7 @@ def test_fields_of_a_later_minor_version_are_ignored() -> None:
         (b'{"format_version": 1}', "not a saved plan"),
         (b'{"format_version": "1.0"}', "format '1.0'.*plan --out` again"),
         (b'{"format_version": "11.0"}', "format '11.0'"),
-        (b'{"format_version": "4.0", "changes": 3}', "damaged"),
+        (b'{"format_version": "5.0", "changes": 3}', "damaged"),
     ],
 )
 def test_what_is_no_plan_of_ours_is_refused_in_words(data: bytes, said: str) -> None:

@@ -23,7 +23,7 @@ warm = Store.open("sqlite://"); list(warm.events()); warm.close()
 os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(65534)
 try:
     store = Store.read_only(sys.argv[1])
-    print([entry.event.reason for entry in store.events()], len(store.pauses.all()), store.daemon.get())
+    print([str(entry.event.reason) for entry in store.events()], len(store.pauses.all()), store.daemon.get())
 except Exception as error:
     print(type(error).__name__, error)
 """

@@ -101,8 +101,7 @@ _EVERY = (
     ),
     BuiltInGuard(
         "system-identity",
-        "Holds all changes of a machine if its BMC reports another system than before, or the system of another "
-        "declared machine.",
+        "Holds all changes of a machine if its BMC reports the system of another declared machine.",
         "the machine is managed as the system that its BMC reports now",
         narrow=True,
     ),

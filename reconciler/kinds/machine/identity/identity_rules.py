@@ -1,4 +1,4 @@
-"""What is held while a BMC reports another system than before, or the system of another declared machine. Pure.
+"""What is held while a BMC reports the system of another declared machine, and what follows on a new system. Pure.
 
 Two documents that name one BMC by two names would act on one machine. Two documents that exchange their addresses would
 act on each other's machine. Only the systems that the BMCs report show that. Nothing is done to these machines until a
@@ -53,7 +53,7 @@ def identity_conflict(spec: MachineSpec, view: KindView) -> IdentityConflict | N
         return None
     is_inspected = managed(spec) and facts.lifecycle.system is not None
     was = recorded_identity(facts) if not is_inspected and replaces(found, facts, view.value) else None
-    others = tuple(sorted(_others(found, spec, view)))
+    others = tuple(sorted(_others(found, spec, view, is_new=was is not None)))
     return IdentityConflict(found, was, others) if was is not None or others else None
 
 
@@ -69,23 +69,27 @@ def identity_field(conflict: IdentityConflict, view: KindView) -> Field | None:
 
 
 def identity_steps(conflict: IdentityConflict, view: KindView) -> Steps:
-    """The hold on everything; or, while an override lifts the hold, the record of the system that the BMC reports."""
-    if view.lifted(SYSTEM_IDENTITY) is None:
+    """The hold on everything, if another machine is, or reports, the same system. An override lifts the hold. What the
+    BMC reports is recorded then, and also if no other machine has it: a new mainboard, or a new machine in the place.
+    """
+    is_lifted = view.lifted(SYSTEM_IDENTITY) is not None
+    if conflict.others and not is_lifted:
         return Steps(holds=(_hold(conflict, view.key),))
+    passes = (SYSTEM_IDENTITY,) if conflict.others else ()
     if conflict.was is None:
-        return Steps(passes=(SYSTEM_IDENTITY,))
-    reason = f"an override of guard {SYSTEM_IDENTITY} accepts the system"
-    accept = AcceptSystem(key=view.key, system=str(conflict.found), was=str(conflict.was), reason=reason)
-    return Steps((accept,), passes=(SYSTEM_IDENTITY,))
+        return Steps(passes=passes)
+    why = f"an override of guard {SYSTEM_IDENTITY} accepts the system" if passes else "no other machine has the system"
+    return Steps(
+        (AcceptSystem(key=view.key, system=str(conflict.found), was=str(conflict.was), reason=why),), passes=passes
+    )
 
 
 def _hold(conflict: IdentityConflict, key: ResourceKey) -> Hold:
     names, many = _names(conflict.others), len(conflict.others) > 1
     if conflict.was is not None:
         reason = f"the BMC of {key} reports {conflict.found}, but {key} was recorded with {conflict.was}"
-        reason += f"; {conflict.found} is the system of {names}" if names else ""
-        both = f" of {key} and {names}" if names else ""
-        hint = f"correct spec.bmc{both}; or, if the reported system is the right one"
+        reason += f"; {conflict.found} is the system of {names}"
+        hint = f"correct spec.bmc of {key} and {names}; or, if the reported system is the right one"
     else:
         reason = f"the BMCs of {key} and {names} report the same system ({conflict.found})"
         hint = (
@@ -101,23 +105,24 @@ def _names(keys: Sequence[ResourceKey]) -> str:
     return " and ".join(shown)
 
 
-def _others(found: SystemIdentity, spec: MachineSpec, view: KindView) -> Iterator[ResourceKey]:
+def _others(found: SystemIdentity, spec: MachineSpec, view: KindView, *, is_new: bool) -> Iterator[ResourceKey]:
+    """`is_new`: the machine had another system before. So its address may have been exchanged, whatever the address."""
     if view.desired is None:
         return
     for key in _candidates(found, view):
         other = view.desired.resources.get(key)
-        if key == view.key or other is None or _is_apart(spec, other.spec):
+        if key == view.key or other is None or _is_apart(spec, other.spec, is_new):
             continue
         if any(is_shared(found, one) for one in _identities(key, view)):
             yield key
 
 
-def _is_apart(spec: MachineSpec, other: MachineSpec) -> bool:
+def _is_apart(spec: MachineSpec, other: MachineSpec, is_new: bool) -> bool:
     """Whether the documents certainly name two systems: two of one BMC, which may have one serial number, or those of
     two BMCs. Cloned boards and simulated BMCs report one UUID and one serial number from many addresses."""
     if same_bmc(spec.bmc.address) == same_bmc(other.bmc.address):
         return spec.bmc.system_id != other.bmc.system_id
-    return not can_be_one_host(spec.bmc.address, other.bmc.address)
+    return not is_new and not can_be_one_host(spec.bmc.address, other.bmc.address)
 
 
 def _identities(key: ResourceKey, view: KindView) -> Iterator[SystemIdentity]:
