@@ -528,6 +528,18 @@ def test_another_system_in_the_place_of_one_that_runs_is_shown(world: World) -> 
     assert {hold.by for hold in change.held_by} == {"another-system"}
 
 
+def test_another_system_is_left_alone_while_its_bmc_tells_no_uuid(world: World) -> None:
+    metal = on_another_board(world)
+    live(world, [metal], 60)
+    metal.bmc.state = replace(metal.bmc.state, uuid=None)
+    writes = len(metal.bmc.writes)
+    world.commit(fleet(None, "m1"))
+    live(world, [metal], 600)
+    assert len(metal.bmc.writes) == writes
+    [change] = [change for change in world.engine.plan().changes if change.key == metal.key]
+    assert "another-system" in {hold.by for hold in change.held_by}
+
+
 def test_a_mainboard_that_was_changed_is_accepted_by_a_word_and_the_life_goes_on(world: World) -> None:
     metal = on_another_board(world)
     world.commit(asking(fleet(1, "m1"), f"new mainboard {OTHER_BOARD}", "b" * 40))

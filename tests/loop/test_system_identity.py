@@ -121,6 +121,34 @@ class TestExchangedAddresses:
         assert swapped.engine.plan().changes == ()
         assert writes(swapped) == []
 
+    @pytest.mark.parametrize("serial", [None, "SN-1234567"])
+    def test_a_bmc_that_tells_no_uuid_for_a_while_is_still_the_other_ones(
+        self, swapped: World, serial: str | None
+    ) -> None:
+        """ibm-openbmc/bmcweb#246: values of the host are missing while a BMC or its host starts."""
+        wire(swapped, "a", None, serial, power="Off")
+        wire(swapped, "b", None, power="On")
+        swapped.run(600)
+        swapped.restart()
+        swapped.run(600)
+        assert writes(swapped) == []
+        assert holders(swapped) == {"m1": {GUARD}, "m2": {GUARD}}
+        wire(swapped, "a", UUIDS["a"], serial, power="Off")
+        wire(swapped, "b", UUIDS["b"], power="On")
+        swapped.commit(documents("c", m1=("a", "Off"), m2=("b", "On")))
+        swapped.run(600)
+        assert swapped.engine.plan().changes == ()
+        assert writes(swapped) == []
+
+    def test_what_was_reported_last_is_accepted_while_the_bmcs_tell_nothing(self, swapped: World) -> None:
+        wire(swapped, "a", None, power="Off")
+        wire(swapped, "b", None, power="On")
+        confirm(swapped, "m1", "m2")
+        swapped.run(600)
+        assert sorted(writes(swapped)) == ["a", "b"]
+        found = {name: swapped.machine(ResourceKey("Machine", name)).uuid for name in ("m1", "m2")}
+        assert found == {"m1": UUIDS["b"], "m2": UUIDS["a"]}
+
     def test_confirmed_by_name_they_go_and_stay_confirmed(self, swapped: World) -> None:
         confirm(swapped, "m1", "m2")
         swapped.run(600)
@@ -167,6 +195,19 @@ def test_two_documents_of_one_machine_are_both_held(tmp_path: Path) -> None:
     world.commit(documents("c", m1=("bmc1.example", "Off")))
     world.run(600)
     assert writes(world) == ["bmc1.example"]
+
+
+def test_one_of_two_documents_of_one_machine_is_held_while_its_bmc_tells_no_uuid(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    wire(world, "a", UUIDS["a"])
+    wire(world, "b", UUIDS["a"])
+    world.commit(documents("a", m1=("a", "On"), m2=("b", "On")))
+    world.run(60)
+    wire(world, "b", None)
+    world.commit(documents("b", m1=("a", "On"), m2=("b", "Off")))
+    world.run(600)
+    assert writes(world) == []
+    assert holders(world) == {"m1": {GUARD}, "m2": {GUARD}}
 
 
 def test_a_plan_without_a_store_sees_two_documents_of_one_machine(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
+from drivers.base import SystemState
 from reconciler.kinds.common.field_types.bmc_access import same_bmc
 from reconciler.kinds.common.field_types.bmc_address import can_be_one_host
 from reconciler.kinds.common.field_types.managed_field import Field
@@ -21,6 +22,7 @@ from reconciler.kinds.machine.identity.machine_identity import (
     recorded_identity,
     replaces,
     reported_identity,
+    with_last_identity,
 )
 from reconciler.kinds.machine.spec import MachineSpec, managed
 from reconciler.model.actions.record_actions import AcceptSystem
@@ -46,13 +48,18 @@ class IdentityConflict(msgspec.Struct, frozen=True):
 
 
 def identity_conflict(spec: MachineSpec, view: KindView) -> IdentityConflict | None:
-    """What is wrong with the identity of the machine; None: nothing. What an agent has inspected is compared by the
-    lifecycle (guard `another-system`)."""
-    found, facts = reported_identity(view.value), facts_in(view)
+    """What is wrong with the identity of the machine; None: nothing. A BMC that reports no identity now counts as the
+    system that it reported before. What an agent has inspected is compared by the lifecycle (guard
+    `another-system`)."""
+    if not isinstance(view.value, SystemState):
+        return None
+    facts = facts_in(view)
+    value = with_last_identity(view.value, facts)
+    found = reported_identity(value) or recorded_identity(facts)
     if found is None:
         return None
     is_inspected = managed(spec) and facts.lifecycle.system is not None
-    was = recorded_identity(facts) if not is_inspected and replaces(found, facts, view.value) else None
+    was = recorded_identity(facts) if not is_inspected and replaces(found, facts, value) else None
     others = tuple(sorted(_others(found, spec, view, is_new=was is not None)))
     return IdentityConflict(found, was, others) if was is not None or others else None
 

@@ -39,6 +39,20 @@ def recorded_identity(facts: MachineFacts) -> SystemIdentity | None:
     return SystemIdentity(facts.uuid, facts.serial) if facts.uuid or facts.serial else None
 
 
+def with_last_identity(value: SystemState, facts: MachineFacts) -> SystemState:
+    """The observed system. Where another one than the recorded one was reported last, and the BMC reports no UUID now,
+    it is the one that was reported last. A BMC reports no UUID for a while after it or its host started. Only another
+    serial number shows another system; a new mainboard in the same chassis keeps the number."""
+    found = reported_identity(value)
+    if facts.reported is None or (found is not None and _speaks_against(found, facts.reported)):
+        return value
+    return msgspec.structs.replace(value, uuid=facts.reported.uuid, serial=facts.reported.serial)
+
+
+def _speaks_against(found: SystemIdentity, last: SystemIdentity) -> bool:
+    return found.uuid is not None or is_same(found, last) is False
+
+
 def is_same(one: SystemIdentity, other: SystemIdentity) -> bool | None:
     """Whether both are of one system; None: they have nothing in common that can be compared."""
     if one.uuid is not None and other.uuid is not None:
@@ -65,6 +79,8 @@ def replaces(found: SystemIdentity, facts: MachineFacts, value: object) -> bool:
 def identity_observed(facts: MachineFacts, value: object) -> MachineFacts:
     """The facts after an observation. The first system that is observed is recorded. Another one is not recorded in its
     place until it is accepted. The very same object where nothing is new."""
+    if isinstance(value, SystemState):
+        value = with_last_identity(value, facts)
     found = reported_identity(value)
     if found is None:
         return facts
@@ -79,8 +95,8 @@ def identity_observed(facts: MachineFacts, value: object) -> MachineFacts:
 
 
 def identity_accepted(facts: MachineFacts, value: object) -> MachineFacts:
-    """The facts when what the BMC reports is accepted as the machine's system."""
-    found = reported_identity(value)
+    """The facts when what the BMC reports, or reported last, is accepted as the machine's system."""
+    found = reported_identity(with_last_identity(value, facts) if isinstance(value, SystemState) else value)
     if found is None:
         return facts
     return msgspec.structs.replace(facts, uuid=found.uuid, serial=found.serial, reported=None)

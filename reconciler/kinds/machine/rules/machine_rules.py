@@ -24,6 +24,7 @@ from reconciler.kinds.common.machine_facts import (
 )
 from reconciler.kinds.machine import binding, machine_restart
 from reconciler.kinds.machine.identity.identity_rules import identity_conflict, identity_field, identity_steps
+from reconciler.kinds.machine.identity.machine_identity import with_last_identity
 from reconciler.kinds.machine.lifecycle import phases, system_identity, virtual_media
 from reconciler.kinds.machine.lifecycle.lifecycle_steps import LIFECYCLE_PATH, lifecycle_field, lifecycle_steps
 from reconciler.kinds.machine.rules.boot_rules import BOOT, boot_field, boot_steps, keeps_override
@@ -56,7 +57,7 @@ class MachineRules:
     def fields(self, resource: Resource[MachineSpec], view: KindView) -> tuple[Field, ...]:
         """Project, image, power, boot and LED, as far as they are declared. Project and image are compared with the
         store. The system that the BMC reports is one while it is another one than expected."""
-        state = state_of(view.value)
+        state = with_last_identity(state_of(view.value), facts_in(view))
         spec = _effective(resource.spec, view)
         found = binding.fields(spec.project, spec.image, facts_in(view))
         conflict = identity_conflict(resource.spec, view)
@@ -78,7 +79,7 @@ class MachineRules:
     def steps(self, resource: Resource[MachineSpec], view: KindView, fields: tuple[Field, ...]) -> Steps:
         """The actions in order: binding first, boot before power (so that the machine boots from the declared target),
         the LED last."""
-        state = state_of(view.value)
+        state = with_last_identity(state_of(view.value), facts_in(view))
         spec = _effective(resource.spec, view)
         parts = _binding_steps(spec, view, fields)
         bound = len(parts)

@@ -13,6 +13,7 @@ from reconciler.kinds.claim.spec import MachineClaimSpec, of_claim, slot_address
 from reconciler.kinds.common.machine_facts import BootRequest, FactType, MachineFacts
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState
+from reconciler.kinds.machine.identity.machine_identity import with_last_identity
 from reconciler.kinds.machine.lifecycle import cloud_init
 from reconciler.kinds.machine.lifecycle.phases import (
     AgentTask,
@@ -84,7 +85,7 @@ class MachineProvisioning:
         machine = desired.resources.get(key) if desired is not None else None
         if machine is None:
             return False
-        state = self._finder.seen_of(key)
+        state = with_last_identity(self._finder.seen_of(key), facts)
         return boot_request_still_wanted(machine.spec, facts, state, claim_spec(facts, desired), self._now())
 
     def work(self, key: ResourceKey) -> Work:
