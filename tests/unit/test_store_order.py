@@ -11,6 +11,7 @@ import pytest
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Store
+from reconciler.store.rows import ledger_order
 
 VALUE = '{"at":"2026-01-01T00:00:00Z","type":"Normal","reason":"Bound","message":"first"}'
 INSERT = "INSERT INTO event (at, value) VALUES (now(), %s)"
@@ -51,3 +52,12 @@ def test_a_number_that_was_rolled_back_keeps_no_event_back(store: Store, slow: p
 
 def test_a_list_that_nobody_reads_on_waits_for_nobody(store: Store, slow: psycopg.Connection) -> None:
     assert [entry.event.message for entry in store.events()] == ["second"]
+
+
+def test_a_reader_that_stops_while_it_holds_the_lock_keeps_nobody_from_writing_for_long(store: Store) -> None:
+    """PostgreSQL ends the session; without that, the lock of a suspended laptop lasts until TCP gives up."""
+    with store._database.read() as connection:
+        assert ledger_order.wait_for_writers(connection)
+        assert connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar_one() == "5s"
+    with store._database.read() as connection:
+        assert connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar_one() == "0"

@@ -11,8 +11,13 @@ _HAS_GAP = text("""
     FROM event WHERE seq > :since AND seq <= :last
 """)
 """A gap may be an event of a transaction that is still open. A gap that is old is one that was rolled back."""
-_WAIT = text("SET LOCAL lock_timeout = '1s'"), text("LOCK TABLE event IN SHARE MODE")
-"""Each transaction that adds an event holds the opposite lock from before the event has its number until its end."""
+_WAIT = (
+    text("SET LOCAL lock_timeout = '1s'"),
+    text("SET LOCAL idle_in_transaction_session_timeout = '5s'"),
+    text("LOCK TABLE event IN SHARE MODE"),
+)
+"""Each transaction that adds an event holds the opposite lock from before the event has its number until its end. A
+reader that is suspended, or cut off, while it holds the lock must not keep the daemon from writing for hours."""
 _NOT_IN_TIME = "55P03"
 
 
