@@ -196,7 +196,7 @@ class Daemon:
         return (
             None
             if self._engine.desired is not None
-            else "no commit is in force yet; the daemon reads the repository first"
+            else "no commit is in force yet; the daemon continues when it has read the repository"
         )
 
     def _follow(self, stop: runtime.Flag) -> None:
