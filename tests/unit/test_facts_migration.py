@@ -177,3 +177,18 @@ def without_defaults(value: str) -> object:
         return one
 
     return cleaned(json.loads(value))
+
+
+def test_who_may_read_the_inventories_may_read_them_afterwards(older_store_url: str) -> None:
+    """The how-to grants SELECT on all tables to operators once, and not after each new version."""
+    engine = create_engine(parse_url(older_store_url))
+    if engine.dialect.name == "sqlite":
+        pytest.skip("files have no such privileges")
+    privileges = text("SELECT relacl::text FROM pg_class WHERE oid = 'inventory'::regclass")
+    with engine.begin() as connection:
+        connection.execute(text("GRANT SELECT ON inventory TO PUBLIC"))
+        before = connection.execute(privileges).scalar_one()
+    Store.open(older_store_url).close()
+    with engine.begin() as connection:
+        assert connection.execute(privileges).scalar_one() == before
+    engine.dispose()
