@@ -139,7 +139,7 @@ def test_a_machine_that_is_removed_meanwhile_is_left_alone(tmp_path: Path) -> No
     world.commit(declare(machine("m2", power="On")))
     run(world, 60)
     assert sent(world) == []
-    assert "not declared any more" in failure(world)
+    assert "no longer declared" in failure(world)
 
 
 def test_one_that_is_off_already_has_only_to_be_powered_on(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_an_image_that_goes_while_machines_have_it_is_refused_with_the_list_of_u
     [found] = admit(desired(*machines), facts(*(one.key.name for one in machines)))
     assert (found.code, found.summary) == (
         "image-in-use",
-        f"Image {OLD} is no longer declared, but 12 machines use the image",
+        f"Image {OLD} is no longer declared, but 12 machines use this image",
     )
     assert found.detail.startswith("Machine/n00 (n00.yaml:1), Machine/n01 (n01.yaml:1), ")
     assert found.detail.endswith(" and 2 more")

@@ -77,7 +77,7 @@ def test_without_data_there_is_no_number_rather_than_none_of_them(part: str) -> 
 @pytest.mark.parametrize(
     ("path", "function", "code", "said"),
     [
-        ("[disks[*].size, nics[*].speed]", "sum", "malformed-path", "several collections"),
+        ("[disks[*].size, nics[*].speed]", "sum", "malformed-path", "several lists"),
         ("disks[*].sise", "sum", "malformed-path", "did you mean size?"),
         ("blocks[*].size", "sum", "malformed-path", "there are processors, memory, disks"),
         ("disks.size", "sum", "malformed-path", r"write \[\*\].size"),
