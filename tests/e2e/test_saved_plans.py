@@ -64,7 +64,7 @@ def test_what_became_stale_is_left_alone_and_the_rest_is_done(desk: Desk) -> Non
 
     done = desk.run("apply", str(plan), "--yes")
     assert done.code == 1, done
-    assert "stale: the change of Network/net is not the one in the saved plan any more" in done.err
+    assert "stale: the change of Network/net differs now from the saved plan" in done.err
     assert [event.key.name for event in desk.told("ActionSent") if event.key] == ["net", "other"]
 
 
@@ -84,7 +84,7 @@ def test_what_a_later_commit_took_out_is_stale(desk: Desk) -> None:
         ("nonsense", "not a saved plan"),
         ("[1]", "not a saved plan"),
         ('{"format_version": "9.0"}', "this plan has format '9.0'"),
-        ('{"format_version": "4.0"}', "damaged"),
+        ('{"format_version": "5.0"}', "damaged"),
     ],
 )
 def test_what_is_no_plan_is_refused_in_words(desk: Desk, content: str, why: str) -> None:
