@@ -4,6 +4,7 @@
 """
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -16,6 +17,9 @@ pytest_plugins = ["tests.databases"]
 # write there.
 for _name in [name for name in os.environ if name.startswith("GIT_")]:
     del os.environ[_name]
+
+# Under nohup it is ignored, which every command that a test starts would inherit.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # A loaded machine is slow; how long an example takes says nothing about whether it is right.
 # CI judges a commit: it tries the same examples each time, as a commit must not pass and then fail. All other runs try
