@@ -18,8 +18,9 @@ pytest_plugins = ["tests.databases"]
 for _name in [name for name in os.environ if name.startswith("GIT_")]:
     del os.environ[_name]
 
-# Under nohup it is ignored, which every command that a test starts would inherit.
+# Under nohup a hangup is ignored, and in the background of a shell Ctrl-C. What a test starts would inherit that.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A loaded machine is slow; how long an example takes says nothing about whether it is right.
 # CI judges a commit: it tries the same examples each time, as a commit must not pass and then fail. All other runs try
