@@ -155,7 +155,8 @@ class EventReason(StrEnum):
     """Normal. A failure ended without an action. Example: in a crash loop, the system was not started again for 15
     minutes."""
     SYSTEM_ACCEPTED = "SystemAccepted"
-    """Normal. `spec.lifecycle.request` names another UUID or serial number. The machine has this one from now on."""
+    """Normal. The BMC reports another UUID or serial number, and the machine has this one from now on. The document or
+    an override accepted the system, or no other machine has it. If you replaced nothing, check `spec.bmc`."""
     UNEXPECTED_FACT = "UnexpectedFact"
     """Warning. A report came that was not expected in this phase. It changed nothing."""
     DRIFT_DETECTED = "DriftDetected"

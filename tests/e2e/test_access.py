@@ -26,6 +26,7 @@ def test_a_moved_address_is_a_change_in_every_view_until_it_is_applied(desk: Des
         plan = desk.run("plan", "-o", form)
         assert plan.code == 2
         assert "spec.bmc.address: bmc-m1 -> bmc-m9" in plan.out
+        assert "serial number FAKE-bmc-m1-1 -> serial number FAKE-bmc-m9-1" in plan.out
     [shown] = desk.run("plan", "-o", "json").json["access"]
     assert (shown["before"]["spec.bmc.address"], shown["after"]["spec.bmc.address"]) == ("bmc-m1", "bmc-m9")
     assert desk.run("apply", "--yes").code == 0

@@ -115,7 +115,7 @@ class RecordLifecycle(ActionBase, frozen=True, tag="record-lifecycle"):
 
 class AcceptSystem(ActionBase, frozen=True, tag="accept-system"):
     """Remember that the machine's system has this UUID from now on, in the place of `was`. The `request` of its
-    document, `word`, says so, or else an override. Nothing is sent."""
+    document, `word`, says so, or an override, or no other machine has the system. Nothing is sent."""
 
     disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "spec.lifecycle"

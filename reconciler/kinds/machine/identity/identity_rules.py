@@ -65,11 +65,14 @@ def identity_conflict(spec: MachineSpec, view: KindView) -> IdentityConflict | N
 
 
 def identity_field(conflict: IdentityConflict, view: KindView) -> Field | None:
-    """The system that the machine should be, beside the one that its BMC reports. None while an override lets two
-    machines report one system: nothing is to be changed then."""
+    """The system that the machine should be, beside the one that its BMC reports. If the reported system is accepted,
+    it is the one that should be recorded. None if an override lets two machines report one system."""
+    is_lifted = view.lifted(SYSTEM_IDENTITY) is not None
     if conflict.was is not None:
-        return Field(BMC_PATH, str(conflict.was), str(conflict.found), equal=False, once=True)
-    if view.lifted(SYSTEM_IDENTITY) is not None:
+        was, found = str(conflict.was), str(conflict.found)
+        wanted, present = (was, found) if conflict.others and not is_lifted else (found, was)
+        return Field(BMC_PATH, wanted, present, equal=False, once=True)
+    if is_lifted:
         return None
     shared = f"{conflict.found}, as {_names(conflict.others)}"
     return Field(BMC_PATH, "a system of its own", shared, equal=False, once=True)

@@ -86,7 +86,7 @@ def _recorded_lifecycle(action: RecordLifecycle, was: MachineFacts) -> Recorded:
 
 def _system_accepted(action: AcceptSystem, was: MachineFacts, value: Any) -> Recorded:
     before, system, word = was.lifecycle, action.system, action.word
-    event = (EventReason.SYSTEM_ACCEPTED, f"{system} replaces {action.was}")
+    event = (EventReason.SYSTEM_ACCEPTED, f"{system} replaces {action.was}" + ("" if word else f", as {action.reason}"))
     was = identity_accepted(was, value)
     if not word:
         return _recorded(action.key, was, event)
