@@ -46,8 +46,8 @@ class TokenFault(StrEnum):
     """Why a token is not taken."""
 
     UNKNOWN = "unknown"
-    PURPOSE = "not for this request"
-    REVOKED = "replaced by a newer one"
+    PURPOSE = "valid only for another kind of request"
+    REVOKED = "no longer valid, because a newer token replaced this token"
     USED = "used already"
     EXPIRED = "expired"
 

@@ -18,6 +18,8 @@ LATE_SECONDS = 3.0
 """Longer than the probe of an unused address takes, so that such probes keep their places."""
 MOST_LATE = 256
 """Threads beside those that count: 1,000 BMCs that hang for 15 s each are through within a minute and a half."""
+_DECLARED = "spec.bmc.tls of the Partition"
+_MISMATCH = f"does not match {_DECLARED}, or the TLS options of `groundstate discover`; correct the wrong one"
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -95,16 +97,13 @@ def trust(found: FoundBmc, access: Access, *, is_declared: bool, pins: bool = Tr
     if found.trusted:
         return Trust(access.tls)
     if is_declared:
-        return Trust(access.tls, refused=f"the certificate ({found.fingerprint}) does not match spec.bmc.tls")
+        return Trust(access.tls, refused=f"the certificate ({found.fingerprint}) {_MISMATCH}")
     if not found.sure or found.fingerprint is None:
-        why = (
-            "the BMC requires a login, but its certificate is not trusted, so no login was sent; declare tls in "
-            "the Partition"
-        )
+        why = f"the BMC requires a login, but its certificate is not trusted, so no login was sent; set {_DECLARED}"
         return Trust(access.tls, refused=why)
     if not pins:
-        why = f"the certificate ({found.fingerprint}) is not trusted, and no person is present to confirm it"
-        return Trust(access.tls, refused=f"{why}; declare tls in the partition, or run `groundstate discover`")
+        why = f"the certificate ({found.fingerprint}) is not trusted, and the daemon cannot ask a person to confirm it"
+        return Trust(access.tls, refused=f"{why}; set {_DECLARED}, or run `groundstate discover`")
     return Trust(Tls(fingerprint=found.fingerprint), {"fingerprint": found.fingerprint})
 
 

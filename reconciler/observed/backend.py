@@ -96,17 +96,17 @@ class NoBackend:
 
     def send(self, action: Action, desired: DesiredState) -> Accepted:
         """Raise Unsupported: there is no endpoint."""
-        raise not_carried_out(action, "no endpoint")
+        raise not_carried_out(action, "a kind without an endpoint")
 
     def task(self, handle: str, key: ResourceKey, desired: DesiredState) -> Task:
         """Raise Unsupported: there is no endpoint."""
         raise no_tasks(key)
 
 
-def not_carried_out(action: Action, by: str) -> Unsupported:
+def not_carried_out(action: Action, to: str) -> Unsupported:
     """The error of an action that came to a backend which does not carry it out: a defect of the kind's rules."""
     return Unsupported(
-        f"{action.name} of {action.key} came to the wrong backend of groundstate (the right one is {by}); "
+        f"internal error: {action.name} of {action.key} was given to {to}, which cannot carry out such an action; "
         "report this bug"
     )
 
@@ -191,6 +191,6 @@ def task_of(backend: Backend, handle: str, key: ResourceKey, desired: DesiredSta
 
 def _as_it_can_be_kept(answer: T, form: type[T]) -> T:
     if not isinstance(answer, form):
-        raise TypeError(f"expected {form.__name__}, not {type(answer).__name__}")
+        raise TypeError(f"the driver returned {type(answer).__name__}, not {form.__name__}")
     msgspec.json.decode(msgspec.json.encode(answer), type=form)
     return answer

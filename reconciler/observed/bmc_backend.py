@@ -58,7 +58,7 @@ class BmcBackend:
     def send(self, action: Action, desired: DesiredState) -> Accepted:
         """Send it to the machine's BMC."""
         if not isinstance(action, BmcAction):
-            raise not_carried_out(action, "another endpoint than a BMC")
+            raise not_carried_out(action, "a BMC")
         bmc = self._bmc(action.key, desired)
         match action:
             case PowerOn(reset_type=reset_type) | PowerOff(reset_type=reset_type):

@@ -188,7 +188,8 @@ class Connections:
             return msgspec.structs.replace(reference, file=str(self._base / Path(reference.file).expanduser()))
         except RuntimeError:
             raise SecretUnavailable(
-                "credentialRef.file begins with the home directory of a user that this host does not have"
+                "credentialRef.file begins with the home directory of a user who does not exist on this host; "
+                "write an absolute path"
             ) from None
 
     def _ca_file(self, named: str | None) -> str | None:

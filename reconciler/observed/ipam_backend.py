@@ -112,7 +112,7 @@ class IpamBackend:
     def send(self, action: Action, desired: DesiredState) -> Accepted:
         """Send it to the IPAM, or to its pools."""
         if not isinstance(action, IpamAction):
-            raise not_carried_out(action, "another endpoint than the IPAM")
+            raise not_carried_out(action, "the IPAM")
         ipam, pools = self._ipam, self._pools
         match action:
             case PutNetwork(key=key, network=network, lengths=lengths):

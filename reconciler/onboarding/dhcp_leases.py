@@ -11,6 +11,7 @@ from datetime import datetime
 import msgspec
 
 from drivers.base import mac_address
+from reconciler.model.counting import count
 
 KEA_HEADER = "address,"
 _KEA_DEFAULT = "0"
@@ -66,7 +67,7 @@ def _dnsmasq(lines: list[str]) -> Iterator[tuple[int, _Read]]:
             continue
         try:
             if len(parts) < 4:
-                raise _Unreadable(f"the line has {len(parts)} words, but a lease has at least 4")
+                raise _Unreadable(f"the line has {count(len(parts), 'word')}, but a lease has at least 4 words")
             expires = _time(parts[0])
             # The IAID for IPv6; where it is no Ethernet, a type and another address, as in `20-80:00:...`.
             mac = mac_address(parts[1]) or ""

@@ -207,7 +207,9 @@ def propose(found: Sequence[FoundSystem], known: Declared) -> tuple[list[Proposa
         try:
             made = proposal(one)
         except Exception as error:  # noqa: BLE001  what one system says of itself hides no other
-            made = Skipped(one.address, f"no document can be made for this system because of {defect(error)}")
+            made = Skipped(
+                one.address, f"no document can be made for this system because of {defect(error)}; report this bug"
+            )
         if isinstance(made, Proposal):
             proposals.append(made)
         else:

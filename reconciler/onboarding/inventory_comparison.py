@@ -148,7 +148,7 @@ def _size_problem(resource: Resource[Any], inventory: StoredInventory, desired: 
     try:
         size = size_by_inventory(resource, inventory.best, desired)
     except Exception as error:  # noqa: BLE001  an inventory that nobody expected is one machine's
-        return f"size {declared} is declared, and the size by inventory is unknown because of {defect(error)}"
+        return f"size {declared} is declared, and the size by inventory is unknown because of {defect(error)}; {REPORT}"
     if size.name == declared or not size.decided:
         return None
     return f"size {declared} is declared; {size.why}"

@@ -134,7 +134,11 @@ def update(branch: Branch, gone: Collection[BranchFile], add: Mapping[str, str])
 def subject(added: int, removed: int) -> str:
     """The commit's first line."""
     said = [f"add {added} found machine{'' if added == 1 else 's'}"] if added else []
-    said += [f"leave out {removed} that {'is' if removed == 1 else 'are'} already declared"] if removed else []
+    said += (
+        [f"leave out {'1 machine that is' if removed == 1 else f'{removed} machines that are'} already declared"]
+        if removed
+        else []
+    )
     return ", ".join(said).capitalize() if len(said) < 2 else f"{said[0].capitalize()}, {said[1]}"
 
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from reconciler.kinds.claim.spec import MachineClaimSpec, SpreadBy
+from reconciler.model import counting
 
 K = TypeVar("K")
 
@@ -84,7 +85,9 @@ def rank_reason(spec: MachineClaimSpec, rack: Rack, counted: Load, racks: int) -
     """Why a machine of this rack, in words. `racks`: of how many."""
     if spec.spread.by is SpreadBy.NONE or not rack or racks < 2:
         return "first by name"
-    said = f"rack {rack} of {racks}: {counted.mine[rack]} machines of project {spec.project}"
+    said = (
+        f"rack {rack}, one of {racks} racks: {counting.count(counted.mine[rack], 'machine')} of project {spec.project}"
+    )
     if spec.spread.labels:
         said += f", {counted.alike[rack]} of them share a spread label"
     return f"{said}; first by name in that rack"

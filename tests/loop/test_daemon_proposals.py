@@ -142,7 +142,7 @@ def test_nobody_gets_the_login_for_whose_certificate_nobody_vouches(office: Offi
     office.round()
     assert office.hall.asked == []
     assert office.tip == ""
-    assert "declare tls in the partition, or run `groundstate discover`" in office.told("BmcNotRead")[0]
+    assert "set spec.bmc.tls of the Partition, or run `groundstate discover`" in office.told("BmcNotRead")[0]
 
 
 def test_where_nothing_is_found_nothing_is_pushed(office: Office) -> None:

@@ -109,7 +109,7 @@ def test_a_claimed_machine_stays_declared_and_names_its_claim_and_the_way_out() 
 def test_a_machine_on_its_way_back_stays_until_it_is_free_whatever_became_of_the_claim() -> None:
     [found] = admit(desired(), Facts({MANAGED.key: LEAVING}, {}))
     assert "being released by MachineClaim/web, slot 2" in found.summary
-    assert "wait until the machine is free" in found.hint
+    assert "remove the document after the machine is wiped" in found.hint
     assert admit(desired(), Facts({MANAGED.key: MachineFacts(lifecycle=LifecycleFacts(inspected_at=NOW))}, {})) == ()
 
 

@@ -51,7 +51,7 @@ def known(value: Inventory) -> StoredInventory:
         ([size("c2", (9, 16))], SMALL, None, "the inventory fits no size"),
         ([size("c1", (1, 8)), size("c3", (8, 9))], SMALL, None, "the inventory fits 2 sizes: c1, c3"),
         ([], SMALL, None, "no Size is declared"),
-        ([size("c1", (1, 8))], None, None, "was not read yet"),
+        ([size("c1", (1, 8))], None, None, "has not been read yet"),
         (
             [size("c1", (1, 8))],
             msgspec.structs.replace(SMALL, missing=("disks",), disks=()),

@@ -316,7 +316,7 @@ def test_machines_come_from_the_racks_in_which_the_project_has_the_fewest() -> N
     facts = {"a1": of("db", 0), "c1": of("other", 0, "ware")}
     found = web(*fleet, claim(count=4), facts=facts)
     assert list(names(found).values()) == ["b1", "c2", "a2", "a3"]
-    assert found.chosen[0].rule == "rack b of 3: 0 machines of project shop; first by name in that rack"
+    assert found.chosen[0].rule == "rack b, one of 3 racks: 0 machines of project shop; first by name in that rack"
 
 
 def test_spread_labels_are_stronger_than_the_project() -> None:

@@ -19,4 +19,4 @@ class TurnOrder(msgspec.Struct, frozen=True):
     takes: Callable[[Iterable[Action]], bool]
     """Whether something is taken of which others wait for the next."""
     words: str
-    """What the first one does, to follow its name: `acquires its address or prefix first`."""
+    """What the first one does, to follow its name: `acquires its address, prefix or number first`."""

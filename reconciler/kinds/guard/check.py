@@ -66,8 +66,11 @@ def _each_window(windows: Windows) -> Iterator[RuleFinding]:
 def _never_open(windows: Windows) -> Iterator[RuleFinding]:
     """Of windows that are sound by themselves."""
     if windows.allow and not opens_each_week(windows):
-        what = "no window is ever open, because spec.windows.deny or lastStart leaves nothing of spec.windows.allow"
-        hint = "correct the times; to hold everything, leave out allow and write deny"
+        what = "no work can ever begin: spec.windows.deny or spec.windows.lastStart covers all of spec.windows.allow"
+        hint = (
+            "correct the times. To hold all work, leave out spec.windows.allow, and write "
+            'spec.windows.deny: [{from: "00:00"}]'
+        )
         yield RuleFinding("malformed-window", "spec.windows", what, hint)
 
 
@@ -76,8 +79,9 @@ def _window(entry: WindowTime, path: str) -> Iterator[RuleFinding]:
     if not absolute and not entry.days:
         yield RuleFinding("malformed-window", path, "the window has no day and no time", "add days, from or to")
     elif any(absolute) and (entry.days or not all(absolute)):
-        what = "a window that begins or ends on a date cannot have days, nor a time without a date"
-        yield RuleFinding("malformed-window", path, what, "write both as 2026-12-20T00:00, or both as 22:00")
+        what = "`from` or `to` has a date, so the window cannot have `days`, and the other of the two needs a date too"
+        hint = "remove `days`, and write both as 2026-12-20T00:00; or write both as 22:00"
+        yield RuleFinding("malformed-window", path, what, hint)
     elif entry.from_ == "24:00":
         yield RuleFinding("malformed-window", f"{path}.from", "no window begins at 24:00", "write 00:00")
     elif any(absolute):

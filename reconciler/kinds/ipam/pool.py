@@ -179,7 +179,7 @@ def number_steps(
     """Release what is held and not wanted, and take what is wanted; `take` and `give` serve the field in question."""
     actions: list[Action] = []
     if held is not None:
-        why = "a different number is declared" if pool else "no number is declared"
+        why = "the document now declares another number" if pool else "the document no longer declares a number"
         actions.append(give(key=key, pool=held.pool, number=held.number, reason=why))
     if pool is not None:
         actions.append(take(key=key, pool=pool, number=number, ephemeral=ephemeral, reason="no number acquired yet"))

@@ -29,18 +29,14 @@ def admit_claimed(desired: DesiredState, facts: Facts) -> Iterator[Diagnostic]:
         if renamed is not None:
             said = f"{key} was renamed to {renamed}"
         still = "being released by" if lifecycle.releasing_at is not None else "claimed by"
-        hint = (
-            "wait until the machine is free"
-            if lifecycle.releasing_at is not None
-            else _hint(key.name, claim_name, claim)
-        )
+        hint = "" if lifecycle.releasing_at is not None else f": {_hint(key.name, claim_name, claim)}"
         yield Diagnostic(
             "machine-claimed",
             Severity.ERROR,
             f"{said}, but is still {still} {claim_name}{where}, slot {lifecycle.slot}",
             machine.source if machine is not None else claim.source if claim is not None else None,
             "groundstate cannot wipe the machine without its document",
-            f"declare the machine again, and remove the document when the machine is free: {hint}",
+            f"declare the machine again, and remove the document after the machine is wiped{hint}",
         )
 
 

@@ -70,7 +70,7 @@ def _of_image(
     image: Resource[ImageSpec], users: list[ResourceKey], desired: DesiredState, now: datetime
 ) -> Iterator[Diagnostic]:
     name, spec, which = image.key.name, image.spec, listed_names(key.name for key in users)
-    hint = "set spec.image of these machines to a newer image"
+    hint = "set spec.image of these machines, or of their claims, to a newer image"
     if expired(spec, now):
         yield _warning(
             "image-expired", f"image {name} expired on {spec.expires}", image, f"still used by {which}", hint

@@ -16,7 +16,7 @@ from reconciler.model.resource import DesiredState, Resource
 def size_by_inventory(machine: Resource[MachineSpec], inventory: Inventory | None, desired: DesiredState) -> SizeFound:
     """The machine's size by its inventory: exactly one fits, or none is given."""
     if inventory is None:
-        return SizeFound(None, f"the inventory of {machine.key} was not read yet", decided=False)
+        return SizeFound(None, f"the inventory of {machine.key} has not been read yet", decided=False)
     # A fleet has few models of machines: each is held against the sizes once for a revision.
     known = desired.derived("size of", lambda _: dict[object, SizeFound]())
     disks = tuple((one.name, one.size) for one in inventory.disks)
@@ -39,7 +39,8 @@ def _size_of(inventory: Inventory, desired: DesiredState) -> SizeFound:
     if len(fits) == 1:
         return SizeFound(fits[0], f"the inventory fits size {fits[0]}")
     if fits:
-        return SizeFound(None, f"the inventory fits {len(fits)} sizes: {', '.join(fits)}; narrow one of these sizes")
+        why = f"the inventory fits {len(fits)} sizes: {', '.join(fits)}"
+        return SizeFound(None, f"{why}; change spec.constraints of these Sizes, so that only one fits")
     if unknown:
         why = f"the inventory may fit size {' or '.join(unknown)}, but does not report {' and '.join(sorted(silent))}"
         return SizeFound(None, why, decided=False)

@@ -19,7 +19,10 @@ def _spec_refusal(spec: MachineSpec) -> str | None:
 
 def _observed_refusal(seen: Any) -> str | None:
     if not isinstance(seen, SystemState) or not (seen.uuid or seen.serial):
-        return "the BMC reports neither UUID nor serial number, so the machine cannot be identified"
+        return (
+            "the BMC reports neither UUID nor serial number, so groundstate cannot identify the machine. "
+            "Set one of the two in the BIOS, then run `groundstate adopt` again"
+        )
     return None
 
 

@@ -31,6 +31,7 @@ def machine_conditions(
     if boot.enabled is BootEnabled.CONTINUOUS and boot.target == spec.boot.target:
         message = (
             f"BMC now shows the one-time boot override {spec.boot.target} as Continuous: "
-            f"Machine may boot from {spec.boot.target} every time"
+            f"Machine may boot from {spec.boot.target} every time; to clear the override, set spec.boot.enabled to "
+            "Disabled"
         )
         yield Condition(ConditionType.BOOT_OVERRIDE, Status.FALSE, ConditionReason.ONCE_READS_CONTINUOUS, message)

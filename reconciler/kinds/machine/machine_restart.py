@@ -18,15 +18,18 @@ from reconciler.kinds.machine.spec import Escalate, MachineSpec, observes
 from reconciler.model.actions.bmc_actions import PowerOff
 from reconciler.model.plans.restart import RestartRequest
 
-LATE = "the restart could not begin in time; if the machine still needs a restart, request a restart again"
+AGAIN = "If the machine still needs a restart, run `groundstate restart` again"
+LATE = f"the restart could not begin in time. {AGAIN}"
 IN_DOUBT = (
     "the power-off was sent once, but the machine was never observed off. The BMC may have refused the "
-    "power-off (see the machine's events), or the machine was off only for a short time. If the machine still "
-    "needs a restart, request a restart again"
+    f"power-off (see the machine's events), or the machine was off only for a short time. {AGAIN}"
 )
 CANCELLED = "the restart was cancelled"
 NOT_WANTED = "the machine is off, and spec.power is Off now, so the machine is not powered on again"
-IGNORED = "the machine ignored the graceful shutdown, and spec.shutdown.escalate is Never"
+IGNORED = (
+    "the machine ignored the graceful shutdown, and spec.shutdown.escalate is Never, so the power was not cut. "
+    "To allow a power cut, set spec.shutdown.escalate to Force, then run `groundstate restart` again"
+)
 
 
 def restart_taken_up(facts: MachineFacts, request: RestartRequest) -> MachineFacts:

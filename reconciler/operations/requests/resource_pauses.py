@@ -121,7 +121,8 @@ def _meant(
     wanted = "everything" if everything else filter_words(targets, selector)
     found = [one for one in stand if one.covers == wanted]
     if not found:
-        known = "; ".join(f"{one.id} of {one.covers}" for one in stand) or "none"
-        why = f"{wanted} is not paused; active pauses: {known}; end one by its id"
+        known = "; ".join(f"{one.id} of {one.covers}" for one in stand)
+        how = f"active pauses: {known}; to end one of these pauses, run `groundstate resume ID`"
+        why = f"{wanted} is not paused; {how if known else 'no pause is active'}"
         raise OperationError(why, FailureReason.NOT_FOUND)
     return found

@@ -50,6 +50,7 @@ def _allow(store: Store, sha: str, short: str, last: str, reason: str, by: str) 
     at = now()
     allowed = Allowed(sha, last, reason, by, at + LASTING)
     store.put_meta(REWIND, msgspec.json.encode(allowed).decode())
-    said = f"{by} allowed {short} to follow {last[:10]} until {allowed.until:%Y-%m-%d %H:%M:%S}Z"
+    until = f"{allowed.until:%Y-%m-%d %H:%M:%S}Z"
+    said = f"{by} allowed the daemon until {until} to put {short} in force in place of {last[:10]}"
     store.append([Event(at, EventType.WARNING, EventReason.REWIND_ALLOWED, f"{said}: {reason}", revision=sha)])
     return Rewind(sha, last, allowed.until, said)

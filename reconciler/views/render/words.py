@@ -176,7 +176,7 @@ def cause(this: Cause, *, since: bool = True) -> str:
         case CauseKind.BOTH:
             return f"{reported}, and {drift}"
         case CauseKind.LEAK:
-            return "leak: the owner is neither declared nor recorded"
+            return "leak: the owner of the value is neither declared nor recorded"
 
 
 def name(change: Change) -> str:

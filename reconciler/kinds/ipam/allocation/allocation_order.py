@@ -42,7 +42,7 @@ def is_automatic(actions: Iterable[Action]) -> bool:
     return any(isinstance(action, Acquire | AcquireNumber | PutNetwork) for action in actions)
 
 
-ALLOCATION_TURNS = TurnOrder(ahead_in_order, is_automatic, "acquires its address or prefix first")
+ALLOCATION_TURNS = TurnOrder(ahead_in_order, is_automatic, "acquires its address, prefix or number first")
 """Of addresses, prefixes and numbers."""
 
 

@@ -328,12 +328,12 @@ def conflict_hold(what: str, verdict: ConflictVerdict, path: str, view: KindView
     if verdict.swaps:
         reason = f"{who} holds {what}; {who} and {display_key(view.key)} wait for each other to release first"
         hint = (
-            "make two commits. In the first, declare a third value for one of the two. In the second, declare "
-            "the final values"
+            f"make two commits. In the first, declare another value, which is free, for {who}. In the second, "
+            "declare the final values of both"
         )
     elif resource is not None:
         reason = f"{who} ({resource.source.file}:{resource.source.line}) already holds {what}"
-        hint = f"declare another value here, or change or remove {who} first"
+        hint = f"declare another value in {display_key(view.key)}, or first change or remove {who}"
     else:
         reason = f"{who} is no longer declared but still holds {what} (deletionPolicy Orphan)"
         if holder not in view.remembered:
@@ -344,7 +344,7 @@ def conflict_hold(what: str, verdict: ConflictVerdict, path: str, view: KindView
         )
         if _may_say_so(holder) and _may_say_so(view.key):
             hint = (
-                f"if {view.key} is {holder} renamed, set spec.renamedFrom: {holder.name}; "
+                f"if {view.key} is {holder} renamed, set spec.renamedFrom: {holder.name} in {view.key}; "
                 f"to keep the old name, declare {holder} again"
             )
     return Hold(HoldKind.GUARD, _TAKEN, reason, hint, path)

@@ -12,6 +12,7 @@ from reconciler.kinds.ipam.allocation.conflicts import (
     address_holder,
     address_room,
 )
+from reconciler.kinds.ipam.allocation.occupancy import HOW_TO_RELEASE
 from reconciler.kinds.ipam.exhaustion import (
     NOBODY,
     Short,
@@ -37,7 +38,10 @@ Asking = tuple[ResourceKey, str | None, int | None]
 def short_of_addresses(network: str, path: str, view: KindView) -> Iterator[Hold]:
     """A hold when the look's resource is beyond the free addresses of its network."""
     found = view.once(f"addresses of {network}", lambda: _beyond_addresses(network, view))
-    hint = f"release some addresses, or add a prefix to {place_words('Network', network, view.desired)}"
+    hint = (
+        f"release an address that is not needed ({HOW_TO_RELEASE}), "
+        f"or add a prefix to {place_words('Network', network, view.desired)}"
+    )
     yield from short_holds(found, hint, path, view)
 
 

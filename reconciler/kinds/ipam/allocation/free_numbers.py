@@ -30,6 +30,9 @@ from reconciler.model.actions.ipam_actions import AcquireNumber, AcquireVrf
 from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 
+HOW_TO_RELEASE_NUMBER = "remove the Number with deletionPolicy: Release, or `vrf` of the Network"
+"""How to proceed when a number must become free."""
+
 
 def number_holds(pool: str, number: int | None, has_one: bool, path: str, view: KindView) -> Iterator[Hold]:
     """What stops the look's resource from taking a number of the pool: the pool is not there. Another has the number.
@@ -50,13 +53,16 @@ def number_holds(pool: str, number: int | None, has_one: bool, path: str, view: 
     else:
         for key in view.desired.derived("pinned numbers", _pinned).get(pool, ()):
             if not _has_of(pool, view, key, takers[key]) and _will_have(key, takers[key], pool, view):
-                reason = f"{key} requests a fixed number of Pool/{pool}, which is acquired first"
+                reason = f"{key} requests a fixed number of Pool/{pool}, and acquires this number first"
                 yield Hold(HoldKind.BLOCKED, str(key), reason, f"continues automatically when {key} holds its number")
                 return
     if pool_size(there) - _held_of(pool, there, view) >= len(takers):
         return
     found = view.once(f"numbers of {pool}", lambda: _beyond_numbers(pool, there, takers, view))
-    hint = f"release some numbers, or add a range to {place_words('Pool', pool, view.desired)}"
+    hint = (
+        f"release a number that is not needed ({HOW_TO_RELEASE_NUMBER}), "
+        f"or add a range to {place_words('Pool', pool, view.desired)}"
+    )
     yield from short_holds(found, hint, path, view)
 
 

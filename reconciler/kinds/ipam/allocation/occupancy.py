@@ -34,6 +34,10 @@ def occupants(network: str, view: KindView) -> list[Occupant]:
     return view.once("living", lambda: _by_network(view)).get(network, [])
 
 
+HOW_TO_RELEASE = "set deletionPolicy: Release, apply that, then remove the document"
+"""How to proceed when an address or a network must become free."""
+
+
 def named_tenants(tenants: Sequence[Occupant]) -> str:
     """`IPAddress/web (10.0.0.7), IPAddress/db (10.0.0.8) and 3 more`."""
     words = ", ".join(f"{one.owner} ({_short(one.cidr)})" for one in tenants[:_NAMED])

@@ -86,7 +86,7 @@ class IPAddressRules:
         actions: list[Action] = []
         if state.address is not None:
             if machine := _machine_in_slot(view):
-                return Steps(holds=(_still_used(machine, state.address),))
+                return Steps(holds=(_still_used(machine, state.address, view),))
             actions.append(Release(key=view.key, address=state.address, reason="a different address is declared"))
         family = FAMILIES[spec.family] if spec.family else None
         acquire = Acquire(
@@ -117,7 +117,9 @@ class IPAddressRules:
         if blocked := _in_use(view, state):
             return blocked
         if view.stray:
-            why = "leak: the address is ephemeral, and its owner is neither declared nor recorded"
+            why = (
+                "leak: the owner of the ephemeral address is neither declared nor recorded, so nothing uses the address"
+            )
             release = Release(key=view.key, address=state.address or "", reason=why)
             return Steps((release, Forget(key=view.key, reason="released"))) if leaks(state) else Steps()
         if state.address is None:
@@ -193,7 +195,11 @@ def _in_use(view: KindView, state: AddressState) -> Steps | None:
         reason,
         f"continues automatically when Machine/{machine} is wiped and free",
     )
-    release = Release(key=view.key, address=state.address, reason="the claim no longer has the slot of the address")
+    release = Release(
+        key=view.key,
+        address=state.address,
+        reason="the claim no longer has the slot that had the address",
+    )
     return Steps((release, Forget(key=view.key, reason="released")), (hold,))
 
 
@@ -230,9 +236,14 @@ def _may_be_renamed(view: KindView) -> Hold | None:
     )
 
 
-def _still_used(machine: str, address: str) -> Hold:
+def _still_used(machine: str, address: str, view: KindView) -> Hold:
     reason = f"Machine/{machine} was installed with the address {address}, and may still use this address"
-    hint = f"declare {address} in the claim's addresses again, or release {machine} first (spec.without)"
+    meant = of_claim(view.key)
+    claim = f"MachineClaim/{meant.claim}" if meant is not None else "the claim"
+    hint = (
+        f"declare {address} again in spec.networks of {claim}; or release {machine} first: "
+        f"add {machine} to spec.without of {claim}"
+    )
     return Hold(HoldKind.GUARD, "in-use", reason, hint, ADDRESS)
 
 
@@ -316,7 +327,8 @@ def _waits_for(spec: IPAddressSpec, state: AddressState, view: KindView) -> tupl
         for key in view.desired.derived("pinned-addresses", _pinned).get(spec.network, ()):
             if not _has_it(key, view, view.desired) and _will_have(key, view):
                 reason = (
-                    f"{display_key(key)} requests a fixed address of Network/{spec.network}, which is acquired first"
+                    f"{display_key(key)} requests a fixed address of Network/{spec.network}, "
+                    "and acquires this address first"
                 )
                 holds.append(
                     Hold(

@@ -14,7 +14,7 @@ from reconciler.kinds.common.kind import KindView, Steps
 from reconciler.kinds.ipam.allocation.conflicts import conflict_hold, prefix_holders, waited_for
 from reconciler.kinds.ipam.allocation.free_numbers import number_holds
 from reconciler.kinds.ipam.allocation.free_prefixes import children_of, short_of_prefixes
-from reconciler.kinds.ipam.allocation.occupancy import Occupant, named_tenants, occupants
+from reconciler.kinds.ipam.allocation.occupancy import HOW_TO_RELEASE, Occupant, named_tenants, occupants
 from reconciler.kinds.ipam.network import (
     NetworkSpec,
     NetworkState,
@@ -76,7 +76,7 @@ class NetworkRules:
         if differing - {VRF}:
             parent = parent_of(spec, view.desired)
             want, lengths = wanted_network(spec, parent), chosen_lengths(spec, parent)
-            why = "not in the IPAM yet" if state.network is None else "the network differs in the IPAM"
+            why = "not in the IPAM yet" if state.network is None else "the IPAM has other values than the document"
             actions.append(PutNetwork(key=view.key, network=want, lengths=tuple(sorted(lengths.items())), reason=why))
             holds.extend(_refused(spec, want, lengths, state.network, view))
         if VRF in differing:
@@ -201,15 +201,17 @@ def _in_use(want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork, view:
     if want.container != seen.container or want.namespace != seen.namespace:
         homeless = inside
         what = "the namespace, or the type Super, would change while the network still contains"
+        kept = "spec.namespace and spec.type"
     else:
         homeless = [one for one in inside if any(is_prefix_within(one.cidr, cidr) for cidr in gone)]
         homeless = [
             one for one in homeless if not any(is_prefix_within(one.cidr, prefix.cidr) for prefix in want.prefixes)
         ]
-        what = f"{', '.join(gone)} would be removed, but still contains"
+        what = f"{', '.join(gone)} would be removed, but still {'contains' if len(gone) == 1 else 'contain'}"
+        kept = "the prefix" if len(gone) == 1 else "the prefixes"
     staying = [one for one in homeless if not one.leaves]
     if staying:
-        hint = "release or move these addresses and networks first, or keep the prefix"
+        hint = f"first release these addresses and networks ({HOW_TO_RELEASE}), or keep {kept}"
         yield Hold(HoldKind.GUARD, "in-use", f"{what} {named_tenants(staying)}", hint, PREFIXES)
     elif homeless:
         reason = f"{what} {named_tenants(homeless)}, which will also be released"
@@ -225,7 +227,7 @@ def _taken(key: ResourceKey, want: IpamNetwork, view: KindView) -> Iterator[Hold
     """A hold for the first prefix that another network has, before all others one that stays."""
     found = sorted(prefix_holders(key, want, view), key=lambda one: one[1].goes)
     for overlap, verdict in found[:1]:
-        what = overlap.theirs if overlap.theirs == overlap.cidr else f"{overlap.theirs}, which {overlap.cidr} overlaps,"
+        what = overlap.theirs if overlap.theirs == overlap.cidr else f"{overlap.theirs} (overlaps {overlap.cidr})"
         yield conflict_hold(what, verdict, PREFIXES, view)
 
 
@@ -249,7 +251,7 @@ def _stray_vrf(state: NetworkState, view: KindView) -> Steps:
     as D09: the VRF was acquired first, and not released when the network failed)."""
     if state.network is not None or state.vrf is None:
         return Steps()
-    why = "leak: the network is neither declared nor in the IPAM"
+    why = "leak: the Network of the number is neither declared nor in the IPAM, so nothing uses the number"
     give = ReleaseVrf(key=view.key, pool=state.vrf.pool, number=state.vrf.number, reason=why)
     return Steps((give, Forget(key=view.key, reason="released")))
 
@@ -265,8 +267,8 @@ def _named_first(parent: str, view: KindView) -> Iterator[Hold]:
         stuck = view.refused(sibling.key, PREFIXES) or sibling.key in view.barred()
         if missing and not stuck and _will_have(sibling, view):
             reason = (
-                f"{sibling.key} requests the fixed prefix {', '.join(sorted(missing))} of "
-                f"{parent}, which is acquired first"
+                f"{sibling.key} requests the fixed prefix {', '.join(sorted(missing))} of Network/{parent}, "
+                "and acquires this prefix first"
             )
             hint = f"continues automatically when {sibling.key} has its prefix"
             yield Hold(HoldKind.BLOCKED, str(sibling.key), reason, hint)
@@ -296,6 +298,6 @@ def _occupied_hold(view: KindView) -> Iterator[Hold]:
         )
         yield Hold(HoldKind.BLOCKED, "in-use", reason, hint)
     else:
-        hint = "release or move these addresses and networks first, or declare the network again"
+        hint = f"first release these addresses and networks ({HOW_TO_RELEASE}), or declare the network again"
         staying = [one for one in inside if not one.leaves]
         yield Hold(HoldKind.GUARD, "in-use", f"the network still contains {named_tenants(staying)}", hint)

@@ -7,7 +7,7 @@ from typing import Any, assert_never
 from reconciler.kinds.common.field_types.fields import DeletionPolicy
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView, Steps
-from reconciler.kinds.ipam.allocation.free_numbers import holders_of_pool, number_holds
+from reconciler.kinds.ipam.allocation.free_numbers import HOW_TO_RELEASE_NUMBER, holders_of_pool, number_holds
 from reconciler.kinds.ipam.pool import NumberSpec, PoolSpec, number_state, number_steps, pool_state, range_words, ranges
 from reconciler.model.actions.action import Action
 from reconciler.model.actions.action_base import Forget
@@ -53,7 +53,7 @@ class PoolRules:
         holds: tuple[Hold, ...] = ()
         if lost:
             named = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
-            hint = "release these numbers first, or keep them in spec.ranges"
+            hint = f"first release these numbers ({HOW_TO_RELEASE_NUMBER}), or keep these numbers in spec.ranges"
             holds = (
                 Hold(HoldKind.GUARD, "in-use", f"numbers that are in use would be removed: {named}", hint, RANGES),
             )
@@ -132,7 +132,7 @@ class NumberRules:
                 else Steps((Forget(key=view.key, reason="no longer declared, and holds no number"),))
             )
         if view.stray:
-            why = "leak: the owner is neither declared nor recorded"
+            why = "leak: the owner of the number is neither declared nor recorded, so nothing uses the number"
             give = ReleaseNumber(key=view.key, pool=held.pool, number=held.number, reason=why)
             return Steps((give, Forget(key=view.key, reason="released"))) if held.ephemeral else Steps()
         if view.facts.deletion_policy == DeletionPolicy.RELEASE:

@@ -53,7 +53,13 @@ def lifecycle_steps(spec: MachineSpec, state: SystemState, view: KindView) -> St
         hint = "check the machine's console, then set or change spec.lifecycle.request to try again"
         return _waits(HoldKind.FAILED, lifecycle.failure.reason, lifecycle.failure.message, hint)
     if phases.crash_loop_is_over(lifecycle, state, view.now):
-        return Steps((RecordLifecycle(key=view.key, reason="Machine is running and has not restarted for some time"),))
+        return Steps(
+            (
+                RecordLifecycle(
+                    key=view.key, reason="the crash loop has ended: Machine is on and does not restart again"
+                ),
+            )
+        )
     purpose = phases.purpose(facts_in(view), spec, claim)
     if purpose is None:
         return _at_rest(lifecycle, state, view)
@@ -232,7 +238,8 @@ def _order(
     image, attempt = virtual_media.image_for(spec, state, view.desired), _attempt(facts_in(view).lifecycle)
     if image is not None and not virtual_media.has_disc(state):
         why = "Machine is set to boot from virtual media, but its BMC offers no boot from a CD"
-        return _waits(HoldKind.FAILED, "virtual-media", why, "set startFrom: Network in the machine or its partition")
+        hint = "set spec.lifecycle.startFrom of the Machine, or spec.boot.startFrom of its Partition, to Network"
+        return _waits(HoldKind.FAILED, "virtual-media", why, hint)
     heeded = spec.lifecycle.request if spec.lifecycle is not None and purpose is not Purpose.INSPECT else None
     boot_request = kind(
         key=view.key,

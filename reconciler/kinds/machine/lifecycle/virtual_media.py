@@ -112,7 +112,13 @@ def media_steps(lifecycle: LifecycleFacts, state: SystemState, view: KindView) -
     for remnant in dict.fromkeys((old, wanted)):
         if remnant is not None and state.holds(remnant):
             return Steps(
-                (EjectMedia(key=view.key, url=remnant, reason="the image was inserted before the boot request"),)
+                (
+                    EjectMedia(
+                        key=view.key,
+                        url=remnant,
+                        reason="an image of an earlier boot request may still be in the virtual drive",
+                    ),
+                )
             )
     return Steps((InsertMedia(key=view.key, url=wanted, reason="Machine will boot from the image"),))
 

@@ -78,7 +78,7 @@ def boot_steps(spec: MachineSpec, state: SystemState, view: KindView) -> Steps:
         return hold_unsupported(
             BOOT,
             f"the BMC does not offer boot target {boot.target}",
-            f"choose one of {', '.join(sorted({*allowed} - {BootTarget.NONE}))}",
+            f"set spec.boot.target to one of {', '.join(sorted({*allowed} - {BootTarget.NONE}))}",
         )
     # Sending the mode again queues a BIOS job and a second reboot on iDRAC9 (ironcore-dev/metal-operator#81).
     mode = BootMode(boot.mode) if boot.mode is not None and boot.mode != state.boot.mode else None
@@ -98,9 +98,12 @@ def _order_of_unknown_age(boot: BootSpec, state: SystemState, view: KindView) ->
     if facts_in(view).found_order is None or facts_in(view).found_order != once_order(boot):
         return None
     if facts_in(view).found_new:
-        why, also = "the store is new: this one-time boot override may already have been executed", ""
+        why, also = "the store is new, so the machine may already have booted with this one-time boot override", ""
     elif state.power is not PowerState.OFF:
-        why = "first observation of a running machine: the one-time boot override may already have been executed"
+        why = (
+            "this is the first observation of the running machine, which may already have booted with this one-time "
+            "boot override"
+        )
         also = ", or power the machine off"
     else:
         return None

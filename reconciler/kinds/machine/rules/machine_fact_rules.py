@@ -135,7 +135,7 @@ class MachineFactRules(FactRules):
         """The field to change so that a one-time boot override is sent again; groundstate does not repeat such an
         override."""
         declared = resource is not None and isinstance(resource.spec, MachineSpec) and resource.spec.boot is not None
-        return "change spec.boot.request" if action.once and declared else ""
+        return "change the text of spec.boot.request" if action.once and declared else ""
 
     def record(self, action: Action, facts: Mapping[ResourceKey, ResourceFacts], occasion: Occasion) -> Recorded:
         """The facts after an action on the store alone: bindings and boot requests."""

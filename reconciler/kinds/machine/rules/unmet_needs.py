@@ -18,8 +18,8 @@ def hold_unreported(path: str, reason: str) -> Steps:
     """The hold for a value that the BMC does not report now, for example while it starts (ibm-openbmc/bmcweb#246). The
     next observation may have the value."""
     hint = (
-        "wait for the next observation. If the BMC still does not report the value then, check the BMC. "
-        "groundstate sends nothing before that"
+        f"wait for the next observation. If the BMC still does not report the value of {path} then, check the BMC. "
+        "groundstate does not change this value before the BMC reports it"
     )
     return Steps(holds=(Hold(HoldKind.BLOCKED, UNREPORTED, reason, hint, path),))
 

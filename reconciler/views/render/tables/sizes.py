@@ -71,7 +71,8 @@ def verdict(machine: str, declared: str | None, found: Sequence[Explanation]) ->
     fits = [one.size for one in found if one.verdict is SizeVerdict.FITS]
     unknown = [one.size for one in found if one.verdict is SizeVerdict.UNKNOWN]
     if len(fits) > 1:
-        return f"{machine} fits {len(fits)} sizes: {', '.join(fits)}; narrow one of these sizes"
+        said = f"{machine} fits {len(fits)} sizes: {', '.join(fits)}"
+        return f"{said}; change spec.constraints of these Sizes, so that only one fits"
     if fits:
         said = f"{machine} is of size {fits[0]}"
         if declared is None:
