@@ -12,10 +12,14 @@ class _Json(msgspec.Struct, frozen=True):
     password: str
 
 
+# Made here: where several threads are the first to make a decoder of a type, the process crashes (msgspec 0.22).
+_DECODER = msgspec.json.Decoder(_Json)
+
+
 def from_json(text: bytes, reference: str) -> Credential:
     """Read `{"username": ..., "password": ...}`. Raises SecretUnavailable."""
     try:
-        found = msgspec.json.decode(text, type=_Json)
+        found = _DECODER.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise SecretUnavailable(
             f'{reference} does not give JSON of the form {{"username": "...", "password": "..."}}'

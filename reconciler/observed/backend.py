@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
@@ -35,6 +34,10 @@ _MAX_WORDS = 500
 """Characters of what an error says that was not expected."""
 
 T = TypeVar("T")
+
+# Made here: where several threads are the first to make a decoder of a type, the process crashes (msgspec 0.22).
+_DECODERS = {kind.name: msgspec.json.Decoder[Any](kind.observed_type) for kind in KINDS.values() if kind.observed_type}
+_ACCEPTED, _TASK = msgspec.json.Decoder(Accepted), msgspec.json.Decoder(Task)
 
 FactsByKey = Mapping[ResourceKey, ResourceFacts]
 
@@ -141,14 +144,8 @@ def checked_observation(seen: Observation) -> Observation:
 def _check(kind: str, value: Any) -> None:
     """Raise for what a driver says that could be kept and not be read again. An unpaired surrogate, a number in the
     place of a text. The store would give it back to every command, as an error."""
-    if value is not None and (decoder := _decoder(kind)) is not None:
+    if value is not None and (decoder := _DECODERS.get(kind)) is not None:
         decoder.decode(msgspec.json.encode(value))
-
-
-@cache
-def _decoder(kind: str) -> msgspec.json.Decoder[Any] | None:
-    observed = KINDS[kind].observed_type if kind in KINDS else None
-    return None if observed is None else msgspec.json.Decoder(observed)
 
 
 def read_failure_of(error: Exception) -> ReadError:
@@ -176,7 +173,7 @@ def sent_by(backend: Backend, action: Action, desired: DesiredState) -> Accepted
     """Have the backend send one action, once. Raises DriverError: a DriverDefect for all that is no such error, and for
     an answer that cannot be kept."""
     try:
-        return _as_it_can_be_kept(backend.send(action, desired), Accepted)
+        return _as_it_can_be_kept(backend.send(action, desired), Accepted, _ACCEPTED)
     except Exception as error:
         raise driver_error_of(error) from error
 
@@ -184,13 +181,13 @@ def sent_by(backend: Backend, action: Action, desired: DesiredState) -> Accepted
 def task_of(backend: Backend, handle: str, key: ResourceKey, desired: DesiredState) -> Task:
     """Have the backend read the Task of an action. Raises DriverError, as `sent_by` does."""
     try:
-        return _as_it_can_be_kept(backend.task(handle, key, desired), Task)
+        return _as_it_can_be_kept(backend.task(handle, key, desired), Task, _TASK)
     except Exception as error:
         raise driver_error_of(error) from error
 
 
-def _as_it_can_be_kept(answer: T, form: type[T]) -> T:
+def _as_it_can_be_kept(answer: T, form: type[T], decoder: msgspec.json.Decoder[T]) -> T:
     if not isinstance(answer, form):
         raise TypeError(f"the driver returned {type(answer).__name__}, not {form.__name__}")
-    msgspec.json.decode(msgspec.json.encode(answer), type=form)
+    decoder.decode(msgspec.json.encode(answer))
     return answer

@@ -34,6 +34,7 @@ _BEGIN_SECONDS = 0.5
 KEEP_SECONDS = 5.0
 """For what is being read when it is time to stop."""
 _NAMED = 5
+_INVENTORY = msgspec.json.Decoder(Inventory)
 
 
 class InventoryKeeper(Protocol):
@@ -198,7 +199,7 @@ class InventoryReader:
         try:
             value = self._inventory_of(key, desired)
             # What could be kept and not be read again is not kept.
-            msgspec.json.decode(msgspec.json.encode(value), type=Inventory)
+            _INVENTORY.decode(msgspec.json.encode(value))
         except Exception as error:  # noqa: BLE001  what is wrong with one resource must not stop the others
             self._fail(key, read_failure_of(error))
             return

@@ -7,7 +7,11 @@ from typing import Any
 
 import msgspec
 
+from drivers.base.support import scheduling
 from drivers.base.support.errors import Rejected
+
+_ONE_BY_ONE = scheduling.lock()
+"""Where several threads are the first to read a type, the process crashes (msgspec 0.22)."""
 
 
 class DriverOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -31,6 +35,7 @@ def read_options(driver: object, name: str, said: Mapping[str, Any]) -> DriverOp
             raise Rejected(f"driver {name} has no options; remove bmc.options")
         return None
     try:
-        return msgspec.convert(dict(said), wanted)
+        with _ONE_BY_ONE:
+            return msgspec.convert(dict(said), wanted)
     except msgspec.ValidationError as error:
         raise Rejected(f"bmc.options do not fit driver {name}: {error}; correct them in the document") from None

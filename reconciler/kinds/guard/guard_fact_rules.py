@@ -72,6 +72,10 @@ def as_guard_facts(facts: ResourceFacts) -> GuardFacts:
     return facts if isinstance(facts, GuardFacts) else GuardFacts()
 
 
+# Made here, as msgspec crashes where several threads are the first to read a type.
+msgspec.json.Decoder(GuardSpec)
+
+
 def remembered_spec(kept: dict[str, Any] | None) -> GuardSpec | None:
     """The spec of what was kept; None for what this version cannot read."""
     try:
