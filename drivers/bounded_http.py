@@ -47,7 +47,7 @@ class BoundedResponse(http.client.HTTPResponse):
             if not _is_interim(found[1]):
                 return found
             read_headers(self.fp)
-        raise http.client.HTTPException(f"more than {MAX_INTERIM} interim answers")
+        raise http.client.HTTPException(f"the server sent more than {MAX_INTERIM} interim answers (status 1xx)")
 
 
 def _is_interim(status: int) -> bool:
@@ -84,7 +84,7 @@ def read_headers(file: io.BufferedIOBase) -> http.client.HTTPMessage:
         elif colon:
             found.append((name.rstrip(), value.strip()))
     else:
-        raise http.client.HTTPException(f"got more than {_MOST_HEADERS} headers")
+        raise http.client.HTTPException(f"the answer has more than {_MOST_HEADERS} headers")
     message = http.client.HTTPMessage()
     for name, value in found:
         message.set_raw(name, value)

@@ -102,8 +102,7 @@ class Registry:
             f"no installed package provides a backend named {name}; installed backends: {_backend_names()}. "
             "Install the "
             "Python package of this backend in the environment in which groundstate is installed. The package "
-            "registers "
-            f"{name} as an entry point of the group {BACKENDS_GROUP}"
+            f"registers {name} as an entry point of the group {BACKENDS_GROUP}"
         )
 
     def close(self) -> None:
@@ -172,5 +171,6 @@ def _unknown(group: str, name: str, known: Iterable[str]) -> str:
     guess = f"did you mean {near[0]}? " if near else ""
     return (
         f"no driver named {name}; {guess}known: {', '.join(sorted(known))}. "
-        f"A package that adds drivers registers them as entry points of {group}; install it beside groundstate"
+        f"To add a driver, install its Python package in groundstate's environment; the package registers the driver "
+        f"as an entry point of the group {group}"
     )

@@ -14,6 +14,7 @@ import msgspec
 from drivers.base import Conflict, Exhausted, IpamNetwork, Prefix, Rejected
 from drivers.ipam import blocks as buddies
 from drivers.ipam.addresses import BITS, Block, Interval, cidr_of, parse_prefix, prefix_length
+from drivers.ipam.hints import RELEASE_ADDRESSES
 from drivers.ipam.prefix_changes import rewrite
 from drivers.ipam.rows import MAX_NAMED, NetworkRows, find_network, holders_within, listed, named_holders, scope_of
 from drivers.ipam.statements import Run, plain_name
@@ -60,7 +61,7 @@ def drop(run: Run, name: str) -> None:
         total = run(
             "SELECT count(*) FROM ipam_allocation a JOIN ipam_prefix p ON p.id = a.prefix WHERE p.network = ?", name
         ).fetchone()[0]
-        raise Conflict(f"network {name} is in use: {named_holders(held, total)}; release these addresses first")
+        raise Conflict(f"network {name} is in use: {named_holders(held, total)}; {RELEASE_ADDRESSES}")
     run("DELETE FROM ipam_network WHERE name = ?", name)
     for row in before.rows if before.network.parent is not None else ():
         buddies.release_block(run, str(before.network.parent), (row.block.lo, row.block.hi))
@@ -77,12 +78,15 @@ def check_wanted(name: str, wanted: IpamNetwork, lengths: Mapping[int, int]) -> 
                 f"network {name}: {text!r} is not a valid name for a namespace or a project; write printable text"
             )
     if lengths and wanted.parent is None:
-        raise Rejected(f"network {name} has no parent to choose a prefix from; set a parent")
+        raise Rejected(
+            f"network {name} has no prefix, and no parent from which to choose a prefix; set spec.parent or "
+            "spec.prefixes"
+        )
     for family, length in lengths.items():
         if family not in BITS or isinstance(length, bool) or not isinstance(length, int):
             raise Rejected(
-                f"network {name}: {family!r}: {length!r} is not a prefix length of an address family; write "
-                f"4 or 6, and a number"
+                f"network {name}: the prefix length {length!r} for IPv{family} cannot be used; write a whole number, "
+                "for IPv4 or IPv6"
             )
         if not 0 < length <= BITS[family]:
             raise Rejected(f"network {name}: an IPv{family} prefix has a length of 1 to {BITS[family]}, not {length}")
@@ -100,11 +104,16 @@ def _below(run: Run, name: str, wanted: IpamNetwork) -> IpamNetwork:
         return wanted
     above = run("SELECT container, namespace FROM ipam_network WHERE name = ?", wanted.parent).fetchone()
     if above is None:
-        raise Rejected(f"network {name}: its parent {wanted.parent} is not in the IPAM; create the parent first")
+        raise Rejected(
+            f"network {name}: its parent {wanted.parent} is not in the IPAM; apply the document of the parent first"
+        )
     if name in (wanted.parent, *_above(run, wanted.parent)):
         raise Rejected(f"network {name}: its parent {wanted.parent} is {name} or below {name}; choose another parent")
     if not above[0]:
-        raise Rejected(f"network {name}: its parent {wanted.parent} is not a container: addresses are acquired from it")
+        raise Rejected(
+            f"network {name}: its parent {wanted.parent} is not a container: it has addresses, not child networks; "
+            "choose another parent"
+        )
     if wanted.namespace not in ("", above[1]):
         raise Rejected(
             f"network {name} is declared in namespace {wanted.namespace!r}, but its parent {wanted.parent} is in "
@@ -232,5 +241,6 @@ def _none_free(run: Run, parent: str, family: int, length: int) -> Exhausted:
     free = ", ".join(f"{count} of /{size}" for size, count in run(statement, parent, family).fetchall())
     return Exhausted(
         f"network {parent} has no free IPv{family} block of /{length} for a child; free blocks: "
-        f"{free or 'none'}; delete a child network, request a smaller prefix, or add a prefix"
+        f"{free or 'none'}; delete a child network, request a smaller prefix (spec.prefixLength), or add a prefix to "
+        f"{parent}"
     )

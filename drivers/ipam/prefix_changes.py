@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from drivers.base import Conflict, IpamNetwork
 from drivers.ipam.addresses import Block, Interval, cidr_of, joined, size, subtract
+from drivers.ipam.hints import RELEASE_ADDRESSES
 from drivers.ipam.rows import (
     MAX_NAMED,
     NetworkRows,
@@ -68,14 +69,14 @@ def _held(run: Run, name: str, changed: Sequence[StoredPrefix], new: Sequence[Bl
     if held and flips:
         raise Conflict(
             f"network {name} cannot become a container, because it still holds addresses: "
-            f"{named_holders(holders_within(run, name), size(held))}; release these addresses first"
+            f"{named_holders(holders_within(run, name), size(held))}; {RELEASE_ADDRESSES}"
         )
     lost = subtract(held, joined(part for block in new for part in block.usable))
     if lost:
         words = named_holders(holders_within(run, name, lost), size(lost))
         raise Conflict(
-            f"network {name}: {words} would be reserved or outside of its prefixes; release these addresses first, "
-            "or keep the prefix unchanged"
+            f"network {name}: {words} would be reserved or outside of its prefixes; keep the prefix unchanged, or "
+            f"{RELEASE_ADDRESSES}"
         )
     return held
 
@@ -90,9 +91,8 @@ def _children(run: Run, name: str, changed: Sequence[StoredPrefix], new: Sequenc
     lost = [f"{cidr_of(*part)} of {child}" for child, part in found if not _in_one(part, places)]
     if lost:
         raise Conflict(
-            f"network {name}: after this change its child networks {listed(lost[:MAX_NAMED], len(lost))} would be "
-            "outside of its prefixes, or in a reserved part of them; delete these child networks first, or keep the "
-            "prefix unchanged"
+            f"network {name}: after this change, {listed(lost[:MAX_NAMED], len(lost))} would be reserved or outside of "
+            "its prefixes; delete these child networks first, or keep the prefix unchanged"
         )
     return joined(part for _, part in found)
 

@@ -83,7 +83,7 @@ class IpamDatabase:
         try:
             pooled = self._engine.raw_connection()
         except (SQLAlchemyError, errors) as error:
-            raise Unreachable(f"the IPAM's database cannot be opened: {_said(error)}") from error
+            raise Unreachable(f"the IPAM's database cannot be opened; check --store ({_said(error)})") from error
         raw: Any = pooled.driver_connection
         try:
             yield raw
@@ -118,20 +118,24 @@ def _sqlite_error(error: Exception) -> DriverError:
     if "is full" in said:
         return Unreachable(f"the disk of the IPAM's database is full; free some space, nothing was changed ({said})")
     if "no such table" in said:
-        return Rejected(f"the database has no IPAM; open the database as a store first ({said})")
-    return Unreachable(f"the IPAM's database failed: {said}")
+        return Rejected(
+            f"the database has no tables of the IPAM; `groundstate apply` with this --store creates them ({said})"
+        )
+    return Unreachable(f"the IPAM's database failed; check the database of --store ({said})")
 
 
 def _postgresql_error(error: Exception) -> DriverError:
     said, state = _said(error), getattr(error, "sqlstate", None)
     if state is None or state[:2] in _AWAY_CLASSES:
         # The connection may have broken between the commit and its answer.
-        return Unreachable(f"the IPAM's database failed: {said}", maybe_sent=True)
+        return Unreachable(f"the IPAM's database failed; check the database of --store ({said})", maybe_sent=True)
     if state in _BUSY_STATES:
-        return Busy(f"the IPAM's database was busy: {said}")
+        return Busy(f"the IPAM's database was busy, and nothing was changed; try again in a moment ({said})")
     if state == _EXCLUSION:
-        return Conflict(f"prefixes of two networks overlap: {said}")
-    return Rejected(f"the IPAM's database refused: {said}")
+        return Conflict(f"the prefixes of two networks overlap; change one of the prefixes ({said})")
+    return Rejected(
+        f"the IPAM's database refused a statement, and nothing was changed; check the database of --store ({said})"
+    )
 
 
 def _said(error: Exception) -> str:

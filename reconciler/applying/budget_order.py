@@ -5,6 +5,7 @@ from step to step. Only for who holds the lock."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
@@ -13,7 +14,7 @@ import msgspec
 from reconciler.applying.context import Context
 from reconciler.applying.state import EngineState
 from reconciler.kinds import FLEET
-from reconciler.kinds.kind_words import noun, nouns
+from reconciler.kinds.kind_words import counted, nouns
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
@@ -127,9 +128,10 @@ class BudgetOrder:
             found = judge_changes(every, world, transient_guards, lifted)
             self._looks = (judged, {one.key for one in found if not one.goes})
         these = nouns(key.kind for key in unseen)
+        number = counted(Counter(key.kind for key in unseen))
         reason = (
-            f"{len(unseen)} {these} that come before this {noun({going[0].kind})} have not been observed yet, and may "
-            "have to be taken down first"
+            f"{nouns([going[0].kind])} are taken down in the order of their names, and {number} with an earlier name "
+            "must be observed first"
         )
         hint = f"continues automatically when these {these} have been observed"
         hold = Hold(HoldKind.BLOCKED, "first-look", reason, hint)

@@ -112,7 +112,8 @@ def held_words(change: Change) -> str:
     """Who holds the change, and why."""
     return (
         "; ".join(f"{hold.by}: {hold.reason}" for hold in change.held_by)
-        or "the resource differs from its document, and groundstate has no action that changes this"
+        or "the resource differs from its document, and groundstate has no action that changes this; change the "
+        "document, or the resource itself"
     )
 
 

@@ -51,7 +51,8 @@ class LifecycleReports:
             if heard is None:
                 if self._news(key, fact, now):
                     message = (
-                        f"the agent reported `{fact}` for boot request {request_id}, but that boot request has ended"
+                        f"the agent reported `{fact}` for boot request {request_id}, but that boot request has ended; "
+                        "groundstate ignores the report"
                     )
                     self._events.record(key, UNEXPECTED, message, EventType.WARNING, about=(fact,))
                 return False

@@ -170,7 +170,10 @@ class Reconciler:
     def _superseded(self, desired: DesiredState) -> Outcome | None:
         if desired is self._state.desired:
             return None
-        return waiting(OutcomeReason.NEW_REVISION, "a new revision came into force during the observation")
+        return waiting(
+            OutcomeReason.NEW_REVISION,
+            "a new revision came into force during the observation; groundstate observes the resource again",
+        )
 
     # -- settle what is in flight ------------------------------------------------------------------------------------
 

@@ -66,7 +66,7 @@ _EXIT_CODES = {Ending.AS_DECLARED: 0, Ending.HELD: 3, Ending.UNDONE: 1}
     default=None,
     type=click.IntRange(30),
     metavar="DAYS",
-    help="Days for which the ledger is kept. The default is the last value of the daemon, or 400.",
+    help="Days for which the ledger is kept. The default is the value that the daemon used last, or 400.",
 )
 @option(
     "--timeout",
@@ -85,7 +85,9 @@ def apply_command(
     timeout: float,
     **values: Any,
 ) -> None:
-    """Show the plan, ask, and apply it. With PLANFILE, apply the changes of a saved plan that are not stale.
+    """Show the plan, ask, and apply it. With PLANFILE, apply a saved plan.
+
+    A change that differs from the saved plan is not sent.
 
     Exit codes: 0 everything is as declared, 3 a guard holds something, 1 something is not done or could not be read.
     The summary says what.

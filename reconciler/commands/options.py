@@ -125,7 +125,7 @@ def where_options(command: F) -> F:
             option(
                 "--store",
                 metavar="URL",
-                help=f"SQLite file or database URL in which groundstate records facts.  [default: {DEFAULT_STORE}]",
+                help=f"Database of groundstate: an SQLite file or a database URL.  [default: {DEFAULT_STORE}]",
             ),
             option("--ipam", default=IPAM.name, metavar="NAME", help="The IPAM to use: embedded or netbox."),
             option(
@@ -148,7 +148,8 @@ def where_options(command: F) -> F:
                 default=IPAM.fleet,
                 metavar="NAME",
                 help=(
-                    "Name of the fleet: the tag, and the first part of the owner, of groundstate's objects in NetBox."
+                    "Name of the fleet in NetBox. The objects of the fleet have this tag, and an owner that begins "
+                    "with this name."
                 ),
             ),
         )

@@ -40,7 +40,11 @@ _OF_PLAN = {"selector", "refresh", "concurrency", "full", "out", "output", "fail
 @filter_options
 @where_options
 @guard_options
-@option("--refresh/--no-refresh", default=True, help="Observe the BMCs first, or plan from the last observations.")
+@option(
+    "--refresh/--no-refresh",
+    default=True,
+    help="Observe the BMCs first, or plan from the stored observations.",
+)
 @option(
     "--concurrency",
     default=64,

@@ -91,10 +91,10 @@ class Follower:
         while not stop.wait(_LOOK_OUT):
             begun = self._begun
             if begun is not None and self._now() - begun >= timedelta(seconds=SLOW):
-                said = f"{self._source.location} has been read since {begun:%H:%M:%S}Z, and the read has not finished"
+                said = f"the read of {self._source.location} that began at {begun:%H:%M:%S}Z has not finished"
                 self._complain(
                     EventReason.SOURCE_SLOW,
-                    (f"{said}; the revision in force stays in force until the read has finished"),
+                    f"{said}; the revision in force stays in force until then. Check the connection to the repository",
                 )
 
     def stand_in(self) -> None:
@@ -187,8 +187,7 @@ class Follower:
                 self._complain(
                     EventReason.NOT_DESCENDANT,
                     f"{what}, which stays in force. The branch was probably reset by a forced push. If the "
-                    "reset is intended, "
-                    f"run: {hint}",
+                    f"reset is intended, run: {hint}",
                     sha,
                 )
                 return False
@@ -241,7 +240,11 @@ class Follower:
         shown = "; ".join(f"{d.source}: {d.summary}" for d in errors[:SHOWN_ERRORS])
         more = f"; and {len(errors) - SHOWN_ERRORS} more" if len(errors) > SHOWN_ERRORS else ""
         in_force = self._engine.desired
-        stays = f"{in_force.revision} stays in force" if in_force else "no revision is in force"
+        stays = (
+            f"{in_force.revision} stays in force"
+            if in_force
+            else "no revision is in force, so groundstate changes nothing"
+        )
         number = count(len(errors), "error")
         self._say(
             EventType.WARNING, EventReason.REVISION_REFUSED, f"{name} has {number}; {stays}: {shown}{more}", revision

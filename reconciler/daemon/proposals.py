@@ -202,7 +202,7 @@ class Proposer:
     def _report_lone(self, lone: Iterable[UndeclaredMachine]) -> None:
         for one in lone:
             if self._looked_at is not None and one.at <= self._looked_at:
-                why = "no BMC matches an undeclared machine of the boot service, so no document can be proposed"
+                why = "a machine without a document reached the boot service, but no scanned BMC belongs to the machine"
                 hint = "declare the machine with its bmc.address, or add the network of its BMC to bmcNetworks"
                 self._complain(EventReason.BMC_NOT_FOUND, f"{why}; {hint}: {one}", str(one))
 

@@ -168,7 +168,7 @@ WRONG = {
     ),
     "a child in another namespace": (
         "UPDATE ipam_network SET namespace = 'blue' WHERE name = 'a'",
-        "network a is in namespace 'blue', and its parent super in 'red'; apply the document again",
+        "network a is in namespace 'blue', and its parent super in 'red'; a running daemon applies the document again",
     ),
     "networks within each other": (
         "UPDATE ipam_network SET parent = 'a', container = 1 WHERE name = 'super'",
@@ -196,7 +196,7 @@ WRONG = {
     ),
     "a pool without numbers": (
         "DELETE FROM ipam_prefix WHERE family = 0",
-        "pool vrf has no row of numbers; apply the document again",
+        "pool vrf has no row of numbers; a running daemon applies the document again",
     ),
     "a pool in a namespace of networks": (
         "UPDATE ipam_prefix SET scope = ':' WHERE family = 0",

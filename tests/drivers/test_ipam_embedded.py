@@ -351,7 +351,7 @@ def test_a_connection_that_breaks_may_have_sent_and_the_next_call_finds_a_new_on
 
 def test_a_database_without_the_tables_says_so(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'other.db'}")
-    with pytest.raises(Rejected, match="the database has no IPAM"):
+    with pytest.raises(Rejected, match="the database has no tables of the IPAM"):
         EmbeddedIpam(engine).acquire("lan", "a")
     engine.dispose()
 

@@ -161,7 +161,7 @@ class TestChildren:
 
 def test_what_the_ipam_refuses_for_the_sake_of_others_is_tried_again(world: World) -> None:
     """A network that went between the look and the asking: nothing of the address's own tells when it is back."""
-    acquire, refusals = world.ipam.acquire, ["network n is not in the IPAM; create the network first"]
+    acquire, refusals = world.ipam.acquire, ["network n is not in the IPAM; apply the document of the network first"]
 
     def refusing(*arguments: Any, **named: Any) -> str:
         if refusals:

@@ -53,7 +53,7 @@ def test_the_progress_of_a_task_is_an_event_and_kept_with_the_action(tmp_path: P
     world = started(tmp_path, power="On")
     world.run(10)
     assert messages(world, EventReason.ACTION_PROGRESSED) == [
-        "power-on (On): the Task of the action reports Running, 2 %: The task is at work."
+        "power-on (On): the Task of the action reports Running, 2 %: The task is running."
     ]
     (flight,) = world.store.in_flight().values()
     assert flight.accepted

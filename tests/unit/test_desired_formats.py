@@ -41,7 +41,7 @@ BAD = {
         "10/8": "not an",
     },
     "ip-range": {
-        "10.0.0.9-10.0.0.1": "the first address comes after the last; exchange them",
+        "10.0.0.9-10.0.0.1": "the first address comes after the last; exchange the two",
         "10.0.0.1-2001:db8::1": "must both be IPv4 or both be IPv6",
         "10.0.0.1-9": "not an",
         "10.0.0.1-": "not an",

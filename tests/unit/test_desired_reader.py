@@ -145,7 +145,7 @@ def test_a_billion_laughs_is_refused_where_the_first_anchor_stands() -> None:
         "yaml-anchor",
         1,
         5,
-        "an anchor (&'l0')",
+        "the document has an anchor (&'l0')",
         ("groundstate accepts neither anchors nor aliases, so that each part can be read alone"),
         "remove the anchor",
     )

@@ -198,7 +198,10 @@ WHOLE = (
         (WHOLE + WHOLE, "7:1 a second document begins here: write `---` on a line of its own before it"),
         (
             WHOLE.replace("  bmc", "<<<<<<< HEAD\n  bmc") + "=======\n>>>>>>> other\n",
-            "6:1 a conflict marker: keep the right lines of both sides, and remove the lines with the markers",
+            (
+                "6:1 the file has a conflict marker: keep the right lines of both sides, and remove the lines with the "
+                "markers"
+            ),
         ),
         (
             WHOLE + "  shutdown: {timeoutSeconds: 10m}\n",

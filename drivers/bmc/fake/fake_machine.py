@@ -63,7 +63,7 @@ class _Task(msgspec.Struct, frozen=True):
         passed = now - self.begun
         if passed >= self.seconds:
             return self.end
-        return Task(TaskState.RUNNING, "OK", int(100 * passed / self.seconds), ("The task is at work.",))
+        return Task(TaskState.RUNNING, "OK", int(100 * passed / self.seconds), ("The task is running.",))
 
 
 class FakeMachine:

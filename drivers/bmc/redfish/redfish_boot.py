@@ -91,7 +91,7 @@ def _answer(refused: DriverError, writes: BootWrites, system: ParsedSystem, over
         writes.patch(writes.path, data={"Boot": {**writes.body, **more}}, etag=writes.etag)
         return
     if MODE in said and MODE not in {**writes.body, **shown}:
-        raise Rejected(f"{refused}. BMC does not report {MODE}, so set spec.boot.mode") from None
+        raise Rejected(f"{refused}. BMC does not report {MODE}, so set spec.boot.mode to UEFI or Legacy") from None
     raise refused
 
 

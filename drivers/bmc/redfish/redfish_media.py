@@ -158,4 +158,8 @@ def _target(document: RedfishDocument, name: str) -> str | None:
 
 def _why(error: PartUnreadable) -> DriverError:
     cause = error.__cause__
-    return cause if isinstance(cause, DriverError) else Rejected("the virtual drives cannot be read")
+    return (
+        cause
+        if isinstance(cause, DriverError)
+        else Rejected("the BMC's answer about its virtual drives cannot be read; update the BMC's firmware")
+    )

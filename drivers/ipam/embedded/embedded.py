@@ -28,6 +28,7 @@ from drivers.ipam.addresses import family_of_number, parse_address, size, text_o
 from drivers.ipam.embedded.acquire import acquire, release
 from drivers.ipam.embedded.usage import embedded_usage
 from drivers.ipam.embedded.verify import rebuild, verify_tables
+from drivers.ipam.hints import CREATE_NETWORK, ENLARGE_NETWORK, ONE_ADDRESS
 from drivers.ipam.network_changes import check_wanted, drop, put_network
 from drivers.ipam.rows import find_network, holders_within, networks
 from drivers.ipam.statements import IpamDatabase, plain_name
@@ -99,7 +100,7 @@ class EmbeddedIpam:
         if number is None:
             raise self._why_not(network, wanted, family, known_at_all=outcome != "unknown")
         if where != network or wanted not in (None, number) or family not in (None, family_of_number(number)):
-            raise Conflict(f"{owner} holds {text_of(number)} in network {where} already; release that address first")
+            raise Conflict(f"{owner} already holds {text_of(number)} in network {where}; {ONE_ADDRESS}")
         return text_of(number)
 
     def describe(self, owner: str, about: About) -> None:
@@ -108,7 +109,7 @@ class EmbeddedIpam:
         with self._database.transaction() as run:
             statement = "UPDATE ipam_allocation SET about = ? WHERE owner = ? RETURNING owner"
             if not run(statement, _text(about), owner).fetchall():
-                raise Conflict(f"{owner} holds no address, so there is nothing to describe; acquire an address first")
+                raise Conflict(f"{owner} holds no address, so nothing was changed; acquire an address first")
 
     def transfer(self, owner: str, to: str) -> None:
         """See Ipam."""
@@ -121,7 +122,7 @@ class EmbeddedIpam:
             if len(there) > 1:
                 raise Conflict(
                     f"{to} already holds an address, so it cannot take over the address of {owner}; release one "
-                    "of the two addresses first"
+                    "of the two addresses first: remove its document from git"
                 )
             run("UPDATE ipam_allocation SET owner = ? WHERE owner = ?", to, owner)
 
@@ -185,11 +186,11 @@ class EmbeddedIpam:
             found = find_network(run, network) if known_at_all else None
             held = [] if wanted is None else holders_within(run, network, [(wanted, wanted)])
         if found is None:
-            return Rejected(f"network {network} is not in the IPAM; create the network first")
+            return Rejected(f"network {network} is not in the IPAM; {CREATE_NETWORK}")
         if found.network.container:
             return Rejected(
-                f"network {network} is a container for child prefixes and has no addresses; acquire an address "
-                "from one of its children"
+                f"network {network} is a container for child networks and has no addresses; name one of its child "
+                "networks instead"
             )
         blocks = [row.block for row in found.rows if family in (None, row.block.family)]
         prefixes = ", ".join(block.cidr for block in blocks) or "none"
@@ -198,7 +199,7 @@ class EmbeddedIpam:
             total = sum(size(block.usable) for block in blocks)
             return Exhausted(
                 f"network {network} has no free {kind}: all {total} of its prefixes ({prefixes}) are held; "
-                "release some addresses, or add a prefix"
+                f"{ENLARGE_NETWORK}"
             )
         if held:
             return Conflict(f"{text_of(wanted)} in network {network} is held by {held[0][0]}; request another address")

@@ -77,7 +77,10 @@ class EmbeddedPools:
         if given is None:
             raise self._why_not(pool, number, known=outcome != "unknown")
         if where != name or number not in (None, given):
-            raise Conflict(f"{owner} holds {given} of pool {str(where)[1:]} already; release that number first")
+            raise Conflict(
+                f"{owner} already holds {given} of pool {str(where)[1:]}; release that number first: remove its "
+                "document from git"
+            )
         return given
 
     def release_number(self, owner: str) -> None:
@@ -106,13 +109,13 @@ class EmbeddedPools:
             row = _row(run, name) if known else None
             held = [] if number is None else holders_within(run, name, [(number, number)])
         if row is None:
-            return Rejected(f"pool {pool} is not in the IPAM; create the pool first")
+            return Rejected(f"pool {pool} is not in the IPAM; apply the document Pool/{pool} first")
         ranges = ", ".join(f"{lo}-{hi}" for lo, hi in row.block.usable) or "none"
         if number is None:
             count = size(row.block.usable)
             return Exhausted(
-                f"pool {pool} has no free number: {count} of {count} numbers are held ({ranges}); release a number, or "
-                "add a range"
+                f"pool {pool} has no free number: {count} of {count} numbers are held ({ranges}); remove "
+                "documents of numbers that are not needed, or add a range to spec.ranges of the pool"
             )
         if held:
             return Conflict(f"{number} of pool {pool} is held by {held[0][0][1:]}; request another number")
@@ -167,7 +170,8 @@ def _refuse_loss(run: Run, pool: str, lost: list[Interval]) -> None:
     if lost:
         words = [f"{number} by {owner[1:]}" for owner, number in holders_within(run, f"#{pool}", lost)]
         raise Conflict(
-            f"pool {pool}: {listed(words, size(lost))} would be lost; release these numbers first, or keep the range"
+            f"pool {pool}: {listed(words, size(lost))} would be outside of its ranges; keep these numbers in "
+            "spec.ranges, or release them first: remove their documents from git"
         )
 
 

@@ -28,6 +28,7 @@ from drivers.ipam.addresses import (
     text_of,
 )
 from drivers.ipam.embedded.embedded_pools import pool_block, pool_usable
+from drivers.ipam.hints import RELEASE_ADDRESS, apply_again
 from drivers.ipam.rows import MAX_NAMED, listed, prefix_of, refill, scope_of
 from drivers.ipam.statements import Run
 
@@ -115,8 +116,8 @@ def _tree(networks: dict[str, IpamNetwork]) -> Iterator[str]:
         parent = networks.get(network.parent)
         if parent is None:
             yield (
-                f"network {name} is a child of {network.parent}, which does not exist; apply the network's "
-                f"document again"
+                f"network {name} is a child of {network.parent}, which does not exist; declare "
+                f"Network/{network.parent}, or give the network another parent"
             )
             continue
         if not parent.container:
@@ -127,7 +128,7 @@ def _tree(networks: dict[str, IpamNetwork]) -> Iterator[str]:
         if parent.namespace != network.namespace:
             yield (
                 f"network {name} is in namespace {network.namespace!r}, and its parent {network.parent} in "
-                f"{parent.namespace!r}; apply the document again"
+                f"{parent.namespace!r}; {apply_again('network', name)}"
             )
         above, seen = network, {name}
         while above.parent in networks and above.parent not in seen:
@@ -169,7 +170,7 @@ def _read(run: Run, networks: dict[str, IpamNetwork], wrong: list[str]) -> list[
         if about is not None and not _readable(about):
             wrong.append(
                 f"the description of the address of {owner} cannot be read ({about!r}); apply the document of "
-                "the owner again"
+                "the owner again: `groundstate apply`"
             )
     for (what, prefix), count in sorted(lost.items()):
         wrong.append(
@@ -199,8 +200,7 @@ def _stored(
     if stands != said or parse_prefix(msgspec.structs.replace(block.prefix, cidr=cidr, reserved=())).cidr != block.cidr:
         wrong.append(
             f"prefix {block.cidr} of network {network} is stored as {cidr} in IPv{family}, "
-            f"{cidr_of(*stands[:2])} by its "
-            "ends; restore the store from a backup"
+            f"{cidr_of(*stands[:2])} by its ends; restore the store from a backup"
         )
     return Stored(id_, network, family, scope, block)
 
@@ -233,7 +233,7 @@ def _scopes(networks: dict[str, IpamNetwork], prefixes: Sequence[Stored]) -> Ite
                 f"{one} overlaps {other} in the same namespace; delete one of the two networks, or change its prefixes"
             )
     yield from (
-        f"pool {name[1:]} has no row of numbers; apply the document again"
+        f"pool {name[1:]} has no row of numbers; {apply_again('pool', name[1:])}"
         for name in networks
         if name.startswith("#") and name not in pools
     )
@@ -271,7 +271,7 @@ def _plain(one: Stored) -> Iterator[str]:
             yield f"{_text(one, lo)} of {one.name} is {first} and {second}; {REBUILD}"
     for lo, hi, who in held:
         if subtract([(lo, hi)], one.block.usable):
-            yield f"{_text(one, lo)} is {who}, but is outside of {one.name}, or is reserved there; release the address"
+            yield f"{_text(one, lo)} is {who}, but is outside of {one.name}, or is reserved there; {RELEASE_ADDRESS}"
     yield from _lost(one, [*held, *free])
 
 
@@ -282,7 +282,7 @@ def _container(one: Stored, children: Sequence[_Span]) -> Iterator[str]:
     for address, owner in sorted(one.held)[:MAX_NAMED]:
         yield (
             f"{_text(one, address)} is held by {_owner(one, owner)} in {one.name}, which is a container and "
-            "must hold no addresses; release the address"
+            f"must hold no addresses; {RELEASE_ADDRESS}"
         )
     bits = BITS[one.family]
     odd = [(length, lo) for length, lo in one.blocks if not 0 <= length <= bits or lo % (1 << bits - length)]

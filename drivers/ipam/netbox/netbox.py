@@ -63,7 +63,9 @@ def _in_words(
             return call(self, *args, **kwargs)
         except NONSENSE as error:
             why = f"{type(error).__name__}: {excerpt(str(error), 200)}"
-            raise Unreachable(f"{self.url}: the server's answer is not from NetBox ({why})", maybe_sent=True) from error
+            raise Unreachable(
+                f"{self.url}: the server's answer is not from NetBox ({why}); check --ipam-url", maybe_sent=True
+            ) from error
 
     return cast("Callable[Concatenate[NetboxIpam, P], T]", made)
 
@@ -153,7 +155,7 @@ class NetboxIpam:
         """See Ipam. Raises Busy if another process changes the network at the same time."""
         row = self._held(owner)
         if row is None:
-            raise Conflict(f"{owner} holds no address, so there is nothing to describe; acquire an address first")
+            raise Conflict(f"{owner} holds no address, so nothing was changed; acquire an address first")
         if row.about == about:
             return
         tenant = self._records.tenants([about.project])[about.project]
@@ -228,7 +230,10 @@ class NetboxIpam:
 
     def rebuild(self) -> None:
         """See Ipam. NetBox works out what is free each time."""
-        raise Unsupported("NetBox has no free-space index to rebuild; correct by hand what the check names")
+        raise Unsupported(
+            "NetBox computes the free space itself, so nothing is to be rebuilt; leave out --rebuild. Correct what the "
+            "other lines of `groundstate ipam check` name"
+        )
 
     @_in_words
     def list(self, *, network: str | None = None) -> list[Allocation]:
@@ -265,8 +270,7 @@ def open_ipam(_engine: Engine, settings: IpamSettings) -> NetboxIpam:
     if is_readable_on_the_way(settings.url) and not settings.insecure:
         raise Rejected(
             "--ipam-url: over plain http others can read the token on the network. Use https, or a tunnel "
-            "that ends on this "
-            "host, or set --ipam-insecure (ipam-insecure = true in the settings)"
+            "that ends on this host, or set --ipam-insecure (ipam-insecure = true in the settings)"
         )
     token = token_source(settings.token)
     return NetboxIpam(settings.url, token, ca_file=settings.ca_file or None, fleet=settings.fleet)

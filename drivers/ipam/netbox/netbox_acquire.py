@@ -14,7 +14,8 @@ import msgspec
 
 from drivers.base import About, Conflict, Exhausted, Rejected, Unreadable
 from drivers.ipam.addresses import family_of_number, prefix_length, size, subtract, text_of
-from drivers.ipam.netbox.netbox_records import ADDRESSES, NETWORK, PREFIXES, Records
+from drivers.ipam.hints import CREATE_NETWORK, ENLARGE_NETWORK, ONE_ADDRESS, apply_again
+from drivers.ipam.netbox.netbox_records import ADDRESSES, NETWORK, OWNER, PREFIXES, Records
 from drivers.ipam.netbox.netbox_rows import AddressRow, PrefixRow, extra_data
 from drivers.ipam.netbox.netbox_wire import NetboxRefused, Record
 
@@ -78,10 +79,11 @@ class Acquiring:
         found = self._records.prefixes((), **{f"cf_{NETWORK}": network})
         rows = [row for row in found if row.network == network]
         if not rows:
-            raise Rejected(f"network {network} is not in the IPAM; create the network first")
+            raise Rejected(f"network {network} is not in the IPAM; {CREATE_NETWORK}")
         if rows[0].container:
             raise Rejected(
-                f"network {network} is a container for child prefixes; acquire addresses from one of its children"
+                f"network {network} is a container for child networks and has no addresses; name one of its child "
+                "networks instead"
             )
         return rows
 
@@ -139,7 +141,7 @@ class Acquiring:
                 answers[ask.owner] = Conflict(
                     f"NetBox gave {text_of(one.number)} of {row.block.cidr}, which is reserved in network "
                     f"{row.network}. In NetBox, the IP range of this address is missing, or 'Mark Populated' is not "
-                    "set on that range. Nothing was allocated; apply the network's document again"
+                    f"set on that range. Nothing was allocated; {apply_again('network', row.network)}"
                 )
         if wrong:
             self._records.wire.delete(ADDRESSES, [{"id": one.id} for one in wrong])
@@ -230,8 +232,8 @@ def _checked(ask: AddressRequest, row: AddressRow) -> Answered:
     """What the owner holds, when it is what it asks for."""
     if not row.tagged:
         return Conflict(
-            f"{ask.owner} has {text_of(row.number)} in NetBox ({row.url}), but the object does not have the tag "
-            "of groundstate any more; add the tag again, or clear the owner"
+            f"{ask.owner} has {text_of(row.number)} in NetBox ({row.url}), but the tag of groundstate was removed from "
+            f"the object. In NetBox, add the tag again, or clear the field {OWNER} of the object"
         )
     wrong = ask.number not in (None, row.number) or ask.family not in (None, family_of_number(row.number))
     if row.network != ask.network or wrong:
@@ -240,7 +242,7 @@ def _checked(ask: AddressRequest, row: AddressRow) -> Answered:
 
 
 def _holds_already(owner: str, number: int, network: str) -> Conflict:
-    return Conflict(f"{owner} holds {text_of(number)} in network {network} already; release that address first")
+    return Conflict(f"{owner} already holds {text_of(number)} in network {network}; {ONE_ADDRESS}")
 
 
 def _exhausted(ask: AddressRequest, rows: Sequence[PrefixRow]) -> Exhausted:
@@ -248,8 +250,8 @@ def _exhausted(ask: AddressRequest, rows: Sequence[PrefixRow]) -> Exhausted:
     total = sum(size(row.declared.usable) for row in rows)
     prefixes = ", ".join(row.block.cidr for row in rows) or "none"
     return Exhausted(
-        f"network {ask.network} has no free {kind}: all {total} of its prefixes ({prefixes}) are held; release some, "
-        "or add a prefix"
+        f"network {ask.network} has no free {kind}: all {total} of its prefixes ({prefixes}) are held; "
+        f"{ENLARGE_NETWORK}"
     )
 
 

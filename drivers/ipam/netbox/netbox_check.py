@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 
 from drivers.ipam.addresses import subtract, text_of
+from drivers.ipam.hints import RELEASE_ADDRESS, apply_again
 from drivers.ipam.netbox.netbox_records import ADDRESSES, OWNER, PREFIXES, RANGES, Records
 from drivers.ipam.netbox.netbox_rows import AddressRow, PrefixRow
 from drivers.ipam.netbox.netbox_view import NetboxView
@@ -63,7 +64,8 @@ def _of_prefixes(rows: Sequence[PrefixRow]) -> Iterator[str]:
         if missing:
             yield (
                 f"{', '.join(sorted(missing))} of {row.block.cidr} is reserved in network {row.network}, and NetBox "
-                "has no IP range there on which 'Mark Populated' is set; apply the document of the network again"
+                "has no IP range there on which 'Mark Populated' is set; "
+                f"{apply_again('network', row.network)}"
             )
 
 
@@ -76,8 +78,8 @@ def _of_networks(view: NetboxView) -> Iterator[str]:
             said = [(r.parent, r.vrf, r.container, r.shared, r.project) for r in (one, other)]
             if said[0] != said[1]:
                 yield (
-                    f"the prefixes of network {name} ({one.url}, {other.url}) do not agree; apply the document "
-                    "of the network again"
+                    f"the prefixes of network {name} ({one.url}, {other.url}) do not agree; "
+                    f"{apply_again('network', name)}"
                 )
         yield from _of_child(view, name, rows)
 
@@ -102,23 +104,24 @@ def _of_addresses(view: NetboxView, held: Sequence[AddressRow]) -> Iterator[str]
         owner = str(row.owner)
         what = f"{text_of(row.number)} of {owner} ({row.url})"
         if (twin := owners.setdefault(owner, row)) is not row:
-            yield f"{what}: the same owner also has {text_of(twin.number)} ({twin.url}); delete one of the two objects"
+            also = f"the same owner also has {text_of(twin.number)} ({twin.url})"
+            yield f"{what}: {also}; delete one of the two objects in NetBox"
         if (twin := places.setdefault((row.vrf, row.number), row)) is not row:
-            yield f"{what}: {twin.owner} has the same address ({twin.url}); release one of the two"
+            yield f"{what}: {twin.owner} has the same address ({twin.url}); delete one of the two objects in NetBox"
         mine = view.of(row.network)
         around = next((p for p in mine if p.vrf == row.vrf and p.block.lo <= row.number <= p.block.hi), None)
         if around is None:
             yield (
                 f"{what} is outside of network {row.network or '(none)'}, to which the address is assigned; "
-                f"release the address"
+                f"{RELEASE_ADDRESS}"
             )
         elif around.container:
             yield (
-                f"{what} is in network {row.network}, which is a container and must hold no addresses; release "
-                "the address"
+                f"{what} is in network {row.network}, which is a container and must hold no addresses; "
+                f"{RELEASE_ADDRESS}"
             )
         elif subtract([(row.number, row.number)], around.declared.usable):
-            yield f"{what} is reserved in network {row.network}; release the address, or reserve fewer addresses"
+            yield f"{what} is reserved in network {row.network}; {RELEASE_ADDRESS}, or reserve fewer addresses"
 
 
 def _named(record: dict[str, object]) -> str:

@@ -62,5 +62,5 @@ def words_of(error: Exception) -> str:
     if isinstance(error, requests.ConnectionError | HTTPError):
         return "NetBox closed the connection before the answer was complete"
     if isinstance(error, NONSENSE) and not isinstance(error, ValueError):
-        return "the answer is not from NetBox"
+        return "the answer is not from NetBox; check --ipam-url"
     return str(error) or type(error).__name__

@@ -20,6 +20,7 @@ from drivers.ipam.addresses import (
     subtract,
     text_of,
 )
+from drivers.ipam.hints import RELEASE_ADDRESSES
 from drivers.ipam.netbox.netbox_records import NETWORK, PREFIXES, RANGES, Records
 from drivers.ipam.netbox.netbox_rows import AddressRow, PrefixRow, network_of, null
 from drivers.ipam.netbox.netbox_view import NetboxView, intervals_overlap, overlapping, refuse_children, twin_of
@@ -74,7 +75,7 @@ class Networks:
             refuse_children(view, name, "cannot be deleted")
             held = self._records.addresses(**{f"cf_{NETWORK}": name}) if before else []
             if held := [row for row in held if row.network == name]:
-                raise Conflict(f"network {name} is in use: {_named(held)}; release these addresses first")
+                raise Conflict(f"network {name} is in use: {_named(held)}; {RELEASE_ADDRESSES}")
             if before:
                 self._records.wire.delete(PREFIXES, [{"id": row.id} for row in before])
             if ranges:
@@ -111,8 +112,9 @@ class Networks:
         for row in view.below(name) if network.namespace != (before[0].namespace if before else "") else ():
             if twin := twin_of(view, row.network, network, row.block):
                 raise Conflict(
-                    f"network {name}: {row.block.cidr} of {row.network}, below it, is in namespace "
-                    f"{network.namespace!r} already, of network {twin.network} ({twin.url})"
+                    f"network {name} cannot move to namespace {network.namespace!r}: prefix {row.block.cidr} of its "
+                    f"child network {row.network} already belongs to network {twin.network} in that namespace "
+                    f"({twin.url})"
                 )
 
     def _refuse_outside(self, view: NetboxView, name: str, parent: str, block: Block) -> None:
@@ -180,13 +182,13 @@ class Networks:
         if network.container and held:
             raise Conflict(
                 f"network {name} cannot become a container, because it still holds addresses: {_named(held)}; "
-                "release these addresses first"
+                f"{RELEASE_ADDRESSES}"
             )
         usable = joined(part for block in blocks for part in block.usable)
         if lost := [row for row in held if subtract([(row.number, row.number)], usable)]:
             raise Conflict(
-                f"network {name}: {_named(lost)} would be reserved or outside of its prefixes; release these "
-                "addresses first, or keep the prefix unchanged"
+                f"network {name}: {_named(lost)} would be reserved or outside of its prefixes; keep the prefix "
+                f"unchanged, or {RELEASE_ADDRESSES}"
             )
         parts = [part for block in blocks for part in block.usable]
         gone = [
@@ -198,9 +200,8 @@ class Networks:
         if gone:
             words = listed([f"{row.block.cidr} of {row.network}" for row in gone[:MAX_NAMED]], len(gone))
             raise Conflict(
-                f"network {name}: after this change its child networks {words} would be outside of its "
-                "prefixes, or in a reserved part of them; delete these child networks first, or keep the "
-                "prefix unchanged"
+                f"network {name}: after this change, {words} would be reserved or outside of its prefixes; delete "
+                "these child networks first, or keep the prefix unchanged"
             )
         if not blocks:
             raise Rejected(
@@ -215,11 +216,16 @@ def _below(view: NetboxView, name: str, wanted: IpamNetwork) -> IpamNetwork:
         return wanted
     above = view.of(wanted.parent)
     if not above:
-        raise Rejected(f"network {name}: its parent {wanted.parent} is not in the IPAM; create the parent first")
+        raise Rejected(
+            f"network {name}: its parent {wanted.parent} is not in the IPAM; apply the document of the parent first"
+        )
     if wanted.parent == name or wanted.parent in {row.network for row in view.below(name)}:
         raise Rejected(f"network {name}: its parent {wanted.parent} is {name} or below {name}; choose another parent")
     if not above[0].container:
-        raise Rejected(f"network {name}: its parent {wanted.parent} is not a container: addresses are acquired from it")
+        raise Rejected(
+            f"network {name}: its parent {wanted.parent} is not a container: it has addresses, not child networks; "
+            "choose another parent"
+        )
     namespace = above[0].namespace
     if wanted.namespace not in ("", namespace):
         raise Rejected(
@@ -253,7 +259,8 @@ def _none_free(parent: str, family: int, length: int, parts: Sequence[Interval])
     free = ", ".join(f"{count} of /{size}" for size, count in sorted(counts.items()))
     return Exhausted(
         f"network {parent} has no free IPv{family} block of /{length} for a child; free blocks: "
-        f"{free or 'none'}; delete a child network, request a smaller prefix, or add a prefix"
+        f"{free or 'none'}; delete a child network, request a smaller prefix (spec.prefixLength), or add a prefix to "
+        f"{parent}"
     )
 
 

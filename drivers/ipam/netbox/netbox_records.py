@@ -53,8 +53,8 @@ FIELDS: dict[str, Record] = {
         "type": "text",
         "unique": True,
         "description": (
-            "FLEET:OWNER, by which groundstate recognizes its objects. groundstate sets this field. To take the "
-            "object away from groundstate, clear the field and remove the tag."
+            "The owner of the object, as FLEET:OWNER. groundstate sets this field. If groundstate should not manage "
+            "the object any more, clear the field and remove the tag."
         ),
     },
     NETWORK: {
@@ -67,7 +67,8 @@ FIELDS: dict[str, Record] = {
         "label": "groundstate data",
         "type": "json",
         "unique": False,
-        "description": "More data of groundstate about the object. groundstate sets this field.",
+        "description": "What groundstate must remember of the object, such as reserved parts. groundstate sets this "
+        "field.",
     },
 }
 OBJECT_TYPES = ("ipam.prefix", "ipam.iprange", "ipam.ipaddress")
@@ -298,7 +299,7 @@ class Records:
             else:
                 self._refuse_other(found, field)
         if not self.wire.all("extras/tags/", slug=self.fleet):
-            about = "groundstate created this object, and changes and deletes it"
+            about = "groundstate created these objects, and changes and deletes them"
             self._make("extras/tags/", {"name": self.fleet, "slug": self.fleet, "description": about})
 
     def _refuse_other(self, found: Record, field: Record) -> None:

@@ -342,7 +342,9 @@ def _told(status: int, body: object) -> str:
     except ValueError:
         phrase = ""
     if body is None:
-        return f"HTTP {status} {phrase}, in a form that is not from NetBox"
+        return (
+            f"HTTP {status} {phrase}, in a form that is not from NetBox; check --ipam-url, and the proxy before NetBox"
+        )
     return f"{status} {phrase}: {netbox_words(body)}"
 
 

@@ -80,7 +80,8 @@ class NetworkWrites:
         except NetboxRefused as refused:
             # Mostly: somebody has made the same prefix by hand.
             raise Conflict(
-                f"network {name}: {refused}; the prefix may exist already, created by hand or by another fleet"
+                f"network {name}: {refused}; the prefix may exist already, created by hand or by another "
+                "fleet; delete that prefix in NetBox, or declare another one"
             ) from None
         return list(made)
 

@@ -56,7 +56,7 @@ def history_command(
     """Show each commit that changed the document, in any file, and the events of the resource, newest first.
 
     Changes of other documents, of comments and of the order of keys are left out. The history of a removed document is
-    shown too. Times are those of the commits, in UTC. For a day, --at means its end and --since its begin.
+    shown too. Times are those of the commits, in UTC. For a day, --at means its end and --since its beginning.
 
     \b
     Examples:

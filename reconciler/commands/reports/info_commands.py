@@ -117,7 +117,7 @@ def _version(name: str) -> str:
 @click.command("completion", short_help="Print a shell's completion script.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion_command(shell: str) -> None:
-    """Print the completion script.
+    """Print the completion script of a shell, to be sourced by that shell.
 
     \b
     Examples:

@@ -32,9 +32,9 @@ from reconciler.views.render.tables.tree import ASCII, TreeMarks, bar, free_word
 from reconciler.views.render.words import ansi, unpainted
 
 
-@click.group("ipam", short_help="Show, check and copy prefixes, addresses and numbers.")
+@click.group("ipam", short_help="Show, check, export and import prefixes, addresses and numbers.")
 def ipam_group() -> None:
-    """Show, check and copy the IPAM and the pools of numbers.
+    """Show, check, export and import the IPAM and the pools of numbers.
 
     \b
     Examples:

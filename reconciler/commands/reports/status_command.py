@@ -22,7 +22,7 @@ from reconciler.views.render.tables.status_lines import (
 from reconciler.views.render.words import ansi, unpainted
 
 
-@click.command("status", short_help="Show whether the daemon is alive, what is in force and what is held.")
+@click.command("status", short_help="Show whether the daemon is alive, its revision, and which changes wait.")
 @where_options
 @policy_options
 @output_option("text", "json", "yaml", default="text")

@@ -71,7 +71,7 @@ def override_command(
 ) -> None:
     """Allow changes that GUARD holds, for all or for some resources, for a limited time.
 
-    The override is in force within seconds for the daemon, `apply` and every plan. Do not stop the daemon for it.
+    The override is in force within seconds for the daemon, `apply` and every plan. The daemon need not be stopped.
 
     Guards that can be overridden: disruption-budget, mass-removal, empty-desired-state, unreachable-fleet,
     mass-release, mass-unclaim. Also first-sight and system-identity, for named or selected

@@ -58,7 +58,7 @@ def range_fault(text: str) -> str:
     low, high = ipaddress.ip_address(first), ipaddress.ip_address(last)
     if low.version != high.version:
         return "the first and the last address of a range must both be IPv4 or both be IPv6"
-    return "" if int(low) <= int(high) else "the first address comes after the last; exchange them"
+    return "" if int(low) <= int(high) else "the first address comes after the last; exchange the two"
 
 
 def date_fault(text: str) -> str:

@@ -80,7 +80,8 @@ class Listing:
             )
         if len(self._files) >= MAX_FILES or self._bytes + size > MAX_MANIFEST_BYTES:
             if not any(d.code == "too-many-files" for d in self.diagnostics):
-                what = f"more than {MAX_FILES:,} manifests, or {MAX_MANIFEST_BYTES >> 20} MiB of them"
+                most = f"{MAX_FILES:,} manifests, or more than {MAX_MANIFEST_BYTES >> 20} MiB of manifests"
+                what = f"there are more than {most}"
                 self._refuse(
                     path, "too-many-files", what, "split the repository; the files after this one are not read"
                 )
@@ -101,7 +102,9 @@ class Listing:
         if kind == SYMLINK:
             severity = Severity.ERROR if manifest else Severity.WARNING
             return self._refuse(path, "symlink", "a symbolic link is not followed", "commit the file itself", severity)
-        return self._refuse(path, "not-a-file", "not a regular file", "remove the file") if manifest else False
+        return (
+            self._refuse(path, "not-a-file", "the path is not a regular file", "remove the file") if manifest else False
+        )
 
     def _refuse(self, path: bytes, code: str, what: str, hint: str, severity: Severity = Severity.ERROR) -> bool:
         self.diagnostics.append(Diagnostic(code, severity, what, source=Source(_shown(path)), hint=hint))

@@ -38,6 +38,7 @@ _LIMITS = {
     "maxItems": "the list has more than {} items",
 }
 
+_FURTHER_SENTENCES = re.compile(r"\. (?=[A-Z`]).*", re.DOTALL)
 _SECRET = re.compile(r"(?i)passw|passphrase|secret|token|api-?key|credential")
 
 DocumentPath = tuple[str | int, ...]
@@ -132,7 +133,7 @@ def _explain(error: Any) -> Iterator[Problem]:
         case "required":
             for name in (one for one in wanted if one not in value):
                 summary = f"{name} is missing" + (f" in {_dotted(path)}" if path else "")
-                words = _words(schema.get("properties", {}).get(name, {}))
+                words = _expected(schema.get("properties", {}).get(name, {}))
                 yield Problem("missing-field", path, summary, words, f"add `{name}:`")
         case _ if value is None:
             yield Problem(
@@ -152,17 +153,26 @@ def _explain(error: Any) -> Iterator[Problem]:
                 _example(schema),
             )
         case "anyOf":
-            choices = "; or ".join(words.rstrip(".") for choice in wanted if (words := _words(choice)))
+            choices = ", or ".join(dict.fromkeys(words for choice in wanted if (words := _first_sentence(choice))))
             summary = f"{_dotted(path)}: {_said(path, value)} does not have the right form"
             hint = _meant(path, value, wanted) or _example(schema)
-            yield Problem("malformed-value", path, summary, choices or _words(schema), hint)
+            yield Problem(
+                "malformed-value", path, summary, f"expected: {choices}" if choices else _expected(schema), hint
+            )
         case keyword if keyword in _LIMITS:
-            summary = f"{_dotted(path)} is out of range: {_LIMITS[keyword].format(wanted)}"
-            yield Problem("out-of-range", path, summary, _words(schema))
+            summary = f"{_dotted(path)} is out of range: {_beyond(keyword, wanted)}"
+            yield Problem("out-of-range", path, summary, _expected(schema))
         case _:
             yield Problem(
                 "schema", path, f"{_dotted(path) or 'the document'} does not fit the schema's `{error.validator}`"
             )
+
+
+def _beyond(keyword: str, limit: Any) -> str:
+    is_empty = limit == 1 and keyword in ("minLength", "minItems")
+    return (
+        f"the {'text' if keyword == 'minLength' else 'list'} is empty" if is_empty else _LIMITS[keyword].format(limit)
+    )
 
 
 _LOGIN = re.compile(r"user(name)?|pass(word|wd)?|secret|token|login", re.IGNORECASE)
@@ -189,9 +199,15 @@ def _unknown_fields(path: DocumentPath, value: dict[str, Any], schema: dict[str,
 
 
 def _expected(schema: dict[str, Any]) -> str:
-    words = _words(schema)
-    begin = words[:1].lower() if words[1:2].islower() else words[:1]
-    return f"expected: {begin}{words[1:]}" if words else ""
+    words = _first_sentence(schema)
+    return f"expected: {words}" if words else ""
+
+
+def _first_sentence(schema: dict[str, Any]) -> str:
+    """What the field is, to be read after other words; empty where the schema does not describe it."""
+    words = _FURTHER_SENTENCES.sub("", _words(schema)).rstrip(".")
+    is_word = words[1:2].islower() or words[:2] == "A "
+    return f"{words[:1].lower() if is_word else words[:1]}{words[1:]}"
 
 
 def _wrong_type(path: DocumentPath, value: Any, wanted: str) -> Problem:
@@ -281,7 +297,7 @@ def _example(schema: dict[str, Any]) -> str:
     examples = schema.get("examples") or [
         choice for part in schema.get("anyOf", ()) for choice in part.get("examples", ())
     ]
-    return f"such as {' or '.join(str(example) for example in examples[:2])}" if examples else ""
+    return f"write a value such as {' or '.join(str(example) for example in examples[:2])}" if examples else ""
 
 
 def _dotted(path: DocumentPath) -> str:

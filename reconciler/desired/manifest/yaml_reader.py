@@ -30,7 +30,7 @@ from yaml.events import (
 from yaml.reader import ReaderError
 
 MAX_YAML_DEPTH = 32
-_TOO_DEEP = f"more than {MAX_YAML_DEPTH} levels deep"
+_TOO_DEEP = f"the document is more than {MAX_YAML_DEPTH} levels deep"
 MAX_YAML_NODES = 20_000
 MAX_DIGITS = 19
 """What a signed 64-bit integer needs; Python itself refuses to read more than 4,300."""
@@ -239,7 +239,10 @@ class _Reader:
                     self._abandon(event, "yaml-too-deep", _TOO_DEEP, hint="write the document with fewer levels")
             if nodes > self.max_nodes:
                 self._abandon(
-                    event, "yaml-too-large", f"more than {self.max_nodes:,} values", hint="split the document"
+                    event,
+                    "yaml-too-large",
+                    f"the document has more than {self.max_nodes:,} values",
+                    hint="split the document",
                 )
 
     def _key(self, event: Any, parent: dict[str, Any], marks: _Marks) -> str:
@@ -250,7 +253,7 @@ class _Reader:
             self._fault(
                 event,
                 "yaml-merge",
-                "a merge key (<<)",
+                "the document has a merge key (<<)",
                 "merge keys hide where a value comes from",
                 "repeat the keys here",
             )
@@ -278,7 +281,7 @@ class _Reader:
         self._fault(
             event,
             "number-too-long",
-            f"a number of {len(text)} characters",
+            f"the number has {len(text)} characters",
             why,
             "put the value in quotes if it is text",
         )
@@ -287,15 +290,25 @@ class _Reader:
     def _decorated(self, event: Any) -> None:
         if type(event) is AliasEvent:
             self._fault(
-                event, "yaml-alias", f"an alias (*{shown_value(event.anchor)})", _PLAIN, "repeat the value here"
+                event,
+                "yaml-alias",
+                f"the document has an alias (*{shown_value(event.anchor)})",
+                _PLAIN,
+                "repeat the value here",
             )
         elif event.anchor is not None:
-            self._fault(event, "yaml-anchor", f"an anchor (&{shown_value(event.anchor)})", _PLAIN, "remove the anchor")
+            self._fault(
+                event,
+                "yaml-anchor",
+                f"the document has an anchor (&{shown_value(event.anchor)})",
+                _PLAIN,
+                "remove the anchor",
+            )
         elif event.tag != "!" and not (type(event) is ScalarEvent and event.tag == _STR_TAG):
             self._fault(
                 event,
                 "yaml-tag",
-                f"a tag ({shown_value(event.tag)})",
+                f"the document has a tag ({shown_value(event.tag)})",
                 "groundstate does not accept YAML tags",
                 "remove the tag",
             )
@@ -304,13 +317,17 @@ class _Reader:
         if event.version not in (None, (1, 2)):
             version = ".".join(map(str, event.version))
             self._fault(
-                event, "yaml-directive", f"%YAML {version}", "documents are read as YAML 1.2", "remove the line"
+                event,
+                "yaml-directive",
+                f"the file has the line %YAML {version}",
+                "documents are read as YAML 1.2",
+                "remove the line",
             )
         if event.tags:
             self._fault(
                 event,
                 "yaml-directive",
-                "a %TAG directive",
+                "the file has a %TAG directive",
                 ("groundstate does not accept YAML tags"),
                 "remove the line",
             )
@@ -331,7 +348,7 @@ class _Reader:
         if conflict := _CONFLICT.search(self.text):
             at = self.line + 1 + self.text.count("\n", 0, conflict.start())
             why = "git left both sides of a merge in the file"
-            self.faults.append(YamlFault("yaml-syntax", at, 1, "a conflict marker", why, _MERGE))
+            self.faults.append(YamlFault("yaml-syntax", at, 1, "the file has a conflict marker", why, _MERGE))
             return
         context = getattr(error, "context", None) or ""
         why = f"{context} that begins on line {self._at(begun)[0]}" if context and begun else context
@@ -342,7 +359,7 @@ class _Reader:
         before = self.text.encode()[: error.position].decode(errors="replace")
         self.stopped = line = self.line + 1 + before.count("\n")
         column = len(before) - before.rfind("\n")
-        what = f"character U+{int(error.character):04X}, which YAML does not allow"
+        what = f"the file has the character U+{int(error.character):04X}, which YAML does not allow"
         self.faults.append(
             YamlFault("control-character", line, column, what, hint="remove the character, or escape it in quotes")
         )

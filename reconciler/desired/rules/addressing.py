@@ -96,7 +96,7 @@ def _overlapping(prefixes: list[_Prefix]) -> Iterator[Finding]:
     for prefix in sorted(prefixes, key=lambda p: (p.span.version, p.span.first, -p.span.last)):
         span = prefix.span
         if widest and widest.span.version == span.version and span.first <= widest.span.last:
-            where = "it" if widest.network is prefix.network else str(widest.network.key)
+            where = "the same network" if widest.network is prefix.network else str(widest.network.key)
             what = f"{prefix.text} overlaps {widest.text} of {where}"
             why = f"{widest.network.key} is at {widest.network.source}"
             yield Finding(

@@ -47,7 +47,9 @@ DIAGNOSTICS: dict[str, str] = {
     "bmc-address": "The address of a BMC has a scheme, a path, a port or a number that cannot be used.",
     "tls-trust": "tls has more than one of caFile, fingerprint and insecure.",
     "credentials-in-url": "A URL contains a user or a password; use credentialRef instead.",
-    "not-guardable": "A Guard names a kind whose changes guards do not hold, or that a budget does not count.",
+    "not-guardable": (
+        "A Guard names a kind that guards cannot hold, or has a budget and names no kind that a budget counts."
+    ),
     "guard-matches-nothing": (
         "Warning: a Guard matches no declared resource, or its budget counts no resource, or no resource has "
         "the label in budget.per."
@@ -92,8 +94,8 @@ DIAGNOSTICS: dict[str, str] = {
     "other-project": "An address is requested in another project's private network, or for another project's machine.",
     "other-partition": "An address or a claim connects a machine with a network of another partition.",
     "second-allocation": (
-        "Warning: a removed network or static address stays allocated, and a new one gets another prefix or address. "
-        "The message says what to do if this is a rename."
+        "Warning: a removed network or static address stays allocated, and the new document gets another prefix or "
+        "address. The message says what to do if this is a rename."
     ),
     "renamed-from-unknown": "Warning: the store has no record of the name in spec.renamedFrom. Check the name.",
     "machine-gone": "Warning: an IPAddress is for a machine that is not declared.",
@@ -101,7 +103,10 @@ DIAGNOSTICS: dict[str, str] = {
     "unknown-driver": "Warning: the driver is not installed here, or misspelled, so bmc.options are not checked.",
     "start-from": "A machine is set to start from virtual media, but its partition has no spec.boot.",
     # Beside what is remembered
-    "other-limits": "The plan uses other limits than the running daemon.",
+    "other-limits": (
+        "Limits of the plan, such as --max-disrupted, differ from those of the running daemon. The daemon may hold "
+        "other changes than the plan shows."
+    ),
     "machine-claimed": "A claimed machine is no longer declared, or no longer managed.",
     "image-in-use": "An image is no longer declared, and machines have it.",
     "image-expired": "Machines have an image that expired; they keep the image.",

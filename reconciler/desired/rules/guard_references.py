@@ -45,7 +45,7 @@ def _named(guard: Resource[GuardSpec], desired: DesiredState, claimed: Collectio
             yield Finding("not-guardable", guard, path, what, "", _hint(kind, GUARDABLE))
     if guard.spec.budget is not None and match.kinds and not set(match.kinds) & set(FLEET):
         what = f"a budget counts only {' and '.join(FLEET)} resources, but the guard matches none of them"
-        hint = "add the kind to spec.match.kinds, or remove spec.budget"
+        hint = f"add {' or '.join(FLEET)} to spec.match.kinds, or remove spec.budget"
         yield Finding("not-guardable", guard, ("spec", "budget"), what, "", hint)
     for field, kind, names in (("partitions", "Partition", match.partitions), ("projects", "Project", match.projects)):
         for index, name in enumerate(names):

@@ -56,7 +56,7 @@ def _child(network: Resource[NetworkSpec], state: DesiredState) -> Iterator[Find
         ("namespace", spec.namespace, parent.namespace),
     ):
         if (mine is not None or field == "partition") and theirs is not None and mine != theirs:
-            what = f"{field} is {mine or 'not given'}, but the parent network has {theirs}"
+            what = f"{field} is {mine or 'not given'}, but the {field} of the parent network is {theirs}"
             yield Finding("network-parent", network, ("spec", field), what, where, f"set {field}: {theirs}")
     if parent.project is not None and spec.project not in (None, parent.project):
         what = f"the parent Network/{spec.parent} is only for project {parent.project}"
@@ -129,7 +129,7 @@ def _named(
     if wanted not in state.resources and wanted not in claimed:
         names = [key.name for key in state.resources if key.kind == wanted.kind]
         near = difflib.get_close_matches(wanted.name, names, 1, 0.6)
-        hint = f"did you mean {near[0]}?" if near else "declare it"
+        hint = f"did you mean {near[0]}?" if near else f"declare the {wanted.kind}, or correct the name"
         yield Finding("dangling-reference", resource, path, f"{wanted.kind} {wanted.name!r} is not declared", "", hint)
 
 

@@ -99,7 +99,7 @@ def check_aggregate(resource: Resource[AggregateSpec]) -> list[RuleFinding]:
                     RuleFinding("not-a-number", f"{path}.sourcePath", what, "select a numeric field, or use count")
                 )
         except Malformed as error:
-            hint = "such as disks[*].size; several collections are joined by a flattening []"
+            hint = "write a path such as disks[*].size; to join lists inside of a list, write [] in place of [*]"
             found.append(RuleFinding("malformed-path", f"{path}.sourcePath", f"the path cannot be used: {error}", hint))
         if item.target_path in seen:
             what = f"{item.target_path} is defined twice"

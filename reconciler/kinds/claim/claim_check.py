@@ -70,7 +70,10 @@ def _hostname(spec: MachineClaimSpec, claim: str) -> Iterator[RuleFinding]:
     else:
         last = spec.hostname.replace("{claim}", claim).replace("{slot}", str(max(0, spec.count - 1)))
         if len(last) > LONGEST_NAME or max(map(len, last.split("."))) > LONGEST_LABEL:
-            what = f"{last} is longer than {LONGEST_LABEL} characters between dots, or than {LONGEST_NAME} in all"
+            what = (
+                f"the host name {last} is too long: at most {LONGEST_NAME} characters in all, and {LONGEST_LABEL} "
+                "between two dots"
+            )
             yield RuleFinding(
                 "hostname-too-long",
                 "spec.hostname",

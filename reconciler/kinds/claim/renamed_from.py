@@ -134,7 +134,7 @@ def _judged(
     """The move, with what stands against it: one claim has the machines of one, for its own project."""
     why = None
     if before is not None:
-        why = f"the store also has records of another former name, {before.old}"
+        why = f"the store also has records of {before.old}, another former name; only one of the two can be taken over"
     elif move.new.kind == "MachineClaim":
         strange = {one.project for one in held.get(move.old.name, ())} - {resource.spec.project, None}
         if held.get(move.new.name) and held.get(move.old.name):

@@ -91,12 +91,12 @@ _EVERY = (
     ),
     BuiltInGuard(
         "running",
-        "Holds lifecycle actions of a machine that is on, if groundstate did not power on that machine.",
+        "Holds inspecting, installing, wiping and claiming a machine that is on, if groundstate did not power it on.",
         instead="power the machine off; see docs/reference/guards.md",
     ),
     BuiltInGuard(
         "another-system",
-        "Holds all changes of a machine if its BMC reports another system than the one that was inspected.",
+        "Holds all changes of a machine if its BMC reports another system than the system that was inspected.",
         instead="correct spec.bmc; if the mainboard was replaced, write the new UUID into spec.lifecycle.request",
     ),
     BuiltInGuard(

@@ -139,8 +139,8 @@ def _moved(text: str, to: str, url: str, session: str | None) -> DriverError:
     if names_other_host(to, url):
         return Rejected(f"{text}the BMC redirects to {where}; set bmc.address to the right address of the BMC")
     return Rejected(
-        f"{text}the BMC redirects to {where}, where groundstate does not send this request. Check that bmc.address is "
-        "a BMC that speaks Redfish, or update the BMC's firmware"
+        f"{text}the BMC redirects to {where}, and groundstate does not follow redirects of this request. Check that "
+        "bmc.address is a BMC that speaks Redfish, or update the BMC's firmware"
     )
 
 

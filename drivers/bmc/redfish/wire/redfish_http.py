@@ -119,12 +119,15 @@ class Reply:
         return self._document
 
 
+_CHECK_ADDRESS = "check that bmc.address is a BMC that speaks Redfish"
+
+
 def _no_json(content: bytes, error: json.JSONDecodeError) -> str:
     start = content.lstrip()[:1]
     if not start:
         return "the answer is empty"
     if start == b"<":
-        return "the answer is a web page, and not JSON"
+        return f"the answer is a web page, and not JSON; {_CHECK_ADDRESS}"
     return f"the answer is not JSON: {error}"
 
 
@@ -264,7 +267,7 @@ class RedfishConnection:
             raise Unreachable(f"{url}: {distrust(error, host, port)}") from None
         except (OSError, ValueError) as error:
             if is_too_old(error):
-                why = f"{error.reason}. The server may offer only old ciphers or short keys. {OLD_CIPHERS}"  # type: ignore[union-attr]
+                why = f"{error.reason}. The BMC may offer only old ciphers or short keys. {OLD_CIPHERS}"  # type: ignore[union-attr]
                 raise Unreachable(f"{url}: no connection: {why}") from None
             longest = self._handshake_seconds if self.address.scheme == "https" else self._connect_seconds
             raise Unreachable(f"{url}: no connection: {_words(error, longest)}") from None
@@ -398,5 +401,5 @@ def _words(error: Exception, seconds: float) -> str:
     if isinstance(error, (*_LOST, http.client.IncompleteRead)) and not isinstance(error, ConnectionRefusedError):
         return "the BMC closed the connection before the answer was complete"
     if isinstance(error, http.client.HTTPException):
-        return f"the answer is not HTTP ({type(error).__name__})"
+        return f"the answer is not HTTP ({type(error).__name__}); {_CHECK_ADDRESS}"
     return str(getattr(error, "strerror", None) or str(error) or type(error).__name__)

@@ -44,9 +44,10 @@ def refused_login(url: str, why: Exception, must_change: bool, seconds: float) -
         if must_change
         else "BMC refused the user name or the password"
     )
+    how = "Change the password on the BMC, and correct" if must_change else "Correct"
     wait = f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
     return (
-        f"{url}: {what} ({str(why).removeprefix(f'{url}: ')}). Correct the credential that bmc.credentialRef names; "
+        f"{url}: {what} ({str(why).removeprefix(f'{url}: ')}). {how} the credential that bmc.credentialRef names; "
         "groundstate uses the new credential within a minute. groundstate tries the same credential again after "
         f"{wait}, because BMCs lock accounts after several failed logins"
     )

@@ -43,7 +43,7 @@ def context_for(tls: Tls) -> ssl.SSLContext:
         reason = error.strerror or str(error)
         if isinstance(error, ssl.SSLError):
             reason = "the file contains no PEM certificate"
-        raise Unreachable(f"tls.caFile {tls.ca_file} cannot be used: {reason}") from None
+        raise Unreachable(f"bmc.tls.caFile {tls.ca_file} cannot be used: {reason}") from None
 
 
 def check_pin(connection: socket.socket, tls: Tls) -> None:
@@ -53,8 +53,8 @@ def check_pin(connection: socket.socket, tls: Tls) -> None:
     seen = fingerprint(connection)
     if seen != tls.fingerprint.lower():
         raise Unreachable(
-            f"the fingerprint of the certificate is {seen}, but tls.fingerprint is {tls.fingerprint}; if the "
-            "certificate was renewed, correct tls.fingerprint"
+            f"the fingerprint of the certificate is {seen}, but bmc.tls.fingerprint is {tls.fingerprint}. If the "
+            "BMC got a new certificate, correct bmc.tls.fingerprint; if not, check that bmc.address is the right BMC"
         )
 
 
@@ -63,7 +63,7 @@ def fingerprint(connection: ssl.SSLSocket) -> str:
     return "sha256:" + hashlib.sha256(connection.getpeercert(binary_form=True) or b"").hexdigest()
 
 
-OLD_CIPHERS = "Set tls.oldCiphers: true for this server, or renew the server's firmware or certificate"
+OLD_CIPHERS = "Set bmc.tls.oldCiphers: true for this BMC, or renew the BMC's firmware or certificate"
 
 
 def is_too_old(error: Exception) -> bool:

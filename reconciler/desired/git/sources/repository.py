@@ -95,7 +95,9 @@ class Repository:
         except OSError as error:
             why = f"{error.filename or 'git'}: {error.strerror}"
             raise SourceUnavailable(
-                f"{self._name} cannot be read", why, "check whether the repository is being replaced"
+                f"{self._name} cannot be read",
+                why,
+                "if a new clone replaces the folder, wait; otherwise check the folder and its permissions",
             ) from error
         except SourceError as error:
             if self._folder_asked is not None and not self._place.git_dir.exists():
