@@ -107,7 +107,7 @@ def test_leases_are_looked_at_and_a_line_that_makes_no_sense_is_named(open_desk:
     port = hall.ranges[0].partition(":")[2]
     done = open_desk.run("discover", "--leases", str(file), "--port", port)
     assert list(machines(done.out)) == [ONE]
-    assert f"{file}:1: this lease is left out: the line has 1 words" in done.err
+    assert f"{file}:1: this lease is left out: the line has 1 word" in done.err
 
 
 def test_a_lease_outside_of_declared_bmc_networks_is_not_even_asked(open_desk: Desk, hall: Hall) -> None:

@@ -65,7 +65,7 @@ def test_what_is_found_arrives_once_and_leaves_the_branch_when_it_is_declared(
         daemon.logged("RevisionApplied")
         office.commit("Declare it by hand", hand=[machine("r1-01", hall.addresses[0])])
         gone = daemon.logged("MachinesProposed")
-    assert "Leave out 1 that is already declared" in gone["message"]
+    assert "Leave out 1 machine that is already declared" in gone["message"]
     office.git("fetch", "--quiet", "origin", "found")
     assert office.git("rev-parse", "FETCH_HEAD^") == first, "nothing was committed for what stood there already"
     assert office.git("diff", "--name-only", "main~1", "FETCH_HEAD") == ""

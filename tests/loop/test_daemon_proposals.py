@@ -178,7 +178,9 @@ def test_a_machine_that_is_declared_meanwhile_leaves_the_branch_without_another_
     office.commit(("Machine", "r1", {"partition": "lab", "bmc": {"address": "https://10.0.0.1"}}))
     office.round(1)
     assert office.files == ["machines/s2.yaml"]
-    assert office.told("MachinesProposed")[1].startswith("Leave out 1 that is already declared; found at origin is")
+    assert office.told("MachinesProposed")[1].startswith(
+        "Leave out 1 machine that is already declared; found at origin is"
+    )
     tip = office.tip
     office.round(HOUR)
     assert office.tip == tip

@@ -115,7 +115,7 @@ def test_an_answer_that_is_none_is_a_defect_of_the_driver(world: World, monkeypa
     monkeypatch.setattr(FakeBmc, "reset", lambda *_: None)
     world.commit(declare(machine("m1", power="On")))
     world.run(1)
-    assert "TypeError: expected Accepted, not NoneType" in told(world, "ActionInterrupted")[0].message
+    assert "TypeError: the driver returned NoneType, not Accepted" in told(world, "ActionInterrupted")[0].message
 
 
 def test_a_graceful_shutdown_that_may_never_have_left_is_no_reason_to_cut_the_power(

@@ -143,8 +143,8 @@ def test_nothing_is_written_over_and_what_people_took_away_stays_away_while_the_
     [
         (1, 0, "Add 1 found machine"),
         (2, 0, "Add 2 found machines"),
-        (0, 1, "Leave out 1 that is already declared"),
-        (3, 2, "Add 3 found machines, leave out 2 that are already declared"),
+        (0, 1, "Leave out 1 machine that is already declared"),
+        (3, 2, "Add 3 found machines, leave out 2 machines that are already declared"),
     ],
 )
 def test_the_subject_says_what_is_done(added: int, removed: int, said: str) -> None:
@@ -154,7 +154,7 @@ def test_the_subject_says_what_is_done(added: int, removed: int, said: str) -> N
 def test_the_message_names_what_is_proposed_what_went_and_who_has_no_bmc() -> None:
     lone = [UndeclaredMachine(datetime(2026, 1, 1, tzinfo=UTC), "u-9", parts="2 disks")]
     text = proposal_message(Update(Start.TIP, ADD, ("machines/g.yaml",)), proposals("n"), lone)
-    assert text.splitlines()[0] == "Add 1 found machine, leave out 1 that is already declared"
+    assert text.splitlines()[0] == "Add 1 found machine, leave out 1 machine that is already declared"
     assert "- Machine/n at https://n.bmc; serial n\n" in text
     assert "- machines/g.yaml\n" in text
     assert "- UUID u-9, MAC addresses unknown; 2 disks\n" in text
