@@ -67,6 +67,27 @@ def test_what_is_paused_is_written_to_when_it_is_resumed(lab: Desk, daemon: Runn
     assert (row["id"], row["state"], row["reason"]) == (name, "resumed", "INC-7")
 
 
+def test_everything_is_paused_while_git_is_down(lab: Desk, daemon: Running) -> None:
+    """An operator stops everything in an incident that took the git server too."""
+    down = ("--repo", "file:///nowhere/fleet.git")
+    begun = lab.run("pause", "--all", "--reason", "INC-7", *down)
+    assert (begun.code, "everything (" in begun.out) == (0, True), begun
+    assert "the pause does not need the repository" in begun.err
+    assert "cannot be fetched" in lab.run("pause", "-l", "rack=b", "--reason", "INC-7", *down).err
+    daemon.logged("PauseInForce")
+    lab.commit("All off", lab=fleet("Off"))
+    daemon.logged("Held", key="Machine/m1")
+    assert off(daemon) == set()
+    assert lab.run("resume", "--all", *down).code == 0
+    daemon.until(lambda: off(daemon) == set(NAMES), "all of them")
+
+
+def test_a_store_that_knows_nothing_is_not_paused_without_git(desk: Desk) -> None:
+    """In the wrong folder, a pause would stop nothing and look as if it did."""
+    done = desk.run("pause", "--all", "--reason", "INC-7", "--repo", "file:///nowhere/fleet.git")
+    assert (done.code, done.out) == (1, ""), done
+
+
 def test_a_pause_ends_by_itself(lab: Desk, daemon: Running) -> None:
     assert lab.run("pause", "--all", "--reason", "INC-7", "--for", "8s").code == 0
     daemon.logged("PauseInForce")

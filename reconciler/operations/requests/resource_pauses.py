@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from reconciler import runtime
+from reconciler.desired.git.plumbing import SourceError
 from reconciler.kinds.selectors import filter_words, select
+from reconciler.model.facts import Facts
 from reconciler.model.plans.pause import ResourcePause
-from reconciler.model.resource import ResourceKey
+from reconciler.model.resource import DesiredState, ResourceKey, Revision
 from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.stored_facts import derived_labels, facts_of
 from reconciler.operations.where import Where
@@ -18,6 +21,9 @@ from reconciler.operations.workspace import Workspace
 from reconciler.planning.guards.pauses import pauses, standing_pauses
 from reconciler.planning.universe import universe
 from reconciler.runtime import now
+
+if TYPE_CHECKING:
+    from reconciler.store import Store
 
 
 class PauseRequest(msgspec.Struct, frozen=True):
@@ -74,7 +80,8 @@ def begin_pause(where: Where, request: PauseRequest) -> PauseBegun:
         )
     with Workspace(where) as at:
         with at.store() as store:
-            desired, facts = at.read(at.source(), store), facts_of(store)
+            facts = facts_of(store)
+            desired = _desired(at, store, facts, request)
             keys = universe(desired, facts)
             chosen = select(request.targets, request.selector, desired, keys, lambda: derived_labels(store, desired))
         begins = now()
@@ -110,6 +117,18 @@ def end_pauses(where: Where, targets: tuple[str, ...], selector: str, *, everyth
         with at.changing() as store:
             ended = store.pauses.end(names, where.by("resume"), now())
         return PausesEnded(ended, tuple(one for one in stand if one.id not in names), at.notes)
+
+
+def _desired(at: Workspace, store: Store, facts: Facts, request: PauseRequest) -> DesiredState:
+    """The desired state. Without labels, a pause needs none: a git server that is down must not prevent the pause. A
+    store without facts is not the store of the fleet, and a pause in it would stop nothing."""
+    try:
+        return at.read(at.source(), store)
+    except (SourceError, OperationError) as error:
+        if request.selector or not facts.resources:
+            raise
+        at.note(f"{error}; the pause does not need the repository: groundstate counts the resources on record")
+    return DesiredState(Revision("", "", ""), {})
 
 
 def _meant(
