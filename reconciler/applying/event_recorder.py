@@ -188,7 +188,7 @@ class ActionRecorder:
         recorded = record_action(action, self._state.facts, occasion)
         self._state.save(recorded.facts)
         for key, (reason, message) in recorded.events.items():
-            self._events.record(key, reason, f"{message}, because of {why}")
+            self._events.record(key, reason, f"{message}, because of {why}", recorded.severity)
         self._context.requeue([key for key in recorded.events if key != change.key])
         return waiting(OutcomeReason.RECORDED, recorded.events[change.key][1])
 

@@ -155,8 +155,9 @@ class EventReason(StrEnum):
     """Normal. A failure ended without an action. Example: in a crash loop, the system was not started again for 15
     minutes."""
     SYSTEM_ACCEPTED = "SystemAccepted"
-    """Normal. The BMC reports another UUID or serial number, and the machine has this one from now on. The document or
-    an override accepted the system, or no other machine has it. If you replaced nothing, check `spec.bmc`."""
+    """Warning. The BMC reports another UUID or serial number, and the machine has this one from now on. The document or
+    an override accepted the system, or the address is the same and no other machine has the system. If you replaced
+    nothing, check `spec.bmc`."""
     UNEXPECTED_FACT = "UnexpectedFact"
     """Warning. A report came that was not expected in this phase. It changed nothing."""
     DRIFT_DETECTED = "DriftDetected"

@@ -30,10 +30,12 @@ class Slot(msgspec.Struct, frozen=True):
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """The result of an action on the store alone: the changed facts, and an event (reason, message) for each."""
+    """The result of an action on the store alone: the changed facts, and an event (reason, message) for each. All
+    events have one severity."""
 
     facts: dict[ResourceKey, ResourceFacts]
     events: Mapping[ResourceKey, tuple[EventReason, str]]
+    severity: EventType = EventType.NORMAL
 
 
 class Occasion(msgspec.Struct, frozen=True):

@@ -192,7 +192,9 @@ class SystemIdentity(msgspec.Struct, frozen=True, omit_defaults=True):
     """The serial number, without blanks."""
 
     def __str__(self) -> str:
-        return f"UUID {self.uuid}" if self.uuid is not None else f"serial number {self.serial}"
+        if self.uuid is not None:
+            return f"UUID {self.uuid}"
+        return f"serial number {self.serial}" if self.serial is not None else "no UUID and no serial number"
 
 
 class MachineFacts(ResourceFacts, frozen=True, omit_defaults=True):
@@ -202,6 +204,9 @@ class MachineFacts(ResourceFacts, frozen=True, omit_defaults=True):
     """The serial number of its system, beside `uuid`; None: its BMC reported none."""
     reported: SystemIdentity | None = None
     """What its BMC reports instead of `uuid` and `serial`, until a person accepts that; None: no other system."""
+    system_place: str | None = None
+    """Where `uuid` and `serial` were read, if `spec.bmc` has named another system or BMC since, and no observation
+    there has shown the same system; None: at `place`."""
 
     once_done: str | None = None
     """The digest of the one-time boot order that was carried out, so that it is not carried out again."""

@@ -101,7 +101,7 @@ _EVERY = (
     ),
     BuiltInGuard(
         "system-identity",
-        "Holds all changes of a machine if its BMC reports the system of another declared machine.",
+        "Holds all changes of a machine whose BMC reports another machine's system, or at a new address another one.",
         "the machine is managed as the system that its BMC reports now",
         narrow=True,
     ),

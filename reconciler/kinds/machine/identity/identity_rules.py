@@ -1,8 +1,8 @@
-"""What is held while a BMC reports the system of another declared machine, and what follows on a new system. Pure.
+"""What is held while it is uncertain which machine a BMC belongs to, and what follows on a new system. Pure.
 
 Two documents that name one BMC by two names would act on one machine. Two documents that exchange their addresses would
-act on each other's machine. Only the systems that the BMCs report show that. Nothing is done to these machines until a
-person says which is which.
+act on each other's machine. A document with a wrong address would act on a machine that no document names. Only the
+systems that the BMCs report show that. Nothing is done to these machines until a person says which is which.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from collections.abc import Collection, Iterator, Sequence
 import msgspec
 
 from drivers.base import SystemState
-from reconciler.kinds.common.field_types.bmc_access import same_bmc
+from reconciler.kinds.common.field_types.bmc_access import system_address
 from reconciler.kinds.common.field_types.bmc_address import can_be_one_host
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView, Steps
 from reconciler.kinds.common.machine_facts import MachineFacts, SystemIdentity, facts_in, machine_facts
 from reconciler.kinds.machine.identity.machine_identity import (
+    former_place,
     is_shared,
+    is_unconfirmed,
     recorded_identity,
     replaces,
     reported_identity,
@@ -40,28 +42,41 @@ _MOST_SHARING = 8
 
 class IdentityConflict(msgspec.Struct, frozen=True):
     """Why it is not certain which machine the BMC belongs to. `was`: the recorded system, if the BMC reports another
-    one. `others`: declared machines that are, or report, the system that the BMC reports."""
+    one, or at a new address nothing to compare. `others`: other machines in the store that are, or report, the system
+    that the BMC reports. `moved_from`: where `was` was read, if `spec.bmc` names another place now."""
 
     found: SystemIdentity
     was: SystemIdentity | None
     others: tuple[ResourceKey, ...]
+    moved_from: str | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether a person must say that the reported system is the right one. A new system at the same address is a
+        new mainboard. A new system at a new address is another machine."""
+        return bool(self.others) or self.moved_from is not None
 
 
 def identity_conflict(spec: MachineSpec, view: KindView) -> IdentityConflict | None:
     """What is wrong with the identity of the machine; None: nothing. A BMC that reports no identity now counts as the
-    system that it reported before. What an agent has inspected is compared by the lifecycle (guard
-    `another-system`)."""
+    system that it reported before at the same address. Another system than the one that an agent has inspected is held
+    by the lifecycle (guard `another-system`)."""
     if not isinstance(view.value, SystemState):
         return None
     facts = facts_in(view)
     value = with_last_identity(view.value, facts)
-    found = reported_identity(value) or recorded_identity(facts)
+    reported, recorded = reported_identity(value), recorded_identity(facts)
+    if is_unconfirmed(reported, facts):
+        return IdentityConflict(reported or SystemIdentity(), recorded, (), former_place(facts))
+    found = reported or recorded
     if found is None:
         return None
     is_inspected = managed(spec) and facts.lifecycle.system is not None
-    was = recorded_identity(facts) if not is_inspected and replaces(found, facts, value) else None
+    was = recorded if not is_inspected and replaces(found, facts, value) else None
     others = tuple(sorted(_others(found, spec, view, is_new=was is not None)))
-    return IdentityConflict(found, was, others) if was is not None or others else None
+    if was is None and not others:
+        return None
+    return IdentityConflict(found, was, others, former_place(facts) if was is not None else None)
 
 
 def identity_field(conflict: IdentityConflict, view: KindView) -> Field | None:
@@ -70,7 +85,7 @@ def identity_field(conflict: IdentityConflict, view: KindView) -> Field | None:
     is_lifted = view.lifted(SYSTEM_IDENTITY) is not None
     if conflict.was is not None:
         was, found = str(conflict.was), str(conflict.found)
-        wanted, present = (was, found) if conflict.others and not is_lifted else (found, was)
+        wanted, present = (was, found) if conflict.holds and not is_lifted else (found, was)
         return Field(BMC_PATH, wanted, present, equal=False, once=True)
     if is_lifted:
         return None
@@ -79,13 +94,13 @@ def identity_field(conflict: IdentityConflict, view: KindView) -> Field | None:
 
 
 def identity_steps(conflict: IdentityConflict, view: KindView) -> Steps:
-    """The hold on everything, if another machine is, or reports, the same system. An override lifts the hold. What the
-    BMC reports is recorded then, and also if no other machine has it: a new mainboard, or a new machine in the place.
-    """
+    """The hold on everything, if another machine is, or reports, the same system, or if the address is new too. An
+    override lifts the hold. What the BMC reports is recorded then. It is recorded without an override if the address
+    stayed, and no other machine has the system: a new mainboard, or a new machine in the place."""
     is_lifted = view.lifted(SYSTEM_IDENTITY) is not None
-    if conflict.others and not is_lifted:
-        return Steps(holds=(_hold(conflict, view.key),))
-    passes = (SYSTEM_IDENTITY,) if conflict.others else ()
+    if conflict.holds and not is_lifted:
+        return Steps(holds=(_hold(conflict, view),))
+    passes = (SYSTEM_IDENTITY,) if conflict.holds else ()
     if conflict.was is None:
         return Steps(passes=passes)
     why = f"an override of guard {SYSTEM_IDENTITY} accepts the system" if passes else "no other machine has the system"
@@ -94,12 +109,22 @@ def identity_steps(conflict: IdentityConflict, view: KindView) -> Steps:
     )
 
 
-def _hold(conflict: IdentityConflict, key: ResourceKey) -> Hold:
-    names, many = _names(conflict.others), len(conflict.others) > 1
+def _hold(conflict: IdentityConflict, view: KindView) -> Hold:
+    key, many = view.key, len(conflict.others) > 1
+    declared = [other for other in conflict.others if view.desired and other in view.desired.resources]
+    names = _names(conflict.others)
+    if not many and not declared:
+        names += ", which git declares no more"
     if conflict.was is not None:
         reason = f"the BMC of {key} reports {conflict.found}, but {key} was recorded with {conflict.was}"
-        reason += f"; {conflict.found} is the system of {names}"
-        hint = f"correct spec.bmc of {key} and {names}; or, if the reported system is the right one"
+        if conflict.others:
+            reason += f"; {conflict.found} is the system of {names}"
+            hint = f"correct spec.bmc of {' and '.join(dict.fromkeys((str(key), *_short(declared))))}"
+        else:
+            reason += f" at {conflict.moved_from}; the address and the system changed together, so the BMC may belong "
+            reason += "to another machine"
+            hint = f"correct spec.bmc of {key}"
+        hint += "; or, if the reported system is the right one"
     else:
         reason = f"the BMCs of {key} and {names} report the same system ({conflict.found})"
         hint = (
@@ -111,28 +136,44 @@ def _hold(conflict: IdentityConflict, key: ResourceKey) -> Hold:
 
 def _names(keys: Sequence[ResourceKey]) -> str:
     """A few: where a whole fleet reports one UUID, each machine would name every other one."""
-    shown = [*map(str, keys[:_NAMED]), *([f"{len(keys) - _NAMED} more"] if len(keys) > _NAMED else [])]
-    return " and ".join(shown)
+    return " and ".join(_short(keys))
+
+
+def _short(keys: Sequence[ResourceKey]) -> list[str]:
+    return [*map(str, keys[:_NAMED]), *([f"{len(keys) - _NAMED} more"] if len(keys) > _NAMED else [])]
 
 
 def _others(found: SystemIdentity, spec: MachineSpec, view: KindView, *, is_new: bool) -> Iterator[ResourceKey]:
     """`is_new`: the machine had another system before. So its address may have been exchanged, whatever the address."""
     if view.desired is None:
         return
+    here = system_address(spec.bmc)
     for key in _candidates(found, view):
-        other = view.desired.resources.get(key)
-        if key == view.key or other is None or _is_apart(spec, other.spec, is_new):
+        if key == view.key or all(_is_apart(here, place, is_new) for place in _places(key, here, view, is_new)):
             continue
         if any(is_shared(found, one) for one in _identities(key, view)):
             yield key
 
 
-def _is_apart(spec: MachineSpec, other: MachineSpec, is_new: bool) -> bool:
-    """Whether the documents certainly name two systems: two of one BMC, which may have one serial number, or those of
-    two BMCs. Cloned boards and simulated BMCs report one UUID and one serial number from many addresses."""
-    if same_bmc(spec.bmc.address) == same_bmc(other.bmc.address):
-        return spec.bmc.system_id != other.bmc.system_id
-    return not is_new and not can_be_one_host(spec.bmc.address, other.bmc.address)
+def _places(key: ResourceKey, here: str, view: KindView, is_new: bool) -> Iterator[str]:
+    """Where the system of another machine is, or was when it was read last. The place of a machine that git declares no
+    more counts as long as the store has the machine. At `here` it is this machine under its former name, or this
+    machine `is_new` there."""
+    resource, facts = view.desired.resources.get(key) if view.desired else None, machine_facts(view.remembered, key)
+    place = facts.place if resource is None else system_address(resource.spec.bmc)
+    if place is not None and (resource is not None or place != here or is_new):
+        yield place
+    if (former := former_place(facts)) is not None:
+        yield former
+
+
+def _is_apart(one: str, other: str, is_new: bool) -> bool:
+    """Whether two places are certainly two systems: two of one BMC, which may have one serial number, or those of two
+    BMCs. Cloned boards and simulated BMCs report one UUID and one serial number from many addresses."""
+    (address, _, system), (other_address, _, other_system) = one.partition("#"), other.partition("#")
+    if address == other_address:
+        return system != other_system and bool(system and other_system)
+    return not is_new and not can_be_one_host(address, other_address)
 
 
 def _identities(key: ResourceKey, view: KindView) -> Iterator[SystemIdentity]:

@@ -69,11 +69,29 @@ def is_shared(one: SystemIdentity, other: SystemIdentity) -> bool:
     return is_same(one, other) is True and len(serials) < 2
 
 
+def former_place(facts: MachineFacts) -> str | None:
+    """Where the recorded system was read, if `spec.bmc` names another place now that has not shown this system; None:
+    at the declared place."""
+    return facts.system_place if facts.system_place != facts.place else None
+
+
+def is_unconfirmed(found: SystemIdentity | None, facts: MachineFacts) -> bool:
+    """Whether the BMC at a new place reports nothing that can be compared with the recorded system."""
+    recorded = recorded_identity(facts)
+    if recorded is None or former_place(facts) is None:
+        return False
+    return found is None or is_same(found, recorded) is None
+
+
 def replaces(found: SystemIdentity, facts: MachineFacts, value: object) -> bool:
     """Whether `found`, which the BMC reports, is another system than the recorded one. Not if they are the same as far
-    as that can be known, or if the lifecycle has recorded the system."""
+    as that can be known, or if the lifecycle has recorded the system. At a new place, one UUID with two serial numbers
+    is two systems."""
     recorded = recorded_identity(facts)
-    return recorded is not None and is_same(found, recorded) is False and not _is_inspected(facts, value)
+    if recorded is None or _is_inspected(facts, value):
+        return False
+    same = is_same(found, recorded)
+    return same is False or (same is True and former_place(facts) is not None and not is_shared(found, recorded))
 
 
 def identity_observed(facts: MachineFacts, value: object) -> MachineFacts:
@@ -82,24 +100,29 @@ def identity_observed(facts: MachineFacts, value: object) -> MachineFacts:
     if isinstance(value, SystemState):
         value = with_last_identity(value, facts)
     found = reported_identity(value)
-    if found is None:
+    if found is None or is_unconfirmed(found, facts):
         return facts
     if replaces(found, facts, value):
         return facts if facts.reported == found else msgspec.structs.replace(facts, reported=found)
     recorded = recorded_identity(facts)
     if recorded is not None and is_same(found, recorded) is not False:  # The UUID may be read in another byte order.
         found = SystemIdentity(recorded.uuid or found.uuid, found.serial or recorded.serial)
-    if found == recorded and facts.reported is None:
+    if found == recorded and facts.reported is None and facts.system_place is None:
         return facts
-    return msgspec.structs.replace(facts, uuid=found.uuid, serial=found.serial, reported=None)
+    return _known_as(found, facts)
 
 
 def identity_accepted(facts: MachineFacts, value: object) -> MachineFacts:
-    """The facts when what the BMC reports, or reported last, is accepted as the machine's system."""
+    """The facts when what the BMC reports, or reported last, is accepted as the machine's system. If a new BMC reports
+    no identity, no system is recorded until one is observed."""
     found = reported_identity(with_last_identity(value, facts) if isinstance(value, SystemState) else value)
-    if found is None:
+    if found is None and former_place(facts) is None:
         return facts
-    return msgspec.structs.replace(facts, uuid=found.uuid, serial=found.serial, reported=None)
+    return _known_as(found or SystemIdentity(), facts)
+
+
+def _known_as(found: SystemIdentity, facts: MachineFacts) -> MachineFacts:
+    return msgspec.structs.replace(facts, uuid=found.uuid, serial=found.serial, reported=None, system_place=None)
 
 
 def _is_inspected(facts: MachineFacts, value: object) -> bool:

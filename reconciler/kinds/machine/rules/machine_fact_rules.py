@@ -14,7 +14,7 @@ from reconciler.kinds.common.fact_rules import FactRules, Ignored, Occasion, Rec
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.machine_facts import MachineFacts, as_machine_facts
 from reconciler.kinds.machine import machine_restart
-from reconciler.kinds.machine.identity.machine_identity import identity_observed
+from reconciler.kinds.machine.identity.machine_identity import identity_observed, recorded_identity
 from reconciler.kinds.machine.lifecycle import phases, system_identity, virtual_media
 from reconciler.kinds.machine.lifecycle.machine_reports import apply_report, facts_at_start, is_over
 from reconciler.kinds.machine.rules.boot_rules import confirms_order
@@ -56,10 +56,14 @@ class MachineFactRules(FactRules):
 
     def moved(self, facts: ResourceFacts) -> ResourceFacts:
         """The facts of a machine whose BMC endpoint changed. An ignored shutdown, an observed power-off and a network
-        boot belong to the former BMC, and are left out. The system stays the same one until its new BMC is observed."""
+        boot belong to the former BMC, and are left out. The recorded system stays the same one. Where it was read is
+        kept, until the new BMC reports it."""
         known = as_machine_facts(facts)
         lifecycle = phases.unattended(known.lifecycle)
-        return msgspec.structs.replace(known, shutdown_ignored=None, lifecycle=lifecycle, reported=None)
+        last = known.system_place or known.place if recorded_identity(known) is not None else None
+        return msgspec.structs.replace(
+            known, shutdown_ignored=None, lifecycle=lifecycle, reported=None, system_place=last
+        )
 
     def slot(self, facts: ResourceFacts) -> Slot | None:
         """The claim and slot that the machine is bound to."""

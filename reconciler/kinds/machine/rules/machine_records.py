@@ -22,7 +22,7 @@ from reconciler.model.actions.record_actions import (
     RequestBoot,
     RequestErasure,
 )
-from reconciler.model.event import EventReason
+from reconciler.model.event import EventReason, EventType
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import ResourceKey
 from reconciler.model.values.boot_purpose import Purpose
@@ -81,7 +81,8 @@ def _recorded_lifecycle(action: RecordLifecycle, was: MachineFacts) -> Recorded:
     over = EventReason.BOOT_REQUEST_ENDED if before.boot_request is not None else EventReason.RECOVERED
     event = (over, action.reason) if failure is None else (EventReason(failure.reason), failure.message)
     lifecycle = msgspec.structs.replace(before, boot_request=None, failure=failure, stopped_at=stopped)
-    return _recorded(action.key, msgspec.structs.replace(was, lifecycle=lifecycle), event)
+    severity = EventType.NORMAL if failure is None else EventType.WARNING
+    return _recorded(action.key, msgspec.structs.replace(was, lifecycle=lifecycle), event, severity)
 
 
 def _system_accepted(action: AcceptSystem, was: MachineFacts, value: Any) -> Recorded:
@@ -89,13 +90,13 @@ def _system_accepted(action: AcceptSystem, was: MachineFacts, value: Any) -> Rec
     event = (EventReason.SYSTEM_ACCEPTED, f"{system} replaces {action.was}" + ("" if word else f", as {action.reason}"))
     was = identity_accepted(was, value)
     if not word:
-        return _recorded(action.key, was, event)
+        return _recorded(action.key, was, event, EventType.WARNING)
     # Nothing of what was seen of the old one holds, and the word asks for nothing else.
     tried = word if before.releasing_at is not None else before.tried_request
     lifecycle = msgspec.structs.replace(
         before, system=system, heeded_request=word, tried_request=tried, stopped_at=None
     )
-    return _recorded(action.key, msgspec.structs.replace(was, lifecycle=lifecycle), event)
+    return _recorded(action.key, msgspec.structs.replace(was, lifecycle=lifecycle), event, EventType.WARNING)
 
 
 def _freed(key: ResourceKey, was: MachineFacts) -> Recorded:
@@ -109,5 +110,10 @@ def _freed(key: ResourceKey, was: MachineFacts) -> Recorded:
     return Recorded({key: freed}, events)
 
 
-def _recorded(key: ResourceKey, facts: ResourceFacts, event: tuple[EventReason, str]) -> Recorded:
-    return Recorded({key: facts}, {key: event})
+def _recorded(
+    key: ResourceKey,
+    facts: ResourceFacts,
+    event: tuple[EventReason, str],
+    severity: EventType = EventType.NORMAL,
+) -> Recorded:
+    return Recorded({key: facts}, {key: event}, severity)
