@@ -14,6 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, cast
 
 from drivers.base import (
+    OUTSIDE_ERRORS,
     BmcDriver,
     Credential,
     DriverOptions,
@@ -106,18 +107,18 @@ class Registry:
         )
 
     def close(self) -> None:
-        """Close every driver that was opened, even if one fails. Raises ExceptionGroup of all that failed."""
+        """Close every driver that was opened, even if one fails. Raises BaseExceptionGroup of all that failed."""
         with self._lock:
             drivers: list[object] = [*self._opened.values(), *self._ipams]
             self._opened, self._ipams = {}, []
-        errors = []
+        errors: list[BaseException] = []
         for driver in drivers:
             try:
                 getattr(driver, "close", _nothing)()
-            except Exception as error:  # noqa: BLE001 - an outsider's driver may raise anything; it is raised below
+            except OUTSIDE_ERRORS as error:
                 errors.append(error)
         if errors:
-            raise ExceptionGroup("some drivers could not be closed", errors)
+            raise BaseExceptionGroup("some drivers could not be closed", errors)
 
 
 def _backend_names() -> str:
@@ -160,9 +161,10 @@ def _load(group: str, built_in: Mapping[str, str], name: str) -> object:
 def _import(point: EntryPoint) -> object:
     try:
         return point.load()
-    except (ImportError, AttributeError) as error:
+    except OUTSIDE_ERRORS as error:
+        kind = "" if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: "
         raise Rejected(
-            f"driver {point.name} ({point.value}) cannot be loaded: {error}; reinstall the package of the driver"
+            f"driver {point.name} ({point.value}) cannot be loaded: {kind}{error}; reinstall the package of the driver"
         ) from error
 
 

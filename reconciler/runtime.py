@@ -168,6 +168,24 @@ def replaced(by: Runtime) -> Iterator[None]:
         _in_use.remove(by)
 
 
+def thread_failure(error: BaseException) -> BaseException:
+    """The error that ended one thread, to be raised in another one. `sys.exit` and Ctrl-C would end that one silently,
+    or with the exit code of success, so these are wrapped: only the main thread may be asked to leave."""
+    if isinstance(error, Exception) or not isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit):
+        return error
+    wrapped = RuntimeError(f"{type(error).__name__} ended a thread: {error}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def reporting(work: Callable[[], object], ended: Callable[[BaseException], None]) -> None:
+    """Do the work of a thread. `ended` is informed of whatever ends the work but its own return."""
+    try:
+        work()
+    except BaseException as error:  # noqa: BLE001  a thread that ends must be heard of
+        ended(error)
+
+
 def condition_variable() -> ConditionVariable:
     """See Runtime."""
     return _in_use[-1].condition_variable()

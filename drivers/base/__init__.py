@@ -63,6 +63,7 @@ from drivers.base.support.clean_text import encodable as encodable
 from drivers.base.support.clean_text import printable as printable
 from drivers.base.support.clean_text import printable_lines as printable_lines
 from drivers.base.support.clean_text import read_json as read_json
+from drivers.base.support.errors import OUTSIDE_ERRORS as OUTSIDE_ERRORS
 from drivers.base.support.errors import AuthenticationFailed as AuthenticationFailed
 from drivers.base.support.errors import Busy as Busy
 from drivers.base.support.errors import Conflict as Conflict

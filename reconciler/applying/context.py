@@ -62,5 +62,5 @@ class Context(msgspec.Struct, frozen=True):
     """Whether the key is reconciled here and was not abandoned: others may wait for it."""
     requeue: Callable[[Collection[ResourceKey]], None] = lambda _: None
     """Is informed of keys for which something is to do now because of another one."""
-    failed: Callable[[ResourceKey, Exception], None] = lambda _key, _error: None
+    failed: Callable[[ResourceKey, BaseException], None] = lambda _key, _error: None
     """Is informed of an error in groundstate that ended a reconcile, for the log; the ledger has an event of it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from drivers.base import OUTSIDE_ERRORS
 from reconciler.applying.context import Context, Ledger
 from reconciler.applying.drift import learn
 from reconciler.applying.event_recorder import EventRecorder
@@ -64,7 +65,7 @@ class Engine:
             return self._reconciler.reconcile(key)
         except StoreError:
             raise
-        except Exception as error:  # noqa: BLE001  it is this resource's; its next reconcile observes first
+        except OUTSIDE_ERRORS as error:  # it is this resource's; its next reconcile observes first
             self._context.failed(key, error)
             return self._reconciler.failed(key, f"the reconcile ended because of {defect(error)}; {REPORT}")
 
@@ -143,7 +144,7 @@ class Engine:
                 self._state.set_observation(seen)
                 try:
                     facts = self._learned(seen, desired)
-                except Exception as error:  # noqa: BLE001  one observation; the others are learned from
+                except OUTSIDE_ERRORS as error:  # one observation; the others are learned from
                     self._reconciler.failed(
                         seen.key, f"the observation cannot be used because of {defect(error)}; {REPORT}"
                     )
@@ -225,7 +226,7 @@ class Engine:
             return self._reports.receive(key, request_id, fact, detail)
         except StoreError:
             raise
-        except Exception as error:
+        except OUTSIDE_ERRORS as error:
             why = f"the report `{fact}` of the agent was not recorded because of {defect(error)}; {REPORT}"
             self._reports.refused(key, fact, why)
             raise

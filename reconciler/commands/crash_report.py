@@ -22,9 +22,8 @@ def hide_credentials() -> None:
     """
     sys.stdout, sys.stderr = _without_secrets(sys.stdout), _without_secrets(sys.stderr)
     sys.excepthook = _report
-    threading.excepthook = lambda seen: (
-        None if seen.exc_type is SystemExit else _report(seen.exc_type, seen.exc_value, seen.exc_traceback)
-    )
+    # `sys.exit` too: no thread of groundstate ends like that on purpose.
+    threading.excepthook = lambda seen: _report(seen.exc_type, seen.exc_value, seen.exc_traceback)
     sys.unraisablehook = lambda seen: _report(seen.exc_type, seen.exc_value, seen.exc_traceback)
     plain = warnings.formatwarning
     warnings.formatwarning = lambda *args, **named: redacted(plain(*args, **named))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from drivers.base import excerpt
+from drivers.base import OUTSIDE_ERRORS, excerpt
 from reconciler import runtime
 from reconciler.applying.engine import Engine
 from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF, REWIND, Allowed, AncestryVerdict, judge_descent
@@ -121,7 +121,7 @@ class Follower:
             self.check_revision()
         except StoreError:
             raise
-        except Exception as error:  # noqa: BLE001  whatever a repository holds, the daemon lives
+        except OUTSIDE_ERRORS as error:  # whatever a repository holds, the daemon lives
             self._seen, self.broken = None, True
             why = excerpt(f"{type(error).__name__}: {error}", _LONGEST)
             self._complain(

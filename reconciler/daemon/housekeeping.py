@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from drivers.base import DriverError
+from drivers.base import OUTSIDE_ERRORS, DriverError
 from reconciler import runtime
 from reconciler.applying.engine import Engine
 from reconciler.daemon.label_refresh import are_current, label
@@ -121,7 +121,7 @@ class Housekeeper:
             self._failing.pop(what, None)
         except StoreError:
             raise
-        except Exception as error:  # noqa: BLE001  see above
+        except OUTSIDE_ERRORS as error:  # see above
             said = defect(error)
             if self._failing.get(what) != said:
                 self._failing[what] = said

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import msgspec
 
-from drivers.base import FoundBmc
+from drivers.base import OUTSIDE_ERRORS, FoundBmc
 from reconciler import runtime
 from reconciler.applying.engine import Engine
 from reconciler.daemon.undeclared_machines import UndeclaredMachines
@@ -113,7 +113,7 @@ class Proposer:
             return self._failed(str(error), error)
         except StoreError:
             raise
-        except Exception as error:  # noqa: BLE001  a defect here must not stop the reconciling
+        except OUTSIDE_ERRORS as error:  # a defect here must not stop the reconciling
             return self._failed(f"{type(error).__name__}: {error}", error)
         self._failures, self._failure = 0, ""
         return self._seconds_until_scan()
@@ -206,7 +206,7 @@ class Proposer:
                 hint = "declare the machine with its bmc.address, or add the network of its BMC to bmcNetworks"
                 self._complain(EventReason.BMC_NOT_FOUND, f"{why}; {hint}: {one}", str(one))
 
-    def _failed(self, why: str, error: Exception) -> float:
+    def _failed(self, why: str, error: BaseException) -> float:
         what = error.what if isinstance(error, SourceError) else type(error).__name__
         if what != self._failure:
             self._failure = what

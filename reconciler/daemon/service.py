@@ -87,7 +87,7 @@ class Daemon:
         self._now, self._random = context.now, context.random
         self._patient_until = runtime.monotonic() + FIRST_OBSERVATION_SECONDS
         self._stop = runtime.flag()
-        self._broke: list[Exception] = []
+        self._broke: list[BaseException] = []
         self.metrics = Metrics()
         connections = connections.measured(self._bmc_asked)
         self._engine = Engine(store, connections, facts, self._wired(context, standing))
@@ -183,7 +183,7 @@ class Daemon:
         for thread in beside:
             thread.join(max(0.0, deadline - runtime.monotonic()))
         if self._broke:
-            raise self._broke[0]
+            raise runtime.thread_failure(self._broke[0])
         self._engine.flush()
 
     def healthy(self) -> str | None:
@@ -205,11 +205,16 @@ class Daemon:
     def _guarded(self, work: Callable[[runtime.Flag], None], stop: runtime.Flag) -> None:
         try:
             work(stop)
-        except Exception as error:  # noqa: BLE001  raised by `run`
-            self._broke.append(error)
-            stop.set()
+        except BaseException as error:  # noqa: BLE001  raised by `run`
+            self.thread_ended(error)
         finally:
             self._loop.wake()
+
+    def thread_ended(self, error: BaseException) -> None:
+        """A thread of the daemon, or of a service beside it, has ended with an error: stop. `run` raises the error."""
+        self._broke.append(error)
+        self._stop.set()
+        self._loop.wake()
 
     def _commit_of(self, key: ResourceKey) -> Commit | None:
         return self._follower.commit_of(key)
@@ -278,7 +283,7 @@ class Daemon:
     def _warn(self, key: ResourceKey | None, reason: EventReason, message: str, about: tuple[str, ...]) -> None:
         self._record_and_report(Event(self._now(), EventType.WARNING, reason, message, key, about=about))
 
-    def _boot_failed(self, what: str, error: Exception) -> None:
+    def _boot_failed(self, what: str, error: BaseException) -> None:
         if not isinstance(error, StoreError):  # There is no ledger to write to; the steps report the store.
             message = f"{what} failed because of {defect(error)}; report this bug; the machine asks again"
             self._warn(None, EventReason.BOOT_SERVICE_FAILED, message, (type(error).__name__,))

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import msgspec
 
 from drivers.base import (
+    OUTSIDE_ERRORS,
     Accepted,
     AuthenticationFailed,
     DriverError,
@@ -127,7 +128,7 @@ def observation_of(key: ResourceKey, read: Callable[[], Any], now: Callable[[], 
     try:
         value = read()
         _check(key.kind, value)
-    except Exception as error:  # noqa: BLE001  a defect in one driver must not stop the others
+    except OUTSIDE_ERRORS as error:  # a defect in one driver must not stop the others
         return Observation(key, now(), error=read_failure_of(error))
     return Observation(key, now(), value=value)
 
@@ -136,7 +137,7 @@ def checked_observation(seen: Observation) -> Observation:
     """The observation, or why its value cannot be kept."""
     try:
         _check(seen.key.kind, seen.value)
-    except Exception as error:  # noqa: BLE001  it is this object's
+    except OUTSIDE_ERRORS as error:  # it is this object's
         return Observation(seen.key, seen.taken_at, error=read_failure_of(error))
     return seen
 
@@ -148,7 +149,7 @@ def _check(kind: str, value: Any) -> None:
         decoder.decode(msgspec.json.encode(value))
 
 
-def read_failure_of(error: Exception) -> ReadError:
+def read_failure_of(error: BaseException) -> ReadError:
     """Why a read failed, in words that can be kept and shown."""
     failed = driver_error_of(error)
     soon = failed.retry_after if isinstance(failed, AuthenticationFailed) else None
@@ -161,7 +162,7 @@ class DriverDefect(DriverError):
     reason = ErrorReason.INTERNAL
 
 
-def driver_error_of(error: Exception) -> DriverError:
+def driver_error_of(error: BaseException) -> DriverError:
     """The error as a DriverError: one that is none is a defect of the driver, and says where to report it."""
     if isinstance(error, DriverError):
         return error
@@ -174,7 +175,7 @@ def sent_by(backend: Backend, action: Action, desired: DesiredState) -> Accepted
     an answer that cannot be kept."""
     try:
         return _as_it_can_be_kept(backend.send(action, desired), Accepted, _ACCEPTED)
-    except Exception as error:
+    except OUTSIDE_ERRORS as error:
         raise driver_error_of(error) from error
 
 
@@ -182,7 +183,7 @@ def task_of(backend: Backend, handle: str, key: ResourceKey, desired: DesiredSta
     """Have the backend read the Task of an action. Raises DriverError, as `sent_by` does."""
     try:
         return _as_it_can_be_kept(backend.task(handle, key, desired), Task, _TASK)
-    except Exception as error:
+    except OUTSIDE_ERRORS as error:
         raise driver_error_of(error) from error
 
 

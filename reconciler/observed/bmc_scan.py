@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import ErrorReason, FoundBmc, Rejected, Unreachable
+from drivers.base import OUTSIDE_ERRORS, ErrorReason, FoundBmc, Rejected, Unreachable
 from reconciler.observed.address_scan import identify, paced, probe_address, trust
 from reconciler.observed.backend import read_failure_of
 from reconciler.observed.connections import Connections
@@ -70,7 +70,7 @@ def probe_addresses(
             why = f"the driver {driver} of {named} cannot search for BMCs"
         except Rejected as error:
             why = f"{named}: {error}"
-        except Exception as error:  # noqa: BLE001  what one address says must not stop the search
+        except OUTSIDE_ERRORS as error:  # what one address says must not stop the search
             why = f"{candidate.url} was not probed: {read_failure_of(error).message}"
         if why not in reported:
             reported.add(why)
@@ -116,7 +116,7 @@ def _read(
             return [], []
         found, left_out = identify(connections, finder, candidate, way, tls or trusted.document)
         return found, [UnreadableBmc(candidate.url, seen.product, why, is_whole=False) for why in left_out]
-    except Exception as error:  # noqa: BLE001  what is wrong with one BMC must not stop the others
+    except OUTSIDE_ERRORS as error:  # what is wrong with one BMC must not stop the others
         failed = read_failure_of(error)
         refused = failed.reason == ErrorReason.AUTHENTICATION_FAILED
         return [], [UnreadableBmc(candidate.url, seen.product, f"{failed.reason}: {failed.message}", refused)]

@@ -121,7 +121,7 @@ def each_done(
                 task.answered = answered(result)
                 future.set_result(result)
             except BaseException as error:  # noqa: BLE001  raised where the result is asked for
-                future.set_exception(error)
+                future.set_exception(runtime.thread_failure(error))
         return not over.is_set()
 
     def watch() -> None:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from drivers.base import Inventory
+from drivers.base import OUTSIDE_ERRORS, Inventory
 from reconciler import runtime
 from reconciler.kinds import INVENTORIED
 from reconciler.kinds.common.inventory_diff import PartChange, inventory_differences
@@ -182,7 +182,7 @@ class InventoryReader:
                 self.read(key)
                 reading.set_result(None)
             except BaseException as error:  # noqa: BLE001  raised where the result is asked for
-                reading.set_exception(error)
+                reading.set_exception(runtime.thread_failure(error))
 
         runtime.thread(run, f"inventory-{key.name}").start()
         return reading
@@ -200,7 +200,7 @@ class InventoryReader:
             value = self._inventory_of(key, desired)
             # What could be kept and not be read again is not kept.
             _INVENTORY.decode(msgspec.json.encode(value))
-        except Exception as error:  # noqa: BLE001  what is wrong with one resource must not stop the others
+        except OUTSIDE_ERRORS as error:  # what is wrong with one resource must not stop the others
             self._fail(key, read_failure_of(error))
             return
         now = self._now()

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, assert_never
 
-from drivers.base import ACCEPTED, Accepted, Ipam, Pools, Task, Unreadable, Usage
+from drivers.base import ACCEPTED, OUTSIDE_ERRORS, Accepted, Ipam, Pools, Task, Unreadable, Usage
 from reconciler.kinds import KINDS
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.ipam.network import NetworkState
@@ -74,7 +74,7 @@ class IpamBackend:
             for key in keys:
                 yield observation_of(key, partial(self.observe, key, desired, NO_FACTS), self._now)
             return
-        except Exception as error:  # noqa: BLE001  as in `observation_of`
+        except OUTSIDE_ERRORS as error:  # as in `observation_of`
             failure = read_failure_of(error)
             yield from (Observation(key, self._now(), error=failure) for key in keys)
             return

@@ -321,16 +321,20 @@ def _wired(
 
 @contextmanager
 def _watched(store: Store, asked: CommandLimits, stop: runtime.Flag) -> Iterator[PolicyState]:
-    """Limits and overrides, read again every few seconds until `stop`."""
+    """Limits, overrides and pauses, read again every few seconds until `stop`. An error in that thread sets `stop`, and
+    is raised at the end of the block: nothing is sent by a policy that nobody reads any more."""
     standing = PolicyState(store, asked, now)
     standing.refresh()
-    runtime.thread(partial(_watch, standing, stop), "standing").start()
+    broke: list[BaseException] = []
+
+    def ended(error: BaseException) -> None:
+        broke.append(error)
+        stop.set()
+
+    runtime.thread(partial(runtime.reporting, partial(standing.watch, stop), ended), "standing").start()
     yield standing
-
-
-def _watch(standing: PolicyState, stop: runtime.Flag) -> None:
-    with suppress(StoreError):  # The steps meet the same error, and say it.
-        standing.watch(stop)
+    if broke:
+        raise runtime.thread_failure(broke[0])
 
 
 def _approved(change: Change, approved: dict[ResourceKey, Change]) -> bool:

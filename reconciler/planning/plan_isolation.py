@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from drivers.base import OUTSIDE_ERRORS
 from reconciler.kinds.common.defect import defect, to_blame
 from reconciler.model.facts import Facts
 from reconciler.model.observation import INTERNAL, Observation, ObservedState, ReadError
@@ -71,7 +72,7 @@ class PlanJudge(msgspec.Struct, frozen=True):
         for key in self.keys:
             try:
                 one = plan_resource(key, self.desired, observed, self.facts, self.now, memo, self.lifted)
-            except Exception as error:  # noqa: BLE001  whatever it is, it is this resource's
+            except OUTSIDE_ERRORS as error:  # whatever it is, it is this resource's
                 faults[key] = defect(error)
                 at = observed[key].taken_at if key in observed else None
                 one = Unknown(
@@ -147,7 +148,7 @@ def _or_held(
     """What the work makes of the changes; when it fails, those that it is about are held."""
     try:
         return work()
-    except Exception as error:  # noqa: BLE001  held, in words, and the others go on
+    except OUTSIDE_ERRORS as error:  # held, in words, and the others go on
         faults[name] = defect(error)
         return tuple(unjudged(change, error) if concerns(change) else change for change in changes)
 

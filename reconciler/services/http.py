@@ -60,10 +60,17 @@ def _cut(connection: socket.socket) -> None:
 
 
 class HealthServer:
-    """Serves in a thread of its own. `healthy`: the process does its work; `ready`: a desired state is in force."""
+    """Serves in a thread of its own. `healthy`: the process does its work; `ready`: a desired state is in force;
+    `ended`: is informed of an error that ended the thread."""
 
     def __init__(
-        self, host: str, port: int, healthy: HealthCheck, ready: HealthCheck, metrics: Callable[[], bytes]
+        self,
+        host: str,
+        port: int,
+        healthy: HealthCheck,
+        ready: HealthCheck,
+        metrics: Callable[[], bytes],
+        ended: Callable[[BaseException], None] = lambda _error: None,
     ) -> None:
         checks = {"/healthz": healthy, "/readyz": ready}
 
@@ -114,7 +121,7 @@ class HealthServer:
                 """Scrapes are not news."""
 
         self._server = _Server((host, port), Handler)
-        self._thread = runtime.thread(self._server.serve_forever, "health")
+        self._thread = runtime.thread(partial(runtime.reporting, self._server.serve_forever, ended), "health")
 
     @property
     def port(self) -> int:

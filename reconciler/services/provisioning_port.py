@@ -97,5 +97,5 @@ class Provisioning(Protocol):
         in the end: its partition says. Never one whose card, the first of `macs`, is a declared machine's, or that has
         the UUID of one that is not off. It may be that machine, with another card or mainboard, and in use."""
 
-    def failed(self, what: str, error: Exception) -> None:
+    def failed(self, what: str, error: BaseException) -> None:
         """Something failed unexpectedly: what it was, in words, and the error."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import partial
 
-from drivers.base import ErrorReason, clean
+from drivers.base import OUTSIDE_ERRORS, ErrorReason, clean
 from reconciler import runtime
 from reconciler.model.outcome import Done, Failed, Outcome, OutcomeReason, Waiting
 from reconciler.model.resource import ResourceKey
@@ -124,7 +124,7 @@ class Loop:
         for crew in crews:
             crew.join(deadline)
         if self._broke:
-            raise self._broke[0]
+            raise runtime.thread_failure(self._broke[0])
 
     def wake(self) -> None:
         """Let idle workers look again, at the queue or at `stop`."""
@@ -184,7 +184,7 @@ class Loop:
         puts = self._puts
         try:
             outcome = self._step(key)
-        except Exception as error:  # noqa: BLE001  whatever it was, other keys must go on, and this one comes back
+        except OUTSIDE_ERRORS as error:  # whatever it was, other keys must go on, and this one comes back
             self._crashed(key, error)
             outcome = Failed(ErrorReason.INTERNAL, clean(f"{type(error).__name__}: {error}"), False, CRASHED)
         silent = not isinstance(outcome, Done) and outcome.reason in SUSPECT_REASONS

@@ -97,7 +97,7 @@ class Lives:
     def refused(self, key: ResourceKey | None, reason: EventReason, message: str) -> None:
         self.turned_away.append((key, reason, message))
 
-    def failed(self, what: str, error: Exception) -> None:
+    def failed(self, what: str, error: BaseException) -> None:
         self.failures.append(f"{what}: {type(error).__name__}")
 
     def discovers(self, address: str, uuid: str, macs: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@ other resource waits. What was sent may have arrived, so the resource is observe
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -40,6 +41,11 @@ WRITES: dict[str, tuple[str, Mapping[str, Any]]] = {
 
 def odd(*_args: Any, **_options: Any) -> Any:
     raise KeyError("@odata.id")
+
+
+def leaves(*_args: Any, **_options: Any) -> Any:
+    """What a script does that was made a driver: threading ignores this error, and the thread is gone."""
+    sys.exit(0)
 
 
 def after(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -264,3 +270,54 @@ def test_a_report_of_an_agent_that_a_defect_refuses_is_an_event_of_its_machine(
     (event,) = told(world, "Internal")
     assert event.key == M
     assert "`registered`" in event.message.lower()
+
+
+@pytest.mark.parametrize("wish", WRITES)
+def test_a_driver_that_leaves_during_a_write_has_a_defect(
+    world: World, monkeypatch: pytest.MonkeyPatch, wish: str
+) -> None:
+    method, spec = WRITES[wish]
+    monkeypatch.setattr(FakeBmc, method, leaves)
+    world.commit(declare(machine("m1", **spec), machine("m2", power="On")))
+    world.run(600)
+    assert "SystemExit: 0 (test_defects.py, line" in told(world, "ActionInterrupted")[0].message
+    assert "report this bug to the author of the driver" in told(world, "ActionInterrupted")[0].message
+    assert ("m2" in {event.key.name for event in told(world, "ActionConfirmed") if event.key}) or wish == "power"
+    assert world.crashes == []
+
+
+def test_a_driver_that_leaves_during_a_read_makes_its_machine_unknown_and_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = FakeBmc.read
+    monkeypatch.setattr(
+        FakeBmc, "read", lambda self, **named: leaves() if "m1" in repr(vars(self)) else read(self, **named)
+    )
+    world.commit(declare(machine("m1", power="On"), machine("m2", power="On")))
+    world.run(600)
+    (event,) = told(world, "Internal")
+    assert (event.key, "SystemExit: 0" in event.message) == (M, True)
+    assert world.bmc("m2").state.power is PowerState.ON
+
+
+def test_an_ipam_driver_that_leaves_is_a_defect_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(EmbeddedIpam, "acquire", leaves)
+        world.commit(declare(*ADDRESS))
+        world.run(600)
+        assert "SystemExit" in told(world, "ActionInterrupted")[0].message
+    world.run(HOUR)
+    assert [one.owner for one in world.ipam.list()] == ["IPAddress/a"]
+
+
+def test_a_rule_that_leaves_costs_the_resource_that_meets_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = KINDS["Machine"].rules
+    assert rules is not None
+    fields = rules.fields
+    monkeypatch.setattr(
+        type(rules), "fields", lambda _, resource, view: leaves() if resource.key == M else fields(resource, view)
+    )
+    world.commit(declare(machine("m1", power="On"), machine("m2", power="On")))
+    world.run(600)
+    assert world.bmc("m2").state.power is PowerState.ON
+    assert "SystemExit" in told(world, "Internal")[0].message

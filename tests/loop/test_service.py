@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -198,3 +199,31 @@ def test_a_claim_that_waited_for_a_machine_does_not_wait_for_its_turn(office: Of
     daemon._house.count_work(engine.plan())
     assert loop.turn()
     assert as_machine_facts(engine.facts_of(box)).lifecycle.claim == "web"
+
+
+@pytest.mark.parametrize("part", ["house", "reader", "standing"])
+def test_a_thread_that_leaves_takes_the_daemon_down_with_an_error(
+    office: Office, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """Half a daemon is worse than none: without the thread `standing`, no pause would be seen any more."""
+    with office.store.instance("run") as epoch:
+        daemon = office.daemon(epoch)
+        names = {"house": ("_house", "run"), "reader": ("_reader", "run"), "standing": ("_standing", "watch")}
+        owner, method = names[part]
+
+        def leaving(_stop: threading.Event) -> None:
+            sys.exit(0)
+
+        monkeypatch.setattr(getattr(daemon, owner), method, leaving)
+        stop = threading.Event()
+        with pytest.raises(RuntimeError, match="SystemExit ended a thread"):
+            daemon.run(stop)
+        assert stop.is_set()
+
+
+def test_a_service_beside_the_daemon_that_ends_takes_it_down(office: Office) -> None:
+    with office.store.instance("run") as epoch:
+        daemon, stop = office.daemon(epoch), threading.Event()
+        threading.Timer(0.5, lambda: daemon.thread_ended(OSError("the listener is gone"))).start()
+        with pytest.raises(OSError, match="listener is gone"):
+            daemon.run(stop)

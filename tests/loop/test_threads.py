@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -94,3 +95,36 @@ def test_keys_are_handled_at_the_same_time() -> None:
     loop.put([ResourceKey("Machine", f"m{n}") for n in range(6)], COMMIT)
     loop.run(stop, 6)
     assert not together.broken
+
+
+@pytest.mark.parametrize("how", [SystemExit(0), KeyboardInterrupt()])
+def test_what_would_end_a_process_without_a_word_ends_it_with_an_error(how: BaseException) -> None:
+    """threading ignores SystemExit, and a main thread that raises it leaves with its exit code, such as that of
+    success."""
+    stop = threading.Event()
+
+    class Leaving(WorkQueue):
+        def done(self, key: ResourceKey) -> None:
+            raise how
+
+    loop = Loop(Leaving(), lambda _: Done(), now, lambda: 0.5, resync=None)
+    loop.put([KEY], COMMIT)
+    with pytest.raises(RuntimeError, match=f"{type(how).__name__} ended a thread"):
+        loop.run(stop, 4)
+    assert stop.is_set()
+
+
+def test_a_step_that_leaves_ends_nothing() -> None:
+    stop, crashes = threading.Event(), list[BaseException]()
+
+    def step(_: ResourceKey) -> Done:
+        sys.exit(3)
+
+    def crashed(_: ResourceKey, error: BaseException) -> None:
+        crashes.append(error)
+        stop.set()
+
+    loop = Loop(WorkQueue(), step, now, lambda: 0.5, crashed=crashed)
+    loop.put([KEY], COMMIT)
+    loop.run(stop, 4)
+    assert [type(error) for error in crashes] == [SystemExit]

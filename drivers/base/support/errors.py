@@ -47,6 +47,11 @@ class ErrorReason(StrEnum):
         return cls.FAILED
 
 
+OUTSIDE_ERRORS = (Exception, SystemExit)
+"""All errors by which code of others shows a defect. `sys.exit` in a driver is one of them, because it would end a
+thread of groundstate silently."""
+
+
 class DriverError(Exception):
     """Something a driver could not do. `str()` is one sentence for people: what, and what the other side said, without
     the secrets that this process has read. `reason`: what is decided by; a subclass of one of these inherits it.

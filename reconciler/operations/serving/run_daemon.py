@@ -85,7 +85,7 @@ def run_daemon(
             daemon = _daemon(at, source, store, epoch, standing, settings, log, propose)
             with (
                 _health(settings.listen, daemon) as health,
-                serve_boot(settings.boot, daemon.provisioning, store, at.where, log),
+                serve_boot(settings.boot, daemon.provisioning, store, at.where, log, daemon.thread_ended),
                 ExitStack() as leaving,
             ):
                 mode = {"observes_only": True} if settings.observe else {}
@@ -138,9 +138,9 @@ def _proposal(options: ProposeOptions, source: DesiredSource, where: Where) -> P
 def _health(listen: str, daemon: Daemon) -> HealthServer:
     host, _, port = listen.rpartition(":")
     try:
-        return HealthServer(
-            host.strip("[]") or "127.0.0.1", int(port), daemon.healthy, daemon.ready, daemon.metrics.text
-        )
+        name = host.strip("[]") or "127.0.0.1"
+        asked = (daemon.healthy, daemon.ready, daemon.metrics.text)
+        return HealthServer(name, int(port), *asked, ended=daemon.thread_ended)
     except (OSError, ValueError, OverflowError) as error:
         why = error.strerror or error if isinstance(error, OSError) else "the port must be a number from 0 to 65535"
         said = f"--listen {listen}: cannot listen there: {why}; give HOST:PORT, or port 0 for any free one"

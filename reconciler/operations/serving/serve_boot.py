@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
@@ -61,9 +61,15 @@ def listen_at(address: str) -> str:
 
 @contextmanager
 def serve_boot(
-    options: BootOptions, provisioning: Provisioning, store: Store, where: Where, log: Any
+    options: BootOptions,
+    provisioning: Provisioning,
+    store: Store,
+    where: Where,
+    log: Any,
+    ended: Callable[[BaseException], None] = lambda _error: None,
 ) -> Iterator[None]:
-    """Serve machines as long as the block lasts, if it was asked for."""
+    """Serve machines as long as the block lasts, if it was asked for. `ended`: is informed of an error that ended a
+    thread of the service."""
     if options.address is None:
         yield
         return
@@ -79,7 +85,7 @@ def serve_boot(
     files = Files(kept)
     try:
         settings = _settings(options, options.address, options.image, folder, files)
-        server = BootServer(settings, provisioning, store.tokens, files, now, log)
+        server = BootServer(settings, provisioning, store.tokens, files, now, log, ended)
     except BootError as error:
         raise OperationError(str(error)) from error
     except OSError as error:

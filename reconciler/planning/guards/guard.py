@@ -10,6 +10,7 @@ from datetime import datetime
 
 import msgspec
 
+from drivers.base import OUTSIDE_ERRORS
 from reconciler.kinds.common.defect import defect, to_blame
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
@@ -77,18 +78,18 @@ def hold_back(
 
 def _holds_of(
     guard: Guard, changes: tuple[Change, ...], world: GuardWorld
-) -> tuple[dict[ResourceKey, Exception], Holds]:
+) -> tuple[dict[ResourceKey, BaseException], Holds]:
     """The changes that the guard cannot judge, each with why, and its holds on the others."""
     try:
         return {}, guard(changes, world)
-    except Exception as error:  # noqa: BLE001  held, in words, and the others go on
+    except OUTSIDE_ERRORS as error:  # held, in words, and the others go on
         failed = error
 
     def holds_without(keys: Collection[ResourceKey]) -> Holds | None:
         left_out = set(keys)
         try:
             return guard([change for change in changes if change.key not in left_out], world)
-        except Exception:  # noqa: BLE001  as above
+        except OUTSIDE_ERRORS:  # as above
             return None
 
     every = [change.key for change in changes]
@@ -97,7 +98,7 @@ def _holds_of(
     return dict.fromkeys(odd, failed), holds_without(odd) or {}
 
 
-def unjudged(change: Change, error: Exception) -> Change:
+def unjudged(change: Change, error: BaseException) -> Change:
     """The change, held since what it would do cannot be held against a limit of the fleet."""
     reason = f"the guards cannot judge this change because of {defect(error)}"
     hold = Hold(

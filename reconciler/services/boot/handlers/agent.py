@@ -90,7 +90,7 @@ class Agent:
             self._bad(request, bad)
         try:
             taken = self._take(grant, said)
-        except Exception:
+        except BaseException:
             # It was not taken up, so the agent has to come again, with what it has.
             context.tokens.restore(text, got)
             raise
@@ -151,7 +151,7 @@ class Agent:
             taken = context.provisioning.report(
                 grant.machine, grant.boot_request, FactType.PHONED_HOME, f"from {request.remote_addr}"
             )
-        except Exception:
+        except BaseException:
             context.tokens.restore(text)
             raise
         if not taken:

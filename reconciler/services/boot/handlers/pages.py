@@ -189,6 +189,6 @@ def send(request: Request, blob: Blob, tag: str) -> Response:
     answer.set_etag(tag)
     try:
         return answer.make_conditional(request.environ, accept_ranges=True, complete_length=blob.size)
-    except Exception:
+    except BaseException:
         answer.close()
         raise

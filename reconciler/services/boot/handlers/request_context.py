@@ -87,7 +87,7 @@ class RequestContext:
             others = f"; {unreported} more reports of this kind were not recorded" if unreported else ""
             self.provisioning.refused(machine, reason, f"{address}: {message}{others}")
 
-    def failed(self, page: str, address: str, error: Exception) -> None:
+    def failed(self, page: str, address: str, error: BaseException) -> None:
         """Report that a request failed unexpectedly, unless a similar one was reported shortly before. Never raises:
         what cannot be recorded is in the log."""
         if self._event_limit.passes(page, address, self.now()) is not None:

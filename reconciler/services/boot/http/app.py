@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter, Map, Rule
 from werkzeug.wsgi import ClosingIterator
 
+from drivers.base import OUTSIDE_ERRORS
 from reconciler.kinds.machine.lifecycle.virtual_media import IMAGE
 from reconciler.model.retry import ASK_AGAIN
 from reconciler.runtime import monotonic
@@ -43,7 +44,7 @@ class Application:
         rules: list[Rule],
         pages: Mapping[str, Page],
         log: Any,
-        failed: Callable[[str, str, Exception], None],
+        failed: Callable[[str, str, BaseException], None],
     ) -> None:
         self._name, self._pages, self._log, self._failed = name, pages, log, failed
         self._map = Map(rules, converters={"sha256": _Checksum}, strict_slashes=False, merge_slashes=False)
@@ -77,7 +78,7 @@ class Application:
             return endpoint, self._pages[endpoint](request, **arguments)
         except HTTPException as known:
             return endpoint, _in_words(known, request)
-        except Exception as error:  # noqa: BLE001  nothing may get out of here; the caller comes again
+        except OUTSIDE_ERRORS as error:  # nothing may get out of here; the caller comes again
             self._log.exception("RequestFailed", listener=self._name, page=endpoint, client=request.remote_addr)
             self._failed(endpoint, request.remote_addr or "", error)
             failed = RequestRefused(503, "the service cannot answer now; ask again", retry=ASK_AGAIN)

@@ -14,6 +14,7 @@ import weakref
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from cheroot.errors import FatalSSLAlert
@@ -46,7 +47,9 @@ class Listener:
         limits: ListenerLimits,
         log: Any,
         certificate: tuple[str, str] | None = None,
+        ended: Callable[[BaseException], None] = lambda _error: None,
     ) -> None:
+        """`ended`: is informed of an error that ended a thread of the listener, which serves nobody from then on."""
         self.name = name
         self._server = _Server(place, app, limits, log.bind(listener=name))
         if certificate is not None:
@@ -56,9 +59,9 @@ class Listener:
         except OSError as error:
             where = f"{url_host(place[0])}:{place[1]}"
             raise BootError(f"boot service: cannot listen on {where} ({name}): {error}; choose another port") from error
-        self._thread = runtime.thread(self._server.serve, f"boot-{name}")
+        self._thread = runtime.thread(partial(runtime.reporting, self._server.serve, ended), f"boot-{name}")
         self._ended = runtime.flag()
-        self._watch = runtime.thread(self._end_late, f"boot-{name}-watch")
+        self._watch = runtime.thread(partial(runtime.reporting, self._end_late, ended), f"boot-{name}-watch")
 
     @property
     def port(self) -> int:

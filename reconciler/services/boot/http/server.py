@@ -33,7 +33,9 @@ class BootServer:
         files: Files,
         now: Callable[[], datetime],
         log: Any,
+        ended: Callable[[BaseException], None] = lambda _error: None,
     ) -> None:
+        """`ended`: is informed of an error that ended a thread of the server."""
         if (settings.cert is None) != (settings.key is None):
             raise BootError("give both --boot-cert and --boot-key, or neither")
         if settings.cert is not None and settings.key is not None:
@@ -44,9 +46,11 @@ class BootServer:
         context = RequestContext(settings, provisioning, tokens, files, now, log, lambda: self.places)
         places, limits = settings.listen, settings.limits
         pair = (str(self.identity.cert), str(self.identity.key))
-        self._http = Listener("http", (places, settings.http_port), app.boot_pages(context), limits, log)
+        self._http = Listener("http", (places, settings.http_port), app.boot_pages(context), limits, log, ended=ended)
         try:
-            self._https = Listener("https", (places, settings.https_port), app.agent_pages(context), limits, log, pair)
+            self._https = Listener(
+                "https", (places, settings.https_port), app.agent_pages(context), limits, log, pair, ended
+            )
         except BootError:
             self._http.stop()
             raise

@@ -7,6 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 from ipaddress import ip_address, ip_network
 
+from drivers.base import OUTSIDE_ERRORS
 from reconciler.kinds.catalogue.image import ImageSpec
 from reconciler.kinds.catalogue.size import quantity_number
 from reconciler.kinds.claim.spec import MachineClaimSpec, of_claim, slot_addresses
@@ -46,7 +47,7 @@ class MachineProvisioning:
         parts: MachineParts,
         now: Callable[[], datetime],
         on_undeclared: Callable[[UndeclaredMachine], None] = lambda _: None,
-        on_failure: Callable[[str, Exception], None] = lambda _what, _error: None,
+        on_failure: Callable[[str, BaseException], None] = lambda _what, _error: None,
     ) -> None:
         self._fleet, self._moved, self._report_event, self._parts, self._now = fleet, moved, report_event, parts, now
         self._finder = MachineFinder(fleet, parts)
@@ -109,7 +110,7 @@ class MachineProvisioning:
         if fact is FactType.SENT_TO_DISK:
             try:
                 self._fleet.report(key, None, fact, detail)
-            except Exception as error:  # noqa: BLE001  a machine is to find its disk whatever becomes of the report
+            except OUTSIDE_ERRORS as error:  # a machine is to find its disk whatever becomes of the report
                 with suppress(Exception):
                     self.failed(f"the report that {key} was sent to its disk", error)
             return True
@@ -141,7 +142,7 @@ class MachineProvisioning:
         """See Provisioning."""
         self._report_event(key, reason, message, ())
 
-    def failed(self, what: str, error: Exception) -> None:
+    def failed(self, what: str, error: BaseException) -> None:
         """See Provisioning."""
         self._on_failure(what, error)
 
