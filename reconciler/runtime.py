@@ -169,8 +169,8 @@ def replaced(by: Runtime) -> Iterator[None]:
 
 
 def thread_failure(error: BaseException) -> BaseException:
-    """The error that ended one thread, to be raised in another one. `sys.exit` and Ctrl-C would end that one silently,
-    or with the exit code of success, so these are wrapped: only the main thread may be asked to leave."""
+    """The error that ended one thread, to be raised in another one. `sys.exit` and Ctrl-C are wrapped. They would end
+    that thread silently, or the process with the exit code of success."""
     if isinstance(error, Exception) or not isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit):
         return error
     wrapped = RuntimeError(f"{type(error).__name__} ended a thread: {error}")

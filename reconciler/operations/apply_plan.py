@@ -322,7 +322,7 @@ def _wired(
 @contextmanager
 def _watched(store: Store, asked: CommandLimits, stop: runtime.Flag) -> Iterator[PolicyState]:
     """Limits, overrides and pauses, read again every few seconds until `stop`. An error in that thread sets `stop`, and
-    is raised at the end of the block: nothing is sent by a policy that nobody reads any more."""
+    is raised at the end of the block. Without the thread, a new pause would not be seen."""
     standing = PolicyState(store, asked, now)
     standing.refresh()
     broke: list[BaseException] = []

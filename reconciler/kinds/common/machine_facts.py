@@ -205,8 +205,8 @@ class MachineFacts(ResourceFacts, frozen=True, omit_defaults=True):
     reported: SystemIdentity | None = None
     """What its BMC reports instead of `uuid` and `serial`, until a person accepts that; None: no other system."""
     system_place: str | None = None
-    """Where `uuid` and `serial` were read, if `spec.bmc` has named another system or BMC since, and no observation
-    there has shown the same system; None: at `place`."""
+    """Where `uuid` and `serial` were read, if `spec.bmc` names another place since then. None: at `place`, or an
+    observation has shown the same system there."""
 
     once_done: str | None = None
     """The digest of the one-time boot order that was carried out, so that it is not carried out again."""

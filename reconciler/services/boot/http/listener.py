@@ -49,7 +49,7 @@ class Listener:
         certificate: tuple[str, str] | None = None,
         ended: Callable[[BaseException], None] = lambda _error: None,
     ) -> None:
-        """`ended`: is informed of an error that ended a thread of the listener, which serves nobody from then on."""
+        """`ended`: is informed of an error that ended a thread of the listener."""
         self.name = name
         self._server = _Server(place, app, limits, log.bind(listener=name))
         if certificate is not None:
