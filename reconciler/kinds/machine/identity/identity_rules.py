@@ -95,8 +95,8 @@ def identity_field(conflict: IdentityConflict, view: KindView) -> Field | None:
 
 def identity_steps(conflict: IdentityConflict, view: KindView) -> Steps:
     """The hold on everything, if another machine is, or reports, the same system, or if the address is new too. An
-    override lifts the hold. What the BMC reports is recorded then. A new system at the same address that no other
-    machine has is recorded without an override: a new mainboard, or a new machine in the place."""
+    override lifts the hold. What the BMC reports is recorded then. A system that no other machine has is
+    recorded without an override if the address is the same. It is a new mainboard, or a machine in the place."""
     is_lifted = view.lifted(SYSTEM_IDENTITY) is not None
     if conflict.holds and not is_lifted:
         return Steps(holds=(_hold(conflict, view),))
