@@ -3,7 +3,7 @@ guards' survey, and which machines claims get."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 
 import msgspec
@@ -14,7 +14,7 @@ from reconciler.applying.state import EngineState
 from reconciler.kinds import FLEET
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
-from reconciler.model.plans.plan import Change, Plan, UnknownReason
+from reconciler.model.plans.plan import Change, Plan, Unknown, UnknownReason
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.placement.machine_tally import MachineTally
 from reconciler.placement.place import expired_image_count, place_all
@@ -22,8 +22,8 @@ from reconciler.placement.placement_result import Placements
 from reconciler.planning.guards.fleet_survey import FleetSurvey, disrupted, survey
 from reconciler.planning.guards.guard import Guard, GuardWorld, Lifted
 from reconciler.planning.plan_isolation import Judging, judge_changes
-from reconciler.planning.planner import plan
-from reconciler.planning.universe import keys_to_plan
+from reconciler.planning.planner import plan, plan_changes
+from reconciler.planning.universe import keys_to_plan, sorted_keys
 
 SURVEY_SECONDS = 1.0
 """For so long a survey is used again: it reads the whole fleet."""
@@ -42,16 +42,47 @@ class FleetPlanner:
     def plan(self, select: set[ResourceKey]) -> Plan:
         """The plan of the selected resources. Raises RuntimeError while no desired state is in
         force."""
+        desired, observed, facts = self._in_force(), self._state.observed, self._state.all_facts()
+        planned = self._planned(
+            desired, observed, facts, select, self.fleet, self._placements.placements, self._order.judge
+        )
+        self._planned_keys(select, planned.changes, planned.unknown)
+        return planned
+
+    def plan_one(self, key: ResourceKey) -> Change | Unknown | None:
+        """What the plan of one resource says of it; None: nothing is to be done. Every step asks, so nothing is worked
+        out that is only shown. Raises RuntimeError as `plan` does."""
+        changes, unknown = self._changes([key], self._order.judge)
+        self._planned_keys({key}, changes, unknown)
+        found: tuple[Change | Unknown, ...] = (*changes, *unknown)
+        return next(iter(found), None)
+
+    def _in_force(self) -> DesiredState:
         if self._state.desired is None:
             raise RuntimeError("no desired state is in force yet; the daemon has not read the repository")
-        observed, facts = self._state.observed, self._state.all_facts()
-        planned = self._planned(
-            self._state.desired, observed, facts, select, self.fleet, self._placements.placements, self._order.judge
+        return self._state.desired
+
+    def _planned_keys(self, keys: set[ResourceKey], changes: Collection[Change], unknown: Collection[Unknown]) -> None:
+        """Remember what was planned of these keys."""
+        self._order.planned(keys - {change.key for change in changes}, ())
+        self._set_aside(unknown, self._state.observed)
+        self._as_declared.note(keys, changes, unknown)
+
+    def _changes(self, keys: list[ResourceKey], judging: Judging) -> tuple[tuple[Change, ...], tuple[Unknown, ...]]:
+        context = self._context
+        changes, unknown, _ = plan_changes(
+            keys,
+            self._in_force(),
+            self._state.observed,
+            self._state.all_facts(),
+            context.now(),
+            context.standing(),
+            transient_guards=context.transient_guards,
+            fleet=self.fleet,
+            placements=self._placements.placements,
+            judging=judging,
         )
-        self._order.planned(select - {change.key for change in planned.changes}, ())
-        self._set_aside(planned, observed)
-        self._as_declared.note(select, planned)
-        return planned
+        return changes, unknown
 
     def _wanting(self, select: set[ResourceKey]) -> list[Change]:
         """The changes of these resources before guards judge them."""
@@ -63,9 +94,7 @@ class FleetPlanner:
             found[:] = changes
             return changes
 
-        desired, facts = self._state.desired, self._state.all_facts()
-        assert desired is not None  # noqa: S101
-        self._planned(desired, self._state.observed, facts, select, self.fleet, self._placements.placements, noting)
+        self._changes(sorted_keys(select), noting)
         return found
 
     def plan_all(self) -> Plan:
@@ -78,7 +107,7 @@ class FleetPlanner:
             observed, facts = self._state.copy()
         planned = self._planned(desired, observed, facts)
         with self._state.lock:
-            self._set_aside(planned, observed)
+            self._set_aside(planned.unknown, observed)
         return planned
 
     def plan_rest(self) -> Plan:
@@ -94,7 +123,7 @@ class FleetPlanner:
         select = {*keys_to_plan(desired, facts, observed)} - left_out
         planned = self._planned(desired, observed, facts, select, placements=self._placed)
         with self._state.lock:
-            self._set_aside(planned, observed)
+            self._set_aside(planned.unknown, observed)
         return planned
 
     def _placed(self) -> Placements:
@@ -125,10 +154,10 @@ class FleetPlanner:
             judging=judging,
         )
 
-    def _set_aside(self, planned: Plan, observed: ObservedState) -> None:
+    def _set_aside(self, unknown: Iterable[Unknown], observed: ObservedState) -> None:
         """An observation that nothing can be planned from counts as unknown until the next one. Otherwise each plan
         would have to find again what to leave out."""
-        for one in planned.unknown:
+        for one in unknown:
             seen = observed.get(one.key) if one.reason is UnknownReason.INTERNAL else None
             if seen is not None and seen.error is None and self._state.observed.get(one.key) is seen:
                 self._state.mark_unreadable(seen.key, seen.taken_at, one.message)
@@ -158,10 +187,10 @@ class _AsDeclared:
         self._desired: DesiredState | None = None
         self._keys: set[ResourceKey] = set()
 
-    def note(self, select: Iterable[ResourceKey], planned: Plan) -> None:
+    def note(self, select: Iterable[ResourceKey], changes: Iterable[Change], unknown: Iterable[Unknown]) -> None:
         """These keys were planned just now, by the state in force."""
         self._follow()
-        others = {change.key for change in planned.changes} | {one.key for one in planned.unknown}
+        others = {change.key for change in changes} | {one.key for one in unknown}
         for key in select:
             (self._keys.discard if key in others or key.kind not in FLEET else self._keys.add)(key)
 

@@ -220,9 +220,7 @@ class Reconciler:
         """The change of one resource; None: it is as declared, or not managed. Unknown: a defect prevents a plan."""
         if not (key in desired.resources or KINDS[key.kind].made or key in self._state.facts):
             return None
-        plan = self._planner.plan({key})
-        found: tuple[Change | Unknown, ...] = (*plan.changes, *plan.unknown)
-        return next(iter(found), None)
+        return self._planner.plan_one(key)
 
     # -- guard -------------------------------------------------------------------------------------------------------
 

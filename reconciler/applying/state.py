@@ -18,6 +18,7 @@ from reconciler.applying.context import Ledger, Pending
 from reconciler.kinds import KINDS, remembered_of
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView
+from reconciler.model.actions.action_base import Disruption
 from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event
 from reconciler.model.facts import Facts, IndexedFacts, ResourceFacts
@@ -71,6 +72,7 @@ class EngineState:
         self._watches: list[set[ResourceKey]] = []
         self._cells: dict[str, MutableMapping[ResourceKey, Any]] = {_FACTS: self._facts, _FLIGHTS: self._flights}
         self._busy: dict[str, dict[ResourceKey, InFlight]] = {}
+        self._disrupting: dict[ResourceKey, InFlight] = {}
         for flight in self._flights.values():
             self._move_flight(None, flight)
         self._changing: _ChangeSet | None = None
@@ -93,11 +95,11 @@ class EngineState:
         return Facts(self._facts, self._flights)
 
     def down(self, now: datetime) -> Facts:
-        """Of those that were taken down and are not known to serve again, or were taken down lately, and what is under
-        way."""
+        """Of those that were taken down and are not known to serve again, or were taken down lately, and the disruptive
+        actions in flight."""
         for key in [key for key in self._down if not _was_down_lately(self._facts[key], now)]:
             self._down.discard(key)
-        return Facts({key: self._facts[key] for key in self._down}, self._flights)
+        return Facts({key: self._facts[key] for key in self._down}, self._disrupting)
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -179,6 +181,9 @@ class EngineState:
             there.pop(before.key, None)
             if not there:
                 self._busy.pop(before.lock, None)
+            self._disrupting.pop(before.key, None)
+        if after is not None and after.action.disruption is Disruption.DISRUPTIVE:
+            self._disrupting[after.key] = after
         if after is not None:
             self._busy.setdefault(after.lock, {})[after.key] = after
 

@@ -11,12 +11,13 @@ import msgspec
 from reconciler.kinds import FLEET
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.facts import Facts
-from reconciler.model.observation import ObservedState
+from reconciler.model.observation import Observation, ObservedState
 from reconciler.model.plans.plan import (
     CauseKind,
     Change,
     Plan,
     PlanScope,
+    Unknown,
 )
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.placement.placement_result import Placements
@@ -53,19 +54,27 @@ def plan(
     `placements` likewise gives what claims get, and is asked only when one lacks machines. `judging` judges the
     changes, where the caller knows of more than these."""
     keys = universe(desired, facts, observed) if select is None else sorted_keys(select)
-    lifted = lifting(standing.overrides, desired, facts, now)
-    judge = PlanJudge(keys, desired, facts, now, standing, tuple(transient_guards), lifted, judging)
-    judged, odd = judge_all(judge, observed, fleet, placements)
+    changes, unknown, odd = plan_changes(
+        keys,
+        desired,
+        observed,
+        facts,
+        now,
+        standing,
+        transient_guards=transient_guards,
+        fleet=fleet,
+        placements=placements,
+        judging=judging,
+    )
     observed = {**observed, **odd} if odd else observed
     times = [observed[key].taken_at for key in keys if key in observed]
-    beside = [unknown_resource(key, odd[key]) for key in sorted_keys(odd.keys() - set(keys))]
     return Plan(
         revision=desired.revision,
         planned_at=now,
         observed_at=min(times, default=None),
         scope=_scope(keys, desired, facts, select, selected_by),
-        changes=judged.changes,
-        unknown=(*judged.unknown, *beside),
+        changes=changes,
+        unknown=unknown,
         diagnostics=(
             *diagnostics,
             *advice_on(keys, desired, observed, facts, now),
@@ -73,6 +82,29 @@ def plan(
         ),
         overrides=in_force(standing.overrides, now),
     )
+
+
+def plan_changes(
+    keys: list[ResourceKey],
+    desired: DesiredState,
+    observed: ObservedState,
+    facts: Facts,
+    now: datetime,
+    standing: Standing,
+    *,
+    transient_guards: Iterable[Guard] = (),
+    fleet: Callable[[], FleetSurvey] | None = None,
+    placements: Callable[[], Placements] | None = None,
+    judging: Judging = judge_changes,
+) -> tuple[tuple[Change, ...], tuple[Unknown, ...], Mapping[ResourceKey, Observation]]:
+    """The changes of these keys and the resources that are unknown: a plan without what is only shown beside these.
+
+    Also the observations that count as unknown because the rules failed on them. The parameters are those of `plan`."""
+    lifted = lifting(standing.overrides, desired, facts, now)
+    judge = PlanJudge(keys, desired, facts, now, standing, tuple(transient_guards), lifted, judging)
+    judged, odd = judge_all(judge, observed, fleet, placements)
+    beside = [unknown_resource(key, odd[key]) for key in sorted_keys(odd.keys() - set(keys))] if odd else []
+    return judged.changes, (*judged.unknown, *beside), odd
 
 
 def with_commits(planned: Plan, commits: Mapping[ResourceKey, Commit]) -> Plan:

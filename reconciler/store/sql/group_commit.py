@@ -103,12 +103,13 @@ class GroupCommit:
                 entry.refuse(
                     StoreError("nothing was sent: the thread that writes to the store has ended; restart groundstate")
                 )
-                entry.call(to_lead=False)
             with self._lock:
                 following = self._waiting[0] if self._waiting else None
                 self._is_led = following is not None
-            if following is not None:
+            if following is not None:  # First, as the store waits for it: the others all want the interpreter at once.
                 following.call(to_lead=True)
+            for entry in group:
+                entry.call(to_lead=False)
 
     def _write_group(self, group: Sequence[PendingWrite]) -> None:
         writes = [write for entry in group if not entry.is_decided for write in entry.writes]

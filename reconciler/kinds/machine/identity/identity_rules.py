@@ -31,7 +31,7 @@ from reconciler.model.actions.record_actions import AcceptSystem
 from reconciler.model.facts import IndexedFacts, ResourceFacts
 from reconciler.model.plans.plan import Hold, HoldKind, override_hint
 from reconciler.model.resource import ResourceKey
-from reconciler.model.values.system_uuid import either_order
+from reconciler.model.values.system_uuid import byte_swapped_uuid, either_order
 
 SYSTEM_IDENTITY = "system-identity"
 BMC_PATH = "spec.bmc"
@@ -184,16 +184,27 @@ def _identities(key: ResourceKey, view: KindView) -> Iterator[SystemIdentity]:
 
 
 def _candidates(found: SystemIdentity, view: KindView) -> set[ResourceKey]:
-    """The machines that have a word of the identity in common. None where more machines have it than one BMC has names:
-    each of a fleet would be compared with each other one."""
-    remembered, words = view.remembered, _words(found)
+    """The machines that have a UUID or a serial number in common. None where more machines have it than one BMC has
+    names: each of a fleet would be compared with each other one."""
+    remembered = view.remembered
     if isinstance(remembered, IndexedFacts):
-        groups = [(word, remembered.grouped(of)) for word in words for of in _GROUPS[word.partition(" ")[0]]]
-        members: list[Collection[ResourceKey]] = [group[word] for word, group in groups if word in group]
+        members = list(_sharing(found, remembered))
     else:
         every = view.once("machines by identity", lambda: _by_word(view))
-        members = [every[word] for word in words if word in every]
+        members = [every[word] for word in _words(found) if word in every]
     return {key for keys in members if len(keys) <= _MOST_SHARING for key in keys}
+
+
+def _sharing(found: SystemIdentity, remembered: IndexedFacts) -> Iterator[Collection[ResourceKey]]:
+    """The machines that are recorded with, or report, the UUID in either order; and those with the serial number."""
+    if found.uuid is not None:
+        # Each reconcile asks, and nearly always finds the machine alone.
+        orders = (known := found.uuid.lower(), byte_swapped_uuid(known))
+        for groups in (remembered.grouped(_recorded_uuid), remembered.grouped(_reported_uuid)):
+            yield [key for uuid in dict.fromkeys(orders) if uuid in groups for key in groups[uuid]]
+    if found.serial is not None:
+        for groups in (remembered.grouped(_recorded_serial), remembered.grouped(_reported_serial)):
+            yield groups.get(found.serial, ())
 
 
 def _by_word(view: KindView) -> dict[str, list[ResourceKey]]:
@@ -213,23 +224,23 @@ def _words(identity: SystemIdentity | None) -> tuple[str, ...]:
     return tuple(word for word in (by_uuid, by_serial) if word is not None)
 
 
+# A reconcile finds the others by these groups of facts, without going through the fleet. Each change of facts asks for
+# them, so they are no more than the values themselves.
+
+
 def _recorded_uuid(facts: ResourceFacts) -> str | None:
-    return f"uuid {either_order(facts.uuid)}" if facts.uuid is not None else None
+    return facts.uuid.lower() if facts.uuid is not None else None
 
 
 def _recorded_serial(facts: ResourceFacts) -> str | None:
-    return f"serial {facts.serial}" if isinstance(facts, MachineFacts) and facts.serial is not None else None
+    return facts.serial if isinstance(facts, MachineFacts) else None
 
 
 def _reported_uuid(facts: ResourceFacts) -> str | None:
     reported = facts.reported if isinstance(facts, MachineFacts) else None
-    return f"uuid {either_order(reported.uuid)}" if reported is not None and reported.uuid is not None else None
+    return reported.uuid.lower() if reported is not None and reported.uuid is not None else None
 
 
 def _reported_serial(facts: ResourceFacts) -> str | None:
     reported = facts.reported if isinstance(facts, MachineFacts) else None
-    return f"serial {reported.serial}" if reported is not None and reported.serial is not None else None
-
-
-_GROUPS = {"uuid": (_recorded_uuid, _reported_uuid), "serial": (_recorded_serial, _reported_serial)}
-"""A reconcile finds the others by these groups, without going through the fleet. By the first part of a word."""
+    return reported.serial if reported is not None else None

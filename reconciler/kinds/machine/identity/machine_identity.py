@@ -43,8 +43,10 @@ def with_last_identity(value: SystemState, facts: MachineFacts) -> SystemState:
     """The observed system. Where another one than the recorded one was reported last, and the BMC reports no UUID now,
     it is the one that was reported last. A BMC reports no UUID for a while after it or its host started. Only another
     serial number shows another system; a new mainboard in the same chassis keeps the number."""
+    if facts.reported is None:
+        return value
     found = reported_identity(value)
-    if facts.reported is None or (found is not None and _speaks_against(found, facts.reported)):
+    if found is not None and _speaks_against(found, facts.reported):
         return value
     return msgspec.structs.replace(value, uuid=facts.reported.uuid, serial=facts.reported.serial)
 
