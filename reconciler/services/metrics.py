@@ -77,7 +77,9 @@ class Metrics:
         self._source_read = Gauge(
             "groundstate_source_read_timestamp_seconds", "When the repository was last read.", registry=self.registry
         )
-        build = Gauge("groundstate_build_info", "The version that runs.", ["version"], registry=self.registry)
+        build = Gauge(
+            "groundstate_build_info", "The version of groundstate that runs.", ["version"], registry=self.registry
+        )
         build.labels(_version()).set(1)
         self._flying = Gauge(
             "groundstate_actions_in_flight", "Actions that were sent and are not confirmed yet.", registry=self.registry

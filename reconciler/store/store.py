@@ -353,9 +353,7 @@ def _decode(decoder: msgspec.json.Decoder[T], value: str, table: str, row: objec
     try:
         return decoder.decode(value)
     except msgspec.MsgspecError as error:
-        raise StoreError(
-            f"the store's {table} row {row} cannot be read: {error}; restore a backup, or delete this row"
-        ) from error
+        raise StoreError(f"the store's {table} row {row} cannot be read: {error}; restore a backup") from error
 
 
 def _columns(key: ResourceKey) -> dict[str, Any]:

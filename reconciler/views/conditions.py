@@ -63,6 +63,9 @@ def conditions(
     return (*found, *_own(resource, remembered, observed.get(key)))
 
 
+_NO_ACTION = (
+    "differs from the document, and no action of groundstate can change that; `groundstate plan` shows the fields"
+)
 STATUS_WORDS = (
     *(READY, RECONCILING, ConditionReason.HELD, ConditionReason.OBSERVED),
     *(ConditionType.SUSPENDED, ConditionType.MAINTENANCE),
@@ -112,7 +115,7 @@ def _differing(change: Change, remembered: ResourceFacts, facts: Facts, now: dat
     if flight is not None:
         late = " and is overdue" if now >= flight.deadline else ""
         sent = f"{flight.action.name} was sent by {flight.by}{late}"
-        message = f"{sent}; the next observation confirms it{flight.task_words}"
+        message = f"{sent}; the next observation shows whether the action took effect{flight.task_words}"
         reason = ConditionReason.CONFIRMING if flight.defect is None else ConditionReason.INTERNAL
         yield from _under_way(reason, message, flight.sent_at)
     elif change.goes:
@@ -132,11 +135,7 @@ def _differing(change: Change, remembered: ResourceFacts, facts: Facts, now: dat
     elif change.held(HoldKind.BLOCKED):
         yield from _waiting(_first(change, HoldKind.BLOCKED), remembered)
     else:
-        message = (
-            change.held_by[0].reason
-            if change.held_by
-            else ("differs from the document, and no action of groundstate can change that")
-        )
+        message = change.held_by[0].reason if change.held_by else _NO_ACTION
         yield from _under_way(ConditionReason.CHANGING, message, None)
 
 

@@ -26,7 +26,10 @@ class ResourceStatus(msgspec.Struct, frozen=True, omit_defaults=True, rename="ca
 
     status: Annotated[
         str,
-        Meta(description="The conditions in one word: Ready, Reconciling, Stalled, Unknown, or a kind's own word."),
+        Meta(
+            description="The conditions in one word: Ready, Reconciling, Held, Observed, Suspended, Maintenance, "
+            "Stalled, Unknown or Forgotten."
+        ),
     ]
     conditions: Annotated[tuple[Condition, ...], Meta(description="Each condition, with its reason and message.")]
     phase: Annotated[str | None, Meta(description="The phase of a managed machine's lifecycle.")] = None

@@ -119,7 +119,7 @@ def test_a_changed_way_is_a_change_though_nothing_is_to_be_done(
     plan = plan_of(before, after)
     assert plan.exit_code == 2
     assert render_text(plan).endswith("Changed access: 1 machine.")
-    assert "review the changed access" in render_markdown(plan).splitlines()[1]
+    assert "logins would be sent to other addresses" in render_markdown(plan).splitlines()[1]
 
 
 def test_nothing_is_seen_of_what_is_in_force() -> None:

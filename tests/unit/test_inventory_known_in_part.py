@@ -40,7 +40,7 @@ def test_what_was_read_is_shown_and_what_was_not_is_named() -> None:
         "memory       size unknown in 1 module, and 1 module not read",
         "disks        Bay0 1 TiB",
         "Bay1 not read",
-        "part of the list not read",
+        "a part of this list not read",
         "GPUs         unknown",
     ):
         assert line in lines, "\n".join(lines)

@@ -194,7 +194,7 @@ def test_an_older_store_is_not_brought_up_to_date_under_a_process_that_is_at_wor
     with store.instance("run"):
         with store.engine.begin() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = '0007'"))
-        with pytest.raises(InstanceHeld, match=r"in use by groundstate run, process.*stop the other process first"):
+        with pytest.raises(InstanceHeld, match=r"in use by groundstate run, process.*first stop that process"):
             Store.open(empty_store_url)
         with store.engine.connect() as connection:
             assert schema_version(connection) == "0007"

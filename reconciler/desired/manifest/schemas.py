@@ -48,7 +48,7 @@ def schema_for_all() -> dict[str, Any]:
         "description": "A document of any kind.",
         "type": "object",
         "properties": {
-            "apiVersion": {"const": API_VERSION, "description": "The version of this contract."},
+            "apiVersion": {"const": API_VERSION, "description": "The version of the document format."},
             "kind": {"enum": list(KINDS), "description": "The kind of the resource."},
         },
         "required": ["apiVersion", "kind"],
@@ -64,7 +64,7 @@ def _document(kind: Kind) -> tuple[dict[str, Any], dict[str, Any]]:
         "description": kind.summary,
         "type": "object",
         "properties": {
-            "apiVersion": {"const": API_VERSION, "description": "The version of this contract."},
+            "apiVersion": {"const": API_VERSION, "description": "The version of the document format."},
             "kind": {"const": kind.name, "description": "The kind of the resource."},
             "metadata": _plain({"description": "Name, labels and annotations of the document.", **metadata}),
             "spec": _plain({"description": "The desired state of the resource.", **spec}),

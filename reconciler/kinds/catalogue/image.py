@@ -80,7 +80,7 @@ class ImageSpec(Spec, frozen=True, kw_only=True):
         Classification,
         Meta(
             description=(
-                "The status of the image. A reference without the patch means a supported image. "
+                "The status of the image. A reference without the patch (the third number) means a supported image. "
                 "A preview image is used only by its full name. "
                 "A deprecated image stays on machines that have it and is not installed on others."
             )

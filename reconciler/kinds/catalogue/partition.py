@@ -52,7 +52,8 @@ class BootService(Spec, frozen=True, kw_only=True):
     """How the machines of the partition boot from the network (`groundstate boot`)."""
 
     networks: Annotated[
-        tuple[BootNetwork, ...], Meta(min_length=1, description=("The networks in which machines boot this way."))
+        tuple[BootNetwork, ...],
+        Meta(min_length=1, description=("The networks from which machines of the partition boot.")),
     ]
     server: Annotated[
         str,

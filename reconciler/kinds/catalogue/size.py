@@ -91,7 +91,8 @@ class SizeSpec(Spec, frozen=True, kw_only=True):
         Meta(
             min_length=1,
             description=(
-                "A machine has this size if it meets every constraint, and if a constraint counts each of its parts."
+                "A machine has this size if the machine meets all constraints. Each of its processors, disks and GPUs, "
+                "and the memory, must be counted by at least one constraint."
             ),
         ),
     ]
@@ -104,7 +105,8 @@ class SizeSpec(Spec, frozen=True, kw_only=True):
         ],
         Meta(
             description="The allowed versions by operating system: operators = != > < >= <= ~ ~> ^ joined by commas. "
-            "Every version of an operating system that is not named is allowed."
+            "`~ 12.1`: 12.1 with any patch. `^ 12.1`: 12.1 and later, below 13. Every version of an operating system "
+            "that is not named is allowed."
         ),
     ] = {}  # noqa: RUF012 (msgspec copies it)
 

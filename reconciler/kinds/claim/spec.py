@@ -42,9 +42,9 @@ class Toleration(Spec, frozen=True, kw_only=True):
     """A taint that the claim accepts."""
 
     key: Annotated[str, Meta(min_length=1, max_length=253, description="The name of the taint.")]
-    operator: Annotated[TolerationOperator, Meta(description="Exists: any value is tolerated.")] = (
-        TolerationOperator.EQUAL
-    )
+    operator: Annotated[
+        TolerationOperator, Meta(description="Equal: only the same value is tolerated. Exists: any value.")
+    ] = TolerationOperator.EQUAL
     value: Annotated[str, Meta(max_length=253, description="The taint's value.")] | None = None
 
 
@@ -63,7 +63,7 @@ class SpreadSpec(Spec, frozen=True, kw_only=True):
         Meta(
             description=(
                 "Rack: the claim gets machines from the racks in which the project has the fewest machines of "
-                "this size."
+                "this size. None: racks do not count."
             )
         ),
     ] = SpreadBy.RACK

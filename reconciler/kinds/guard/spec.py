@@ -43,7 +43,7 @@ class Protection(StrEnum):
 
 
 class GuardCause(StrEnum):
-    """The cause of a change."""
+    """The cause of a change: a commit, drift, or the removal of a document."""
 
     COMMIT = "commit"
     DRIFT = "drift"

@@ -136,7 +136,11 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
     ] = ()
     announceable: Annotated[
         tuple[Cidr, ...],
-        Meta(description=("For a Super network: more prefixes that machines in its child networks may announce.")),
+        Meta(
+            description=(
+                "For a Super network: further prefixes that machines in its child networks may announce to routers."
+            )
+        ),
     ] = ()
     nat: Annotated[
         Nat, Meta(description=("IPv4Masquerade: IPv4 traffic into the network is masqueraded (source NAT)."))

@@ -43,8 +43,8 @@ class ShutdownSpec(Spec, frozen=True, kw_only=True):
     escalate: Annotated[
         Escalate,
         Meta(
-            description="Force: the power is cut if the graceful shutdown has no effect, or if the BMC does not offer "
-            "one."
+            description="What follows if the graceful shutdown has no effect, or if the BMC does not offer such a "
+            "shutdown. Force: the power is cut. Never: the machine stays on."
         ),
     ] = Escalate.NEVER
 
@@ -84,7 +84,7 @@ class BootSpec(Spec, frozen=True, kw_only=True):
 
 
 class Pause(Spec, frozen=True, kw_only=True):
-    """Why the machine is paused."""
+    """The machine is suspended or in maintenance."""
 
     reason: Annotated[
         Text, Meta(min_length=1, description="Why the machine is in this state, and who to ask; shown in every plan.")
@@ -106,7 +106,7 @@ class LifecycleSpec(Spec, frozen=True, kw_only=True):
         Meta(
             description=(
                 "Observe: the machine is observed, and nothing is sent to it. Managed: groundstate inspects, installs, "
-                "wipes, starts and stops it for MachineClaims; power and boot are then not declared."
+                "wipes, starts and stops the machine for MachineClaims; the document then has no power and no boot."
             ),
         ),
     ]
@@ -142,7 +142,8 @@ class LifecycleSpec(Spec, frozen=True, kw_only=True):
                 max_length=253,
                 description=(
                     "Any text. To inspect the machine again, or to try again after a failure, change the text. "
-                    "The id of an unknown installation allows the agent to overwrite that installation."
+                    "The id of an unknown installation, which the message of AgentFailed names, allows the agent to "
+                    "overwrite this installation."
                 ),
             ),
         ]

@@ -80,8 +80,8 @@ def refuse_other_epoch(answer: Sequence[tuple[int]], epoch: int) -> None:
     current = answer[0][0]
     if current != epoch:
         raise Fenced(
-            f"nothing was sent: another groundstate process has taken over this store (its epoch is "
-            f"{current}, this process has {epoch})"
+            "nothing was sent: another groundstate process has taken over this store (take-over number "
+            f"{current}; this process has number {epoch}). Only one process may write to a store at a time"
         )
 
 
@@ -156,8 +156,8 @@ def _advice(holder: StoreHolder | None, wanted: str) -> str:
     disruption budget from zero. Two stores would have two processes at work on one fleet."""
     if wanted == _UPGRADE:
         return (
-            "stop the other process first. The other process is an older groundstate, and this version would "
-            "change the schema of its store. Nothing was changed"
+            "first stop that process: it is an older groundstate, and this version would change the schema of the "
+            "store. Nothing was changed"
         )
     if holder is not None and holder.name == "run" and wanted != "run":
         return (

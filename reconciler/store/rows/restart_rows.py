@@ -34,7 +34,7 @@ class RestartTable:
     def add(self, new: RestartRequest) -> None:
         """It is asked for from now on; the ledger says so. Raises StoreError while another one of it is open."""
         row = {"id": new.id, "kind": new.key.kind, "name": new.key.name, "reason": new.reason, "by": new.by}
-        message = f"restart {new.id}, to begin before {new.until:%Y-%m-%d %H:%M:%S}Z: {new.reason}"
+        message = f"restart {new.id} was requested, to begin before {new.until:%Y-%m-%d %H:%M:%S}Z: {new.reason}"
         event = Event(
             new.at, EventType.WARNING, EventReason.RESTART_REQUESTED, message, new.key, by=new.by, about=(new.id,)
         )

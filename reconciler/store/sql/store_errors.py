@@ -47,13 +47,17 @@ _NOT_WRITABLE = (
     "the store cannot be written. Run the command as the owner of the file, or check whether the file system is "
     "mounted read-only. A group can write if the directory has mode 2770"
 )
+_ROLE_MAY_NOT = (
+    "the database role lacks a permission. A role that only reads needs SELECT on all tables; the daemon must run as "
+    "the role that owns the tables"
+)
 _ADVICE = (
     (
         "unable to open database file",
         "the file or its directory cannot be opened; check that it exists and is writable",
     ),
     ("readonly database", _NOT_WRITABLE),
-    ("permission denied for", "the database role lacks a permission; GRANT the permission to the role"),
+    ("permission denied for", _ROLE_MAY_NOT),
     ("permission denied", _HOW_TO_SHARE),
     ("is full", "the disk is full; nothing was changed. Free some space on the disk"),
     ("no space left", "the disk is full; nothing was changed. Free some space on the disk"),
@@ -84,7 +88,8 @@ def store_error(error: SQLAlchemyError | OSError, where: str) -> StoreError:
     """The error as a StoreError that says what to do."""
     if isinstance(error, PoolTimeout):
         return StoreError(
-            f"store {where}: all connections are busy; too many operations run at once, or the database hangs"
+            f"store {where}: all connections are busy: too many operations run at once, or the database hangs; "
+            "check the database, then try again"
         )
     said = _said(error)
     lowered = said.lower()

@@ -81,5 +81,5 @@ def _count(part: str, text: str, room: int) -> list[str]:
     if last < first:
         raise ValueError(f"{part!r} in {text!r} ends before it begins")
     if last - first >= room:
-        raise ValueError(f"{text!r} means too many names")
+        raise ValueError(f"{text!r} means too many names; write a shorter range")
     return [str(number).zfill(len(match["first"])) for number in range(first, last + 1)]

@@ -63,8 +63,8 @@ class CredentialRef(Spec, frozen=True, kw_only=True):
             tuple[str, ...],
             Meta(
                 min_length=1,
-                description="A command, run without a shell, that prints JSON with username and password. Only if the "
-                "settings allow it.",
+                description="A command, run without a shell, that prints JSON with username and password. Works only "
+                "if document_credentials in the settings file allows this.",
             ),
         ]
         | None
@@ -81,8 +81,9 @@ class TlsSpec(Spec, frozen=True, kw_only=True):
             Meta(
                 min_length=1,
                 description="A PEM file with the certificates of the authorities to trust. A relative path starts at "
-                "the folder of the settings file that --config names, of the repository's settings file, or else at "
-                "the current folder. For a file outside of that folder, the settings need `ca_files`.",
+                "the folder of the settings file: the file of --config, or else the file in the repository. Without "
+                "such a file, it starts at the current folder. A file outside of that folder must be named in "
+                "`ca_files` of the settings.",
             ),
         ]
         | None
@@ -124,7 +125,7 @@ class BmcDefaults(Spec, frozen=True, kw_only=True):
                 ge=1,
                 le=300,
                 description="Seconds that the BMC may take to connect, and for each answer. The default is 5 to "
-                "connect, 10 for TLS, 15 for an answer, and 30 for an answer if the BMC has just answered.",
+                "connect, 10 for TLS, 15 for the first answer, and 30 for each later answer.",
             ),
         ]
         | None

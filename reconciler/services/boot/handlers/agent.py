@@ -195,7 +195,7 @@ class Agent:
             wrong = "the UUID and the MAC addresses match neither the BMC nor the document"
         if wrong is not None:
             whose = str(grant.machine) if grant.machine else grant.boot_request
-            message = f"a machine used the token of {whose}, but is another machine: {wrong}"
+            message = f"a request was refused: a machine used the token of {whose}, but is another machine: {wrong}"
             self._context.refuse(request, 403, EventReason.AGENT_OF_ANOTHER_MACHINE, message, grant.machine)
 
     def _current(self, request: Request, grant: Grant) -> None:
@@ -206,8 +206,8 @@ class Agent:
 
     def _stale(self, request: Request, grant: Grant, request_id: str) -> NoReturn:
         message = (
-            f"the agent reported for boot request {request_id[:100]}, but {grant.machine or 'the machine'} was "
-            "started for another boot request"
+            f"a report for boot request {request_id[:100]} was refused: {grant.machine or 'the machine'} was started "
+            "for another boot request since then"
         )
         self._context.refuse(request, 409, EventReason.BOOT_REQUEST_NOT_CURRENT, message, grant.machine)
 
@@ -231,7 +231,10 @@ class Agent:
     def _within(self, request: Request, grant: Grant) -> None:
         if not self._context.provisioning.serves(grant.machine, request.remote_addr or ""):
             whose = grant.machine or grant.boot_request
-            message = f"the {grant.purpose} token for {whose} was used from an address outside of spec.boot.networks"
+            message = (
+                f"a request was refused: the {grant.purpose} token for {whose} was used from an address outside of "
+                "spec.boot.networks of the Partition"
+            )
             self._context.refuse(request, 403, EventReason.BOOT_ADDRESS_REFUSED, message, grant.machine)
 
     def _bad(self, request: Request, bad: BadToken) -> NoReturn:

@@ -67,7 +67,8 @@ class Pages:
             )
         if not served:
             message = (
-                f"{key} requested a boot script from an address outside of spec.boot.networks; the request was refused"
+                f"a boot script was refused: {key} requested the boot script from an address outside of "
+                "spec.boot.networks of its Partition"
             )
             context.warn(address, EventReason.BOOT_ADDRESS_REFUSED, message, key)
             return text_response(
@@ -84,10 +85,10 @@ class Pages:
         key = lives.resembles(macs) if macs else None
         if key is not None and lives.serves(key, address) and lives.unanswered_boot_request(key) is not None:
             message = (
-                f"a boot script was refused: the request has a MAC address of {key}, but its UUID "
-                f"({uuid or 'left out'}) is not the one that the BMC of {key} reports. If another machine has "
-                f"this MAC address, write the right MAC addresses into spec.macs of {key}. If the mainboard was "
-                "replaced, wait for the next observation of the BMC"
+                f"a boot script was refused: the request has a MAC address of {key}, but "
+                f"{f'the UUID {uuid}' if uuid else 'no UUID'}. The BMC of {key} reports another UUID. If another "
+                f"machine has this MAC address, correct spec.macs of {key}. If the mainboard was replaced, wait for "
+                "the next observation of the BMC"
             )
             self._context.warn(address, EventReason.BOOT_MACHINE_DOUBTFUL, message, key)
 

@@ -84,7 +84,7 @@ def _key_of(path: Path) -> CertificateIssuerPrivateKeyTypes | None:
         return None
     found = serialization.load_pem_private_key(path.read_bytes(), None)
     if not isinstance(found, ec.EllipticCurvePrivateKey):
-        raise ValueError("the file holds a key of another type than groundstate's")
+        raise ValueError("the key in the file is not an elliptic-curve key, so groundstate did not make it")
     return found
 
 

@@ -86,7 +86,8 @@ def _headline(plan: Plan) -> str:
         return "unknown, nothing could be read"
     if not plan.changes:
         said = "no changes among what could be read" if plan.unknown else "no changes"
-        return f"{said}; review the changed access" if changed_access(plan) else said
+        more = ", but logins would be sent to other addresses (see: Changed access)"
+        return said + more if changed_access(plan) else said
     hurting = sum(1 for change in plan.changes if change.disruption is not Disruption.NONE)
     reported = f", {hurting:,} of them disruptive or destructive" if hurting else ""
     return counting.count(len(plan.changes), "change") + reported

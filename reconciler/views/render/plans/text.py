@@ -187,7 +187,7 @@ def _unchanged(plan: Plan) -> str:
     if not scope.total:
         return "No changes. No resource is declared, and none was declared before."
     if not scope.observed:
-        return f"No changes. Nothing was observed, of {counting.count(scope.total, 'resource')}."
+        return f"No changes. None of {counting.count(scope.total, 'resource')} was observed."
     observed = counting.count(scope.observed, "resource")
     if plan.nothing_read:
         return f"Unknown: nothing could be read, so nothing is planned; {observed} observed."

@@ -119,7 +119,7 @@ def _with_unread(each: list[str], value: Inventory, name: str) -> list[str] | No
     unread = value.unread_of(name)
     if name in value.missing and not unread:
         return None
-    return [*each, *(f"{clean(one.name) or 'part of the list'} not read" for one in unread)]
+    return [*each, *(f"{clean(one.name) or 'a part of this list'} not read" for one in unread)]
 
 
 def _more(*texts: str) -> str:
