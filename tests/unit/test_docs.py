@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
+import click
 import pytest
 
+from cli import main
 from docs import generate
 from reconciler.desired.load import load_state
 from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS
 from reconciler.model.actions.action import Action
+from reconciler.model.plans.plan import FORMAT_VERSION
 from reconciler.services.metrics import Metrics
 from tests.unit.desired_worlds import MemorySnapshot
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+HANDMADE = [page for page in PAGES if not {"decisions"} & {*page.parts} and page.name != "commands.md"]
+"""Pages that show commands as they can be pasted. Decisions are history; examples of help texts have words beside."""
 
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _TOPS = sorted(
@@ -82,6 +88,53 @@ def test_documents_shown_are_sound_but_for_what_they_name(page: Path) -> None:
     for path, text in whole.items():
         found = load_state(MemorySnapshot({path: text})).diagnostics
         assert [one for one in found if one.code not in _NAMES] == [], text
+
+
+@pytest.mark.parametrize("page", HANDMADE, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_that_a_page_shows_exist_with_these_options(page: Path) -> None:
+    shown = list(commands_shown(page.read_text("utf-8")))
+    assert page.name != "how-to.md" or len(shown) > 10
+    assert [(line, why) for line in shown if (why := refusal(line)) is not None] == []
+
+
+COMMANDS = frozenset(main.list_commands(click.Context(main)))
+
+
+def commands_shown(text: str) -> Iterator[str]:
+    """The commands of groundstate that stand as lines of their own, without comment, pipe and redirection."""
+    for line in re.findall(r"^ *(?:\$ )?(groundstate [a-z].*)$", text, re.MULTILINE):
+        shown = re.split(r" #|  +| \|\| | && | > ", line)[0]
+        if shown.split()[1] in COMMANDS:  # Else it is a sentence.
+            yield shown
+
+
+def refusal(line: str) -> str | None:
+    """Why the command line would not be understood; None: it would. Files that it names need not be there."""
+    context, words = click.Context(main, info_name="groundstate"), shlex.split(line)[1:]
+    command: click.Command = main
+    try:
+        while isinstance(command, click.Group):
+            name = words.pop(0)
+            found = command.get_command(context, name)
+            if found is None:
+                return f"no command {name}"
+            command, context = found, click.Context(found, parent=context, info_name=name)
+        command.make_context(context.info_name, words, parent=context.parent)
+    except click.UsageError as error:
+        return (
+            None
+            if "does not exist" in error.format_message() or "No such file" in error.format_message()
+            else str(error)
+        )
+    return None
+
+
+def test_the_plan_format_is_the_one_that_plans_have() -> None:
+    page = (REFERENCE / "plan-format.md").read_text("utf-8")
+    assert set(re.findall(r"now `([\d.]+)`|\"format_version\": \"([\d.]+)\"", page)) == {
+        (FORMAT_VERSION, ""),
+        ("", FORMAT_VERSION),
+    }
 
 
 def test_every_metric_is_described() -> None:
