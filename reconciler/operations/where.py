@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from drivers.base import IpamSettings
+from drivers.base import IpamSettings, clean
 from reconciler.kinds.common.access.credentials import NO_GRANTS, Grants
 
 
@@ -31,4 +31,4 @@ class Where(msgspec.Struct, frozen=True):
 
     def by(self, verb: str) -> str:
         """Who does what, for the ledger: `ada@host (apply)`."""
-        return f"{self.caller} ({verb})"
+        return f"{clean(self.caller)} ({verb})"

@@ -35,6 +35,7 @@ from reconciler.store.sql.database import Database
 from reconciler.store.sql.dialects import insert_for
 from reconciler.store.sql.group_commit import GroupCommit, PendingWrite
 from reconciler.store.sql.row_batches import put_rows
+from reconciler.store.sql.row_json import row_json
 from reconciler.store.sql.store_errors import StoreError
 
 T = TypeVar("T")
@@ -240,8 +241,8 @@ class Store:
             one.key: {
                 **_columns(one.key),
                 "taken_at": one.taken_at,
-                "value": None if one.value is None else _json(one.value),
-                "error": None if one.error is None else _json(one.error),
+                "value": None if one.value is None else row_json(one.value),
+                "error": None if one.error is None else row_json(one.error),
             }
             for one in observations
         }
@@ -343,10 +344,6 @@ def _entries(rows: Iterable[Any]) -> list[LedgerEntry]:
         LedgerEntry(seq, repeated(_decode(shapes.EVENT, value, "event", seq), count, last, message))
         for seq, value, count, last, message in rows
     ]
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
 
 
 def _decode(decoder: msgspec.json.Decoder[T], value: str, table: str, row: object) -> T:

@@ -48,11 +48,11 @@ def cleaned(value: Any, depth: int = MAX_JSON_DEPTH, make: Callable[[str], str] 
             return make(value)
         case float():
             return value if math.isfinite(value) else None
-        case dict() | list() if not depth:
+        case dict() | list() | tuple() if not depth:
             return None
         case dict():
             return {printable(str(name)): cleaned(one, depth - 1, make) for name, one in value.items()}
-        case list():
+        case list() | tuple():
             return [cleaned(one, depth - 1, make) for one in value]
         case _:
             return value

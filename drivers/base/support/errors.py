@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar
 
+from drivers.base.support.clean_text import encodable
 from drivers.base.support.known_secrets import hidden
 
 
@@ -73,7 +74,7 @@ class DriverError(Exception):
     reason: ClassVar[ErrorReason] = ErrorReason.FAILED
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(hidden(message))
+        super().__init__(encodable(hidden(message)))
 
 
 class Unreachable(DriverError):

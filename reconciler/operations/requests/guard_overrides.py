@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from drivers.base import clean
 from reconciler import runtime
 from reconciler.kinds.selectors import select
 from reconciler.model.plans.override import Override
@@ -74,7 +75,7 @@ def begin_override(where: Where, request: OverrideRequest) -> OverrideBegun:
         one = Override(
             runtime.entropy(3).hex(),
             request.guard,
-            request.reason.strip(),
+            clean(request.reason),
             _decided_by(where, request.by),
             begins,
             begins + request.lasting,

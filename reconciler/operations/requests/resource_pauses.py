@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from drivers.base import clean
 from reconciler import runtime
 from reconciler.desired.git.plumbing import SourceError
 from reconciler.kinds.selectors import filter_words, select
@@ -87,7 +88,7 @@ def begin_pause(where: Where, request: PauseRequest) -> PauseBegun:
         begins = now()
         one = ResourcePause(
             runtime.entropy(3).hex(),
-            request.reason.strip(),
+            clean(request.reason),
             where.by("pause"),
             begins,
             begins + request.lasting if request.lasting is not None else None,

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import msgspec
 
+from drivers.base import clean
 from reconciler import runtime
 from reconciler.kinds import RESTARTED, find_kind
 from reconciler.kinds.common.machine_facts import Restart, machine_facts
@@ -58,7 +59,7 @@ def restart_machine(where: Where, target: str, reason: str, within: timedelta) -
             raise OperationError(f"{machine.key} is not restarted: {why}")
         begins, about = now(), (machine.key, desired, facts)
         request = RestartRequest(
-            runtime.entropy(3).hex(), machine.key, reason.strip(), where.by("restart"), begins, begins + within
+            runtime.entropy(3).hex(), machine.key, clean(reason), where.by("restart"), begins, begins + within
         )
         with at.changing() as store:
             store.restarts.add(request)
@@ -91,7 +92,7 @@ def cancel_restart(
         with at.changing() as store:
             if _was_sent(store, request):
                 return CancelledRestart(request, True, at.notes)
-            store.restarts.cancel(request.key, reason.strip(), where.by("restart"), now())
+            store.restarts.cancel(request.key, clean(reason), where.by("restart"), now())
             at_work = daemon is not None and daemon.at_work(now())
             for _ in range(round(_TAKEN_UP_SECONDS / _POLL_SECONDS) if at_work else 0):
                 if _has_ended(store, request):

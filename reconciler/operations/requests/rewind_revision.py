@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from drivers.base import clean
 from reconciler.daemon.ancestry import LAST_GOOD, REWIND, Allowed
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.operations.operation_error import OperationError
@@ -43,7 +44,7 @@ def allow_rewind(where: Where, sha: str, reason: str) -> Rewind:
                 raise OperationError(
                     f"rewind is not needed: {short} is the commit in force ({last[:10]}), or follows it"
                 )
-            return _allow(store, wanted.id, short, last, reason.strip(), where.by("rewind"))
+            return _allow(store, wanted.id, short, last, clean(reason), where.by("rewind"))
 
 
 def _allow(store: Store, sha: str, short: str, last: str, reason: str, by: str) -> Rewind:

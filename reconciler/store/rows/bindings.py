@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
 from sqlalchemy import Connection, Executable, delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
@@ -14,6 +13,7 @@ from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import ResourceKey
 from reconciler.store.sql import decoders, tables
 from reconciler.store.sql.round_trips import Question, ask
+from reconciler.store.sql.row_json import row_json
 from reconciler.store.sql.store_errors import AlreadyBound
 
 _Slot = tuple[str, int]
@@ -48,7 +48,7 @@ def write_bindings(connection: Connection, facts: Mapping[ResourceKey, ResourceF
 def bound_machines(facts: Mapping[ResourceKey, ResourceFacts | None]) -> Question | None:
     """What `change_bindings` has to know; None: nothing."""
     machines = [key.name for key in facts if _rules(key).takes_slots]
-    return Question(_BOUND, {"machines": msgspec.json.encode(machines).decode()}) if machines else None
+    return Question(_BOUND, {"machines": row_json(machines)}) if machines else None
 
 
 def change_bindings(

@@ -11,6 +11,7 @@ from reconciler.planning.guards.standing import DaemonReport
 from reconciler.store.rows import instance
 from reconciler.store.sql import tables
 from reconciler.store.sql.database import Database
+from reconciler.store.sql.row_json import row_json
 from reconciler.store.sql.store_errors import StoreError
 
 _DECODER = msgspec.json.Decoder(DaemonReport)
@@ -59,4 +60,4 @@ class DaemonTable:
 
 
 def _encoded(daemon: DaemonReport) -> str:
-    return msgspec.json.encode(daemon).decode()
+    return row_json(daemon)

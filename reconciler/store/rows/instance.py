@@ -15,6 +15,7 @@ from reconciler import runtime
 from reconciler.store.sql.database import Database
 from reconciler.store.sql.file_modes import file_access
 from reconciler.store.sql.round_trips import Question, ask
+from reconciler.store.sql.row_json import row_json
 from reconciler.store.sql.store_errors import Fenced, InstanceHeld, StoreError, StoreGone
 from reconciler.store.sql.tables import instance_table
 
@@ -132,9 +133,7 @@ def _advisory_lock(database: Database, name: str) -> Iterator[None]:
 def _take(database: Database, name: str) -> int:
     holder = StoreHolder(name, runtime.process_id(), runtime.local_host_name(), runtime.now())
     with database.write() as connection:
-        changed = update(instance_table).values(
-            epoch=instance_table.c.epoch + 1, holder=msgspec.json.encode(holder).decode()
-        )
+        changed = update(instance_table).values(epoch=instance_table.c.epoch + 1, holder=row_json(holder))
         return int(connection.execute(changed.returning(instance_table.c.epoch)).scalar_one())
 
 

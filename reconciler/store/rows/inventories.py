@@ -14,6 +14,7 @@ from reconciler.model.observation import ReadError
 from reconciler.model.resource import ResourceKey
 from reconciler.store.sql import decoders, tables
 from reconciler.store.sql.database import Database
+from reconciler.store.sql.row_json import row_json
 
 _TABLE = tables.inventory
 _NAMED = 500
@@ -91,7 +92,7 @@ class InventoryTable:
         with self._database.write() as connection:
             value = connection.execute(select(_TABLE.c.value).where(*where)).scalar()
             kept = change(Kept(origin) if value is None else _decoded(origin, value))
-            row = {"taken_at": kept.taken_at, "value": msgspec.json.encode(kept).decode()}
+            row = {"taken_at": kept.taken_at, "value": row_json(kept)}
             if value is None:
                 named = {"kind": key.kind, "name": key.name, "origin": str(origin)}
                 connection.execute(_TABLE.insert(), {**named, **row})

@@ -23,6 +23,7 @@ from reconciler.store.sql import decoders, tables
 from reconciler.store.sql.dialects import insert_for
 from reconciler.store.sql.round_trips import Question, ask, sending
 from reconciler.store.sql.row_batches import insert_rows
+from reconciler.store.sql.row_json import row_json
 
 _MAX_MESSAGE = 16_000
 """Characters of an event's message; what is longer is cut."""
@@ -115,7 +116,7 @@ def newest_of_each(run: Sequence[Event], count: int = PAGE) -> dict[str, Questio
     """What `judged` has to know: so many of the newest events of those that the events are about."""
     keys = {event.key for event in run if event.reason not in TOLD_EACH}
     some = [key for key in keys if key is not None]
-    asked = {"keys": msgspec.json.encode(some).decode(), "count": count}
+    asked = {"keys": row_json(some), "count": count}
     return {
         _OF_ONES: Question(_NEWEST, asked) if some else None,
         _OF_FLEET: Question(_NEWEST_OF_FLEET, {"count": count}) if None in keys else None,
@@ -205,7 +206,7 @@ def _count(connection: Connection, seq: int, event: Event) -> None:
 
 def _row(event: Event) -> dict[str, Any]:
     kind, name = (event.key.kind, event.key.name) if event.key is not None else (None, None)
-    return {"at": event.at, "kind": kind, "name": name, "value": msgspec.json.encode(event).decode()}
+    return {"at": event.at, "kind": kind, "name": name, "value": row_json(event)}
 
 
 def _kept(event: Event) -> Event:

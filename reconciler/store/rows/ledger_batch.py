@@ -11,7 +11,6 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import Any, assert_never
 
-import msgspec
 from sqlalchemy import Connection, bindparam, delete, text, update
 from sqlalchemy.exc import IntegrityError
 
@@ -28,6 +27,7 @@ from reconciler.store.rows.ledger import append, judged, newest_of_each, runs, w
 from reconciler.store.sql import tables
 from reconciler.store.sql.round_trips import Answers, Question, ask, sending
 from reconciler.store.sql.row_batches import insert_rows, put_rows
+from reconciler.store.sql.row_json import row_json
 from reconciler.store.sql.store_errors import Fenced, StoreError
 
 _FLIGHTS = tables.in_flight
@@ -155,7 +155,7 @@ class _Batch:
 
 def _put_facts(connection: Connection, facts: Mapping[ResourceKey, ResourceFacts | None]) -> None:
     ordered = sorted(facts.items(), key=lambda pair: pair[0])
-    rows = [{**_columns(key), "value": _json(value)} for key, value in ordered if value is not None]
+    rows = [{**_columns(key), "value": row_json(value)} for key, value in ordered if value is not None]
     if rows:
         put_rows(connection, tables.facts, rows)
     for key in (key for key, value in ordered if value is None):
@@ -183,7 +183,7 @@ def _begun_once(begun: Sequence[tuple[InFlight, int]]) -> Iterator[None]:
 
 def _begin(connection: Connection, begun: Sequence[tuple[InFlight, int]]) -> None:
     rows = [
-        {**_columns(flight.key), "action_id": flight.id, "epoch": epoch, "value": _json(flight)}
+        {**_columns(flight.key), "action_id": flight.id, "epoch": epoch, "value": row_json(flight)}
         for flight, epoch in begun
     ]
     if rows:
@@ -196,11 +196,11 @@ def _begun_already(flight: InFlight) -> str:
 
 def _note(connection: Connection, flight: InFlight) -> bool:
     this = {"of_kind": flight.key.kind, "of_name": flight.key.name, "of_action": flight.id}
-    return connection.execute(_NOTE, {**this, "noted": _json(flight)}).rowcount > 0
+    return connection.execute(_NOTE, {**this, "noted": row_json(flight)}).rowcount > 0
 
 
 def _ids(flights: Sequence[InFlight]) -> str:
-    return _json([(one.key.kind, one.key.name, one.id) for one in flights])
+    return row_json([(one.key.kind, one.key.name, one.id) for one in flights])
 
 
 def _refuse_unended(ends: Sequence[InFlight], found: int) -> None:
@@ -211,7 +211,3 @@ def _refuse_unended(ends: Sequence[InFlight], found: int) -> None:
 
 def _columns(key: ResourceKey) -> dict[str, Any]:
     return {"kind": key.kind, "name": key.name}
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()

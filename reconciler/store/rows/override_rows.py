@@ -16,6 +16,7 @@ from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.plans.override import Override
 from reconciler.store.rows.ledger import append
 from reconciler.store.sql.database import Database
+from reconciler.store.sql.row_json import row_json
 from reconciler.store.sql.store_errors import StoreError
 from reconciler.store.sql.tables import override_table
 
@@ -40,7 +41,7 @@ class OverrideTable:
 
     def add(self, new: Override) -> None:
         """It is in force from now on; the ledger says so."""
-        row = msgspec.structs.asdict(new) | {"targets": msgspec.json.encode(new.targets).decode()}
+        row = msgspec.structs.asdict(new) | {"targets": row_json(new.targets)}
         until = f"{new.until:%Y-%m-%d %H:%M:%S}Z"
         message = f"{new.id}: guard {new.guard} is overridden until {until} for {new.covers}: {new.reason}"
         event = Event(new.at, EventType.WARNING, EventReason.OVERRIDE_BEGAN, message, by=new.by)

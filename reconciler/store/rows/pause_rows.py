@@ -13,6 +13,7 @@ from reconciler.model.plans.pause import ResourcePause
 from reconciler.store.rows.ledger import append
 from reconciler.store.rows.override_rows import OVERRIDES_KEPT
 from reconciler.store.sql.database import Database
+from reconciler.store.sql.row_json import row_json
 from reconciler.store.sql.store_errors import StoreError
 from reconciler.store.sql.tables import pause_table
 
@@ -35,7 +36,7 @@ class PauseTable:
     def add(self, new: ResourcePause) -> None:
         """It stands from now on; the ledger says so."""
         row = msgspec.structs.asdict(new)
-        row |= {name: msgspec.json.encode(list(row[name])).decode() for name in ("targets", "known")}
+        row |= {name: row_json(list(row[name])) for name in ("targets", "known")}
         message = f"{new.id}: {new.covers} is paused {new.lasts}: {new.reason}"
         with self._database.write() as connection:
             connection.execute(insert(pause_table), row)

@@ -15,6 +15,7 @@ from reconciler import runtime
 from reconciler.model.resource import ResourceKey
 from reconciler.model.token import BadToken, Grant, TokenFault, TokenPurpose
 from reconciler.store.sql.database import Database
+from reconciler.store.sql.row_json import row_json
 from reconciler.store.sql.tables import token
 
 _TOKENS_KEPT = timedelta(days=1)
@@ -80,7 +81,7 @@ class TokenTable:
             "machine": str(grant.machine) if grant.machine else None,
             "order_id": grant.boot_request,
             "uuid": grant.uuid,
-            "macs": msgspec.json.encode(grant.macs).decode(),
+            "macs": row_json(grant.macs),
             "issued_at": now,
             "expires": grant.expires,
         }

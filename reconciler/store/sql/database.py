@@ -224,6 +224,11 @@ class Database:
             yield
         except (SQLAlchemyError, OSError) as error:
             raise store_error(error, self.where) from error
+        except UnicodeEncodeError as error:
+            raise StoreError(
+                f"store {self.where}: nothing was written, because a text is no valid Unicode ({error}); correct the "
+                "text, and try again"
+            ) from error
 
     def close(self) -> None:
         """Close every connection."""

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-import msgspec
 from sqlalchemy import JSON, Connection, Table, Text, bindparam, cast, func, insert, select
 
 from reconciler.store.sql.dialects import insert_for
+from reconciler.store.sql.row_json import row_json
 
 Row = Mapping[str, Any]
 """Values by the names of columns; each row of a batch has the same names."""
@@ -37,7 +37,7 @@ def put_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
 
 
 def _as_json(rows: Sequence[Row]) -> dict[str, str]:
-    return {"rows": msgspec.json.encode(rows).decode()}
+    return {"rows": row_json(rows)}
 
 
 # The statements are kept, as to make one takes longer than to carry it out.

@@ -21,6 +21,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
+from drivers.base import encodable
+
 
 class UtcTime(TypeDecorator[datetime]):
     """An aware datetime: timestamptz on PostgreSQL, ISO 8601 text of one length on SQLite, so that it sorts."""
@@ -48,13 +50,25 @@ class UtcTime(TypeDecorator[datetime]):
         return value.astimezone(UTC) if value is not None else None
 
 
+class HumanText(TypeDecorator[str]):
+    """Text that a person wrote, or the name of a user or a host: unpaired surrogates are written out as escapes. They
+    come from bytes of a command line that are no UTF-8, and no database takes them."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
+        """To the database."""
+        return None if value is None else encodable(value)
+
+
 metadata = MetaData()
 
 meta = Table(
     "meta",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("value", HumanText, nullable=False),
 )
 
 instance_table = Table(
@@ -118,7 +132,7 @@ repeat = Table(
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("count", BigInteger, nullable=False),
     Column("last", UtcTime, nullable=False),
-    Column("message", Text),
+    Column("message", HumanText),
 )
 
 override_table = Table(
@@ -127,13 +141,13 @@ override_table = Table(
     Column("id", Text, primary_key=True),
     Column("guard", Text, nullable=False),
     Column("targets", Text, nullable=False),
-    Column("selector", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("by", Text, nullable=False),
+    Column("selector", HumanText, nullable=False),
+    Column("reason", HumanText, nullable=False),
+    Column("by", HumanText, nullable=False),
     Column("at", UtcTime, nullable=False),
     Column("until", UtcTime, nullable=False),
     Column("revoked_at", UtcTime),
-    Column("revoked_by", Text),
+    Column("revoked_by", HumanText),
     Column("expired_at", UtcTime),
 )
 
@@ -142,14 +156,14 @@ pause_table = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("targets", Text, nullable=False),
-    Column("selector", Text, nullable=False),
+    Column("selector", HumanText, nullable=False),
     Column("known", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("by", Text, nullable=False),
+    Column("reason", HumanText, nullable=False),
+    Column("by", HumanText, nullable=False),
     Column("at", UtcTime, nullable=False),
     Column("until", UtcTime),
     Column("ended_at", UtcTime),
-    Column("ended_by", Text),
+    Column("ended_by", HumanText),
 )
 
 restart_table = Table(
@@ -158,8 +172,8 @@ restart_table = Table(
     Column("id", Text, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("name", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("by", Text, nullable=False),
+    Column("reason", HumanText, nullable=False),
+    Column("by", HumanText, nullable=False),
     Column("at", UtcTime, nullable=False),
     Column("until", UtcTime, nullable=False),
     Column("ended_at", UtcTime),
