@@ -4,11 +4,14 @@ from __future__ import annotations
 
 CREATE_NETWORK = "apply the document of the network first"
 ENLARGE_NETWORK = "remove IPAddress documents that are not needed, or add a prefix to spec.prefixes of the network"
+HOW_TO_RELEASE = "set deletionPolicy: Release, apply that, then remove the document"
 ONE_ADDRESS = (
-    "one owner has one address. Remove the owner's document from git to release that address, or add another document"
+    "an owner has one address. Declare the new address in another document, or first release the old address "
+    f"({HOW_TO_RELEASE})"
 )
-RELEASE_ADDRESS = "release the address: remove the document of its owner from git"
-RELEASE_ADDRESSES = "release these addresses first: remove their documents from git"
+RELEASE_ADDRESS = f"release the address ({HOW_TO_RELEASE})"
+RELEASE_ADDRESSES = f"release these addresses first ({HOW_TO_RELEASE})"
+RELEASE_NUMBER = "release that number first (remove the Number with deletionPolicy: Release, or `vrf` of the Network)"
 
 
 def apply_again(kind: str, name: str) -> str:

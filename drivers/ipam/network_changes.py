@@ -138,7 +138,8 @@ def _refuse_children(run: Run, name: str, what: str) -> None:
         total = run("SELECT count(*) FROM ipam_network WHERE parent = ?", name).fetchone()[0]
         words = listed([child for (child,) in found], total)
         raise Conflict(
-            f"network {name} {what}: {words} are its child networks; delete these first, or give them another parent"
+            f"network {name} {what}: {words} are its child networks; delete these networks first, or give these "
+            "networks another parent"
         )
 
 

@@ -166,7 +166,7 @@ class ActionRecorder:
         cause = self._events.cause(change, desired)
         flight = new_flight(self.new_id(), action, desired, self._context.now(), self._context.by, cause.words)
         lifted = f"; the change passes guard {change.lifted}" if change.passes else ""
-        lifted += "".join(f"; {hold.by} advises against it: {hold.reason}" for hold in change.advice)
+        lifted += "".join(f"; {hold.by} advises against the action: {hold.reason}" for hold in change.advice)
         message = f"{describe(flight)}, because of {cause.words}{lifted}"
         about = (*action_words(action), cause.origin)
         event = self._events.event(change.key, EventReason.ACTION_SENT, message, action_id=flight.id, about=about)

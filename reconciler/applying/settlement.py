@@ -290,7 +290,7 @@ def _arrived(flight: InFlight, seen: Observation, facts: ResourceFacts) -> bool:
 def _how_to_send_again(flight: InFlight, resource: Resource[Any] | None) -> str:
     """Of an action that is not sent again automatically."""
     how = _rules(flight).to_send_again(flight.action, resource)
-    return f"; to send it again, {how}" if how else ""
+    return f"; to send the action again, {how}" if how else ""
 
 
 def _fingerprint(

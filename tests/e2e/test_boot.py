@@ -31,7 +31,10 @@ def test_the_configurations_are_printed(declared: Desk) -> None:
 @pytest.mark.parametrize("what", ["dnsmasq", "kea"])
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("nowhere", "no partition is named 'nowhere'; declared are hall, lab"), ("lab", "partition lab has no spec.boot")],
+    [
+        ("nowhere", "no partition is named 'nowhere'; the declared partitions are hall, lab"),
+        ("lab", "partition lab has no spec.boot"),
+    ],
 )
 def test_what_cannot_be_made_is_said(declared: Desk, what: str, name: str, said: str) -> None:
     done = declared.run("boot", what, name)

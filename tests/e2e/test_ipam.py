@@ -149,7 +149,7 @@ def test_one_missing_name_among_others_is_not_passed_over(full: Desk) -> None:
 
 def test_check_says_that_all_is_sound(full: Desk) -> None:
     done = full.run("ipam", "check")
-    assert (done.code, done.out) == (0, "Sound: 3 networks, 1 address.\n")
+    assert (done.code, done.out) == (0, "No errors: 3 networks, 1 address.\n")
 
 
 def test_what_is_free_can_be_written_anew_and_that_is_in_the_ledger(full: Desk) -> None:

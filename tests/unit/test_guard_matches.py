@@ -21,7 +21,7 @@ FLEET = (racked("db-1", "On", {"role": "db"}), NETWORK)
     ("match", "path", "hint"),
     [
         ({"names": ["dbb-1"]}, "spec.match.names", "did you mean db-1?"),
-        ({"selector": "role=web"}, "spec.match.selector", "known values of the label role are db"),
+        ({"selector": "role=web"}, "spec.match.selector", "choose one of the values of the label role: db"),
         ({"selector": "rolle=db"}, "spec.match.selector", "did you mean role?"),
         ({"selector": "role!=db", "kinds": ["Machine"]}, "spec.match", "no resource matches all fields"),
         ({"kinds": ["MachineClaim"]}, "spec.match.kinds", "declare a resource of that name"),

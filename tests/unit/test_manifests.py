@@ -195,7 +195,10 @@ WHOLE = (
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (WHOLE + WHOLE, "7:1 a second document begins here: write `---` on a line of its own before it"),
+        (
+            WHOLE + WHOLE,
+            "7:1 a second document begins here: write `---` on a line of its own before the second document",
+        ),
         (
             WHOLE.replace("  bmc", "<<<<<<< HEAD\n  bmc") + "=======\n>>>>>>> other\n",
             (

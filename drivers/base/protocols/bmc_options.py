@@ -38,4 +38,4 @@ def read_options(driver: object, name: str, said: Mapping[str, Any]) -> DriverOp
         with _ONE_BY_ONE:
             return msgspec.convert(dict(said), wanted)
     except msgspec.ValidationError as error:
-        raise Rejected(f"bmc.options do not fit driver {name}: {error}; correct them in the document") from None
+        raise Rejected(f"bmc.options do not fit driver {name}: {error}; correct bmc.options in the document") from None

@@ -108,7 +108,9 @@ class FakeFleet:
         with self.log.lock:
             systems = self._machines.setdefault(address, {})
             if system_id is None and len(systems) > 1:
-                raise Rejected(f"{address} has the systems {', '.join(sorted(systems))}; set systemId to one of them")
+                raise Rejected(
+                    f"{address} has the systems {', '.join(sorted(systems))}; set bmc.systemId to one of these names"
+                )
             found = system_id or next(iter(systems), ONLY_SYSTEM)
             if found not in systems:
                 systems[found] = FakeMachine(self.log, address, found, self.on_after, self.off_after)

@@ -214,7 +214,7 @@ class FakeMachine:
     def _reset(self, reset_type: ResetType) -> None:
         allowed = self._state.allowed_resets
         if allowed is not None and reset_type not in allowed:
-            raise Unsupported(f"ResetType {reset_type} is not one of {', '.join(allowed)}")
+            raise Unsupported(f"the BMC does not offer ResetType {reset_type}; it offers {', '.join(allowed)}")
         if reset_type is ResetType.GRACEFUL_SHUTDOWN and self.faults.take(
             Call.RESET, frozenset({FaultKind.SHUTDOWN_IGNORED})
         ):
@@ -222,7 +222,7 @@ class FakeMachine:
         off = self._state.power is PowerState.OFF
         if reset_type in RESTARTS:
             if off:
-                raise Rejected(f"{reset_type} is refused as the system is off")
+                raise Rejected(f"{reset_type} is refused because the system is off")
             self._change(PowerState.OFF, PowerState.ON)
         elif reset_type in (ResetType.ON, ResetType.FORCE_ON) or (reset_type is ResetType.PUSH_POWER_BUTTON and off):
             self._change(PowerState.ON)
@@ -242,7 +242,9 @@ class FakeMachine:
         if boot is None:
             raise Unsupported(f"system {self.system_id} at {self.address} has no boot override; remove spec.boot")
         if allowed is not None and override.target is not None and override.target not in allowed:
-            raise Unsupported(f"BootSourceOverrideTarget {override.target} is not one of {', '.join(allowed)}")
+            raise Unsupported(
+                f"the BMC does not offer BootSourceOverrideTarget {override.target}; it offers {', '.join(allowed)}"
+            )
         if self.faults.take(Call.SET_BOOT, frozenset({FaultKind.BOOT_NOT_KEPT})):
             return
         kept = BootOverride(

@@ -101,7 +101,8 @@ class RedfishDriver:
             return list_systems(connector).listed
         except _NONSENSE as error:
             raise Unreachable(
-                f"{connector.url}: the list of systems is not valid Redfish: {type(error).__name__}"
+                f"{connector.url}: the list of systems is not valid Redfish ({type(error).__name__}); "
+                "update the BMC's firmware"
             ) from error
 
     def _connector(self, endpoint: Endpoint) -> OneShotConnector:
@@ -200,7 +201,9 @@ class RedfishSystem:
 
     def _reset_action(self, system: ParsedSystem) -> tuple[str, tuple[ResetType, ...] | None]:
         if system.reset_action is None:
-            raise Unsupported(f"{self._connector.url}: the system {system.path} has no Reset action")
+            raise Unsupported(
+                f"{self._connector.url}: the system {system.path} has no Reset action; update the BMC's firmware"
+            )
         return sys.intern(system.reset_action.target_uri), self._allowed_resets(system)
 
     def set_boot(self, override: BootOverride) -> Accepted:

@@ -71,7 +71,9 @@ def list_systems(connector: OneShotConnector) -> SystemList:
             break
         listed += members
     if unread is None and len(listed) < count:
-        unread = Unreachable(f"{connector.url}: BMC lists {len(listed)} of {count} systems just now")
+        unread = Unreachable(
+            f"{connector.url}: BMC lists only {len(listed)} of {count} systems; it may still be starting"
+        )
     return _listed(listed, unread)
 
 
@@ -143,7 +145,7 @@ def _only(url: str, found: SystemList) -> str:
     if not found.paths and found.unread is None:
         raise Unreachable(f"{url}: BMC lists no system just now; it may still be starting")
     if len(found.paths) + found.odd > 1:
-        raise Rejected(f"{url}: BMC has not exactly one system; set bmc.systemId to one of: {found.names}")
+        raise Rejected(f"{url}: BMC has several systems; set bmc.systemId to one of: {found.names}")
     if found.unread is not None:
         raise found.unread
     return next(iter(found.paths.values()))

@@ -73,10 +73,12 @@ def to_insert(drives: tuple[Drive, ...], url: str) -> Request:
     ignored (Ironic's sushy, janders).
     """
     if not drives:
-        raise Unsupported("BMC has no virtual drive for CD images")
+        raise Unsupported("BMC has no virtual drive for CD images, so the machine cannot start from virtual media")
     free = next((drive for drive in drives if drive.image is None), None)
     if free is None:
-        raise Rejected(f"all virtual drives are in use, with {', '.join(media_of(drives))}; eject one of these images")
+        raise Rejected(
+            f"all virtual drives are in use, with {', '.join(media_of(drives))}; eject one of these images on the BMC"
+        )
     if free.insert is None:
         return Request("PATCH", free.path, {"Image": url, "Inserted": True, "WriteProtected": True})
     return Request("POST", free.insert, {"Image": url})

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from drivers.base import About, Conflict, Exhausted, IntegerRange, Number, Pool, Prefix, Rejected
 from drivers.ipam.addresses import Block, Interval, joined, size, subtract
 from drivers.ipam.embedded.acquire import acquire, release
+from drivers.ipam.hints import RELEASE_NUMBER
 from drivers.ipam.prefix_changes import held_intervals
 from drivers.ipam.rows import StoredPrefix, holders_within, listed, refill
 from drivers.ipam.statements import IpamDatabase, Run, plain_name
@@ -77,10 +78,7 @@ class EmbeddedPools:
         if given is None:
             raise self._why_not(pool, number, known=outcome != "unknown")
         if where != name or number not in (None, given):
-            raise Conflict(
-                f"{owner} already holds {given} of pool {str(where)[1:]}; release that number first: remove its "
-                "document from git"
-            )
+            raise Conflict(f"{owner} already holds {given} of pool {str(where)[1:]}; {RELEASE_NUMBER}")
         return given
 
     def release_number(self, owner: str) -> None:
@@ -171,7 +169,7 @@ def _refuse_loss(run: Run, pool: str, lost: list[Interval]) -> None:
         words = [f"{number} by {owner[1:]}" for owner, number in holders_within(run, f"#{pool}", lost)]
         raise Conflict(
             f"pool {pool}: {listed(words, size(lost))} would be outside of its ranges; keep these numbers in "
-            "spec.ranges, or release them first: remove their documents from git"
+            "spec.ranges, or release each number first (remove its document with deletionPolicy: Release)"
         )
 
 

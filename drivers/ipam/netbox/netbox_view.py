@@ -55,7 +55,8 @@ def refuse_children(view: NetboxView, name: str, what: str) -> None:
     if children:
         words = listed(children[:MAX_NAMED], len(children))
         raise Conflict(
-            f"network {name} {what}: {words} are its child networks; delete these first, or give them another parent"
+            f"network {name} {what}: {words} are its child networks; delete these networks first, or give these "
+            "networks another parent"
         )
 
 

@@ -45,7 +45,11 @@ def adopt_command(targets: tuple[str, ...], selector: str, dry_run: bool, **valu
     for key, why in found.refused.items():
         click.echo(f"{key}: not adopted; {why}", err=True)
     if found.adopted:
-        done = "would be adopted" if dry_run else "adopted; commit the change to manage them"
+        done = (
+            "would be adopted"
+            if dry_run
+            else "adopted; after you commit the change, groundstate manages these machines"
+        )
         click.echo(f"{len(found.adopted)} of {found.meant} machines {done}", err=True)
     raise click.exceptions.Exit(EXIT_ERROR if found.refused else 0)
 

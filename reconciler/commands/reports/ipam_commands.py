@@ -201,7 +201,7 @@ def check_command(rebuild: bool, **values: Any) -> None:
         click.echo(f"{counted(wrong, 'error')} found.", err=True)
         raise click.exceptions.Exit(EXIT_ERROR)
     addresses = "address" if found.addresses == 1 else "addresses"
-    click.echo(f"Sound: {counted(found.networks, 'network')}, {found.addresses:,} {addresses}.")
+    click.echo(f"No errors: {counted(found.networks, 'network')}, {found.addresses:,} {addresses}.")
 
 
 @ipam_group.command("export", short_help="Export everything as YAML.")

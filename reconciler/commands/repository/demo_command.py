@@ -62,7 +62,7 @@ def _walk(stage: DemoFleet, *, keep: bool, begun: float) -> None:
     _groundstate(stage, ["plan"], 3)
     _title(
         "3. The store is new, so groundstate cannot know whether a machine already booted once from the "
-        "network. These machines are new: allow it"
+        "network. These machines are new: allow the boot"
     )
     _groundstate(stage, ["override", "first-sight", "machines", "--for", "15m", "--reason", "new machines"], 0)
     _title(

@@ -167,7 +167,7 @@ def commit_writer(git_dir: Path) -> Iterator[CommitWriter]:
     except GitFailed as error:
         raise SourceError(what, error.stderr, "read the message of git") from error
     except (GitError, ODBError, OSError, ValueError) as error:
-        raise SourceError(what, str(error) or type(error).__name__, "run `git fsck` and read its message") from error
+        raise SourceError(what, str(error) or type(error).__name__, plumbing.FSCK) from error
 
 
 def identity_of(git_dir: Path, otherwise: Mapping[str, str] | None = None) -> Identity:
@@ -194,7 +194,7 @@ def _ident(git_dir: Path, who: str, extra: Mapping[str, str]) -> str:
         if _BAD_DATE not in error.stderr:
             raise
         why = f"the environment variable GIT_{who}_DATE is not a date that git reads"
-        hint = "set it to a date such as 2026-01-31T12:00:00Z, or unset it"
+        hint = "set the variable to a date such as 2026-01-31T12:00:00Z, or unset the variable"
         raise SourceError("git cannot date the commit", why, hint) from error
 
 

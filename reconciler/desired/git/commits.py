@@ -83,7 +83,7 @@ def log_failed(error: GitFailed) -> SourceError:
     return SourceError(
         "the history cannot be read",
         error.stderr,
-        "run `git fsck`; if the clone is partial, fetch the missing objects first",
+        plumbing.FSCK,
     )
 
 
@@ -136,7 +136,7 @@ class Blobs:
 def _contents(wanted: str, answers: IO[bytes]) -> bytes | None:
     header = answers.readline().split()
     if len(header) != 3 or header[1] != b"blob":
-        hint = "run `git fsck`; if the clone is partial, fetch the missing objects first"
+        hint = plumbing.FSCK
         raise SourceError("the history cannot be read", f"object {wanted} is missing", hint)
     size = int(header[2])
     if size <= MAX_FILE:

@@ -61,6 +61,10 @@ class Damaged(SourceError):
     a person."""
 
 
+FSCK = "run `git fsck` in the repository; fetch objects that are missing, or clone the repository again"
+"""How to proceed when objects of a repository cannot be read."""
+
+
 class GitFailed(SourceError):
     """git ended with an error; `stderr` is what it said, without credentials."""
 

@@ -42,7 +42,7 @@ def cidr_fault(text: str) -> str:
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        return f"the length /{length} is longer than the address"
+        return f"the length /{length} is too long for the address"
     return "" if str(network) == text else f"the address has host bits set; the prefix is {network}"
 
 

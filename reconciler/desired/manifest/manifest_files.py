@@ -65,7 +65,9 @@ class Listing:
         if fault:
             return self._refuse(path, *fault)
         if path in self._seen:
-            return self._refuse(path, "odd-file-name", "the tree has two entries with this path", "run git fsck")
+            return self._refuse(
+                path, "odd-file-name", "the tree has two entries with this path", "run `git fsck` in the repository"
+            )
         self._seen.add(path)
         return self._fits(path, blob_id, size)
 

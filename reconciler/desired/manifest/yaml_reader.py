@@ -262,7 +262,9 @@ class _Reader:
             where = f"the same key is on line {first.key[0]}" if first else "the mapping has the same key before"
             if first and key == _FIRST_KEY and first.key[1] == self._at(event.start_mark)[1] == 1:
                 what = "a second document begins here"
-                self._abandon(event, "duplicate-key", what, where, "write `---` on a line of its own before it")
+                self._abandon(
+                    event, "duplicate-key", what, where, "write `---` on a line of its own before the second document"
+                )
             self._fault(
                 event, "duplicate-key", f"the key {shown_value(key)} appears twice", where, "remove one of the two"
             )

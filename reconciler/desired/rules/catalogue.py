@@ -77,7 +77,7 @@ def _aggregates(declared: list[Resource[AggregateSpec]]) -> Iterator[Finding]:
                     path,
                     what,
                     (f"{other.key} is at {other.source}"),
-                    "rename one of the two",
+                    "change targetPath in one of the two documents",
                 )
 
 
@@ -122,4 +122,4 @@ def _too_many_projects(desired: DesiredState) -> Iterator[Finding]:
                 f"tenant {tenant.key.name} has {len(projects)} projects; the limit is {most}: {listed_names(projects)}"
             )
             path = ("spec", "quotas", "projects")
-            yield Finding("too-many-projects", tenant, path, what, "", "raise the limit, or remove projects")
+            yield Finding("too-many-projects", tenant, path, what, "", "raise spec.quotas.projects, or remove projects")

@@ -58,7 +58,12 @@ def _access(bmc: BmcDefaults) -> Iterator[RuleFinding]:
     if tls is not None:
         trust = {"caFile": tls.ca_file, "fingerprint": tls.fingerprint, "insecure": tls.insecure}
         if len(names := [name for name, value in trust.items() if value]) > 1:
-            yield RuleFinding("tls-trust", "spec.bmc.tls", f"tls has {' and '.join(names)}", "keep one of them")
+            yield RuleFinding(
+                "tls-trust",
+                "spec.bmc.tls",
+                f"tls has {' and '.join(names)}",
+                "keep only one of caFile, fingerprint and insecure",
+            )
 
 
 def _address(address: str) -> Iterator[RuleFinding]:

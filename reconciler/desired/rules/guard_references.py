@@ -61,7 +61,13 @@ def _dangling(guard: Resource[Any], field: str, index: int, what: str, hint: str
 
 def _hint(word: str, known: Collection[str]) -> str:
     near = get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else f"declared are {', '.join(sorted(known)) or 'none'}"
+    return (
+        f"did you mean {near[0]}?"
+        if near
+        else f"choose one of: {', '.join(sorted(known))}"
+        if known
+        else "none is declared"
+    )
 
 
 # -- what matches nothing ----------------------------------------------------------------------------------------------
@@ -134,7 +140,7 @@ def _culprit(
                     "spec",
                     "match",
                     "selector",
-                ), f"known values of the label {one.key} are {shortened_list(sorted(values))}"
+                ), f"choose one of the values of the label {one.key}: {shortened_list(sorted(values))}"
             labels = {name for resource in resources for name in resource.labels}
             return ("spec", "match", "selector"), f"no resource has the label {one.key}; {_hint(one.key, labels)}"
     return ("spec", "match"), (

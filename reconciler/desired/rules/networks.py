@@ -115,7 +115,7 @@ def _vrf(network: Resource[NetworkSpec], state: DesiredState, claimed: Collectio
         yield from _named(ResourceKey("Network", name), network, path, state, claimed)
     elif other.spec.vrf is None or other.spec.vrf.pool is None:
         what = f"Network/{name} has no VRF number of its own"
-        hint = "name a network that has its own VRF number, or name a pool"
+        hint = "name a network that has its own VRF number, or set spec.vrf.pool instead"
         yield Finding("network-vrf", network, path, what, f"{other.key} is at {other.source}", hint)
 
 
@@ -166,7 +166,9 @@ def _address(
     where = f"the network is at {found.source}"
     if network.type is NetworkType.SUPER:
         what = f"Network/{spec.network} has the type Super, so it gives prefixes to child networks, but no addresses"
-        yield Finding("network-type", address, ("spec", "network"), what, where, "name one of its child networks")
+        yield Finding(
+            "network-type", address, ("spec", "network"), what, where, f"name a child network of Network/{spec.network}"
+        )
     if network.type is NetworkType.UNDERLAY and spec.project is not None:
         what = "addresses of a network of type Underlay belong to no project"
         yield Finding("other-project", address, ("spec", "project"), what, where, "remove spec.project")

@@ -68,7 +68,9 @@ def _duplicate_names(resources: Sequence[Resource[Any]]) -> Iterator[Finding]:
         if first is not resource:
             what = f"two documents of kind {resource.key.kind} have the name {resource.key.name!r}"
             why = f"the other document is at {first.source}"
-            yield Finding("duplicate-name", resource, ("metadata", "name"), what, why, "rename one of the two")
+            yield Finding(
+                "duplicate-name", resource, ("metadata", "name"), what, why, "rename one of the two documents"
+            )
 
 
 def _dangling(by_kind: Mapping[str, list[Resource[Any]]], claimed: Collection[ResourceKey]) -> Iterator[Finding]:
@@ -122,7 +124,7 @@ def _duplicate_bmcs(machines: list[Resource[MachineSpec]]) -> Iterator[Finding]:
                 written, system = other.spec.bmc.address, f" and system {bmc.system_id!r}" if bmc.system_id else ""
                 spelled = "" if written == bmc.address else f", written {written!r}"
                 what = f"{other.key} has the same BMC{system}{spelled}"
-                hint = "correct the address, or give each machine its own systemId"
+                hint = "correct spec.bmc.address, or give each machine its own spec.bmc.systemId"
                 yield Finding(
                     "duplicate-bmc",
                     machine,

@@ -103,7 +103,9 @@ def check_aggregate(resource: Resource[AggregateSpec]) -> list[RuleFinding]:
             found.append(RuleFinding("malformed-path", f"{path}.sourcePath", f"the path cannot be used: {error}", hint))
         if item.target_path in seen:
             what = f"{item.target_path} is defined twice"
-            found.append(RuleFinding("second-target", f"{path}.targetPath", what, "keep one of them"))
+            found.append(
+                RuleFinding("second-target", f"{path}.targetPath", what, "keep only one item with this targetPath")
+            )
         seen.add(item.target_path)
     return found
 

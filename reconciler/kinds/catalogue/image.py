@@ -142,7 +142,7 @@ def check_image(resource: Resource[ImageSpec]) -> list[RuleFinding]:
                 "image-name",
                 "metadata.name",
                 f"the name does not match os and version ({spec.os} {spec.version})",
-                f"name it {wanted}, or correct os and version",
+                f"name the image {wanted}, or correct os and version",
             )
         )
     if spec.initrd is not None and spec.kernel is None:

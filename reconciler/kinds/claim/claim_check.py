@@ -63,7 +63,7 @@ def _hostname(spec: MachineClaimSpec, claim: str) -> Iterator[RuleFinding]:
     braced = set(_BRACED.findall(spec.hostname))
     if unknown := braced - {"{claim}", "{slot}"}:
         what = f"{min(unknown)} is not a known placeholder"
-        yield RuleFinding("hostname-words", "spec.hostname", what, "use {claim} and {slot} only")
+        yield RuleFinding("hostname-words", "spec.hostname", what, "use only the placeholders {claim} and {slot}")
     elif spec.count > 1 and "{slot}" not in braced:
         what = f"all {spec.count} machines would get the same host name"
         yield RuleFinding("hostname-without-slot", "spec.hostname", what, "add {slot}, such as {claim}-{slot}")
@@ -94,5 +94,8 @@ def _values(spec: MachineClaimSpec) -> Iterator[RuleFinding]:
         if one.operator is TolerationOperator.EXISTS and one.value is not None:
             path = f"spec.tolerations.{index}.value"
             yield RuleFinding(
-                "toleration-value", path, "with Exists, any value is tolerated", "remove value, or operator"
+                "toleration-value",
+                path,
+                "operator Exists tolerates any value, so value has no effect",
+                "remove value, or remove operator: Exists",
             )

@@ -22,7 +22,11 @@ def check_guard(resource: Resource[GuardSpec]) -> list[RuleFinding]:
     found = [*_reserved(resource.key.name), *_selector(spec.match.selector)]
     if spec.windows is None and spec.budget is None and spec.protection is None:
         what = "the guard has neither windows, nor a budget, nor a protection, so it holds nothing"
-        found.append(RuleFinding("empty-guard", "spec", what, "add one of them, or remove the guard"))
+        found.append(
+            RuleFinding(
+                "empty-guard", "spec", what, "add spec.windows, spec.budget or spec.protection, or remove the guard"
+            )
+        )
     if spec.windows is not None:
         found.extend(_windows(spec.windows) or _never_open(spec.windows))
     if spec.budget is not None:
@@ -113,7 +117,7 @@ def _budget(budget: DisruptionBudget) -> Iterator[RuleFinding]:
     given = [name for name in ("max_disrupted", "min_available") if getattr(budget, name) is not None]
     if len(given) != 1:
         what = "a budget must have exactly one of maxDisrupted and minAvailable"
-        yield RuleFinding("malformed-budget", "spec.budget", what, "keep one of them")
+        yield RuleFinding("malformed-budget", "spec.budget", what, "write only maxDisrupted or only minAvailable")
     for name, path in (("max_disrupted", "maxDisrupted"), ("min_available", "minAvailable")):
         value = getattr(budget, name)
         try:

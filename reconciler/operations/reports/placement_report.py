@@ -65,7 +65,9 @@ def report_capacity(
         declared = [one.key.name for one in partitions_of(desired)]
         if partition is not None and partition not in declared:
             known = ", ".join(declared) or "none"
-            raise OperationError(f"no Partition is named {partition!r}; declared are {known}", FailureReason.NOT_FOUND)
+            raise OperationError(
+                f"no Partition is named {partition!r}; the declared Partitions are {known}", FailureReason.NOT_FOUND
+            )
         rows = tuple(one for one in capacity(desired, seen, facts) if partition in (None, one.partition))
         return CapacityReport(rows, at.notes)
 

@@ -49,7 +49,9 @@ def _partitions(at: Workspace, names: tuple[str, ...]) -> list[dhcp.DhcpPartitio
     declared = {one.key.name: one for one in partitions_of(at.read(at.source()))}
     if missing := [name for name in names if name not in declared]:
         known = ", ".join(declared) or "none"
-        raise OperationError(f"no partition is named {missing[0]!r}; declared are {known}", FailureReason.NOT_FOUND)
+        raise OperationError(
+            f"no partition is named {missing[0]!r}; the declared partitions are {known}", FailureReason.NOT_FOUND
+        )
     if silent := [name for name in names if declared[name].spec.boot is None]:
         raise OperationError(f"partition {silent[0]} has no spec.boot, which names the boot networks; add spec.boot")
     try:

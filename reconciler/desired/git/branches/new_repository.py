@@ -28,7 +28,9 @@ def is_in_repository(folder: Path) -> bool:
         except InvalidGitRepositoryError:
             return False
     if folder.resolve().is_relative_to(own):
-        raise SourceError(f"{folder} holds git's own files", "these are not a work tree", "name another folder")
+        raise SourceError(
+            f"{folder} holds git's own files", "a folder of git's own files is not a work tree", "name another folder"
+        )
     return True
 
 

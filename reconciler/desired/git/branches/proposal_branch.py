@@ -53,7 +53,9 @@ class ProposalBranch:
         if followed.ref.removeprefix("refs/heads/") == self.name:
             hint = "name another branch with --propose-branch"
             raise SourceError(
-                (f"branch {self.name} is the branch that groundstate follows"), "groundstate never writes to it", hint
+                (f"branch {self.name} is the branch that groundstate follows"),
+                "groundstate never writes to the branch that it follows",
+                hint,
             )
         remote = self._source.remote()
         tip = self._tip(remote)

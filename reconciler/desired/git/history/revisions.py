@@ -85,4 +85,4 @@ def _newest(git_dir: Path, sha: str, until: datetime) -> Commit | None:
         found = plumbing.run(git_dir, *args).decode().strip()
         return commit_at(git_dir, found).commit if found else None
     except GitFailed as error:
-        raise SourceError("the history cannot be read", error.stderr, "run git fsck") from error
+        raise SourceError("the history cannot be read", error.stderr, plumbing.FSCK) from error

@@ -56,7 +56,7 @@ class CommitSnapshot(msgspec.Struct, frozen=True):
                             raise missing_object(self.revision.repository, file.blob_id)
                         yield file, output.read(file.size + 1)[:-1]
             except GitFailed as error:
-                raise Damaged("objects cannot be read from git", error.stderr, "run git fsck") from error
+                raise Damaged("objects cannot be read from git", error.stderr, plumbing.FSCK) from error
 
 
 def list_manifests(git_dir: Path, name: str, sha: str, path: str) -> Listing:
@@ -83,10 +83,10 @@ def list_manifests(git_dir: Path, name: str, sha: str, path: str) -> Listing:
     except GitFailed as error:
         if path and any(words in error.stderr for words in _NO_FOLDER):
             raise SourceError(f"{name} has no folder {path!r} at this revision", "", "correct --path") from error
-        raise Damaged(f"{name} cannot be read", error.stderr, "run git fsck") from error
+        raise Damaged(f"{name} cannot be read", error.stderr, plumbing.FSCK) from error
     return listing
 
 
 def missing_object(name: str, blob_id: str) -> SourceError:
-    hint = "run `git fsck`; if the clone is partial, fetch the missing objects first"
+    hint = plumbing.FSCK
     return Damaged(f"{name} cannot be read", f"object {blob_id} is missing", hint)

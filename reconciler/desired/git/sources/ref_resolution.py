@@ -25,13 +25,13 @@ def resolve_ref(place: RepositoryFolder, name: str, ref: str | None) -> Commit:
             named, unknown = _named(place, ref or head_name(git_dir)), _unknown(place, name, ref)
         except GitFailed as again:
             why = remotes.words(again.stderr)
-            raise Damaged(f"{name} cannot be read", why, "run git fsck") from again
+            raise Damaged(f"{name} cannot be read", why, plumbing.FSCK) from again
         if named in ("blob", "tree"):
             what = {"blob": "a file", "tree": "a folder"}[named]
             raise SourceError(f"{name}: {ref} names {what}, not a commit", "", "name a commit") from error
         if named is not None:
             why = remotes.words(error.stderr) or f"the commit to which {ref or 'HEAD'} points cannot be read"
-            raise Damaged(f"{name} cannot be read", why, "run git fsck") from error
+            raise Damaged(f"{name} cannot be read", why, plumbing.FSCK) from error
         raise unknown from error
 
 

@@ -70,7 +70,7 @@ class Repository:
         try:
             named = plumbing.run(self.git_dir, "remote").decode().split()
         except GitFailed as error:
-            raise SourceError(f"{self._name} cannot be read", error.stderr, "run git fsck") from error
+            raise SourceError(f"{self._name} cannot be read", error.stderr, plumbing.FSCK) from error
         return Remote("origin", {}, "origin") if "origin" in named else Remote(str(self.git_dir), {}, self._name)
 
     @property

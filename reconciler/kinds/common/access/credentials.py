@@ -149,7 +149,10 @@ def _wrong_names(grants: Grants) -> list[str]:
             wrong.append(f"credentials.{name}: the name may have only letters, digits, - and _")
         given = [kind for kind in ("env", "file", "exec") if getattr(one, kind)]
         if len(given) != 1:
-            wrong.append(f"credentials.{name} has {' and '.join(given) or 'none of env, file and exec'}; give one")
+            wrong.append(
+                f"credentials.{name} has {' and '.join(given) or 'none of env, file and exec'}; give exactly one of "
+                "the three"
+            )
     return wrong
 
 
