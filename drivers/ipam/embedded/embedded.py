@@ -28,7 +28,7 @@ from drivers.ipam.addresses import family_of_number, parse_address, size, text_o
 from drivers.ipam.embedded.acquire import acquire, release
 from drivers.ipam.embedded.usage import embedded_usage
 from drivers.ipam.embedded.verify import rebuild, verify_tables
-from drivers.ipam.hints import CREATE_NETWORK, ENLARGE_NETWORK, HOW_TO_RELEASE, ONE_ADDRESS
+from drivers.ipam.hints import CREATE_NETWORK, ENLARGE_NETWORK, HOW_TO_RELEASE_ADDRESS, ONE_ADDRESS
 from drivers.ipam.network_changes import check_wanted, drop, put_network
 from drivers.ipam.rows import find_network, holders_within, networks
 from drivers.ipam.statements import IpamDatabase, plain_name
@@ -122,7 +122,7 @@ class EmbeddedIpam:
             if len(there) > 1:
                 raise Conflict(
                     f"{to} already holds an address, so it cannot take over the address of {owner}; release one "
-                    f"of the two addresses first ({HOW_TO_RELEASE})"
+                    f"of the two addresses first ({HOW_TO_RELEASE_ADDRESS})"
                 )
             run("UPDATE ipam_allocation SET owner = ? WHERE owner = ?", to, owner)
 

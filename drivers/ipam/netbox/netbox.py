@@ -26,7 +26,7 @@ from drivers.base import (
     excerpt,
 )
 from drivers.ipam.addresses import parse_address, text_of
-from drivers.ipam.hints import HOW_TO_RELEASE
+from drivers.ipam.hints import HOW_TO_RELEASE_ADDRESS
 from drivers.ipam.netbox.netbox_acquire import Acquiring, AddressRequest
 from drivers.ipam.netbox.netbox_batch import Batches
 from drivers.ipam.netbox.netbox_check import check_netbox
@@ -186,7 +186,7 @@ class NetboxIpam:
         if self._held(to) is not None:
             raise Conflict(
                 f"{to} already holds an address, so it cannot take over the address of {owner}; release one of "
-                f"the two addresses first ({HOW_TO_RELEASE})"
+                f"the two addresses first ({HOW_TO_RELEASE_ADDRESS})"
             )
         path = f"{ADDRESSES}{row.id}/"
         etag = self._still_ours(path, owner)
