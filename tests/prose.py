@@ -17,7 +17,11 @@ CODE = [
     *sorted((ROOT / "reconciler").rglob("*.py")),
     *(path for path in sorted((ROOT / "drivers").rglob("*.py")) if path.parent.name != "testing"),
 ]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "reference").glob("*.md"))]
+PAGES = [
+    *(ROOT / "README.md", ROOT / "desired-state" / "README.md", ROOT / "deploy" / "discovery" / "README.md"),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "reference").glob("*.md")),
+]
 
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 
@@ -54,6 +58,13 @@ def paragraphs(page: str) -> Iterator[str]:
             block = []
         block += [] if aside else [line]
     yield from ["\n".join(block)] if block else []
+
+
+def cells(page: str) -> Iterator[str]:
+    """The cells of a Markdown page's tables, without lists of code."""
+    for line in page.splitlines():
+        if line.startswith("|"):
+            yield from (re.sub(r"(`[^`]*`, ){3,}", "", cell.strip()) for cell in line.strip("|").split("|"))
 
 
 def messages(path: Path) -> list[str]:

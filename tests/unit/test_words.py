@@ -16,6 +16,7 @@ from tests.prose import (
     DECISIONS,
     PAGES,
     ROOT,
+    cells,
     commands,
     descriptions,
     docstrings,
@@ -96,8 +97,14 @@ def test_no_sentence_of_a_docstring_is_too_long() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_page_holds_a_banned_word(page: Path) -> None:
     if page.name not in SPEAK_OF_WORDS:
-        found = {text for text in paragraphs(page.read_text("utf-8")) if is_banned(text)}
+        shown = page.read_text("utf-8")
+        found = {text for text in (*paragraphs(shown), *cells(shown)) if is_banned(text)}
         assert sorted(found) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_sentence_of_a_table_is_too_long(page: Path) -> None:
+    assert [one for text in cells(page.read_text("utf-8")) for one in too_long(text)] == []
 
 
 @pytest.mark.parametrize("page", [*PAGES, *DECISIONS], ids=lambda page: str(page.relative_to(ROOT)))
