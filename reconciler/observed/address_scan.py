@@ -102,7 +102,7 @@ def trust(found: FoundBmc, access: Access, *, is_declared: bool, pins: bool = Tr
         why = f"the BMC requires a login, but its certificate is not trusted, so no login was sent; set {_DECLARED}"
         return Trust(access.tls, refused=why)
     if not pins:
-        why = f"the certificate ({found.fingerprint}) is not trusted, and the daemon cannot ask a person to confirm it"
+        why = f"the certificate ({found.fingerprint}) is not trusted, and the daemon has no person who can confirm it"
         return Trust(access.tls, refused=f"{why}; set {_DECLARED}, or run `groundstate discover`")
     return Trust(Tls(fingerprint=found.fingerprint), {"fingerprint": found.fingerprint})
 

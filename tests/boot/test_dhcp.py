@@ -68,7 +68,7 @@ def test_partitions_that_start_no_machines_are_left_out() -> None:
 
 
 def test_kea_cannot_serve_partitions_with_different_boot_servers() -> None:
-    with pytest.raises(BootError, match=r"lab, other have different boot servers.*name one of them"):
+    with pytest.raises(BootError, match=r"lab, other have different boot servers.*give one of these partitions"):
         dhcp.kea(parts(lab=LAB, other=OTHER))
 
 

@@ -157,7 +157,9 @@ def _constraint(one: Constraint, index: int) -> Iterator[RuleFinding]:
                 "write a number",
             )
     if quantity_number(one.max) < quantity_number(one.min):
-        yield RuleFinding("max-below-min", f"{path}.max", f"max {one.max} is less than min {one.min}", "swap them")
+        yield RuleFinding(
+            "max-below-min", f"{path}.max", f"max {one.max} is less than min {one.min}", "swap min and max"
+        )
     if one.type in NEEDED and quantity_number(one.max) == 0:
         yield RuleFinding(
             "never-matches",

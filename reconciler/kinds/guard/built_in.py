@@ -101,7 +101,8 @@ _EVERY = (
     ),
     BuiltInGuard(
         "system-identity",
-        "Holds all changes of a machine whose BMC reports another machine's system, or at a new address another one.",
+        "Holds all changes of a machine whose BMC reports the system of another machine, or another system than before "
+        "after spec.bmc was changed.",
         "the machine is managed as the system that its BMC reports now",
         narrow=True,
     ),
@@ -113,7 +114,7 @@ _EVERY = (
     BuiltInGuard(
         PAUSED,
         "Holds all changes of resources that a pause covers.",
-        instead="`groundstate resume` ends a pause; `groundstate get pauses` lists them",
+        instead="`groundstate resume` ends a pause; `groundstate get pauses` lists all pauses",
     ),
     BuiltInGuard(
         "observe-only",

@@ -21,10 +21,10 @@ def check_guard(resource: Resource[GuardSpec]) -> list[RuleFinding]:
     spec = resource.spec
     found = [*_reserved(resource.key.name), *_selector(spec.match.selector)]
     if spec.windows is None and spec.budget is None and spec.protection is None:
-        what = "the guard has neither windows, nor a budget, nor a protection, so it holds nothing"
+        what = "the guard has neither spec.windows, nor spec.budget, nor spec.protection, so the guard holds nothing"
         found.append(
             RuleFinding(
-                "empty-guard", "spec", what, "add spec.windows, spec.budget or spec.protection, or remove the guard"
+                "empty-guard", "spec", what, "add spec.windows, spec.budget or spec.protection; or remove the guard"
             )
         )
     if spec.windows is not None:
@@ -59,7 +59,12 @@ def _each_window(windows: Windows) -> Iterator[RuleFinding]:
         hint = "use an IANA name, such as Europe/Berlin, America/New_York or UTC"
         yield RuleFinding("unknown-time-zone", "spec.windows.timeZone", what, hint)
     if not windows.allow and not windows.deny:
-        yield RuleFinding("empty-windows", "spec.windows", "spec.windows has no window", "add allow or deny")
+        yield RuleFinding(
+            "empty-windows",
+            "spec.windows",
+            "spec.windows has no window",
+            "add a window to spec.windows.allow or spec.windows.deny",
+        )
     for name in ("allow", "deny"):
         for index, entry in enumerate(getattr(windows, name)):
             yield from _window(entry, f"spec.windows.{name}.{index}")
@@ -81,7 +86,9 @@ def _never_open(windows: Windows) -> Iterator[RuleFinding]:
 def _window(entry: WindowTime, path: str) -> Iterator[RuleFinding]:
     absolute = [is_absolute(text) for text in (entry.from_, entry.to) if text is not None]
     if not absolute and not entry.days:
-        yield RuleFinding("malformed-window", path, "the window has no day and no time", "add days, from or to")
+        yield RuleFinding(
+            "malformed-window", path, "the window has no day and no time", "add `days`, `from` or `to` to the window"
+        )
     elif any(absolute) and (entry.days or not all(absolute)):
         what = "`from` or `to` has a date, so the window cannot have `days`, and the other of the two needs a date too"
         hint = "remove `days`, and write both as 2026-12-20T00:00; or write both as 22:00"
@@ -110,13 +117,13 @@ def _absolute(entry: WindowTime, path: str) -> Iterator[RuleFinding]:
             yield RuleFinding("out-of-range", f"{path}.{name}", what, hint)
     if len(moments) == 2 and moments[0] >= moments[1]:
         what = f"the window ends at {entry.to}, which is not after its beginning"
-        yield RuleFinding("malformed-window", f"{path}.to", what, "correct from or to")
+        yield RuleFinding("malformed-window", f"{path}.to", what, f"correct `from` or `to` of {path}")
 
 
 def _budget(budget: DisruptionBudget) -> Iterator[RuleFinding]:
     given = [name for name in ("max_disrupted", "min_available") if getattr(budget, name) is not None]
     if len(given) != 1:
-        what = "a budget must have exactly one of maxDisrupted and minAvailable"
+        what = "spec.budget must have exactly one of maxDisrupted and minAvailable"
         yield RuleFinding("malformed-budget", "spec.budget", what, "write only maxDisrupted or only minAvailable")
     for name, path in (("max_disrupted", "maxDisrupted"), ("min_available", "minAvailable")):
         value = getattr(budget, name)

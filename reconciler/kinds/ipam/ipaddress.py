@@ -143,12 +143,14 @@ def check_ipaddress(resource: Resource[IPAddressSpec]) -> list[RuleFinding]:
     Orphan. It would be taken for a leak."""
     spec, found = resource.spec, []
     if spec.address is not None and spec.family is not None:
-        hint = "remove family; the address already shows whether it is IPv4 or IPv6"
-        found.append(RuleFinding("address-and-family", "spec.family", "address and family exclude each other", hint))
+        hint = "remove spec.family; spec.address already shows the family"
+        found.append(
+            RuleFinding("address-and-family", "spec.family", "spec.address and spec.family exclude each other", hint)
+        )
     if spec.type is AddressType.EPHEMERAL and spec.declared_policy is DeletionPolicy.ORPHAN:
         what, hint = (
             "an ephemeral address is released with its document, so deletionPolicy cannot be Orphan",
-            "set type: Static",
+            "set spec.type to Static, or spec.deletionPolicy to Release",
         )
         found.append(RuleFinding("ephemeral-orphan", "spec.deletionPolicy", what, hint))
     return found

@@ -280,17 +280,17 @@ def network_value(prefixes: tuple[Prefix, ...], lengths: Mapping[int, int], pare
 
 _FORBIDDEN: dict[NetworkType, dict[str, str]] = {
     NetworkType.SUPER: {
-        "parent": "a network of type Super has no parent",
-        "prefixLength": "a network of type Super declares its prefixes",
-        "nat": "a network of type Super contains no machines, so there is no traffic to masquerade",
-        "vrf.network": "a network of type Super cannot share the VRF of another network",
+        "spec.parent": "a network of type Super has no parent",
+        "spec.prefixLength": "a network of type Super declares its prefixes",
+        "spec.nat": "a network of type Super contains no machines, so there is no traffic to masquerade",
+        "spec.vrf.network": "a network of type Super cannot share the VRF of another network",
     },
     NetworkType.UNDERLAY: {
-        "parent": "a network of type Underlay declares its own prefixes",
-        "nat": "traffic into a network of type Underlay cannot be masqueraded",
-        "project": "a network of type Underlay belongs to no project",
+        "spec.parent": "a network of type Underlay declares its own prefixes",
+        "spec.nat": "traffic into a network of type Underlay cannot be masqueraded",
+        "spec.project": "a network of type Underlay belongs to no project",
     },
-    NetworkType.EXTERNAL: {"parent": "a network of type External declares its own prefixes"},
+    NetworkType.EXTERNAL: {"spec.parent": "a network of type External declares its own prefixes"},
     NetworkType.PRIVATE: {},
     NetworkType.SHARED: {},
 }
@@ -301,16 +301,16 @@ def check_network(resource: Resource[NetworkSpec]) -> list[RuleFinding]:
     """The rules between a network's type and its fields."""
     spec = resource.spec
     given = {
-        "parent": spec.parent is not None,
-        "prefixLength": spec.prefix_length is not None,
-        "nat": spec.nat is not Nat.NONE,
-        "project": spec.project is not None,
-        "vrf.network": spec.vrf is not None and spec.vrf.network is not None,
+        "spec.parent": spec.parent is not None,
+        "spec.prefixLength": spec.prefix_length is not None,
+        "spec.nat": spec.nat is not Nat.NONE,
+        "spec.project": spec.project is not None,
+        "spec.vrf.network": spec.vrf is not None and spec.vrf.network is not None,
     }
     found = [
         RuleFinding(
             "network-type",
-            f"spec.{field}",
+            field,
             f"a network of type {spec.type} cannot have {field}",
             f"remove {field}: {why}",
         )
@@ -319,12 +319,14 @@ def check_network(resource: Resource[NetworkSpec]) -> list[RuleFinding]:
     ]
     found.extend(_super_only(spec))
     if not spec.prefixes and spec.parent is None:
-        hint = "declare prefixes" + (
-            ", or name a parent to take them from" if "parent" not in _FORBIDDEN[spec.type] else ""
+        hint = "add spec.prefixes" + (
+            ", or add spec.parent, from which the IPAM takes prefixes"
+            if "spec.parent" not in _FORBIDDEN[spec.type]
+            else ""
         )
-        found.append(RuleFinding("network-type", "spec", "a network needs prefixes", hint))
+        found.append(RuleFinding("network-type", "spec", "the network has no prefixes", hint))
     if spec.parent is None and spec.prefix_length is not None and spec.type is not NetworkType.SUPER:
-        hint = "remove prefixLength, or set spec.parent"
+        hint = "remove spec.prefixLength, or add spec.parent"
         found.append(
             RuleFinding(
                 "network-type",
@@ -336,20 +338,30 @@ def check_network(resource: Resource[NetworkSpec]) -> list[RuleFinding]:
     if spec.type is NetworkType.UNDERLAY:
         found.extend(_underlay(spec))
     if spec.nat is Nat.IPV4_MASQUERADE and spec.prefixes and not any(family_of(p.cidr) == 4 for p in spec.prefixes):
-        found.append(RuleFinding("network-type", "spec.nat", "there is no IPv4 prefix to masquerade", "remove nat"))
+        found.append(
+            RuleFinding(
+                "network-type",
+                "spec.nat",
+                "the network has no IPv4 prefix, so there is no traffic to masquerade",
+                "remove spec.nat",
+            )
+        )
     found.extend(_vrf_faults(spec))
     return found
 
 
 def _super_only(spec: NetworkSpec) -> list[RuleFinding]:
     if spec.type is not NetworkType.SUPER:
-        given = {"childPrefixLength": spec.child_prefix_length is not None, "announceable": bool(spec.announceable)}
+        given = {
+            "spec.childPrefixLength": spec.child_prefix_length is not None,
+            "spec.announceable": bool(spec.announceable),
+        }
         return [
             RuleFinding(
                 "network-type",
-                f"spec.{field}",
+                field,
                 f"only a network of type Super can have {field}",
-                f"remove {field}, or set type: Super",
+                f"remove {field}, or set spec.type to Super",
             )
             for field, there in given.items()
             if there
@@ -357,14 +369,18 @@ def _super_only(spec: NetworkSpec) -> list[RuleFinding]:
     lengths = spec.child_prefix_length.by_family() if spec.child_prefix_length else {}
     found = []
     for family in sorted({family_of(p.cidr) for p in spec.prefixes} - lengths.keys()):
-        what = f"childPrefixLength has no entry for IPv{family}"
-        found.append(RuleFinding("child-prefix-length", "spec.childPrefixLength", what, f"add IPv{family}: LENGTH"))
+        what = f"spec.childPrefixLength has no entry for IPv{family}"
+        found.append(
+            RuleFinding(
+                "child-prefix-length", "spec.childPrefixLength", what, f"add spec.childPrefixLength.IPv{family}: LENGTH"
+            )
+        )
     for prefix in spec.prefixes:
         family, length = family_and_length(prefix.cidr)
         if family in lengths and lengths[family] <= length:
             what = f"child prefixes of /{lengths[family]} do not fit into {prefix.cidr}"
             path = f"spec.childPrefixLength.IPv{family}"
-            found.append(RuleFinding("child-prefix-length", path, what, f"set a length of at least {length + 1}"))
+            found.append(RuleFinding("child-prefix-length", path, what, f"set {path} to {length + 1} or more"))
     return found
 
 
@@ -381,7 +397,7 @@ def _underlay(spec: NetworkSpec) -> list[RuleFinding]:
     ]
     if spec.partition is None:
         found.append(
-            RuleFinding("network-type", "spec", ("a network of type Underlay needs a partition"), "add partition")
+            RuleFinding("network-type", "spec", ("a network of type Underlay needs a partition"), "add spec.partition")
         )
     return found
 
@@ -392,14 +408,21 @@ def _vrf_faults(spec: NetworkSpec) -> list[RuleFinding]:
         return []
     if (vrf.pool is None) == (vrf.network is None):
         said = "both pool and network" if vrf.pool else "neither pool nor network"
-        return [RuleFinding("network-vrf", "spec.vrf", f"vrf has {said}", "give exactly one of pool and network")]
+        return [
+            RuleFinding(
+                "network-vrf",
+                "spec.vrf",
+                f"spec.vrf has {said}",
+                "set exactly one of spec.vrf.pool and spec.vrf.network",
+            )
+        ]
     if vrf.number is not None and vrf.pool is None:
         return [
             RuleFinding(
                 "network-vrf",
                 "spec.vrf.number",
-                "vrf.number cannot be set together with vrf.network: the VRF number comes from that network",
-                "remove number",
+                "spec.vrf.number cannot be set together with spec.vrf.network: the VRF number comes from that network",
+                "remove spec.vrf.number",
             )
         ]
     return []

@@ -123,7 +123,9 @@ def check_pool(resource: Resource[PoolSpec]) -> list[RuleFinding]:
     for index, text in enumerate(resource.spec.ranges):
         one, path = parse_number_range(text), f"spec.ranges.{index}"
         if one.first > one.last:
-            found.append(RuleFinding("number-range", path, f"{text} ends before it begins", "write first-last"))
+            found.append(
+                RuleFinding("number-range", path, f"{text} ends before it begins", "write the lower number first")
+            )
         elif one.last > MAX_NUMBER:
             found.append(
                 RuleFinding(

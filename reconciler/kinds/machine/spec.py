@@ -341,26 +341,28 @@ def check_machine(resource: Resource[MachineSpec]) -> list[RuleFinding]:
                 "boot-without-target",
                 "spec.boot.enabled",
                 f"spec.boot.enabled is {boot.enabled}, but spec.boot.target is missing",
-                "add a target such as Pxe, or set enabled to Disabled",
+                "add spec.boot.target, such as Pxe; or set spec.boot.enabled to Disabled",
             )
         )
     if boot and boot.request is not None and boot.enabled is not BootEnabled.ONCE:
         found.append(
             RuleFinding(
-                "request-without-once", "spec.boot.request", "spec.boot.request needs enabled: Once", "remove request"
+                "request-without-once",
+                "spec.boot.request",
+                "spec.boot.request works only with spec.boot.enabled: Once",
+                "remove spec.boot.request",
             )
         )
     if resource.spec.lifecycle is not None:
         for name in ("power", "boot", "project", "image"):
             if getattr(resource.spec, name) is not None:
-                what = f"{name} cannot be declared while lifecycle.mode is {resource.spec.lifecycle.mode}"
-                hint = (
-                    f"remove {name}, or remove lifecycle; a machine with a managed lifecycle "
-                    f"gets {name} from its MachineClaim"
-                )
+                what = f"spec.{name} cannot be declared while spec.lifecycle.mode is {resource.spec.lifecycle.mode}"
+                hint = f"remove spec.{name} (the claim of the machine decides this value), or remove spec.lifecycle"
                 found.append(RuleFinding("lifecycle-and-declared", f"spec.{name}", what, hint))
     if resource.spec.image is not None and resource.spec.project is None:
-        found.append(RuleFinding("image-without-project", "spec.image", "spec.image needs spec.project", "add project"))
+        found.append(
+            RuleFinding("image-without-project", "spec.image", "spec.image needs spec.project", "add spec.project")
+        )
     return found
 
 

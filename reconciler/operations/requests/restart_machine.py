@@ -132,5 +132,5 @@ def _check(key: ResourceKey, known: bool) -> None:
     if not known:
         raise OperationError(
             f"{key} is not restarted, because groundstate has never observed the machine; run `groundstate "
-            "apply` once, then request the restart again"
+            "apply` once, then run `groundstate restart` again"
         )

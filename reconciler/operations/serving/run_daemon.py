@@ -143,5 +143,5 @@ def _health(listen: str, daemon: Daemon) -> HealthServer:
         return HealthServer(name, int(port), *asked, ended=daemon.thread_ended)
     except (OSError, ValueError, OverflowError) as error:
         why = error.strerror or error if isinstance(error, OSError) else "the port must be a number from 0 to 65535"
-        said = f"--listen {listen}: cannot listen there: {why}; give HOST:PORT, or port 0 for any free one"
+        said = f"--listen {listen}: cannot listen there: {why}; give HOST:PORT, or port 0 for any free port"
         raise OperationError(said, FailureReason.UNAVAILABLE) from error

@@ -95,8 +95,10 @@ def kea(partitions: Sequence[DhcpPartition], next_server: str | None = None) -> 
     boot service. Raises BootError."""
     bases = sorted({part.base for part in partitions})
     if len(bases) > 1:
-        names = ", ".join(part.name for part in partitions)
-        raise BootError(f"partitions {names} have different boot servers ({', '.join(bases)}); name one of them")
+        names, servers = ", ".join(part.name for part in partitions), ", ".join(bases)
+        raise BootError(
+            f"partitions {names} have different boot servers ({servers}); give one of these partitions to the command"
+        )
     cards = [name for name in dict.fromkeys(part.boot.interface for part in partitions) if name]
     networks = [(part, network) for part in partitions for network in part.boot.networks]
     return {

@@ -43,7 +43,7 @@ class RestartTable:
             if opened is not None:
                 raise StoreError(
                     f"restart {opened.id} of {new.key} has not ended yet; nothing was changed. "
-                    f"`groundstate restart --cancel {typed(new.key)}` cancels it"
+                    f"`groundstate restart --cancel {typed(new.key)}` cancels the restart"
                 )
             connection.execute(insert(restart_table), row | {"at": new.at, "until": new.until})
             append(connection, [event])

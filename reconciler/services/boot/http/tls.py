@@ -61,7 +61,7 @@ def own_tls_identity(folder: Path, address: str, now: datetime) -> TlsIdentity:
             _write(path, private, certificate)
     except (OSError, ValueError, TypeError) as error:
         hint = (
-            "move the file away, and groundstate makes a new one; installations that are running must then be "
+            "move the file away, and groundstate makes a new file; installations that are running must then be "
             "started again"
         )
         raise BootError(f"{path}: the boot service's certificate cannot be read or made: {error}; {hint}") from error
@@ -84,7 +84,7 @@ def _key_of(path: Path) -> CertificateIssuerPrivateKeyTypes | None:
         return None
     found = serialization.load_pem_private_key(path.read_bytes(), None)
     if not isinstance(found, ec.EllipticCurvePrivateKey):
-        raise ValueError("the key in the file is not an elliptic-curve key, so groundstate did not make it")
+        raise ValueError("the key in the file is not an elliptic-curve key, so groundstate did not make this key")
     return found
 
 
