@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from drivers.base import OUTSIDE_ERRORS
 from reconciler.applying.context import Context, Ledger
 from reconciler.applying.drift import learn
@@ -50,7 +52,7 @@ class Engine:
         self._context = context
         self._poller = Poller(connections, context.now)
         self._levels: Mapping[ResourceKey, tuple[FillLevel, ...]] = {}
-        self._state = EngineState(ledger, Facts(remembered, facts.in_flight))
+        self._state = EngineState(ledger, msgspec.structs.replace(facts, resources=remembered))
         self._lock = self._state.lock
         self._events = EventRecorder(self._state, context)
         self._planner = FleetPlanner(self._state, context)
@@ -110,9 +112,12 @@ class Engine:
             known: Mapping[ResourceKey, ResourceFacts] = self._state.facts
             carried: Mapping[ResourceKey, ResourceFacts | None]
             if base is not None and not known:
-                known, carried = guards_of_base(base, now), carried_from_base(base, desired, now)
+                known, carried = (
+                    guards_of_base(base, now),
+                    carried_from_base(base, desired, now, since_beginning=self._state.since_beginning),
+                )
             else:
-                carried = carried_over(desired, known, now)
+                carried = carried_over(desired, known, now, since_beginning=self._state.since_beginning)
             # From here on nothing depends on what the documents say.
             self._state.desired = desired
             self._reconciler.earlier.forget()

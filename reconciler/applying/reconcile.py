@@ -300,7 +300,8 @@ class Reconciler:
         self._planner.survey_again()
         self._events.record(action.key, EventReason.FORGOTTEN, action.reason)
         if not self._planner.fleet().lost:
-            self._state.save(carried_over(desired, self._state.facts, self._context.now()))
+            since = self._state.since_beginning
+            self._state.save(carried_over(desired, self._state.facts, self._context.now(), since_beginning=since))
         return Done()
 
     # -- send --------------------------------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ class EngineState:
         self._ledger = ledger
         self.lock = runtime.rlock()
         self.desired: DesiredState | None = None
+        self.since_beginning = facts.since_beginning
         self._facts = IndexedFacts(facts.resources)
         self._flights = dict(facts.in_flight)
         self._down = {key for key, fact in self._facts.items() if fact.disrupted_at or fact.taken_down_at}

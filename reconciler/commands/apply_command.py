@@ -18,6 +18,7 @@ from reconciler.commands.live_progress import Board
 from reconciler.commands.options import (
     guard_options,
     guard_options_of,
+    new_store_option,
     option,
     selector_option,
     where_from,
@@ -51,6 +52,7 @@ _EXIT_CODES = {Ending.AS_DECLARED: 0, Ending.HELD: 3, Ending.UNDONE: 1}
 @click.argument("plan_or_targets", nargs=-1, metavar="[PLANFILE | KIND[/NAME]...]", shell_complete=complete_target)
 @selector_option()
 @where_options
+@new_store_option
 @guard_options
 @option("--fail-on-unknown", is_flag=True, help="Send nothing and exit with 1 if a resource could not be read.")
 @option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")

@@ -158,6 +158,12 @@ def where_options(command: F) -> F:
     return command
 
 
+def new_store_option(command: F) -> F:
+    """--new-store, of commands that make the store."""
+    text = "Begin with an empty store, although the repository is known to have another one."
+    return click.option("--new-store", is_flag=True, help=text)(command)  # Never left in an environment.
+
+
 def policy_options(command: F) -> F:
     """The limits of the guards for a command that only shows: from the settings and the environment, as for `plan`."""
     return guard_options(command, hidden=True)
@@ -231,6 +237,7 @@ def where_from(values: dict[str, Any]) -> Where:
     meta = click.get_current_context().find_root().meta
     base = meta.get("settings_base") or Path.cwd()
     named = {name: values.pop(name) for name in ("repo", "ref", "path", "work_tree", "store")}
+    named["new_store"] = values.pop("new_store", False)
     if not named["ref"].strip():  # Of a variable that was not set.
         raise click.UsageError("--ref is empty; name a branch, tag or commit, or leave out --ref to use HEAD")
     found = Where(

@@ -118,6 +118,9 @@ class Facts(msgspec.Struct, frozen=True):
 
     resources: Mapping[ResourceKey, ResourceFacts]
     in_flight: Mapping[ResourceKey, InFlight]
+    since_beginning: bool = False
+    """Whether the store was made when the history of the repository had just begun, and no other store was known. Then
+    nothing that is declared was carried out without a record of it."""
 
 
 NO_FACTS = ResourceFacts()

@@ -29,7 +29,7 @@ from reconciler.model.retry import waiting
 from reconciler.operations.ipam_in_use import note_ipam_in_use
 from reconciler.operations.prospect import ObservedSoFar, PlanRequest, Prospect, plan_in, unwatched
 from reconciler.operations.stored_facts import facts_of
-from reconciler.operations.workspace import Workspace
+from reconciler.operations.workspace import Workspace, refuse_lost_store
 from reconciler.planning.guards.standing import CommandLimits
 from reconciler.planning.resource_plan import still_wanted
 from reconciler.runtime import now
@@ -132,6 +132,7 @@ def prepare_apply(
 
     Raises InstanceHeld while another process is at work on the store: before a plan is shown and a person asked.
     """
+    refuse_lost_store(at.where)
     _be_alone(at)
     if saved is None:
         return Prepared(plan_in(at, asked, request, observed))
@@ -139,7 +140,7 @@ def prepare_apply(
 
 
 def _be_alone(at: Workspace) -> None:
-    with suppress(NoStore), at.changing() as store, store.instance("apply"):
+    with suppress(NoStore), at.changing(create=at.where.new_store) as store, store.instance("apply"):
         pass
 
 

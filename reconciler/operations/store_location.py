@@ -10,7 +10,7 @@ from reconciler.operations.operation_error import OperationError
 
 OLD_FOLDER = ".groundstate"
 """Where stores were at first: in the work tree, from which `git clean -fdx` took them."""
-FOLDER, FILE = "groundstate", "state.db"
+FOLDER, FILE, KNOWN = "groundstate", "state.db", "groundstate-store"
 
 
 def default_store(repo: str, state: Path | None = None) -> Path:
@@ -19,17 +19,39 @@ def default_store(repo: str, state: Path | None = None) -> Path:
     Of a repository it is `groundstate/state.db` in its git directory (the common one, where it has several work trees).
     Of a folder in one, in a folder of that name below. Of a URL or a folder without git it is in `state`, the user's
     folder, by the place's hash. Raises OperationError where there is no such folder."""
-    folder = Path(repo).expanduser()
-    if folder.is_dir():
-        folder = folder.resolve()
-        for top in (folder, *folder.parents):
-            if (found := _git_dir(top)) is not None:
-                return found / FOLDER / folder.relative_to(top) / FILE
-        repo = str(folder)
-    digest = hashlib.sha256(redacted(repo).encode()).hexdigest()[:20]
+    if (found := _in_git_dir(repo)) is not None:
+        git_dir, below = found
+        return git_dir / FOLDER / below / FILE
     if state is None:
         raise OperationError("the store has no default place here; name the store with --store")
-    return state / FOLDER / digest / FILE
+    return state / FOLDER / _digest(repo) / FILE
+
+
+def known_store_file(repo: str, cache: Path | None) -> Path | None:
+    """Where it is remembered which store the fleet has: in the git directory, outside of the store's own folder. Of a
+    URL or a folder without git, in the user's cache. None where there is no place for it."""
+    if (found := _in_git_dir(repo)) is not None:
+        git_dir, below = found
+        return git_dir / KNOWN / below / "known.json"
+    return None if cache is None else cache / "stores" / f"{_digest(repo)}.json"
+
+
+def _in_git_dir(repo: str) -> tuple[Path, Path] | None:
+    """The git directory of a folder, and the way from the top of its work tree to the folder."""
+    folder = Path(repo).expanduser()
+    if not folder.is_dir():
+        return None
+    folder = folder.resolve()
+    for top in (folder, *folder.parents):
+        if (found := _git_dir(top)) is not None:
+            return found, folder.relative_to(top)
+    return None
+
+
+def _digest(repo: str) -> str:
+    folder = Path(repo).expanduser()
+    place = str(folder.resolve()) if folder.is_dir() else repo
+    return hashlib.sha256(redacted(place).encode()).hexdigest()[:20]
 
 
 def old_store(repo: str) -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from reconciler.kinds import KINDS
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.facts import Facts
@@ -32,9 +34,10 @@ def daemon_transient_guards(store: Store) -> tuple[Guard, ...]:
 
 def facts_of(store: Store) -> Facts:
     """Everything that the store remembers, for a plan."""
+    from reconciler.operations.known_store import is_since_beginning
     from reconciler.planning.restarts import with_restarts
 
-    return with_restarts(Facts(resources=store.facts(), in_flight=store.in_flight()), store.restarts.open())
+    return with_restarts(Facts(store.facts(), store.in_flight(), is_since_beginning(store)), store.restarts.open())
 
 
 def facts_under(store: Store, desired: DesiredState) -> Facts:
@@ -47,7 +50,7 @@ def facts_under(store: Store, desired: DesiredState) -> Facts:
     if are_current(store, desired):
         return facts
     changed = relabelled(facts.resources, derived_labels(store, desired))
-    return Facts({**facts.resources, **changed}, facts.in_flight)
+    return msgspec.structs.replace(facts, resources={**facts.resources, **changed})
 
 
 def facts_in_force(desired: DesiredState, facts: Facts, base: DesiredState | None) -> Facts:
@@ -60,8 +63,11 @@ def facts_in_force(desired: DesiredState, facts: Facts, base: DesiredState | Non
 
     at = now()
     if base is not None and not facts.resources:
-        return Facts(carried_from_base(base, desired, at), facts.in_flight)
-    return Facts(with_changes(facts.resources, carried_over(desired, facts.resources, at)), facts.in_flight)
+        known = dict(carried_from_base(base, desired, at, since_beginning=facts.since_beginning))
+    else:
+        changed = carried_over(desired, facts.resources, at, since_beginning=facts.since_beginning)
+        known = with_changes(facts.resources, changed)
+    return msgspec.structs.replace(facts, resources=known)
 
 
 def state_and_facts(at: Workspace, store: Store) -> tuple[DesiredState, Facts]:

@@ -28,6 +28,8 @@ class Where(msgspec.Struct, frozen=True):
     store has to be named."""
     cache: Path | None = None
     """The user's folder of copies that can be made again at any time; None: nothing is kept."""
+    new_store: bool = False
+    """An empty store may be made, although the fleet is known to have one."""
 
     def by(self, verb: str) -> str:
         """Who does what, for the ledger: `ada@host (apply)`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -18,7 +19,14 @@ from reconciler import runtime
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts
 from reconciler.model.resource import DesiredState, commit_id
-from reconciler.model.values.redact import redacted
+from reconciler.operations.known_store import (
+    gone_note,
+    is_beginning,
+    known_store,
+    lost_store,
+    mark_since_beginning,
+    remember_store,
+)
 from reconciler.operations.operation_error import FailureReason, OperationError, operation_error
 from reconciler.operations.store_location import default_store, move_hint, old_store
 from reconciler.operations.where import Where
@@ -165,10 +173,13 @@ class Workspace:
         try:
             store = Store.read_only(store_url(self.where))
         except NoStore as error:
-            self.note(
-                f"there is no store at {redacted(error.place)} yet, so groundstate has no observations of this fleet"
-            )
-            return Store.open("sqlite://")
+            known = known_store(self.where)
+            what = f"there is no store at {error.place} yet" if known is None else gone_note(known, error.place)
+            self.note(f"{what}, so groundstate has no observations of this fleet")
+            empty = Store.open("sqlite://")
+            if known is None and is_beginning(_history_began(self.where), runtime.now()):
+                mark_since_beginning(empty)
+            return empty
         if store.copied is not None:
             self.note(
                 f"an older groundstate made the store at {store.where} (schema {store.copied}); this command "
@@ -290,12 +301,62 @@ def change_store(where: Where, *, create: bool = False) -> Store:
                     "correct --store",
                     FailureReason.NOT_FOUND,
                 )
-        return Store.open(url, create=create)
+        known = known_store(where)
+        fresh = refuse_lost_store(where) if create else None
+        store = Store.open(url, create=create)
+        _remember(where, store, is_first=fresh is not None and known is None)
+        return store
     except OSError as error:
         raise OperationError(
             f"store {path}: its directory cannot be made: {error.strerror}; name another place with --store",
             FailureReason.UNAVAILABLE,
         ) from error
+
+
+def refuse_lost_store(where: Where) -> str | None:
+    """The place where a new store would be made; None: there is one. Raises OperationError where the fleet is known to
+    have a store, unless a new one was asked for."""
+    known, fresh = known_store(where), _place_of_new(store_url(where))
+    if fresh is not None and known is not None and not where.new_store:
+        raise lost_store(known, fresh)
+    return fresh
+
+
+def _remember(where: Where, store: Store, *, is_first: bool) -> None:
+    """Record that the fleet has this store; and in its first store, whether the fleet's history began just now."""
+    from reconciler.store import StoreError
+
+    if not remember_store(where, store.where) or not is_first:
+        return
+    if is_beginning(_history_began(where), runtime.now()):
+        try:
+            mark_since_beginning(store)
+        except StoreError:
+            store.close()
+            raise
+
+
+def _place_of_new(url: str) -> str | None:
+    """The place of a store that does not exist yet; None: it does, or that cannot be known."""
+    from reconciler.store import NoStore, Store, StoreError
+
+    try:
+        Store.read_only(url).close()
+    except NoStore as error:
+        return error.place
+    except StoreError:  # What opens it to write says it.
+        return None
+    return None
+
+
+def _history_began(where: Where) -> datetime | None:
+    """When the first commit was made; None where that is unknown."""
+    from reconciler.desired.git.plumbing import SourceError
+
+    try:
+        return open_desired_source(where).began()
+    except SourceError:
+        return None
 
 
 def _file(url: str) -> Path | None:

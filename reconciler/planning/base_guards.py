@@ -23,14 +23,16 @@ def guards_of_base(base: DesiredState, now: datetime) -> dict[ResourceKey, Resou
     return {key: facts for key, facts in _all_of(base, {}, now).items() if KINDS[key.kind].is_guard}
 
 
-def carried_from_base(base: DesiredState, desired: DesiredState, now: datetime) -> dict[ResourceKey, ResourceFacts]:
+def carried_from_base(
+    base: DesiredState, desired: DesiredState, now: datetime, *, since_beginning: bool = False
+) -> dict[ResourceKey, ResourceFacts]:
     """What is remembered when the state takes force in a store that remembers nothing. The state before says which
     guards are in force, what they guard, and which machines are new. Nothing else is taken from it."""
     before = _all_of(base, {}, now)
     then = _all_of(desired, before, now)
     guards = {key: facts for key, facts in then.items() if KINDS[key.kind].is_guard}
     gone = _marks_of_gone(desired, before, now)
-    fresh = _all_of(desired, {}, now)
+    fresh = with_changes({}, carried_over(desired, {}, now, since_beginning=since_beginning))
     return {key: _as_guarded(facts, then[key], gone.get(key.kind, {})) for key, facts in fresh.items()} | guards
 
 

@@ -15,7 +15,11 @@ from reconciler.planning.guards.guards_in_force import new_guards
 
 
 def carried_over(
-    desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFacts], now: datetime
+    desired: DesiredState,
+    remembered: Mapping[ResourceKey, ResourceFacts],
+    now: datetime,
+    *,
+    since_beginning: bool = False,
 ) -> dict[ResourceKey, ResourceFacts | None]:
     """The facts that are new or different because of what is declared now, by key. None: the facts were moved to a new
     name (`claim.renamed_from`).
@@ -23,7 +27,8 @@ def carried_over(
     A new machine at the place of a removed one is the same machine under another name. Its facts stay, so that no
     one-time order is given again, and nothing that was taken down is forgotten. A machine at another place than before
     has ignored no shutdown there, was not seen off there, and was not started from the network there. A guard that is
-    loosened from `now` on keeps its former spec for an hour, and so does what leaves a guard's match."""
+    loosened from `now` on keeps its former spec for an hour, and so does what leaves a guard's match.
+    `since_beginning`: see `Facts`."""
     moved = {key: facts for kind in KINDS.values() for key, facts in kind.renamed(desired, remembered).items()}
     if moved:
         remembered = with_changes(remembered, moved)
@@ -43,7 +48,7 @@ def carried_over(
         here = kind.endpoint_of(resource) or None
         after = before or (gone.get((key.kind, here)) if here else None)
         if after is None:
-            after = kind.fact_rules.first(resource.spec, new_store)
+            after = kind.fact_rules.first(resource.spec, new_store and not since_beginning)
             if kind.in_fleet and not new_store:
                 after = msgspec.structs.replace(after, added_at=now)
         if after.place not in (None, here):

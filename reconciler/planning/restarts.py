@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from reconciler.kinds import KINDS, RESTARTED
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.plans.restart import RestartRequest
@@ -26,7 +28,7 @@ def with_restarts(facts: Facts, requests: Iterable[RestartRequest]) -> Facts:
         if one.key in facts.resources and one.key.kind in KINDS:
             known = taken.get(one.key, facts.resources[one.key])
             taken[one.key] = KINDS[one.key.kind].fact_rules.restart_asked(known, one)
-    return Facts({**facts.resources, **taken}, facts.in_flight) if taken else facts
+    return msgspec.structs.replace(facts, resources={**facts.resources, **taken}) if taken else facts
 
 
 def without_cancelled(

@@ -73,7 +73,8 @@ def test_what_has_leaked_is_shown_and_collected(full: Desk) -> None:
     assert full.run("ipam", "export", "--out", str(copy)).code == 0
     full.commit(lab=[POOL, SUPER, *OWNERS, child("shop", vrf={"pool": "vrfs"}), child("ads")])
     full.store.unlink()
-    assert full.run("ipam", "import", str(copy)).code == 0
+    assert "--new-store" in full.run("ipam", "import", str(copy)).err
+    assert full.run("ipam", "import", str(copy), "--new-store").code == 0
     planned = full.run("plan")
     assert planned.code == 2, planned
     assert "leaked" in planned.out
@@ -86,7 +87,7 @@ class TestCopies:
     def test_a_copy_put_into_an_empty_store_is_the_same_again(self, full: Desk, tmp_path: Path) -> None:
         copy = full.run("ipam", "export").out
         other = str(tmp_path / "other.db")
-        done = full.run("ipam", "import", "-", "--store", other, stdin=copy)
+        done = full.run("ipam", "import", "-", "--store", other, "--new-store", stdin=copy)
         assert done.code == 0, done
         assert full.run("ipam", "export", "--store", other).out == copy
         assert full.run("ipam", "check", "--store", other).code == 0

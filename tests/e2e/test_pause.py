@@ -64,6 +64,7 @@ def test_what_is_paused_is_written_to_when_it_is_resumed(lab: Desk, daemon: Runn
     assert lab.run("resume", "-l", "rack=b").out == f"pause {name} of -l rack=b is ended\n"
     daemon.until(lambda: off(daemon) == set(NAMES), "the others")
     row = lab.run("get", "pauses", "-o", "json").json["items"][0]
+    assert lab.run("pause", "--list", "-o", "json").json["items"] == [row]
     assert (row["id"], row["state"], row["reason"]) == (name, "resumed", "INC-7")
 
 
@@ -115,6 +116,7 @@ def test_apply_leaves_alone_what_is_paused(lab: Desk) -> None:
         (["machine/zz", "--reason", "x"], "no Machine is named 'zz'"),
         (["-l", "rack=z", "--reason", "x"], "-l rack=z matches nothing"),
         (["machine/m1", "--reason", "x", "--for", "0s"], "out of range"),
+        (["machine/m1", "--list"], "--list shows all pauses"),
     ],
 )
 def test_what_cannot_be_paused_is_refused_and_nothing_is(lab: Desk, arguments: list[str], said: str) -> None:

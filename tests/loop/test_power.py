@@ -116,6 +116,17 @@ class TestAnOrderInADocumentOfWhichTheStoreKnowsNothing:
         assert sent(world, "m1") == []
         assert self.held(world) == ["m1"]
 
+    @pytest.mark.parametrize(("power", "count"), [(PowerState.ON, 0), (PowerState.OFF, 1)])
+    def test_is_given_to_one_that_is_off_by_the_first_store_of_a_new_repository(
+        self, world: World, power: PowerState, count: int
+    ) -> None:
+        world.since_beginning = True
+        world.restart()
+        power_by_hand(world, "m1", power)
+        world.commit(self.declared("m1"))
+        world.run(60)
+        assert len(sent(world, "m1")) == count
+
     def test_is_given_by_a_new_request(self, world: World) -> None:
         world.commit(self.declared("m1"))
         world.run(60)

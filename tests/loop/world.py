@@ -94,6 +94,7 @@ class World:
         self._path, self._limits, self._epoch = path, limits, 0
         self.standing = Standing(limits, "10.0.0.1")
         self.desired: DesiredState | None = None
+        self.since_beginning = False
         self._open()
 
     def now(self) -> datetime:
@@ -169,7 +170,7 @@ class World:
                 requeue=lambda keys: self.loop.put(keys, COMMIT),
                 failed=lambda _key, error: self.crashes.append(error),
             )
-        facts = Facts(self.store.facts(), self.store.in_flight())
+        facts = Facts(self.store.facts(), self.store.in_flight(), self.since_beginning)
         self.engine = Engine(self.store, Connections(drivers, self._path, self._grants), facts, context)
         self.queue = WorkQueue()
         self.loop = Loop(

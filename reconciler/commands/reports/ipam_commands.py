@@ -11,7 +11,14 @@ import msgspec
 
 from drivers.base import Allocation, Usage, clean
 from reconciler.commands.completion import complete_name
-from reconciler.commands.options import headers_option, option, output_option, where_from, where_options
+from reconciler.commands.options import (
+    headers_option,
+    new_store_option,
+    option,
+    output_option,
+    where_from,
+    where_options,
+)
 from reconciler.commands.printing import dump, print_table
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, fail, on_terminal, say_notes
 from reconciler.kinds import shown_key
@@ -239,6 +246,7 @@ def export_command(out: Path | None, output: str, **values: Any) -> None:
 @click.argument("file", type=click.File("r", encoding="utf-8"))
 @click.option("--dry-run", is_flag=True, help="Try the import on a copy in memory and change nothing.")
 @where_options
+@new_store_option
 def import_command(file: IO[str], dry_run: bool, **values: Any) -> None:
     """Add the entries of an exported file to the IPAM. Existing entries are not changed.
 

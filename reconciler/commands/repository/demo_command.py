@@ -59,14 +59,9 @@ def _walk(stage: DemoFleet, *, keep: bool, begun: float) -> None:
     _title("1. A fleet in git: eight machines behind four simulated BMCs, six networks, four addresses")
     _show(stage, ["git", "--no-pager", "log", "--oneline"], 0)
     _title("2. What would groundstate do? A plan sends nothing")
-    _groundstate(stage, ["plan"], 3)
+    _groundstate(stage, ["plan"], 2)
     _title(
-        "3. The store is new, so groundstate cannot know whether a machine already booted once from the "
-        "network. These machines are new: allow the boot"
-    )
-    _groundstate(stage, ["override", "first-sight", "machines", "--for", "15m", "--reason", "new machines"], 0)
-    _title(
-        "4. Apply the plan. Each action is sent once and confirmed by an observation; "
+        "3. Apply the plan. Each action is sent once and confirmed by an observation; "
         f"a simulated machine takes up to {POWER_SECONDS[1]} s"
     )
     _groundstate(stage, ["apply", "--yes", "--quiet"], 0)
@@ -74,12 +69,12 @@ def _walk(stage: DemoFleet, *, keep: bool, begun: float) -> None:
     _groundstate(stage, ["ipam", "tree"], 0)
     with demo_daemon(stage) as daemon:
         ledger = DemoLedger(stage, daemon)
-        _title(f"5. The daemon keeps the fleet matching git. A person powers {VICTIM} off by hand")
+        _title(f"4. The daemon keeps the fleet matching git. A person powers {VICTIM} off by hand")
         _follow(ledger, "RevisionApplied")
         _by_hand(stage)
         for reason in ("DriftDetected", "ActionSent", "ActionConfirmed"):
             _follow(ledger, reason, VICTIM)
-        _title("6. A typo is committed. The daemon refuses it and keeps the last good state")
+        _title("5. A typo is committed. The daemon refuses it and keeps the last good state")
         stage.mistype_power()
         _show(stage, ["git", "commit", "--quiet", "--all", "--message=Tidy-up"], 0)
         _follow(ledger, "RevisionRefused")

@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from reconciler.commands.options import DurationType, filter_options, where_from, where_options
+from reconciler.commands.options import (
+    DurationType,
+    filter_options,
+    headers_option,
+    output_option,
+    where_from,
+    where_options,
+)
 from reconciler.commands.printing import print_records
 from reconciler.commands.terminal import exit_in_words, say_notes
 from reconciler.model.counting import count
@@ -26,13 +33,19 @@ _TITLES = ["ID", "COVERS", "STATE", "ENDS", "BY", "REASON"]
 @click.option("--all", "everything", is_flag=True, help="All resources, including those that are declared later.")
 @click.option("--for", "lasting", type=DurationType(timedelta(days=366)), help="How long, such as 30m, 2h or 1d.")
 @click.option("--reason", default="", metavar="WHY", help="The reason, shown in every plan and recorded in the ledger.")
+@click.option("--list", "listed", is_flag=True, help="Show the pauses in force, and those that ended.")
 @where_options
+@headers_option
+@output_option("table", "wide", "json", "yaml", "name", default="table")
 def pause_command(
     targets: tuple[str, ...],
     selector: str,
     everything: bool,
     lasting: timedelta | None,
     reason: str,
+    listed: bool,
+    no_headers: bool,
+    output: str,
     **values: Any,
 ) -> None:
     """Stop changes to these resources: no power action, no address, no release.
@@ -48,9 +61,14 @@ def pause_command(
       groundstate pause machine/r1-03 --reason INC-7
       groundstate pause -l rack=r1 --for 2h --reason "work on the power of rack r1"
       groundstate pause --all --for 30m --reason "network maintenance"
-      groundstate get pauses
+      groundstate pause --list
     """
+    if listed and (targets or selector or everything or lasting is not None or reason):
+        raise click.UsageError("--list shows all pauses; leave out resources, --for and --reason")
     with exit_in_words():
+        if listed:
+            show_pauses(where_from(values), output, headers=not no_headers)
+            return
         begun = begin_pause(where_from(values), PauseRequest(targets, selector, everything, lasting, reason))
     say_notes(begun.notes)
     one = begun.pause

@@ -12,7 +12,14 @@ import click
 
 from reconciler import runtime
 from reconciler.commands.onboarding.proposal_options import propose_from, propose_options
-from reconciler.commands.options import guard_options, guard_options_of, option, where_from, where_options
+from reconciler.commands.options import (
+    guard_options,
+    guard_options_of,
+    new_store_option,
+    option,
+    where_from,
+    where_options,
+)
 from reconciler.commands.serving.boot_service import boot_from, boot_options
 from reconciler.commands.terminal import exit_in_words, on_terminal, relax_garbage_collection
 from reconciler.daemon.shutdown import LEAVE_SECONDS, Deadline, Stacks, stopped_by_signals
@@ -23,6 +30,7 @@ from reconciler.store.rows.retention import EVENTS_KEPT
 
 @click.command("run", short_help="Run the daemon: keep the fleet matching git.")
 @where_options
+@new_store_option
 @guard_options
 @option("--interval", default=30.0, type=click.FloatRange(1), help="Seconds between fetches of a remote repository.")
 @option(

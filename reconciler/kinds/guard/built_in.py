@@ -75,7 +75,7 @@ _EVERY = (
     ),
     BuiltInGuard(
         "first-sight",
-        "Holds a one-time boot override of a running machine that the store has no record of.",
+        "Holds a one-time boot override that may already have been executed, as the store has no record of it.",
         "a one-time boot override is sent although it may already have been executed",
         narrow=True,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -211,6 +212,17 @@ class Repository:
                 yield note
                 if self._place != place:
                     break
+
+    def began(self) -> datetime | None:
+        """The oldest of the commits without parents that lead to the ref."""
+        if self._boundary():
+            return None
+        try:
+            sha = resolve_ref(self._place, self._name, self._ref).sha
+            said = plumbing.run(self.git_dir, "rev-list", "--max-parents=0", "--timestamp", sha)
+            return datetime.fromtimestamp(min(int(line.split()[0]) for line in said.splitlines()), UTC)
+        except (GitFailed, SourceError, OSError, ValueError, OverflowError):
+            return None
 
     def shallow(self) -> bool:
         """Whether git says where the history was cut."""

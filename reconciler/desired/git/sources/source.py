@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -78,6 +79,9 @@ class DesiredSource(Protocol):
     def base(self, revision: str) -> str | None:
         """The commit that a revision follows: where it left the remote's default branch, else its first parent. Of a
         work tree that differs from HEAD: HEAD. None where there is none, or if it is unknown."""
+
+    def began(self) -> datetime | None:
+        """When its first commit was made, by what is here already; None where its history is cut off or unknown."""
 
     def shallow(self) -> bool:
         """Whether its history ends before its beginning."""

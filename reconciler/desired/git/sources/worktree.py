@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,11 @@ class WorkTree:
 
     def branch(self) -> None:
         """What is on disk is of no branch."""
+
+    def began(self) -> datetime | None:
+        """When the repository around it began."""
+        repository = self._repository()
+        return None if repository is None else repository.began()
 
     def shallow(self) -> bool:
         """It has no history at all."""
