@@ -239,7 +239,7 @@ def test_an_apply_to_a_new_store_does_not_forget_the_guard_that_its_commit_remov
     empty = ("--store", str(lab.desk.folder / "other.db"))
     lab.commit("Off")
     for _ in range(2):
-        assert lab.run("apply", "--yes", *NO_LIMIT, *empty).code != 0
+        assert lab.run("apply", "--yes", *NO_LIMIT, *empty, "--new-store").code != 0
     assert going(lab, *empty) == []
     assert len(lab.run("plan", "-o", "json", *NO_LIMIT, *empty).json["changes"]) == 3
 
