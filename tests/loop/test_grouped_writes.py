@@ -123,6 +123,14 @@ class TestGroups:
         assert disk.calls == [1, 3]
         assert disk.facts[ONE] == remembered("b")
 
+    def test_an_entry_that_nobody_waits_for_holds_up_no_other(self) -> None:
+        group = GroupCommit(Disk().write)
+        first, _, third = (group.enqueue(put(key, "a"), nothing) for key in (ONE, TWO, THREE))
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(third.wait)
+            first.wait()
+            done.result(60)
+
     def test_an_odd_record_costs_itself_alone(self) -> None:
         disk, refused = Disk(odd=["x"]), list[ResourceKey]()
         group = GroupCommit(disk.write)

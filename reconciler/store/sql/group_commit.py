@@ -7,7 +7,9 @@ them leads the next group. A group that fails is written entry by entry, so that
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -33,14 +35,21 @@ class PendingWrite:
         self.is_decided = False
         """Whether it is on disk, or never will be."""
         self._group, self._refused = group, refused
-        self._turn, self._leads = runtime.flag(), False
+        self._turn, self._leads, self._waits = runtime.flag(), False, False
+        self._others: deque[PendingWrite] = deque()
 
     def wait(self) -> None:
         """Return when it is on disk. Raises StoreError, or what was odd about it; then nothing of it is written.
 
         The thread that enqueued it must call this, and must not hold a lock that other writers need.
         """
-        self._turn.wait()
+        self._waits = True
+        try:
+            self._turn.wait()
+        finally:
+            self._waits = False
+            if self._turn.is_set():
+                call_next(self._others)
         if self._leads:
             self._group.lead()
         if self.error is not None:
@@ -66,10 +75,26 @@ class PendingWrite:
         memory until the next garbage collection."""
         self.writes, self._refused = (), _nothing
 
-    def call(self, *, to_lead: bool) -> None:
-        """Let its thread go on."""
-        self._leads = to_lead
+    def lead_next(self) -> None:
+        """Let its thread write the next group."""
+        self._leads = True
         self._turn.set()
+
+    def call(self, others: deque[PendingWrite]) -> bool:
+        """Let its thread go on, which then calls these others; False if no thread waits for it just now."""
+        self._leads, self._others = False, others
+        self._turn.set()
+        return self._waits
+
+
+def call_next(waiting: deque[PendingWrite]) -> None:
+    """Let the thread of the next decided entry go on, which lets the one after it go on when it runs.
+
+    If all were called at once, they would all compete for the interpreter with the thread that writes the next group.
+    Each of its waits would then take as long as all that they do."""
+    with suppress(IndexError):
+        while not waiting.popleft().call(waiting):
+            pass
 
 
 class GroupCommit:
@@ -89,7 +114,7 @@ class GroupCommit:
             self._waiting.append(entry)
             leads, self._is_led = not self._is_led, True
         if leads:
-            entry.call(to_lead=True)
+            entry.lead_next()
         return entry
 
     def lead(self) -> None:
@@ -107,9 +132,8 @@ class GroupCommit:
                 following = self._waiting[0] if self._waiting else None
                 self._is_led = following is not None
             if following is not None:  # First, as the store waits for it: the others all want the interpreter at once.
-                following.call(to_lead=True)
-            for entry in group:
-                entry.call(to_lead=False)
+                following.lead_next()
+            call_next(deque(group))
 
     def _write_group(self, group: Sequence[PendingWrite]) -> None:
         writes = [write for entry in group if not entry.is_decided for write in entry.writes]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 from drivers.base import SystemState
@@ -25,10 +27,14 @@ _COUNTED_UP = "01234567890123456789"
 
 def reported_identity(value: object) -> SystemIdentity | None:
     """What the BMC reports of its system's identity; None: nothing that identifies the system."""
-    if not isinstance(value, SystemState):
-        return None
-    uuid = (value.uuid or "").lower()
-    serial = "-".join((value.serial or "").split())
+    return _identity(value.uuid, value.serial) if isinstance(value, SystemState) else None
+
+
+@lru_cache(maxsize=512)
+def _identity(uuid: str | None, serial: str | None) -> SystemIdentity | None:
+    """A reconcile asks for the same system ten times."""
+    uuid = (uuid or "").lower()
+    serial = "-".join((serial or "").split())
     is_default = not uuid or either_order(uuid) in _DEFAULT_UUIDS
     found = SystemIdentity(None if is_default else uuid, None if _is_filler(serial) else serial)
     return found if found.uuid or found.serial else None
