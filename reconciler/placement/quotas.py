@@ -15,6 +15,7 @@ from reconciler.kinds.catalogue.image import stands_at
 from reconciler.kinds.claim.spec import display_key
 from reconciler.kinds.common.machine_facts import claim_of_facts, machine_facts, project_of_facts
 from reconciler.kinds.ipam.allocation.occupancy import is_held
+from reconciler.model import counting
 from reconciler.model.actions.record_actions import Bind
 from reconciler.model.facts import Facts, grouped
 from reconciler.model.observation import ObservedState
@@ -69,9 +70,18 @@ class Account(msgspec.Struct, frozen=True):
     @property
     def said(self) -> str:
         """How much it has and may have, and where that stands."""
+        return self._said_with("")
+
+    @property
+    def said_with_names(self) -> str:
+        """The same, with the names of the first users."""
+        names = [display_key(user).partition("/")[2] for user in sorted(self.users)]
+        return self._said_with(f" ({counting.listed_names(names, _NAMED)})" if names else "")
+
+    def _said_with(self, names: str) -> str:
         limit = self.limit
         what = _ONE[limit.field] if len(self.users) == 1 else limit.field
-        return f"{limit.owner} has {len(self.users)} {what}; the limit is {limit.most} ({limit.said})"
+        return f"{limit.owner} has {len(self.users)} {what}{names}; the limit is {limit.most} ({limit.said})"
 
 
 def over_quota(desired: DesiredState, observed: ObservedState, facts: Facts) -> Mapping[ResourceKey, Hold]:
@@ -109,11 +119,7 @@ def machine_accounts(desired: DesiredState, observed: ObservedState, facts: Fact
 
 def quota_hold(account: Account) -> Hold:
     """The message when the quota is used up."""
-    limit, users = account.limit, sorted(account.users)
-    said = ", ".join(display_key(user).partition("/")[2] for user in users[:_NAMED])
-    more = f" and {len(users) - _NAMED} more" if len(users) > _NAMED else ""
-    reason = f"{account.said}: {said}{more}" if users else account.said
-    return Hold(HoldKind.GUARD, "quota", reason, limit.hint)
+    return Hold(HoldKind.GUARD, "quota", account.said_with_names, account.limit.hint)
 
 
 def _let_in(

@@ -41,7 +41,7 @@ def on_quotas(desired: DesiredState, observed: ObservedState, facts: Facts) -> t
         Diagnostic(
             "quota-exceeded",
             Severity.WARNING,
-            f"{one.said}; existing resources stay, new ones are held",
+            f"{one.said}; existing resources stay, new resources are held",
             hint=one.limit.hint,
         )
         for one in exceeded(desired, observed, facts)

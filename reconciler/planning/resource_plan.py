@@ -162,12 +162,16 @@ def _stuck(differing: tuple[Field, ...], resource: Resource[Any], facts: Resourc
     if not facts.failures:
         return ()
     prints = {field.path: field.fingerprint(resource.spec) for field in differing}
-    hint = "change the document. groundstate tries again after that, or when the BMC reports another value"
     return tuple(
-        Hold(HoldKind.FAILED, path, f"{failure.reason}: {failure.message}", hint, path)
+        Hold(HoldKind.FAILED, path, f"{failure.reason}: {failure.message}", _try_again(path), path)
         for path, failure in facts.failures.items()
         if failure.terminal and failure.fingerprint == prints.get(path)
     )
+
+
+def _try_again(path: str) -> str:
+    what = path if path.startswith("spec.") else "the document"
+    return f"change {what}. groundstate tries again after that, or when the BMC reports another value"
 
 
 def _paced(

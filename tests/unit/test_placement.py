@@ -275,7 +275,7 @@ def test_machines_that_wait_to_be_bound_by_name_come_before_claims() -> None:
 def test_a_quota_counts_what_is_on_its_way_back() -> None:
     quota = resource("Project", "shop", ProjectSpec(tenant="acme", quotas=Quotas(machines=1)))
     found = web(*boxes("m1", "m2"), quota, claim(), facts={"m1": of("gone", 0, leaving=True)})
-    said = "project shop has 1 machine; the limit is 1 (spec.quotas.machines, shop.yaml:1): m1"
+    said = "project shop has 1 machine (m1); the limit is 1 (spec.quotas.machines, shop.yaml:1)"
     assert [hold.reason for hold in found.holds] == [f"{said}; 1 more machine is requested"]
 
 

@@ -47,7 +47,7 @@ def test_a_project_starts_from_what_its_tenant_gives_each_and_its_own_replaces_i
     each = tenant(each=Quotas(machines=1))
     two = machines("shop", "m1", "m2")
     assert held(each, project("shop"), *two) == {
-        "m2": "project shop has 1 machine; the limit is 1 (spec.projectQuotas.machines, acme.yaml:1): m1"
+        "m2": "project shop has 1 machine (m1); the limit is 1 (spec.projectQuotas.machines, acme.yaml:1)"
     }
     assert held(each, project("shop", Quotas(machines=2)), *two) == {}
     assert held(each, project("shop", Quotas(addresses=2)), *two) != {}
@@ -57,13 +57,13 @@ def test_the_tenants_own_quota_is_over_all_of_its_projects() -> None:
     whole = tenant(TenantQuotas(machines=2))
     fleet = [*machines("shop", "m1", "m3"), *machines("ware", "m2")]
     assert held(whole, project("shop", Quotas(machines=9)), project("ware"), *fleet) == {
-        "m3": "tenant acme has 2 machines; the limit is 2 (spec.quotas.machines, acme.yaml:1): m1, m2"
+        "m3": "tenant acme has 2 machines (m1, m2); the limit is 2 (spec.quotas.machines, acme.yaml:1)"
     }
 
 
 def test_what_is_bound_comes_first_whatever_it_is_called() -> None:
     found = held(project("shop", Quotas(machines=1)), tenant(), *machines("shop", "m1", "m2"), facts={"m2": "shop"})
-    assert found == {"m1": "project shop has 1 machine; the limit is 1 (spec.quotas.machines, shop.yaml:1): m2"}
+    assert found == {"m1": "project shop has 1 machine (m2); the limit is 1 (spec.quotas.machines, shop.yaml:1)"}
 
 
 def test_nothing_is_taken_when_a_quota_is_lowered() -> None:

@@ -61,7 +61,8 @@ class AggregateItem(Spec, frozen=True, kw_only=True):
 
 
 class AggregateSpec(Spec, frozen=True, kw_only=True):
-    """Numbers that are computed for each machine. Without data there is no label, and null in JSON."""
+    """Numbers that are computed for each machine. Without data, the machine does not have this label, and JSON
+    shows null."""
 
     description: Annotated[Text, Meta(description="What the numbers are for.")] | None = None
     items: Annotated[

@@ -201,7 +201,7 @@ def _images(spec: SizeSpec) -> Iterator[RuleFinding]:
         try:
             image_versions.constraint(text)
         except ValueError as error:
-            hint = 'such as ">= 12.0, < 14", "~> 24.4" or "*"'
+            hint = 'write ">= 12.0, < 14", "~> 24.4" or "*", for example'
             yield RuleFinding("malformed-versions", f"spec.images.{os}", f"the constraint is malformed: {error}", hint)
 
 

@@ -162,7 +162,10 @@ class WindowTime(Spec, frozen=True, kw_only=True):
         ]
         | None
     ) = None
-    reason: Annotated[Text, Meta(description="The reason for the window; shown with each hold.")] | None = None
+    reason: (
+        Annotated[Text, Meta(description="The reason for the window; shown with each change that the window holds.")]
+        | None
+    ) = None
 
 
 class Windows(Spec, frozen=True, kw_only=True):
@@ -259,7 +262,9 @@ class GuardSpec(Spec, frozen=True, kw_only=True):
     """A rule for changes: windows, a budget, a protection, or several of these. All guards that match a change must let
     the change pass."""
 
-    description: Annotated[Text, Meta(description="What the guard is for; shown with each hold.")] | None = None
+    description: (
+        Annotated[Text, Meta(description="What the guard is for; shown with each change that the guard holds.")] | None
+    ) = None
     level: Annotated[
         Level,
         Meta(
@@ -277,8 +282,8 @@ class GuardSpec(Spec, frozen=True, kw_only=True):
             min_length=1,
             max_length=32,
             description=(
-                "The actions to which the windows and the budget apply: classes (disruptive, destructive), or "
-                "names of actions."
+                "The actions to which the windows and the budget apply: disruptive, destructive, or the "
+                "names of actions, such as power-off."
             ),
         ),
     ] = HURTING
@@ -287,8 +292,8 @@ class GuardSpec(Spec, frozen=True, kw_only=True):
         Meta(
             max_length=3,
             description=(
-                "Only changes with one of these causes: a commit, drift, or the removal of a document. Left "
-                "out: all changes."
+                "The guard applies only to changes with these causes: a commit, drift, or a removed document. The "
+                "default is all changes."
             ),
         ),
     ] = ()

@@ -129,7 +129,10 @@ def check_pool(resource: Resource[PoolSpec]) -> list[RuleFinding]:
         elif one.last > MAX_NUMBER:
             found.append(
                 RuleFinding(
-                    "number-range", path, f"{text} is too large: numbers have at most 32 bits", f"end at {MAX_NUMBER}"
+                    "number-range",
+                    path,
+                    f"{text} is too large: numbers have at most 32 bits",
+                    f"write at most {MAX_NUMBER}",
                 )
             )
         elif other := next((r for r in before if one.first <= r.last and r.first <= one.last), None):

@@ -17,7 +17,7 @@ class PowerOn(ActionBase, frozen=True, tag="power-on"):
         "spec.boot",
         "the boot override of the machine is held, and without the boot override the machine would boot from "
         "another device",
-        "proceed as the hold of spec.boot says; then the change continues automatically",
+        "see the hold of spec.boot of the same machine; when this hold has ended, the change continues automatically",
     )
     goal: ClassVar[PowerState] = PowerState.ON
     brings_up: ClassVar[bool] = True
