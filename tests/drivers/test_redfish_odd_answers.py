@@ -115,6 +115,19 @@ def test_a_write_that_was_answered_200_with_a_critical_error_was_refused(bmc: Bm
     assert (server.count("PATCH", SYSTEM), server.count("POST", RESET)) == (1, 1)
 
 
+@pytest.mark.parametrize("place", ["Boot", "", "error"], ids=["at the property", "of the request", "in an error"])
+def test_a_write_that_left_a_property_as_it_was_was_refused_in_the_words_of_the_bmc(
+    bmc: Bmc, server: RedfishServer, place: str
+) -> None:
+    """DSP0266, "PATCH (update)": a PATCH that is carried out in part is answered with 200 and messages."""
+    entry = {"MessageId": "Base.1.8.PropertyNotWritable", "Message": "Boot is read only.", "Severity": "Warning"}
+    listed = {f"{'' if place == 'error' else place}@Message.ExtendedInfo": [entry]}
+    server.misbehave("PATCH", SYSTEM, reply(200, {"error": listed} if place == "error" else listed))
+    with pytest.raises(Rejected, match="Boot is read only"):
+        bmc.set_boot(ONCE)
+    assert server.count("PATCH", SYSTEM) == 1
+
+
 @pytest.mark.parametrize(
     "answer",
     [

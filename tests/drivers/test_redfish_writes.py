@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -245,14 +246,17 @@ def test_a_bmc_that_never_matches_the_etag_it_gave_is_written_to_after_a_few_loo
         lambda request: reply(204 if request.headers.get("if-match") == accepted else 412),
         times=None,
     )
-    for tries in range(1, 6):
-        try:
+    for tries in range(1, 3):  # `apply` gives up after the third.
+        with suppress(Busy):
             bmc.set_indicator(IndicatorLED.LIT)
-        except Busy:
-            assert server.count("PATCH") == tries
-            continue
-        break
+            break
+        assert server.count("PATCH") == tries
+    else:
+        bmc.set_indicator(IndicatorLED.LIT)
     assert server.seen("PATCH")[-1].headers.get("if-match") == accepted
+    sent = server.count("PATCH")
+    bmc.set_indicator(IndicatorLED.BLINKING)
+    assert server.count("PATCH") == sent + 1, "the form that was taken is remembered"
 
 
 @pytest.mark.parametrize("accepted", ['"a"', "*"])
@@ -266,9 +270,6 @@ def test_a_bmc_that_wants_an_etag_is_given_one(bmc: Bmc, server: RedfishServer, 
         lambda request: reply(204 if request.headers.get("if-match") == accepted else 428, extended("If-Match")),
         times=None,
     )
-    if accepted == "*":
-        with pytest.raises(Busy, match="428"):
-            bmc.set_indicator(IndicatorLED.LIT)
     bmc.set_indicator(IndicatorLED.LIT)
     assert server.seen("PATCH")[-1].headers.get("if-match") == accepted
 
@@ -281,7 +282,7 @@ def test_a_412_now_and_then_does_not_cost_the_etag(bmc: Bmc, server: RedfishServ
         with pytest.raises(Busy):
             bmc.set_indicator(IndicatorLED.LIT)
         bmc.set_indicator(IndicatorLED.LIT)
-    assert {one.headers.get("if-match") for one in server.seen("PATCH")} == {'W/"1"'}
+    assert {one.headers.get("if-match") for one in server.seen("PATCH")} == {'W/"1"', '"1"'}
 
 
 @pytest.mark.parametrize(

@@ -44,12 +44,14 @@ from drivers.bmc.redfish.wire.redfish_errors import (
 )
 from drivers.bmc.redfish.wire.redfish_http import REQUEST_SECONDS, PeerChanged, RedfishConnection, Reply
 from drivers.bmc.redfish.wire.redfish_login import (
+    ANY_MATCH,
     DELETE_WANTS,
-    WITHOUT_MATCH,
+    MatchForm,
     basic_header,
     if_match,
     inner,
     link,
+    match_form,
     refused_login,
     session_of,
 )
@@ -106,7 +108,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         """Whether something was read with this login; whether its first refusal was taken for an odd one."""
         self._barred: dict[str, float] = {}
         """Paths that are refused to a login that holds elsewhere, and until when that is taken for granted."""
-        self._not_matched = 0
+        self._match_form, self._not_matched = MatchForm.AS_READ, 0
         self._systems_uri: str | None = None
         self._expands = False
 
@@ -135,25 +137,37 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
     def patch(
         self, path: str = "", data: Any = None, headers: dict[str, str] | None = None, etag: str | None = None, **_: Any
     ) -> Reply:
-        """One PATCH. Raises ChangedMeanwhile for a 412, so that the caller looks again before it sends again.
+        """One PATCH. Raises ChangedMeanwhile for a 412, so that the caller looks again before it sends again. Without a
+        condition, one that is refused for want of it (412, 428) is sent once more for any ETag.
 
         Some BMCs never match the ETag that they gave: the form that is sent changes with the refusals in a row.
         """
-        match = if_match(etag, self._not_matched)
+        form = match_form(etag, self._match_form, self._not_matched)
         try:
-            reply = self._op("PATCH", path, data=data, headers={**(headers or {}), **match})
+            reply = self._patch_once(path, data, headers, if_match(etag, form))
+        except ChangedMeanwhile:
+            if form is not MatchForm.NONE:
+                raise
+            # Neither this PATCH nor the next has a condition that a look could make true.
+            form = MatchForm.ANY
+            reply = self._patch_once(path, data, headers, ANY_MATCH)
+        except IfMatchRefused as refused:
+            if form is MatchForm.NONE:
+                raise
+            # It takes none: nothing was done, and the next one goes out after a look, without.
+            self._match_form = MatchForm.NONE
+            raise ChangedMeanwhile(str(refused)) from None
+        if form is not MatchForm.NONE or self._not_matched:
+            self._match_form = form
+        self._not_matched = 0
+        return reply
+
+    def _patch_once(self, path: str, data: Any, headers: dict[str, str] | None, match: dict[str, str]) -> Reply:
+        try:
+            return self._op("PATCH", path, data=data, headers={**(headers or {}), **match})
         except ChangedMeanwhile:
             self._not_matched += 1
             raise
-        except IfMatchRefused as refused:
-            if not match:
-                raise
-            # It takes none: nothing was done, and the next one goes out after a look, without.
-            self._not_matched = WITHOUT_MATCH
-            raise ChangedMeanwhile(str(refused)) from None
-        if self._not_matched == 1:
-            self._not_matched = 0
-        return reply
 
     def doubt_session(self) -> None:
         """Make the next request log in again."""

@@ -31,6 +31,10 @@ BUSY = frozenset({409, 423, 429, 503})
 _NO_MATCH = frozenset({412, 428})
 _IF_MATCH = "If-Match"
 _INFO = "@Message.ExtendedInfo"
+_PROPERTY_REFUSED = re.compile(
+    r"\.Property(NotWritable|NotUpdated|Unknown|Value(NotInList|TypeError|FormatError|Conflict|Incorrect|OutOfRange|Error))$"
+)
+"""Ids of the Base registry (DSP0268) of messages about a property that was left as it was."""
 _INFO_BYTES = _INFO.encode()
 _SAID_LIMIT = 400
 _MOST_WAIT = 86400.0
@@ -160,7 +164,8 @@ def names_other_host(to: str, url: str) -> bool:
 def is_error(reply: Reply, method: str) -> bool:
     """Whether an answer that is called a success holds an error in place of the resource (ibm-openbmc/bmcweb#246; an
     Intel S2600BPB). A resource always says where it is. A write is answered with messages where it succeeded too; only
-    a critical one is an error (openbmc/bmcweb#89)."""
+    a critical one is an error (openbmc/bmcweb#89), or one that a property was not written: a PATCH that was carried out
+    in part is answered with 200 (DSP0266, "PATCH (update)")."""
     if b'"error"' not in reply.content and _INFO_BYTES not in reply.content:
         return False
     try:
@@ -168,7 +173,10 @@ def is_error(reply: Reply, method: str) -> bool:
     except ValueError:
         return False
     if method != "GET":
-        return "error" in document and any(_severity(entry) == "Critical" for _, entry in _entries(document))
+        return any(
+            ("error" in document and _severity(entry) == "Critical") or _PROPERTY_REFUSED.search(str(_id(entry)))
+            for _, entry in _entries(document)
+        )
     says = document.get("error") or document.get(_INFO)
     return bool(says) and not document.keys() & {"@odata.id", "Id", "Members"}
 

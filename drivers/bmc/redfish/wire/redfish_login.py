@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from enum import IntEnum
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -10,18 +11,42 @@ from urllib.parse import urljoin, urlsplit
 from drivers.base import Credential
 from drivers.bmc.redfish.wire.redfish_http import Reply
 
-WITHOUT_MATCH = 3
-"""Refusals in a row after which a PATCH goes out without an ETag."""
+ANY_MATCH = {"If-Match": "*"}
 
 
-def if_match(etag: str | None, refusals: int) -> dict[str, str]:
-    """As read; then strong and without doubled quotes (community.general#3268); then none (community.general#6434);
-    then any, for those that want one (428: ansible/ansible#56150)."""
+class MatchForm(IntEnum):
+    """How a BMC wants the ETag of a PATCH; each is tried after the one before."""
+
+    AS_READ = 0
+    STRONG = 1
+    """Strong, and without doubled quotes (community.general#3268)."""
+    NONE = 2
+    """community.general#6434."""
+    ANY = 3
+    """For those that want a condition (428: ansible/ansible#56150)."""
+
+
+def match_form(etag: str | None, known: MatchForm, refusals: int) -> MatchForm:
+    """The form of the next PATCH, after so many refusals in a row. `known`: the form that the BMC took last.
+
+    One refusal may be what an ETag is for: somebody else wrote in between."""
+    if known >= MatchForm.NONE:
+        return known
+    if refusals >= 2 or not (etag and strong_form(etag) and etag.isascii() and etag.isprintable()):
+        return MatchForm.NONE
+    return MatchForm.STRONG if refusals else known
+
+
+def if_match(etag: str | None, form: MatchForm) -> dict[str, str]:
+    """The header of a PATCH."""
+    sent = {MatchForm.AS_READ: etag, MatchForm.STRONG: strong_form(etag), MatchForm.ANY: "*"}.get(form)
+    return {"If-Match": sent} if sent else {}
+
+
+def strong_form(etag: str | None) -> str:
+    """The ETag as a strong one, quoted once; empty for none."""
     bare = (etag or "").removeprefix("W/").strip('"')
-    forms = [etag, etag, f'"{bare}"'] if etag and bare and etag.isascii() and etag.isprintable() else []
-    if refusals < len(forms):
-        return {"If-Match": str(forms[refusals])}
-    return {"If-Match": "*"} if (refusals - len(forms)) % 2 else {}
+    return f'"{bare}"' if bare else ""
 
 
 @lru_cache(2**12)
