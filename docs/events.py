@@ -8,7 +8,8 @@ PAGE = """\
 An event is a row of the append-only ledger (`groundstate events`). In the daemon it is also a log line, and a count
 in `groundstate_events_total`. It has a time, a type (`Normal` or `Warning`), a reason, and a message for people. If
 they apply, it also has the resource (`key`), the `revision` in force, the `action_id`, and the actor (`by`). `about`
-is what of the resource it concerns, such as the action and its field. An event without a resource is about the fleet.
+names the part of the resource that the event concerns, such as an action and its field. An event without a resource
+is about the fleet.
 
 Events that repeat are counted, and not added to the ledger. Events repeat each other when type, reason, resource,
 actor and `about` are equal, whatever their messages say. One event of such a series carries the numbers. `count` is

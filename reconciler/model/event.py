@@ -60,10 +60,10 @@ class EventReason(StrEnum):
     ACTION_INTERRUPTED = "ActionInterrupted"
     """Warning. The driver failed in an unexpected way while it sent the action, or read its Task. The action may have
     been carried out, so it stays in flight, and the resource is observed before anything is sent again. The message
-    has the error and the line of the driver. Report it to the author of the driver."""
+    has the error and the line of the driver. Report the error to the author of the driver."""
     SHUTDOWN_IGNORED = "ShutdownIgnored"
-    """Warning. A graceful shutdown was sent, and the machine is still on after `shutdown.timeoutSeconds`. The message
-    says whether the BMC accepted it. `shutdown.escalate` decides what follows."""
+    """Warning. A graceful shutdown was sent, and the machine is still on after `spec.shutdown.timeoutSeconds`. The
+    message says whether the BMC accepted the shutdown. `spec.shutdown.escalate` decides what follows."""
     BOUND = "Bound"
     """Normal. The project of a machine was recorded. Nothing was sent."""
     UNBOUND = "Unbound"
@@ -106,12 +106,12 @@ class EventReason(StrEnum):
     PAUSE_IN_FORCE = "PauseInForce"
     """Warning. Only in the log of the daemon: a pause is in force from now on."""
     PAUSE_ENDED = "PauseEnded"
-    """Normal. A person resumed them."""
+    """Normal. A person ended a pause (`groundstate resume`)."""
     PAUSE_EXPIRED = "PauseExpired"
     """Normal. A pause ended because its time was over."""
     RESTART_REQUESTED = "RestartRequested"
-    """Warning. A person asked for a restart of the machine (`groundstate restart`). The actions that follow name it
-    by its id."""
+    """Warning. A person asked for a restart of the machine (`groundstate restart`). The actions of the restart have
+    its id."""
     RESTART_CANCELLED = "RestartCancelled"
     """Normal. A person cancelled the restart (`groundstate restart --cancel`) before its power-off was sent."""
     RESTARTED = "Restarted"
@@ -131,7 +131,8 @@ class EventReason(StrEnum):
     DISKS_WIPED = "DisksWiped"
     """Normal. The disks are empty. The message is the proof."""
     BOOT_REQUEST_ENDED = "BootRequestEnded"
-    """Normal. The agent is done and the machine is off, or the boot request was cancelled. The message says why."""
+    """Normal. The agent has finished and the machine is off, or the boot request was cancelled. The message says
+    why."""
     PHONED_HOME = "PhonedHome"
     """Normal. The installed system reported that it is up."""
     BOOT_REQUEST_FAILED = LifecycleFailureReason.BOOT_REQUEST_FAILED.value
@@ -144,7 +145,7 @@ class EventReason(StrEnum):
     AGENT_GONE = LifecycleFailureReason.AGENT_GONE.value
     """Warning. The machine of a working agent was observed to be off."""
     AGENT_TIMED_OUT = LifecycleFailureReason.AGENT_TIMED_OUT.value
-    """Warning. A working agent is not done in time."""
+    """Warning. A working agent did not finish in time."""
     AGENT_FAILED = LifecycleFailureReason.AGENT_FAILED.value
     """Warning. The agent cannot continue. The message says why."""
     CRASH_LOOP = LifecycleFailureReason.CRASH_LOOP.value
@@ -155,11 +156,11 @@ class EventReason(StrEnum):
     """Normal. A failure ended without an action. Example: in a crash loop, the system was not started again for 15
     minutes."""
     SYSTEM_ACCEPTED = "SystemAccepted"
-    """Warning. The BMC reports another UUID or serial number, and the machine has this one from now on. The document or
-    an override accepted the system, or the address is the same and no other machine has the system. If you replaced
-    nothing, check `spec.bmc`."""
+    """Warning. The BMC reports another UUID or serial number, and groundstate now records this system for the machine.
+    The document or an override accepted the system, or the address is the same and no other machine has the system. If
+    no part was replaced, check `spec.bmc`."""
     UNEXPECTED_FACT = "UnexpectedFact"
-    """Warning. A report came that was not expected in this phase. It changed nothing."""
+    """Warning. A report came that was not expected in this phase. The report changed nothing."""
     DRIFT_DETECTED = "DriftDetected"
     """Warning. A field was as declared, and differs now. The document did not change."""
     HELD = "Held"
@@ -195,7 +196,7 @@ class EventReason(StrEnum):
     """Warning. These bmcNetworks have more addresses than one search may ask (65,536 in all). Recorded once."""
     HOUSEKEEPING_FAILED = "HousekeepingFailed"
     """Warning. A part of the daemon that works beside the reconciles failed in an unexpected way, such as the search
-    for leaks. The message names the part. It is tried again every few seconds; report the bug."""
+    for leaks. The message names the part. groundstate tries the part again every few seconds; report the bug."""
     REVISION_APPLIED = "RevisionApplied"
     """Normal. A revision is in force now. The message says how many resources are affected."""
     REVISION_REFUSED = "RevisionRefused"
@@ -214,15 +215,15 @@ class EventReason(StrEnum):
     """Warning. The system offers no file watch (limits of inotify). The daemon reads the repository at each
     interval."""
     NOT_DESCENDANT = "NotDescendant"
-    """Warning. The newest revision does not follow the one in force: a person forced the branch back. The one in
-    force stays until `groundstate rewind` allows the new one."""
+    """Warning. The newest revision does not follow the revision in force: a forced push reset the branch. The revision
+    in force stays until `groundstate rewind` allows the newest revision."""
     DESCENT_UNKNOWN = "DescentUnknown"
-    """Warning. A shallow clone is too short to show whether the newest revision follows the one that was in force.
-    The newest is in force."""
+    """Warning. A shallow clone is too short to show whether the newest revision follows the former revision in force.
+    The newest revision is in force now."""
     REWIND_ALLOWED = "RewindAllowed"
-    """Warning. An operator allowed one revision that does not follow the one in force."""
+    """Warning. A person allowed a revision that does not follow the revision in force (`groundstate rewind`)."""
     REVISION_REWOUND = "RevisionRewound"
-    """Warning. A revision is in force that does not follow the previous one. The message says why this was
+    """Warning. A revision is in force that does not follow the previous revision. The message says why this was
     allowed."""
     BOOT_ADDRESS_REFUSED = "BootAddressRefused"
     """Warning. A machine asked for its script, or showed its token, from outside of its Partition's
@@ -231,7 +232,8 @@ class EventReason(StrEnum):
     """Warning. A machine with a known MAC address, but with another UUID than its BMC reports, asked for a script. It
     was sent to its disk. Compare the UUIDs, and write the MAC addresses into `spec.macs`."""
     TOKEN_REFUSED = "TokenRefused"  # noqa: S105  a reason
-    """Warning. A token was shown that is unknown, used, replaced, expired, or not for this request."""
+    """Warning. A request was refused: its token is unknown, used, replaced, expired, or valid only for another kind of
+    request."""
     AGENT_OF_ANOTHER_MACHINE = "AgentOfAnotherMachine"
     """Warning. The token of one machine was shown by a machine with another UUID or other MAC addresses."""
     BOOT_SERVICE_FAILED = "BootServiceFailed"

@@ -126,9 +126,9 @@ class ConditionType(StrEnum):
     MAINTENANCE = "Maintenance"
     """Shown while it is True: `spec.maintenance` is set."""
     BOOT_OVERRIDE = "BootOverride"
-    """Shown while it is False: the boot override of the BMC is not as ordered."""
+    """Shown while it is False: the boot override of the BMC differs from `spec.boot`."""
     INVENTORY_READ = "InventoryRead"
-    """Shown while it is False: the latest inventory could not be read. The previous one is kept."""
+    """Shown while it is False: the latest inventory could not be read. The previous inventory is kept."""
     INVENTORY_COMPLETE = "InventoryComplete"
     """Shown while it is False: a part of the machine is missing. The condition ends when the part is back, or with
     `groundstate inventory --accept`."""
@@ -170,8 +170,8 @@ class ConditionReason(StrEnum):
     HELD = "Held"
     """A guard holds the change. Ready is False."""
     FORGOTTEN = "Forgotten"
-    """The resource is no longer declared. If a hold or a failure keeps it, that is the reason instead. Ready is
-    False."""
+    """The resource is no longer declared. If a hold or a failure keeps the resource, the reason is that hold or
+    failure. Ready is False."""
     OBSERVED = "Observed"
     """The resource differs, and `lifecycle.mode` is Observe: nothing is sent. Ready is False."""
     ACCEPTED = "Accepted"
@@ -198,14 +198,14 @@ class ConditionReason(StrEnum):
     """The BMC was read, and does not report a declared value now, such as the power state. Nothing is sent, and this
     is no drift. Ready is Unknown."""
     DECLARED = "Declared"
-    """The document says so. Suspended or Maintenance is True."""
+    """The document has `spec.suspend` or `spec.maintenance`. Suspended or Maintenance is True."""
     FINAL = "Final"
     """The last attempt of a boot request failed. Nothing is tried again until `lifecycle.request` changes. The
     condition of the failure is True."""
     NOTED = "Noted"
     """A boot request failed, and groundstate tries again. The condition of the failure is True."""
     ONCE_READS_CONTINUOUS = "OnceReadsContinuous"
-    """The order for one boot was carried out, and the BMC shows the override as Continuous. The machine may boot from
+    """The one-time boot override was sent, and the BMC shows this override as Continuous. The machine may boot from
     that target every time. BootOverride is False."""
     PARTS_LOST = "PartsLost"
     """A part is missing that was there before. InventoryComplete is False."""

@@ -16,7 +16,7 @@ class ErrorReason(StrEnum):
     """
 
     UNREACHABLE = "Unreachable"
-    """No answer, or a broken one (HTTP 500, 502, 504). Also: the certificate is not trusted."""
+    """No answer, or a broken answer (HTTP 500, 502, 504). Also: the certificate is not trusted."""
     UNREADABLE = "Unreadable"
     """The answer about one object cannot be understood, such as a prefix of NetBox without its address. The message
     names the object."""

@@ -62,7 +62,7 @@ DIAGNOSTICS: dict[str, str] = {
         "The clone is shallow: the last commit of a document, or the commit with the guards in force, is "
         "missing in the clone."
     ),
-    "not-descendant": "The revision is not a descendant of the one in force: its branch was reset by a forced push.",
+    "not-descendant": "The revision is not a descendant of the revision in force: a forced push reset its branch.",
     # Between documents
     "duplicate-name": "Two documents of one kind have the same name.",
     "dangling-reference": "A field names a resource that does not exist.",

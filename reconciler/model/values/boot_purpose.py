@@ -29,7 +29,7 @@ class LifecycleFailureReason(StrEnum):
     AGENT_GONE = "AgentGone"
     """The machine of a working agent was observed to be off."""
     AGENT_TIMED_OUT = "AgentTimedOut"
-    """A working agent is not done in time."""
+    """A working agent did not finish in time."""
     AGENT_FAILED = "AgentFailed"
     """The agent cannot continue. The message says why."""
     CRASH_LOOP = "CrashLoop"
