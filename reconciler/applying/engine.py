@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -35,7 +35,7 @@ from reconciler.onboarding.inventory_comparison import relabelled
 from reconciler.planning.access_changes import access_changes, access_words
 from reconciler.planning.admission import admit
 from reconciler.planning.affected import affected_keys
-from reconciler.planning.base_guards import carried_from_base, guards_of_base
+from reconciler.planning.base_guards import carried_from_bases, guards_of_bases
 from reconciler.planning.carry_over import carried_over
 from reconciler.planning.guards.guard import GuardWorld
 from reconciler.planning.guards.guards_in_force import loosening_words
@@ -100,8 +100,8 @@ class Engine:
         with self._lock:
             return admit(desired, self._state.all_facts())
 
-    def put_in_force(self, desired: DesiredState, base: DesiredState | None = None) -> list[ResourceKey]:
-        """Put a desired state in force; return the keys that it concerns. `base`: the state before, whose guards are
+    def put_in_force(self, desired: DesiredState, bases: Sequence[DesiredState] = ()) -> list[ResourceKey]:
+        """Put a desired state in force; return the keys that it concerns. `bases`: the states before, whose guards are
         those in force where nothing is remembered. Raises StoreError."""
         with self._state.changing():  # In the ledger before a login goes there.
             changed = {one.key: access_words(one) for one in self._access_changes(desired)}
@@ -111,10 +111,10 @@ class Engine:
             now = self._context.now()
             known: Mapping[ResourceKey, ResourceFacts] = self._state.facts
             carried: Mapping[ResourceKey, ResourceFacts | None]
-            if base is not None and not known:
+            if bases and not known:
                 known, carried = (
-                    guards_of_base(base, now),
-                    carried_from_base(base, desired, now, since_beginning=self._state.since_beginning),
+                    guards_of_bases(bases, now),
+                    carried_from_bases(bases, desired, now, since_beginning=self._state.since_beginning),
                 )
             else:
                 carried = carried_over(desired, known, now, since_beginning=self._state.since_beginning)

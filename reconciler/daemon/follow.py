@@ -15,7 +15,7 @@ from reconciler.applying.engine import Engine
 from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF, REWIND, Allowed, AncestryVerdict, judge_descent
 from reconciler.desired.git.plumbing import SourceError
 from reconciler.desired.git.sources.source import DesiredSource
-from reconciler.desired.load import Loaded, load_base, load_state
+from reconciler.desired.load import Loaded, load_bases, load_state
 from reconciler.model.counting import count
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.event import Event, EventReason, EventType
@@ -211,18 +211,18 @@ class Follower:
                 self._say(EventType.WARNING, EventReason.REVISION_REWOUND, said, sha)
         return True
 
-    def _base(self, state: DesiredState) -> DesiredState | None:
-        """The state before, for a store that remembers nothing: its guards are those in force."""
+    def _bases(self, state: DesiredState) -> tuple[DesiredState, ...]:
+        """The states before, for a store that remembers nothing: their guards are those in force."""
         if self._engine.reconciled_keys():
-            return None
-        return load_base(self._source, state.revision.id, cache=self._cache)
+            return ()
+        return load_bases(self._source, state.revision.id, cache=self._cache)
 
     def _put_in_force(self, state: DesiredState) -> None:
         concerned = self._engine.affected(state)
         # Before it is in force, as what is sent from then on is put down to these.
         with suppress(SourceError):  # Who changed it is worth less than that it is changed.
             self._commits |= self._source.commits_for(state, concerned)
-        keys = self._engine.put_in_force(state, self._base(state))
+        keys = self._engine.put_in_force(state, self._bases(state))
         commit = state.revision.commit
         by = f" {words.commit_words(commit)}" if commit else ""
         self._say(

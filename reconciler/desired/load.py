@@ -76,13 +76,19 @@ def load_state(snapshot: Snapshot, cache: Path | None = None, previous: Loaded |
     return Loaded(state, tuple(diagnostics), len(snapshot.files), len(everything), files.good)
 
 
-def load_base(source: DesiredSource, revision: str, cache: Path | None = None) -> DesiredState | None:
-    """The state of the commit that a revision follows; None where there is none, or it is broken or unreadable."""
-    try:
-        before = source.base(revision)
-        return None if before is None else load_state(source.snapshot(before), cache=cache).state
-    except SourceError:
-        return None
+def load_bases(source: DesiredSource, revision: str, cache: Path | None = None) -> tuple[DesiredState, ...]:
+    """The states of the commits that a revision follows, the oldest first; without those that are broken or
+    unreadable."""
+    found: list[DesiredState] = []
+    previous: Loaded | None = None
+    for commit in source.bases(revision):
+        try:
+            previous = load_state(source.snapshot(commit), cache=cache, previous=previous)
+        except SourceError:
+            continue
+        if previous.state is not None:
+            found.append(previous.state)
+    return tuple(found)
 
 
 def _read(snapshot: Snapshot, cache: Path | None, previous: Loaded | None) -> _Files:

@@ -206,7 +206,7 @@ def keep_observed(at: Workspace, prepared: Prepared) -> None:
 def _engine(at: Workspace, store: Store, context: Context, prospect: Prospect) -> Engine:
     note_ipam_in_use(at.where.ipam, store)
     engine = Engine(store, at.connections(store), facts_of(store), context)
-    engine.put_in_force(prospect.desired, prospect.base)
+    engine.put_in_force(prospect.desired, prospect.bases)
     if not are_current(store, prospect.desired):
         label(store, engine, prospect.desired)
     is_alone = context.epoch == prospect.epoch + 1

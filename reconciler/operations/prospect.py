@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +58,7 @@ class Prospect(msgspec.Struct, frozen=True):
     observations: tuple[Observation, ...]
     keys: frozenset[ResourceKey]
     notes: tuple[str, ...] = ()
-    base: DesiredState | None = None
+    bases: tuple[DesiredState, ...] = ()
     """The state before, whose guards judge too, as the store remembers nothing."""
     observed_keys: frozenset[ResourceKey] = frozenset()
     """What was observed for the plan itself."""
@@ -96,13 +96,13 @@ def plan_in(
     with at.store() as store:
         epoch = store.epoch()
         facts = facts_under(store, desired)
-        base = at.base(source, desired, facts)
-        remembered = _remembered(desired, facts, base)
+        bases = at.bases(source, desired, facts)
+        remembered = _remembered(desired, facts, bases)
         scope = _scope(request, store, remembered)
         judge, reported = standing_of(store, asked)
         found = (
             *reported,
-            *_unknown_guards(source, facts, base),
+            *_unknown_guards(source, facts, bases),
             *not_descending(source, desired.revision, (store.get_meta(LAST_GOOD), store.get_meta(LAST_REF))),
             *warnings,
             *on_sizes(scope.keys, desired, store.inventories.all(_sized(scope.keys, desired))),
@@ -127,7 +127,7 @@ def plan_in(
         tuple(observed.values()),
         frozenset(scope.keys),
         at.notes,
-        base,
+        bases,
         frozenset(seen),
         epoch,
         step,
@@ -164,12 +164,12 @@ class _Scope(msgspec.Struct, frozen=True):
     filtered_by: str
 
 
-def _remembered(desired: DesiredState, facts: Facts, base: DesiredState | None) -> _Remembered:
+def _remembered(desired: DesiredState, facts: Facts, bases: Sequence[DesiredState]) -> _Remembered:
     """Raises OperationError where the facts forbid the state."""
     if refused := admit(desired, facts):
         raise OperationError("", FailureReason.NOT_ADMITTED, diagnostics=refused)
     access = access_changes(desired, facts.resources)
-    facts = facts_in_force(desired, facts, base)
+    facts = facts_in_force(desired, facts, bases)
     return _Remembered(desired, facts, access, tuple(universe(desired, facts)))
 
 
@@ -241,9 +241,9 @@ def not_descending(
     return (Diagnostic("not-descendant", Severity.WARNING, f"{said}; {hint}", None, "", hint),)
 
 
-def _unknown_guards(source: DesiredSource, facts: Facts, base: DesiredState | None) -> tuple[Diagnostic, ...]:
+def _unknown_guards(source: DesiredSource, facts: Facts, bases: Sequence[DesiredState]) -> tuple[Diagnostic, ...]:
     """A warning where neither a store nor git says which guards were in force before: a loosening is not noticed."""
-    if facts.resources or base is not None or not source.shallow():
+    if facts.resources or bases or not source.shallow():
         return ()
     hint = "run `git fetch --unshallow` (in a CI checkout, set fetch-depth: 0)"
     said = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -53,17 +54,17 @@ def facts_under(store: Store, desired: DesiredState) -> Facts:
     return msgspec.structs.replace(facts, resources={**facts.resources, **changed})
 
 
-def facts_in_force(desired: DesiredState, facts: Facts, base: DesiredState | None) -> Facts:
+def facts_in_force(desired: DesiredState, facts: Facts, bases: Sequence[DesiredState]) -> Facts:
     """What is remembered as soon as this state is in force: every plan, and whatever shows one, judges by that.
 
-    `base`: the state that it follows, where nothing is remembered (`Workspace.base`): its guards are in force.
+    `bases`: the states that it follows, where nothing is remembered (`Workspace.bases`): their guards are in force.
     """
-    from reconciler.planning.base_guards import carried_from_base
+    from reconciler.planning.base_guards import carried_from_bases
     from reconciler.planning.carry_over import carried_over, with_changes
 
     at = now()
-    if base is not None and not facts.resources:
-        known = dict(carried_from_base(base, desired, at, since_beginning=facts.since_beginning))
+    if bases and not facts.resources:
+        known = dict(carried_from_bases(bases, desired, at, since_beginning=facts.since_beginning))
     else:
         changed = carried_over(desired, facts.resources, at, since_beginning=facts.since_beginning)
         known = with_changes(facts.resources, changed)
@@ -78,7 +79,7 @@ def state_and_facts(at: Workspace, store: Store) -> tuple[DesiredState, Facts]:
     source = at.source()
     desired = at.read(source, store)
     facts = facts_under(store, desired)
-    return desired, facts_in_force(desired, facts, at.base(source, desired, facts))
+    return desired, facts_in_force(desired, facts, at.bases(source, desired, facts))
 
 
 def derived_labels(store: Store, desired: DesiredState) -> dict[ResourceKey, dict[str, str]]:

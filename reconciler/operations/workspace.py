@@ -109,12 +109,12 @@ class Workspace:
         with self.store() as store:
             return self.read(self.source(), store)
 
-    def base(self, source: DesiredSource, desired: DesiredState, facts: Facts) -> DesiredState | None:
-        """The state that this one follows in git, whose guards judge too where the store remembers nothing, as in a
-        pull request. None where the store remembers what is in force, or the state before cannot be read."""
-        from reconciler.desired.load import load_base
+    def bases(self, source: DesiredSource, desired: DesiredState, facts: Facts) -> tuple[DesiredState, ...]:
+        """The states that this one follows in git, whose guards judge too where the store remembers nothing, as in a
+        pull request. Empty where the store remembers what is in force, or no state before can be read."""
+        from reconciler.desired.load import load_bases
 
-        return None if facts.resources else load_base(source, desired.revision.id, cache=self.where.cache)
+        return () if facts.resources else load_bases(source, desired.revision.id, cache=self.where.cache)
 
     def read_all(
         self, source: DesiredSource, store: Store | None = None

@@ -1,4 +1,4 @@
-"""Guards of the commit that a commit follows, for a store that remembers none: a plan in a pull request. Pure.
+"""Guards of the commits that a commit follows, for a store that remembers none: a plan in a pull request. Pure.
 
 A commit must not use its own loosening, in any plan. A store of a daemon remembers the guards that are in force; where
 nothing is remembered, they are those that git had before.
@@ -6,7 +6,7 @@ nothing is remembered, they are those that git had before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import msgspec
@@ -18,17 +18,18 @@ from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.carry_over import carried_over, with_changes
 
 
-def guards_of_base(base: DesiredState, now: datetime) -> dict[ResourceKey, ResourceFacts]:
-    """What would be remembered of the guards of the state, had it been in force."""
-    return {key: facts for key, facts in _all_of(base, {}, now).items() if KINDS[key.kind].is_guard}
+def guards_of_bases(bases: Iterable[DesiredState], now: datetime) -> dict[ResourceKey, ResourceFacts]:
+    """What would be remembered of the guards of the states, had they been in force one after the other."""
+    return {key: facts for key, facts in _one_by_one(bases, now).items() if KINDS[key.kind].is_guard}
 
 
-def carried_from_base(
-    base: DesiredState, desired: DesiredState, now: datetime, *, since_beginning: bool = False
+def carried_from_bases(
+    bases: Iterable[DesiredState], desired: DesiredState, now: datetime, *, since_beginning: bool = False
 ) -> dict[ResourceKey, ResourceFacts]:
-    """What is remembered when the state takes force in a store that remembers nothing. The state before says which
-    guards are in force, what they guard, and which machines are new. Nothing else is taken from it."""
-    before = _all_of(base, {}, now)
+    """What is remembered when the state takes force in a store that remembers nothing. The states before, the oldest
+    first, say which guards are in force, what they guard, and which machines are new. Nothing else is taken from
+    them."""
+    before = _one_by_one(bases, now)
     then = _all_of(desired, before, now)
     guards = {key: facts for key, facts in then.items() if KINDS[key.kind].is_guard}
     gone = _marks_of_gone(desired, before, now)
@@ -54,6 +55,13 @@ def _marks_of_gone(
 def _as_guarded(facts: ResourceFacts, guarded: ResourceFacts, gone: Mapping[str, Guarded]) -> ResourceFacts:
     may_be = gone if guarded.added_at is not None else {}
     return msgspec.structs.replace(facts, guarded={**may_be, **guarded.guarded}, added_at=guarded.added_at)
+
+
+def _one_by_one(bases: Iterable[DesiredState], now: datetime) -> dict[ResourceKey, ResourceFacts]:
+    known: dict[ResourceKey, ResourceFacts] = {}
+    for base in bases:
+        known = _all_of(base, known, now)
+    return known
 
 
 def _all_of(

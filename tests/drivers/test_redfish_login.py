@@ -536,3 +536,38 @@ def test_a_session_goes_to_nobody_but_the_address_that_it_was_made_with(
         bmc.reset(ResetType.ON)
     assert asked == ["127.0.0.1", "127.0.0.2"]
     assert len(server.requests) == seen
+
+
+@pytest.mark.parametrize("may_log_in_there", [True, False])
+def test_a_session_that_ran_out_is_not_shown_to_the_host_to_which_the_name_leads_by_then(
+    driver: RedfishDriver, server: RedfishServer, pki: Pki, monkeypatch: pytest.MonkeyPatch, may_log_in_there: bool
+) -> None:
+    """The session is deleted when it seems to have ended. If the new login fails, or is for another host, it stays."""
+    moved = threading.Event()
+
+    def resolve(peer: Peer) -> Credential:
+        if moved.is_set() and not may_log_in_there:
+            raise AuthenticationFailed("not to that address")
+        return LOGIN
+
+    def run_out(_: Request) -> Answer:
+        moved.set()
+        return reply(401)
+
+    bmc = driver.open(replace(endpoint(server, pki.tls), credential=resolve))
+    bmc.read()
+    monkeypatch.setattr(
+        redfish_http.RedfishConnection,
+        "_peer_of",
+        lambda *_: Peer("127.0.0.2" if moved.is_set() else "127.0.0.1", True),
+    )
+    seen = len(server.requests)
+    server.misbehave("GET", SYSTEM, run_out)
+    if may_log_in_there:
+        bmc.read()
+    else:
+        with pytest.raises(AuthenticationFailed, match="not to that address"):
+            bmc.read()
+    shown = [one.headers.get("x-auth-token") for one in server.requests[seen + 1 :]]
+    assert "token-1" not in shown
+    assert server.count("DELETE") == 0

@@ -13,7 +13,7 @@ from drivers.base import PowerState, SystemState
 from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.model.facts import Facts
 from reconciler.model.resource import Resource
-from reconciler.planning.base_guards import carried_from_base
+from reconciler.planning.base_guards import carried_from_bases
 from reconciler.planning.carry_over import carried_over, with_changes
 from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.planning.guards.guard_marks import marks_follow
@@ -66,7 +66,7 @@ def test_a_plan_without_a_store_knows_which_machines_the_commit_adds(
 ) -> None:
     base = desired(*rules, *machines(TEN))
     grown = then(known_fleet(), *rules, *machines(TEN, "Off"), *machines(range(10, 100)))
-    facts = Facts(carried_from_base(base, grown.desired, NOW), {})
+    facts = Facts(carried_from_bases([base], grown.desired, NOW), {})
     assert count(msgspec.structs.replace(grown, facts=facts), standing) == 1
 
 

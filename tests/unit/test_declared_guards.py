@@ -20,7 +20,7 @@ from reconciler.model.diagnostic import Severity
 from reconciler.model.facts import Facts
 from reconciler.model.plans.override import Override
 from reconciler.model.resource import Resource, ResourceKey
-from reconciler.planning.base_guards import carried_from_base
+from reconciler.planning.base_guards import carried_from_bases
 from reconciler.planning.guards.fleet_survey import survey
 from reconciler.planning.guards.guard import GuardWorld
 from reconciler.planning.guards.reports.guard_report import guard_verdicts
@@ -320,7 +320,7 @@ class TestNoCommitUsesWhatItLoosens:
         base = desired(rule, *self.roles("On", "db", "db"))
         after = fleet(rule, *self.roles("Off", "db", "web"))
         looks = after.observed | {key("r1-9"): unreachable(key("r1-9"))}
-        facts = Facts(carried_from_base(base, after.desired, NOW), {})
+        facts = Facts(carried_from_bases([base], after.desired, NOW), {})
         after = msgspec.structs.replace(after, observed=looks, facts=facts)
         assert going(planned_at(after)) == []
 

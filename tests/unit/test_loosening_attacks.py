@@ -18,7 +18,7 @@ from drivers.base import PowerState, SystemState
 from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.base_guards import carried_from_base
+from reconciler.planning.base_guards import carried_from_bases
 from reconciler.planning.carry_over import carried_over, with_changes
 from reconciler.planning.guards.standing import Standing
 from reconciler.planning.planner import plan
@@ -147,7 +147,7 @@ def test_several_commits_within_the_hour(uuid: str | None, commits: list[tuple[l
 def test_one_commit_in_a_plan_without_a_store_that_knows_the_commit_before(attack: str) -> None:
     """A plan in a pull request foresees what the daemon will hold, also for a machine under another name."""
     now = put(uuid=None)(spec(power="Off")(ATTACKS[attack](BEFORE)))
-    facts = carried_from_base(state_of(BEFORE), state_of(now), NOW)
+    facts = carried_from_bases([state_of(BEFORE)], state_of(now), NOW)
     assert going(now, facts, NOW) == []
 
 

@@ -272,7 +272,10 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         finally:
             self._lock.release()
 
-    def _request(self, method: str, path: str, data: Any = None, headers: dict[str, str] | None = None) -> Reply:
+    def _request(
+        self, method: str, path: str, data: Any = None, headers: dict[str, str] | None = None, to: Peer | None = None
+    ) -> Reply:
+        """`to`: who alone may get the request, if that is not who the present login is for."""
         body = None if data is None else json.dumps(data).encode()
         sent = {"OData-Version": "4.0", "Accept": "application/json"}
         if self._token is not None:
@@ -282,7 +285,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         if body is not None:
             sent["Content-Type"] = "application/json"
         sent |= headers or {}
-        return self._requests.send(method, path, sent, body, self._meant)
+        return self._requests.send(method, path, sent, body, to or self._meant)
 
     # -- logging in ----------------------------------------------------------------------------------------------------
 
@@ -369,18 +372,18 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
 
     def _renew(self) -> bool:
         """After a 401: whether there is a new login to try. Sessions run out; a basic login may have been rotated."""
-        had, session, old = self._basic, self._token, self._session_paths
+        had, session, old, meant = self._basic, self._token, self._session_paths, self._meant
         self._log_out()
         if session is not None:
             try:
                 self._log_in()
             except DriverError:
                 # It may be the one too many.
-                self._leave(old, {_SESSION_HEADER: session})
+                self._leave(old, {_SESSION_HEADER: session}, meant)
                 raise
             # It may be there still: some BMCs answer 401 now and then (dsx-ai-factory/infra-controller#5349).
             # By itself where there is no other: a password that was changed would be one more failed login.
-            self._leave(old, {_SESSION_HEADER: session} if self._token is None else None)
+            self._leave(old, {_SESSION_HEADER: session} if self._token is None else None, meant)
             return True
         if had is None or self.credential is None:
             return False
@@ -407,18 +410,19 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             self._leave(self._session_paths)
             self._log_out()
 
-    def _leave(self, paths: tuple[str, ...], headers: dict[str, str] | None = None) -> None:
-        """Delete a session that is not to be used any more; where the BMC refuses, the session is left to expire."""
+    def _leave(self, paths: tuple[str, ...], headers: dict[str, str] | None = None, to: Peer | None = None) -> None:
+        """Delete a session that is not to be used any more; where the BMC refuses, the session is left to expire. `to`:
+        for whom the session was made. The host's name may lead to another host by now, which must not get the token."""
         with contextlib.suppress(DriverError):
             for path in paths:
-                if self._has_deleted(path, headers or {}):
+                if self._has_deleted(path, headers or {}, to):
                     return
 
-    def _has_deleted(self, path: str, headers: dict[str, str]) -> bool:
+    def _has_deleted(self, path: str, headers: dict[str, str], to: Peer | None) -> bool:
         """Whether a DELETE was carried out, which may be sent again as it may not harm twice. Raises DriverError."""
         for _ in range(_DELETES):
             try:
-                status = self._request("DELETE", path, None, headers).status_code
+                status = self._request("DELETE", path, None, headers, to).status_code
             except Unreachable as error:
                 if isinstance(error.__context__, TimeoutError):
                     raise

@@ -33,6 +33,10 @@ from reconciler.desired.git.sources.repository_folder import (
 )
 from reconciler.desired.git.sources.source import Remote, Snapshot
 
+_DAY_SECONDS = 24 * 60 * 60
+_MOST_BASES = 16
+"""Commits of the day before that are read besides; a new store reads them once."""
+
 
 class Repository:
     """A revision of a local repository, bare or not."""
@@ -134,17 +138,37 @@ class Repository:
             return None if ends and self._hides(revision, ancestor, ends) else False
         return True
 
-    def base(self, revision: str) -> str | None:
-        """Where the commit left the remote's default branch, as far as the clone knows that branch. Else its first
-        parent, as for a commit that is on that branch already."""
-        return self._branched_at(revision) or self._parsed(f"{revision}^1")
+    def bases(self, revision: str) -> tuple[str, ...]:
+        """Where the commit left the remote's default branch, as far as the clone knows that branch. Else all its
+        parents, and what was committed in the day before, as for a commit that is on that branch already."""
+        branched = self._branched_at(revision)
+        return (branched,) if branched is not None else self._day_before(revision)
 
-    def base_of_work_tree(self) -> str | None:
+    def bases_of_work_tree(self) -> tuple[str, ...]:
         """The same of the files on disk, which a commit that follows HEAD would have, where they differ from HEAD."""
         head = self._parsed("HEAD")
         if head is None:
-            return None
-        return self._branched_at(head) or (head if self.uncommitted() else self.base(head))
+            return ()
+        branched = self._branched_at(head)
+        if branched is not None:
+            return (branched,)
+        return (*self._day_before(head), head) if self.uncommitted() else self._day_before(head)
+
+    def _day_before(self, revision: str) -> tuple[str, ...]:
+        """All parents of the commit, the commits of the day before it, and the last one before that day. The oldest is
+        first. A push, a rebase or a merge from the wrong side brings several commits at once."""
+        try:
+            parents = plumbing.run(self.git_dir, "rev-parse", f"{revision}^@").decode().split()
+            at = int(plumbing.run(self.git_dir, "show", "--no-patch", "--format=%ct", revision))
+            since = at - _DAY_SECONDS
+            walk = ("rev-list", "--topo-order", f"--max-count={_MOST_BASES}", f"--since={since}")
+            lately = plumbing.run(self.git_dir, *walk, *parents).decode().split() if parents else []
+            older = ("rev-list", "-1", "--first-parent", f"--before={since - 1}")
+            before = plumbing.run(self.git_dir, *older, parents[0]).decode().split() if parents else []
+        except (GitFailed, ValueError):
+            return ()
+        earlier = (parent for parent in reversed(parents) if parent not in lately)
+        return tuple(dict.fromkeys((*before, *earlier, *reversed(lately))))
 
     def _branched_at(self, revision: str) -> str | None:
         """Where the commit left the remote's default branch; None for one that is on it, and where none is known."""

@@ -76,9 +76,10 @@ class DesiredSource(Protocol):
     def descends(self, revision: str, ancestor: str) -> bool | None:
         """Whether the commit `revision` has `ancestor` among its ancestors; None if that is unknown."""
 
-    def base(self, revision: str) -> str | None:
-        """The commit that a revision follows: where it left the remote's default branch, else its first parent. Of a
-        work tree that differs from HEAD: HEAD. None where there is none, or if it is unknown."""
+    def bases(self, revision: str) -> tuple[str, ...]:
+        """The commits whose guards judge the revision where nothing is remembered, the oldest first. It is where the
+        revision left the remote's default branch, else its parents and the commits of the day before. Of a work tree
+        that differs from HEAD: HEAD too. Empty where there is none, or if it is unknown."""
 
     def began(self) -> datetime | None:
         """When its first commit was made, by what is here already; None where its history is cut off or unknown."""

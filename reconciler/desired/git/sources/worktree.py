@@ -81,10 +81,10 @@ class WorkTree:
     def descends(self, revision: str, ancestor: str) -> None:
         """It is unknown: nothing is kept."""
 
-    def base(self, revision: str) -> str | None:
-        """The commit that what is on disk would follow; None where the folder is in no repository."""
+    def bases(self, revision: str) -> tuple[str, ...]:
+        """The commits that what is on disk would follow; empty where the folder is in no repository."""
         repository = self._repository()
-        return None if repository is None else repository.base_of_work_tree()
+        return () if repository is None else repository.bases_of_work_tree()
 
     def _repository(self) -> Repository | None:
         found = find_repository(self._folder)
