@@ -69,7 +69,8 @@ class Engine:
             raise
         except OUTSIDE_ERRORS as error:  # it is this resource's; its next reconcile observes first
             self._context.failed(key, error)
-            return self._reconciler.failed(key, f"the reconcile ended because of {defect(error)}; {REPORT}")
+            failed = self._reconciler.failed(key, f"the reconcile ended because of {defect(error)}; {REPORT}")
+            return self._reconciler.requeue(key, failed)
 
     def plan(self, select: set[ResourceKey] | None = None) -> Plan:
         """The plan as of what was last observed. Raises RuntimeError while no desired state is in force."""

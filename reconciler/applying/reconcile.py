@@ -97,7 +97,7 @@ class Reconciler:
                     result = self._guard(change, desired)
                     result = result or self._too_early(change, earlier) or self._record(change, desired, seen)
         outcome = self._send(result, desired, seen) if isinstance(result, InFlight) else result
-        return self._requeue(key, outcome)
+        return self.requeue(key, outcome)
 
     # -- observe -----------------------------------------------------------------------------------------------------
 
@@ -390,7 +390,7 @@ class Reconciler:
 
     # -- requeue -----------------------------------------------------------------------------------------------------
 
-    def _requeue(self, key: ResourceKey, outcome: Outcome) -> Outcome:
+    def requeue(self, key: ResourceKey, outcome: Outcome) -> Outcome:
         """Requeue the key as its outcome says, and the keys that waited for it at once."""
         if isinstance(outcome, Done):
             self.memory.note_progress(key)

@@ -321,3 +321,18 @@ def test_a_rule_that_leaves_costs_the_resource_that_meets_it(world: World, monke
     world.run(600)
     assert world.bmc("m2").state.power is PowerState.ON
     assert "SystemExit" in told(world, "Internal")[0].message
+
+
+def test_who_waits_behind_a_resource_is_requeued_when_a_defect_ends_its_reconcile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind = ResourceKey("Machine", "m2")
+    world.commit(declare(machine("m1"), machine("m2")))
+    world.run(1)
+    world.engine._reconciler.memory.wait_behind(M, behind)
+    monkeypatch.setattr(reconcile, "learn", odd)
+    world.stepped.clear()
+    world.engine.reconcile(M)
+    while world.loop.turn():
+        pass
+    assert world.stepped == [behind]
