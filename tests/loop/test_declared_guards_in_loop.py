@@ -184,7 +184,7 @@ def test_with_a_new_store_a_machine_that_its_commit_moves_to_another_rack_is_cou
     base = declare(ONE_A_RACK, machine("m1", rack="r1"), machine("m2", rack="r1"), revision="a" * 40)
     moved = [machine("m1", rack="r1", power="Off"), machine("m2", rack="r2", power="Off")]
     world.desired = declare(ONE_A_RACK, *moved, revision="b" * 40)
-    world.queue.put_all((key, COMMIT, world.now()) for key in world.engine.put_in_force(world.desired, base))
+    world.queue.put_all((key, COMMIT, world.now()) for key in world.engine.put_in_force(world.desired, [base]))
     world.run(1800)
     assert off(world) == ["m1"]
     world.run(3600)
@@ -261,7 +261,7 @@ def test_a_new_store_takes_the_guards_of_the_state_before_and_remembers_those_th
     before, after = declare(ONE_A_RACK, stays, *racks("On", count=1)), declare(stays, *racks("Off", count=1))
     world = fleet_of(tmp_path, after)
     world.desired = after
-    world.loop.put(world.engine.put_in_force(after, before), COMMIT)
+    world.loop.put(world.engine.put_in_force(after, [before]), COMMIT)
     world.run(600)
     assert off(world) == ["r1-00"]
     assert {key.name for key in world.facts() if key.kind == "Guard"} == {"racks", "stays"}
