@@ -78,6 +78,13 @@ event is recorded in ten minutes, and at most 20 for each reason. The next event
 
 {{BootAddressRefused BootMachineDoubtful TokenRefused AgentOfAnotherMachine BootRequestNotCurrent}}
 
+## Consoles
+
+Recorded by the [console service](../console.md), about the machine. No event has a typed byte. Of refused
+logins, one event is recorded for each address in ten minutes, and at most 20 in all.
+
+{{ConsoleOpened ConsoleClosed ConsoleWriter ConsoleBreak ConsoleRefused ConsoleLineOpen ConsoleLineLost}}
+
 ## Log lines that are no events
 
 `Started` and `Stopped` mark the begin and the end of a run of the daemon. Between `Stopping` and `Stopped` the daemon

@@ -1,5 +1,5 @@
 """Drivers by name: the built-in ones, and those of other packages by entry point (groups `groundstate.bmc`,
-`groundstate.ipam`, `groundstate.backends`).
+`groundstate.console`, `groundstate.ipam`, `groundstate.backends`).
 
 Modules are imported when first requested, so that a driver that the fleet does not use costs nothing.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from drivers.base import (
     OUTSIDE_ERRORS,
     BmcDriver,
+    ConsoleDriver,
     Credential,
     DriverOptions,
     Ipam,
@@ -33,10 +34,16 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 BMC_GROUP = "groundstate.bmc"
+CONSOLE_GROUP = "groundstate.console"
 IPAM_GROUP = "groundstate.ipam"
 BACKENDS_GROUP = "groundstate.backends"
 
 BMC_DRIVERS = {"redfish": "drivers.bmc.redfish.redfish:open_driver", "fake": "drivers.bmc.fake.fake:open_driver"}
+CONSOLE_DRIVERS = {
+    "ipmi": "drivers.console.ipmi.ipmi:IpmiConsole",
+    "tcp": "drivers.console.stream:StreamConsole",
+    "fake": "drivers.console.fake_console:FakeConsole",
+}
 IPAMS = {"embedded": "drivers.ipam.embedded.embedded:open_ipam", "netbox": "drivers.ipam.netbox.netbox:open_ipam"}
 POOLS = "drivers.ipam.embedded.embedded_pools:EmbeddedPools"
 SECRET_SOURCES = {
@@ -52,6 +59,7 @@ class Registry:
     def __init__(self) -> None:
         self._lock = scheduling.lock()
         self._opened: dict[str, BmcDriver] = {}
+        self._consoles: dict[str, ConsoleDriver] = {}
         self._ipams: list[Ipam] = []
 
     def bmc(self, name: str) -> BmcDriver:
@@ -61,6 +69,14 @@ class Registry:
                 opener = cast("Callable[[], BmcDriver]", _load(BMC_GROUP, BMC_DRIVERS, name))
                 self._opened[name] = opener()
             return self._opened[name]
+
+    def console(self, name: str) -> ConsoleDriver:
+        """The driver of serial lines. Raises Rejected for a name that nothing answers to."""
+        with self._lock:
+            if name not in self._consoles:
+                opener = cast("Callable[[], ConsoleDriver]", _load(CONSOLE_GROUP, CONSOLE_DRIVERS, name))
+                self._consoles[name] = opener()
+            return self._consoles[name]
 
     def secret(self, reference: object) -> Credential:
         """Resolve `{"env": ...}`, `{"file": ...}` or `{"exec": ...}`. Raises SecretUnavailable.

@@ -7,6 +7,7 @@ errors.py         the errors and their reasons
 backoff.py        how waits grow, and how long a refused login is left alone
 bmc.py            what a BMC can do, by capability, and who opens it
 endpoint.py       where a BMC is, and how it is trusted
+console.py        the serial line of a machine, and who opens it
 system_state.py   Redfish's words, and one look at a system
 task.py           what a write returns, and the Task that carries it out
 hardware.py       what is in a machine
@@ -16,6 +17,7 @@ pools.py          numbers by owner
 secret.py         credentials and their sources
 clean_text.py     text from others, made fit to be kept and shown
 scheduling.py     locks, threads and the clock, which a simulation may replace
+event_loop.py     coroutines, for consoles alone
 known_secrets.py  text without the secrets that this process has read
 """
 
@@ -35,6 +37,11 @@ from drivers.base.protocols.bmc import with_all as with_all
 from drivers.base.protocols.bmc_options import DriverOptions as DriverOptions
 from drivers.base.protocols.bmc_options import options_type as options_type
 from drivers.base.protocols.bmc_options import read_options as read_options
+from drivers.base.protocols.console import MOST_UNSENT as MOST_UNSENT
+from drivers.base.protocols.console import ConsoleBusy as ConsoleBusy
+from drivers.base.protocols.console import ConsoleDriver as ConsoleDriver
+from drivers.base.protocols.console import ConsoleEndpoint as ConsoleEndpoint
+from drivers.base.protocols.console import Line as Line
 from drivers.base.protocols.endpoint import Endpoint as Endpoint
 from drivers.base.protocols.endpoint import Peer as Peer
 from drivers.base.protocols.endpoint import Tls as Tls

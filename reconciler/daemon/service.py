@@ -36,6 +36,7 @@ from reconciler.planning.guards.builtin_guards import hold_until_observed
 from reconciler.planning.guards.pauses import hold_everything
 from reconciler.services.boot.machines.machine_parts import MachineParts
 from reconciler.services.boot.machines.provisioning import MachineProvisioning
+from reconciler.services.console.machine_consoles import CHANGES_GRANTS, MachineConsoles
 from reconciler.services.log import log_event
 from reconciler.services.metrics import Metrics
 from reconciler.store import Store
@@ -118,6 +119,18 @@ class Daemon:
             self._engine, self._moved, self._warn, parts, context.now, self._receive_undeclared, self._boot_failed
         )
         """What the boot service speaks to."""
+        self.consoles = MachineConsoles(
+            lambda: self._engine.desired,
+            self._engine.facts_of,
+            connections.open_console,
+            self._record_and_report,
+            store.put_meta,
+            self.metrics.consoles_counted,
+            log,
+        )
+        """What the console service speaks to."""
+        self.consoles_changed: Callable[[], None] = _nobody_to_tell
+        """Called when a key is granted a console, or a grant ends."""
         self._reader = InventoryReader(
             Backends(connections, context.now).inventory,
             store.inventories,
@@ -255,6 +268,7 @@ class Daemon:
         self._reader.set_desired(state)
         self._wake_proposer()
         self._house.relabel()
+        self.consoles_changed()
 
     def _bmc_asked(self, one: BmcRequest) -> None:
         self.metrics.bmc_asked(one.driver, one.operation, one.seconds, one.error)
@@ -273,6 +287,8 @@ class Daemon:
     def _report(self, event: Event) -> None:
         self.metrics.count_event(event)
         log_event(self._log, event)
+        if event.reason in CHANGES_GRANTS:
+            self.consoles_changed()
 
     def _record_and_report(self, event: Event) -> None:
         if event.reason in (EventReason.INVENTORY_TAKEN, EventReason.INVENTORY_CHANGED):
@@ -297,3 +313,7 @@ class Daemon:
             # What it remembers is out of date, and must not be written over what the other one has learned.
             self._broke.append(error)
             self._stop.set()
+
+
+def _nobody_to_tell() -> None:
+    """There is no console service."""

@@ -242,6 +242,22 @@ class EventReason(StrEnum):
     BOOT_REQUEST_NOT_CURRENT = "BootRequestNotCurrent"
     """Warning. An agent or a system reported for a boot request that is not current any more."""
 
+    CONSOLE_OPENED = "ConsoleOpened"
+    """Normal. A person connected to the console of a machine. The message has the key and the address."""
+    CONSOLE_CLOSED = "ConsoleClosed"
+    """Normal. The session of a person on a console ended. The message says why."""
+    CONSOLE_WRITER = "ConsoleWriter"
+    """Normal. A person types on a console in place of another one."""
+    CONSOLE_BREAK = "ConsoleBreak"
+    """Normal. A person sent a break to a machine."""
+    CONSOLE_REFUSED = "ConsoleRefused"
+    """Warning. A login to a console was refused: its key may not use this console, or there is no such console."""
+    CONSOLE_LINE_OPEN = "ConsoleLineOpen"
+    """Normal. The serial line of a machine is open."""
+    CONSOLE_LINE_LOST = "ConsoleLineLost"
+    """Warning. The serial line of a machine was lost, or could not be opened. The daemon tries again. Recorded once
+    until the line is open again."""
+
     @classmethod
     def _missing_(cls, _value: object) -> EventReason:
         """What another version wrote into the ledger; the message says what it was."""

@@ -18,9 +18,12 @@ from drivers.base import (
     BmcDriver,
     BmcFinder,
     BmcRequest,
+    ConsoleDriver,
+    ConsoleEndpoint,
     Credential,
     Endpoint,
     Ipam,
+    Line,
     MeasuredBmc,
     Peer,
     Pools,
@@ -30,8 +33,9 @@ from drivers.base import (
     with_all,
 )
 from reconciler import runtime
-from reconciler.kinds.common.access.access_rules import Access
+from reconciler.kinds.common.access.access_rules import Access, ConsoleAccess
 from reconciler.kinds.common.access.bmc_networks import connection_refusal, foreseen_connection_refusal
+from reconciler.kinds.common.access.console_lines import console_line_refusal
 from reconciler.kinds.common.access.credentials import (
     NO_GRANTS,
     WHERE,
@@ -52,6 +56,7 @@ from reconciler.observed.backend import Backend
 class Drivers(msgspec.Struct, frozen=True):
     """What the front door wires in: BMC drivers by name, the resolver of references, the IPAM and the pools.
 
+    `console`: the drivers of serial lines by name.
     `more`: the backends of kinds that none of these serves, by name. `backend`: what makes one that is not among them,
     by its name; it raises Rejected for a name that nothing answers to.
     """
@@ -62,6 +67,7 @@ class Drivers(msgspec.Struct, frozen=True):
     pools: Pools
     more: Mapping[str, Backend] = {}
     backend: Callable[[str], Callable[[Connections, Callable[[], datetime]], Backend]] | None = None
+    console: Callable[[str], ConsoleDriver] | None = None
 
 
 class Connections:
@@ -173,6 +179,29 @@ class Connections:
             timeout=access.timeout,
         )
 
+    async def open_console(
+        self, access: ConsoleAccess, former: str, heard: Callable[[bytes], None], steal: bool
+    ) -> Line:
+        """The serial line, opened. Raises DriverError."""
+        if self._drivers.console is None:
+            raise Rejected(f"there is no console driver named {access.driver}")
+        return await self._drivers.console(access.driver).open(
+            self._console_endpoint(access, former), heard, steal=steal
+        )
+
+    def _console_endpoint(self, access: ConsoleAccess, former: str) -> ConsoleEndpoint:
+        """The way to a serial line in the driver's form. What is no BMC is reached only where the settings say so."""
+        login = access.credential_ref
+        return ConsoleEndpoint(
+            driver=access.driver,
+            address=access.address,
+            port=access.port,
+            credential=None if login is None else Login(self, login, access.address, access.driver),
+            connects=_LineGate(self._grants) if access.driver == "tcp" else _Gate(self._grants, access.address),
+            cipher_suite=access.cipher_suite,
+            former=former,
+        )
+
     def log_in(self, reference: CredentialRef, destination: LoginDestination) -> Credential:
         """The login for the connected peer. Raises AuthenticationFailed where it may not go there."""
         located = self._located(reference)
@@ -221,6 +250,19 @@ class _Gate:
     def __call__(self, number: str) -> None:
         """Raises Rejected."""
         why = connection_refusal(self.grants, self.address, number)
+        if why is not None:
+            raise Rejected(why)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _LineGate:
+    """Whether a serial line that is no BMC's may be connected to."""
+
+    grants: Grants
+
+    def __call__(self, where: str) -> None:
+        """Raises Rejected."""
+        why = console_line_refusal(self.grants, where)
         if why is not None:
             raise Rejected(why)
 

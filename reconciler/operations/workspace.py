@@ -208,7 +208,9 @@ class Workspace:
         registry = self._registry = self._registry or Registry()
         ipam, pools = registry.open_ipam(self.where.ipam, store.engine), registry.open_pools(store.engine)
         if self._connections is None:
-            drivers = Drivers(registry.bmc, registry.secret, ipam, pools, backend=registry.backend)
+            drivers = Drivers(
+                registry.bmc, registry.secret, ipam, pools, backend=registry.backend, console=registry.console
+            )
             self._connections = Connections(drivers, self.where.base, self.where.grants)
         else:
             self._connections = self._connections.over(ipam, pools)

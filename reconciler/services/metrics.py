@@ -27,6 +27,7 @@ from reconciler.model.plans.pause import ResourcePause
 from reconciler.model.plans.plan import UnknownReason
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.override_scope import OVERRIDABLE
+from reconciler.services.console_port import ConsolesReport
 from reconciler.services.gauge_table import GaugeTable
 from reconciler.views.resource_tally import GAUGES
 
@@ -94,6 +95,7 @@ class Metrics:
         )
         self._make_guard_tables()
         self._make_bmc_series()
+        self._make_console_series()
         self._counted = {name: self._table(name, meaning, *labels) for name, meaning, labels in GAUGES}
         self._levels = {
             name: (
@@ -126,6 +128,18 @@ class Metrics:
             "groundstate_pause_end_timestamp_seconds",
             "When a pause ends automatically; +Inf: the pause has no end.",
             "id",
+        )
+
+    def _make_console_series(self) -> None:
+        """Serial consoles."""
+        self._console_lines = Gauge(
+            "groundstate_console_lines",
+            "Serial lines that are held or watched, by state: open, lost or closed.",
+            ["state"],
+            registry=self.registry,
+        )
+        self._console_sessions = Gauge(
+            "groundstate_console_sessions", "People that are connected to consoles.", registry=self.registry
         )
 
     def _make_bmc_series(self) -> None:
@@ -209,6 +223,14 @@ class Metrics:
         for kind, (of_size, of_used) in self._levels.items():
             of_size.replace(sizes[kind])
             of_used.replace(used[kind])
+
+    def consoles_counted(self, report: ConsolesReport) -> None:
+        """The consoles that are held or watched."""
+        states = Counts({"open": 0, "lost": 0, "closed": 0})
+        states.update(one.line if one.line in states else "lost" for one in report.consoles)
+        for state, number in states.items():
+            self._console_lines.labels(state).set(number)
+        self._console_sessions.set(sum(one.watchers for one in report.consoles))
 
     def paused(self, pauses: Iterable[ResourcePause]) -> None:
         """These stand now, and no others."""

@@ -46,6 +46,7 @@ SUBJECTS: dict[str, tuple[tuple[str, ...], str]] = {
     "operations/reports/size_report.py": (("catalogue",), "why a machine has a size, or none"),
     "operations/requests/restart_machine.py": (("machine",), "a power cycle of a machine"),
     "operations/serving/": (("catalogue", "machine"), "the boot service of partitions"),
+    "commands/console_command.py": ((), "names of machines, completed by the shell, for their consoles"),
     "commands/serving/boot_commands.py": ((), "names of partitions, completed by the shell, for their DHCP server"),
     "commands/reports/ipam_commands.py": ((), "names of networks, completed by the shell, for the tree of the IPAM"),
 }

@@ -32,7 +32,12 @@ LAYERS = [
 PURE = ("model", "kinds", "placement", "planning", "onboarding", "views")
 IMPURE = {"socket", "logging", "subprocess", "os", "pathlib"}
 
-RUNTIME = {"reconciler.runtime": "drivers.base.support.scheduling", "drivers.base.support.scheduling": None}
+RUNTIME = {
+    "reconciler.runtime": "drivers.base.support.scheduling",
+    "drivers.base.support.scheduling": None,
+    "reconciler.async_runtime": "drivers.base.support.event_loop",
+    "drivers.base.support.event_loop": None,
+}
 """The door to threads, locks, clocks, waiting, chance and the host's name, and the drivers' part of it.
 
 Each with what it imports of `drivers`."""
@@ -51,6 +56,7 @@ BESIDE_RUNTIME = {
     "reconciler/services/boot/http/listener.py": ("queue", "cheroot's pool asks for a queue.Queue"),
     "reconciler/daemon/shutdown.py": ("threading", "lists the threads that Python really has, for the report"),
     "reconciler/commands/crash_report.py": ("threading", "sets Python's own hook for a thread that failed"),
+    "drivers/console/ipmi/ipmi_session.py": ("secrets", "session ids and vectors that a BMC must not guess"),
     "drivers/bmc/emulator.py": ("secrets", "starts processes with a password that other users must not guess"),
 }
 """Who may import one of these modules nevertheless, and why."""
@@ -102,7 +108,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     "prometheus_client": ("reconciler/services/",),
     "werkzeug": ("reconciler/services/boot/",),
     "cheroot": ("reconciler/services/boot/http/listener.py",),
-    "cryptography": ("reconciler/services/boot/http/tls.py",),
+    "cryptography": ("reconciler/services/boot/http/tls.py", "drivers/console/ipmi/ipmi_wire.py"),
+    "asyncssh": ("reconciler/services/console/", "drivers/console", "drivers/switch"),
     "jmespath": ("reconciler/kinds/catalogue/", "reconciler/views/render/json_path.py"),
     "trustme": ("drivers/bmc/emulator.py",),
     "pytest": ("drivers/testing/",),
@@ -253,6 +260,8 @@ def test_the_exceptions_to_the_runtime_are_needed() -> None:
 def test_the_runtime_stands_alone() -> None:
     assert imported_modules(NAMES["drivers.base.support.scheduling"]) == set()
     assert imported_modules(NAMES["reconciler.runtime"]) == {"drivers.base.support.scheduling"}
+    assert imported_modules(NAMES["drivers.base.support.event_loop"]) == set()
+    assert imported_modules(NAMES["reconciler.async_runtime"]) == {"drivers.base.support.event_loop"}
 
 
 @pytest.mark.parametrize("path", MODULES)

@@ -1,1 +1,1 @@
-"""The Protocols of drivers, by capability: BMC, IPAM, pools, secrets; and the options of a driver."""
+"""The Protocols of drivers, by capability: BMC, console, IPAM, pools, secrets; and the options of a driver."""

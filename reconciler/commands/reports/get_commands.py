@@ -77,18 +77,21 @@ def get_resources_command(
       groundstate get machines -o jsonpath='{.items[*].metadata.name}'
       groundstate get overrides
       groundstate get pauses
+      groundstate get consoles
     """
     asked, where = guard_options_of(values), where_from(values)
-    if targets in (("overrides",), ("override",), ("pauses",), ("pause",)):
+    if targets in (("overrides",), ("override",), ("pauses",), ("pause",), ("consoles",), ("console",)):
         if selector or status or sort_by or watch or output.startswith(TEMPLATES):
             raise click.UsageError(
                 f"{targets[0]} cannot be filtered, sorted or watched; leave out -l, --status, --sort-by, -w and "
                 "templates"
             )
+        from reconciler.commands.console_command import show_consoles
         from reconciler.commands.requests.override_command import show_overrides
         from reconciler.commands.requests.pause_commands import show_pauses
 
-        show = show_pauses if targets[0].startswith("pause") else show_overrides
+        of_word = {"p": show_pauses, "o": show_overrides, "c": show_consoles}
+        show = of_word[targets[0][0]]
         with exit_in_words():
             show(where, output, headers=not no_headers)
         return

@@ -21,6 +21,7 @@ from reconciler.commands.options import (
     where_options,
 )
 from reconciler.commands.serving.boot_service import boot_from, boot_options
+from reconciler.commands.serving.console_options import console_from, console_options
 from reconciler.commands.terminal import exit_in_words, on_terminal, relax_garbage_collection
 from reconciler.daemon.shutdown import LEAVE_SECONDS, Deadline, Stacks, stopped_by_signals
 from reconciler.operations.serving.run_daemon import RunSettings, run_daemon
@@ -59,6 +60,7 @@ from reconciler.store.rows.retention import EVENTS_KEPT
 @option("--observe", is_flag=True, help="Only observe and report drift; send nothing to any BMC or IPAM.")
 @propose_options
 @boot_options
+@console_options
 def run_command(
     interval: float,
     resync: float,
@@ -78,6 +80,7 @@ def run_command(
       groundstate run --repo https://git.example/fleet.git --store postgresql:///groundstate
       groundstate run --work-tree          take up edits as files are saved
       groundstate run --boot-address 10.77.0.1 --boot-image /srv/groundstate/agent
+      groundstate run --console-listen 0.0.0.0:2022   serve the machines' consoles over SSH
       groundstate run --observe            report drift, and send nothing
       groundstate run --propose-branch found   propose machines that are found, for a pull request
     """
@@ -90,6 +93,7 @@ def run_command(
         boot_from(values),
         propose_from(values),
         observe,
+        console_from(values),
     )
     asked, where = guard_options_of(values), where_from(values)
     as_json = default_json() if log_format == "auto" else log_format == "json"

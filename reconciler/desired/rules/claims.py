@@ -7,7 +7,8 @@ from typing import Any
 
 from reconciler.desired.rules.findings import Finding
 from reconciler.kinds.claim.renamed_from import RENAMABLE
-from reconciler.kinds.claim.spec import MachineClaimSpec, host_names
+from reconciler.kinds.claim.spec import ClaimConsole, MachineClaimSpec, host_names
+from reconciler.kinds.common.consoles.ssh_keys import check_console_keys
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 
@@ -16,6 +17,7 @@ def check_claims(state: DesiredState) -> Iterator[Finding]:
     for claim in state.of_kind("MachineClaim"):
         yield from _networks(claim, state)
         yield from _machines(claim, state)
+        yield from _console_keys(claim, state)
     yield from _hostnames(state.of_kind("MachineClaim"))
     for kind in RENAMABLE:
         yield from _renames(kind, state)
@@ -91,3 +93,14 @@ def _machines(claim: Resource[MachineClaimSpec], state: DesiredState) -> Iterato
             hint = "add the partition to spec.partitions, or remove the machine from the list"
             path = ("spec", "machines", index)
             yield Finding("other-partition", claim, path, what, f"the machine is at {machine.source}", hint)
+
+
+def _console_keys(claim: Resource[MachineClaimSpec], state: DesiredState) -> Iterator[Finding]:
+    """Keys that the consoles of the claim's machines could not let in as they are meant."""
+    partitions = (state.resources.get(ResourceKey("Partition", name)) for name in claim.spec.partitions)
+    if claim.spec.console is ClaimConsole.NONE or not any(one and one.spec.console for one in partitions):
+        return
+    for found in check_console_keys("spec.sshKeys", claim.spec.ssh_keys):
+        index = int(found.path.rpartition(".")[2])
+        hint = f"{found.hint}; or set spec.console: None"
+        yield Finding(found.code, claim, ("spec", "sshKeys", index), found.summary, hint=hint)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta
 
+from reconciler.kinds.common.consoles.console_fields import PartitionConsole, check_admins, check_console
 from reconciler.kinds.common.field_types.bmc_access import BmcDefaults
 from reconciler.kinds.common.field_types.fields import Address, AddressRange, Cidr, Spec, Text
 from reconciler.kinds.common.kind import RuleFinding
@@ -126,6 +127,9 @@ class PartitionSpec(Spec, frozen=True, kw_only=True):
         Annotated[BootService, Meta(description="How the machines of the partition are started from the network.")]
         | None
     ) = None
+    console: (
+        Annotated[PartitionConsole, Meta(description="The serial consoles of the partition's machines.")] | None
+    ) = None
 
 
 def partitions_of(desired: DesiredState) -> list[Resource[PartitionSpec]]:
@@ -158,6 +162,8 @@ def check_partition(resource: Resource[PartitionSpec]) -> list[RuleFinding]:
         if network.router is not None and ipaddress.ip_address(network.router) not in prefix:
             what = f"{network.router} is not in {network.cidr}: machines in this network cannot reach that router"
             found.append(RuleFinding("boot-router", f"{path}.router", what, "give an address of the network"))
+    if (console := resource.spec.console) is not None:
+        found += [*check_console("spec.console", console), *check_admins("spec.console.admins", console.admins)]
     return found
 
 

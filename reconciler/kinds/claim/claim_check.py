@@ -6,14 +6,10 @@ import re
 from collections.abc import Iterator
 
 from reconciler.kinds.claim.spec import MachineClaimSpec, TolerationOperator
+from reconciler.kinds.common.consoles.ssh_keys import check_public_keys
 from reconciler.kinds.common.kind import RuleFinding
 from reconciler.model.resource import Resource
 
-_PUBLIC_KEY = re.compile(
-    # A line of authorized_keys: options may stand before the key, and a comment after it.
-    r"([^\n]+ )?(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)"
-    r"[ \t]+[A-Za-z0-9+/]+={0,2}([ \t][^\n]*)?\n?"
-)
 _BRACED = re.compile(r"\{[^{}]*\}?|\}")
 LONGEST_LABEL, LONGEST_NAME = 63, 253
 """Characters of a host name (RFC 1035, 2.3.4)."""
@@ -83,13 +79,7 @@ def _hostname(spec: MachineClaimSpec, claim: str) -> Iterator[RuleFinding]:
 
 
 def _values(spec: MachineClaimSpec) -> Iterator[RuleFinding]:
-    for index, key in enumerate(spec.ssh_keys):
-        if _PUBLIC_KEY.fullmatch(key) is None:
-            what = "the key is a private key" if "PRIVATE KEY" in key else "a login needs the public key"
-            hint = "paste the line from the .pub file" + (
-                "; treat the private key as compromised" if "PRIVATE" in key else ""
-            )
-            yield RuleFinding("ssh-key", f"spec.sshKeys.{index}", f"not a public SSH key: {what}", hint)
+    yield from check_public_keys("spec.sshKeys", spec.ssh_keys)
     for index, one in enumerate(spec.tolerations):
         if one.operator is TolerationOperator.EXISTS and one.value is not None:
             path = f"spec.tolerations.{index}.value"

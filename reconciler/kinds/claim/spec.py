@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from reconciler.kinds.catalogue.image import REFERENCE_PATTERN
+from reconciler.kinds.common.consoles.ssh_keys import SshKey
 from reconciler.kinds.common.field_types.fields import (
     Address,
     RenamedFrom,
@@ -25,10 +26,6 @@ from reconciler.kinds.common.kind import Implied, KindView
 from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts, as_machine_facts, claim_of_facts
 from reconciler.model.facts import ResourceFacts, grouped
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
-
-SshKey = Annotated[
-    str, Meta(max_length=16384, description=("A public SSH key, in one line, as in an OpenSSH .pub file."))
-]
 
 
 class TolerationOperator(StrEnum):
@@ -76,6 +73,14 @@ class SpreadSpec(Spec, frozen=True, kw_only=True):
             )
         ),
     ] = msgspec.field(default_factory=dict)
+
+
+class ClaimConsole(StrEnum):
+    """What the keys of a claim may do on the consoles of its machines."""
+
+    WRITE = "Write"
+    WATCH = "Watch"
+    NONE = "None"
 
 
 class ClaimNetwork(Spec, frozen=True, kw_only=True):
@@ -163,6 +168,15 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
         ),
     ] = "{claim}-{slot}"
     ssh_keys: Annotated[tuple[SshKey, ...], Meta(description="Public SSH keys that may log in to the machines.")] = ()
+    console: Annotated[
+        ClaimConsole,
+        Meta(
+            description=(
+                "What the keys in `sshKeys` may do on the serial consoles of the claim's machines: Write (read and "
+                "type), Watch (read) or None. They may do it until the release of the machine begins."
+            )
+        ),
+    ] = ClaimConsole.WRITE
     user_data: (
         Annotated[
             str, Meta(max_length=65536, description="cloud-init user data for the machines, or an Ignition config.")

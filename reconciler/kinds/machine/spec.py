@@ -17,6 +17,7 @@ from drivers.base import (
 from reconciler.kinds.catalogue.image import REFERENCE_PATTERN
 from reconciler.kinds.catalogue.partition import StartFrom
 from reconciler.kinds.common.access.access_rules import Access
+from reconciler.kinds.common.consoles.console_fields import MachineConsole, check_console
 from reconciler.kinds.common.field_types.bmc_access import BmcDefaults, BmcSpec, same_bmc, system_address
 from reconciler.kinds.common.field_types.fields import Mac, PartitionRef, Spec, Taint, Text, reference_field
 from reconciler.kinds.common.kind import RuleFinding
@@ -156,6 +157,7 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
 
     partition: PartitionRef
     bmc: Annotated[BmcSpec, Meta(description="The machine's BMC and how it is reached.")]
+    console: Annotated[MachineConsole, Meta(description="The machine's serial console.")] | None = None
     rack: (
         Annotated[
             str,
@@ -363,6 +365,7 @@ def check_machine(resource: Resource[MachineSpec]) -> list[RuleFinding]:
         found.append(
             RuleFinding("image-without-project", "spec.image", "spec.image needs spec.project", "add spec.project")
         )
+    found += check_console("spec.console", resource.spec.console)
     return found
 
 

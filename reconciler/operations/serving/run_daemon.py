@@ -21,6 +21,7 @@ from reconciler.operations.ipam_in_use import note_ipam_in_use, require_ipam_in_
 from reconciler.operations.onboarding.deliver_proposals import FOLDER
 from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.serving.serve_boot import NO_IMAGE, BootOptions, serve_boot
+from reconciler.operations.serving.serve_consoles import ConsoleOptions, serve_consoles
 from reconciler.operations.stored_facts import facts_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
@@ -55,6 +56,7 @@ class RunSettings(msgspec.Struct, frozen=True):
     propose: ProposeOptions = ProposeOptions()
     observe: bool = False
     """Only observe and report; send nothing."""
+    console: ConsoleOptions = ConsoleOptions()
 
 
 def run_daemon(
@@ -73,6 +75,8 @@ def run_daemon(
         raise OperationError(NO_IMAGE)
     if settings.observe and settings.boot.address is not None:
         raise OperationError("--observe sends nothing, but the boot service starts machines; leave out --boot-address")
+    if settings.observe and settings.console.listen is not None:
+        raise OperationError("--observe sends nothing, but people type on consoles; leave out --console-listen")
     with Workspace(where) as at:
         at.keep_to_branch()
         source = at.source()
@@ -86,6 +90,7 @@ def run_daemon(
             with (
                 _health(settings.listen, daemon) as health,
                 serve_boot(settings.boot, daemon.provisioning, store, at.where, log, daemon.thread_ended),
+                serve_consoles(settings.console, daemon, at.where, log),
                 ExitStack() as leaving,
             ):
                 mode = {"observes_only": True} if settings.observe else {}

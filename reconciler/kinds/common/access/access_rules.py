@@ -25,6 +25,20 @@ class Access(msgspec.Struct, frozen=True):
     timeout: float | None = None
 
 
+DEFAULT_SUITE = 17
+"""The cipher suite of IPMI where no document names one."""
+
+
+class ConsoleAccess(msgspec.Struct, frozen=True):
+    """How a machine's serial line is reached."""
+
+    driver: str
+    address: str
+    port: int | None
+    credential_ref: CredentialRef | None
+    cipher_suite: int = DEFAULT_SUITE
+
+
 class DeclaredOptions(msgspec.Struct, frozen=True):
     """The options that reach one driver by one document, none included."""
 

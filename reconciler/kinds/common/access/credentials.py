@@ -52,12 +52,15 @@ class Grants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All that documents may use of the host. `ca_files`: patterns of absolute paths beside the base's own.
 
     `bmc_networks`: where BMCs are reached, as prefixes and ranges, beside the networks that logins may go to.
+    `console_lines`: where the console driver tcp may connect to. These are prefixes, ranges, and `unix:` with a pattern
+    of absolute paths.
     """
 
     credentials: dict[str, Named] = {}
     document_credentials: FromDocuments | None = None
     ca_files: tuple[str, ...] = ()
     bmc_networks: tuple[str, ...] | None = None
+    console_lines: tuple[str, ...] = ()
 
 
 NO_GRANTS = Grants()

@@ -1,0 +1,1 @@
+"""Serial consoles: IPMI Serial over LAN, TCP and unix sockets, and a fake."""

@@ -1,0 +1,51 @@
+"""The driver `ipmi`: the serial line of a machine by Serial over LAN."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from drivers.base import ConsoleEndpoint, Line, Peer, Rejected, Unreachable
+from drivers.base.support.event_loop import in_thread, running_loop
+from drivers.console.ipmi.ipmi_session import Session
+from drivers.console.ipmi.ipmi_wire import SUITES
+from drivers.console.ipmi.sol_line import SolLine
+
+PORT = 623
+
+
+class IpmiConsole:
+    """See ConsoleDriver. One session for each line, as BMCs end payload and session together."""
+
+    async def open(self, endpoint: ConsoleEndpoint, heard: Callable[[bytes], None], *, steal: bool = False) -> Line:
+        """See ConsoleDriver."""
+        if endpoint.cipher_suite not in SUITES:
+            raise Rejected(f"console.cipherSuite is {endpoint.cipher_suite}; groundstate has 17 and 3")
+        if endpoint.credential is None:
+            raise Rejected(f"{endpoint.address}: the driver ipmi needs a credential; add credentialRef")
+        host, port = await _resolved(endpoint.address, endpoint.port or PORT)
+        if endpoint.connects is not None:
+            endpoint.connects(host)
+        # Nobody in between can read along: RAKP proves both sides, and all that follows is encrypted.
+        login = await in_thread(endpoint.credential, Peer(host, verified=True))
+        session = Session(f"{endpoint.address} port {port}", endpoint.cipher_suite)
+        try:
+            await running_loop().create_datagram_endpoint(lambda: session, remote_addr=(host, port))
+        except OSError as error:
+            raise Unreachable(f"{endpoint.address} port {port}: {error.strerror or error}") from None
+        try:
+            await session.log_in(login)
+            line = SolLine(session, heard)
+            await line.activate(endpoint.former, steal=steal)
+        except BaseException:
+            session.abandon()
+            raise
+        return line
+
+
+async def _resolved(host: str, port: int) -> tuple[str, int]:
+    try:
+        found = await running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    except OSError as error:
+        raise Unreachable(f"{host}: the name cannot be resolved: {error.strerror or error}") from None
+    return str(found[0][4][0]), port

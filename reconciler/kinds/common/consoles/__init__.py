@@ -1,0 +1,1 @@
+"""Fields and key lines of serial consoles, which several kinds share. Pure."""

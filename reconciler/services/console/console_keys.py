@@ -1,0 +1,70 @@
+"""Which key is let in: asyncssh's own check, one line of authorized_keys after the other, and which line it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+import asyncssh
+
+from reconciler.kinds.common.consoles.ssh_keys import KeyLine
+from reconciler.kinds.console.grants import ConsoleGrant
+
+NO_OPTIONS: dict[str, object] = {}
+
+
+class GrantedKeys(asyncssh.SSHAuthorizedKeys):
+    """The keys of the grants, for one login. `taken`: the grant by which the last key was let in."""
+
+    def __init__(self, grants: Iterable[ConsoleGrant], now: Callable[[], datetime]) -> None:
+        super().__init__()
+        self._grants, self._now = tuple(grants), now
+        self.taken: ConsoleGrant | None = None
+        self.fingerprint = ""
+        self.tries = 0
+
+    def __bool__(self) -> bool:
+        """Keys are asked for whether there are any or not, so that the answer is the same."""
+        return True
+
+    def validate(
+        self,
+        key: asyncssh.SSHKey,
+        client_host: str,
+        client_addr: str,
+        cert_principals: Sequence[str] | None = None,
+        ca: bool = False,
+    ) -> dict[str, object] | None:
+        """asyncssh's hook: the options of the line that lets this key in, or None."""
+        self.tries += not ca
+        if ca and not cert_principals:
+            # A certificate without principals would be good for every name (sshd refuses it too).
+            return None
+        for grant in self._grants:
+            line = _entry(grant) if grant.authority == ca and grant.holds(self._now()) else None
+            options = line.validate(key, client_host, client_addr, cert_principals, ca) if line is not None else None
+            if options is not None:
+                self.taken, self.fingerprint = grant, key.get_fingerprint()
+                return dict(options)
+        return None
+
+    def validate_x509(self, *_certificate: object) -> tuple[None, None]:
+        """asyncssh's hook: X.509 certificates are not let in."""
+        return None, None
+
+
+def _entry(grant: ConsoleGrant) -> asyncssh.SSHAuthorizedKeys | None:
+    """The line as asyncssh reads it, without what it does not know."""
+    options = [f'{name}="{value}"' if value is not None else name for name, value in _known(grant.key)]
+    if grant.authority and "cert-authority" not in grant.key.options:
+        options.append("cert-authority")
+    if grant.principals:
+        options.append(f'principals="{",".join(grant.principals)}"')
+    try:
+        return asyncssh.import_authorized_keys(" ".join([*([",".join(options)] if options else []), grant.key.key]))
+    except ValueError:
+        return None
+
+
+def _known(line: KeyLine) -> Iterable[tuple[str, str | None]]:
+    return [(name, value) for name, value in line.options.items() if name != "expiry-time"]

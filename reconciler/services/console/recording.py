@@ -1,0 +1,173 @@
+"""What a console said, in files that only groundstate's user reads: one recording for each machine and tenancy.
+
+FOLDER/MACHINE/TENANCY.log       the bytes, as they came; at most half of what is kept
+FOLDER/MACHINE/TENANCY.log.old   those before
+FOLDER/MACHINE/TENANCY.index     JSON lines: when what began, at which byte since the beginning
+FOLDER/MACHINE/session           by what the BMC knows the open line; none after an orderly end
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+KEPT = timedelta(days=90)
+"""So long after its last byte, a recording is removed."""
+MOST_MARKS = 1000
+ROTATED = "rotated"
+ORDER = "order "
+_LOG, _OLD, _INDEX = ".log", ".log.old", ".index"
+
+
+class RecordingMark(msgspec.Struct, frozen=True):
+    """That something began at the byte `offset` of the recording."""
+
+    at: datetime
+    offset: int
+    words: str
+
+
+class Recorder:
+    """Writes the recordings of one machine. Errors are raised as OSError; what was to be written is lost then."""
+
+    def __init__(self, folder: Path, now: Callable[[], datetime]) -> None:
+        self._folder, self._now = folder, now
+        self._name, self._keep = "", 0
+        self._file, self._size, self._begin = -1, 0, 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the present recording, those that were removed included."""
+        return self._begin + self._size
+
+    def begin(self, name: str, keep: int) -> None:
+        """Record for this tenancy from now on; continue its recording if there is one."""
+        self.close()
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._name, self._keep = name, keep
+        self._file = os.open(self._path(_LOG), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        self._size = os.fstat(self._file).st_size
+        self._begin = _begin_of(self._folder, name)
+
+    def write(self, data: bytes) -> None:
+        """Append it. Beyond half of `keep` the file becomes the old one, and the old one is gone."""
+        if self._file < 0:
+            return
+        self._size += os.write(self._file, data)
+        if self._size > self._keep // 2:
+            name, keep, at = self._name, self._keep, self._begin + self._size
+            self._path(_LOG).replace(self._path(_OLD))
+            self._note(RecordingMark(self._now(), at, ROTATED))
+            self.begin(name, keep)
+
+    def mark(self, words: str) -> None:
+        """Note that something begins here."""
+        if self._file >= 0:
+            self._note(RecordingMark(self._now(), self.size, words))
+
+    def close(self) -> None:
+        """Record no more."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def former(self) -> str:
+        """The handle of a line that was not closed in order."""
+        with suppress(OSError):
+            return self._session.read_text("utf-8").strip()
+        return ""
+
+    def opened(self, handle: str) -> None:
+        """Keep the handle, in case this process is killed."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._session.unlink(missing_ok=True)
+        if handle:
+            _append(self._session, handle.encode())
+
+    def closed(self) -> None:
+        """The line was closed in order."""
+        self._session.unlink(missing_ok=True)
+
+    @property
+    def _session(self) -> Path:
+        return self._folder / "session"
+
+    def _path(self, suffix: str) -> Path:
+        return self._folder / f"{self._name}{suffix}"
+
+    def _note(self, mark: RecordingMark) -> None:
+        path = self._path(_INDEX)
+        marks = [*read_marks(self._folder, self._name), mark]
+        if len(marks) > MOST_MARKS:
+            path.unlink()
+            _append(path, b"".join(msgspec.json.encode(one) + b"\n" for one in marks[-MOST_MARKS // 2 :]))
+        else:
+            _append(path, msgspec.json.encode(mark) + b"\n")
+
+
+def _append(path: Path, data: bytes) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        os.write(file, data)
+    finally:
+        os.close(file)
+
+
+def _begin_of(folder: Path, name: str) -> int:
+    """At which byte of the recording its newest file begins."""
+    return next((mark.offset for mark in reversed(read_marks(folder, name)) if mark.words == ROTATED), 0)
+
+
+def read_marks(folder: Path, name: str) -> list[RecordingMark]:
+    """The marks of a recording, in order. A line that was cut by a crash is left out."""
+    found = []
+    with suppress(OSError):
+        for line in (folder / f"{name}{_INDEX}").read_bytes().splitlines():
+            with suppress(msgspec.DecodeError):
+                found.append(msgspec.json.decode(line, type=RecordingMark))
+    return found
+
+
+class Recording(msgspec.Struct, frozen=True):
+    """A recording on disk. `begin`: how many bytes of it were removed. `last`: when it was written last."""
+
+    name: str
+    begin: int
+    size: int
+    last: float
+
+
+def recordings(folder: Path) -> list[Recording]:
+    """The recordings of one machine, the oldest first."""
+    found = []
+    with suppress(OSError):
+        for path in folder.glob(f"*{_LOG}"):
+            name = path.name.removesuffix(_LOG)
+            with suppress(OSError):
+                sizes = [one.stat().st_size if one.exists() else 0 for one in (path, folder / f"{name}{_OLD}")]
+                begin = max(0, _begin_of(folder, name) - sizes[1])
+                found.append(Recording(name, begin, sum(sizes), path.stat().st_mtime))
+    return sorted(found, key=lambda one: one.last)
+
+
+def read_recording(folder: Path, recording: Recording, offset: int = 0) -> bytes:
+    """What is kept of it from this byte on."""
+    parts = []
+    for suffix in (_OLD, _LOG):
+        with suppress(FileNotFoundError):
+            parts.append((folder / f"{recording.name}{suffix}").read_bytes())
+    return b"".join(parts)[max(0, offset - recording.begin) :]
+
+
+def remove_old(folder: Path, now: datetime) -> Iterator[Path]:
+    """Remove recordings that were last written long ago; what was removed."""
+    for path in folder.glob("*/*"):
+        with suppress(OSError):
+            if path.name != "session" and path.stat().st_mtime < (now - KEPT).timestamp():
+                path.unlink()
+                yield path

@@ -1,0 +1,106 @@
+"""What is recorded, how much of it is kept, and for whom."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.services.console.recording import (
+    KEPT,
+    MOST_MARKS,
+    Recorder,
+    read_marks,
+    read_recording,
+    recordings,
+    remove_old,
+)
+
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
+
+
+def recorder(folder: Path) -> Recorder:
+    return Recorder(folder / "r1-01", lambda: NOW)
+
+
+def kept(folder: Path) -> bytes:
+    (found,) = recordings(folder / "r1-01")
+    return read_recording(folder / "r1-01", found)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=100), min_size=1, max_size=60), st.integers(0, 60))
+def test_the_end_of_what_was_said_is_kept_within_the_limit(said: list[bytes], restart: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        writing = recorder(folder)
+        writing.begin("claim-web-0", 1024)
+        for index, data in enumerate(said):
+            if index == restart:
+                writing.close()
+                writing = recorder(folder)
+                writing.begin("claim-web-0", 1024)
+            writing.write(data)
+        writing.mark("order Install 1")
+        whole = b"".join(said)
+        found = kept(folder)
+        assert whole.endswith(found)
+        assert len(found) <= 1024 + 200
+        assert len(found) >= min(len(whole), 512 - 100)
+        assert writing.size == len(whole)
+        (recording,) = recordings(folder / "r1-01")
+        assert recording.begin + recording.size == len(whole)
+        assert read_marks(folder / "r1-01", "claim-web-0")[-1].offset == len(whole)
+        for offset in (0, len(whole) // 2, len(whole)):
+            assert read_recording(folder / "r1-01", recording, offset) == whole[max(offset, recording.begin) :]
+        writing.close()
+
+
+def test_files_are_of_groundstates_user_alone(tmp_path: Path) -> None:
+    os.umask(0o022)
+    writing = recorder(tmp_path)
+    writing.begin("claim-web-0", 64)
+    writing.write(b"x" * 40)
+    writing.opened("handle")
+    writing.close()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "r1-01").iterdir()}
+    assert set(modes.values()) == {0o600}
+    assert set(modes) == {"claim-web-0.log", "claim-web-0.log.old", "claim-web-0.index", "session"}
+    assert (tmp_path / "r1-01").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_link_in_the_place_of_a_recording_is_not_written_to(tmp_path: Path) -> None:
+    (tmp_path / "r1-01").mkdir()
+    (tmp_path / "r1-01" / "claim-web-0.log").symlink_to(tmp_path / "other")
+    writing = recorder(tmp_path)
+    with pytest.raises(OSError, match="symbolic"):
+        writing.begin("claim-web-0", 64)
+    assert not (tmp_path / "other").exists()
+
+
+def test_marks_are_bounded_too(tmp_path: Path) -> None:
+    writing = recorder(tmp_path)
+    writing.begin("claim-web-0", 1024)
+    for number in range(MOST_MARKS + 10):
+        writing.mark(f"order {number}")
+    writing.close()
+    marks = read_marks(tmp_path / "r1-01", "claim-web-0")
+    assert len(marks) <= MOST_MARKS
+    assert marks[-1].words == f"order {MOST_MARKS + 9}"
+
+
+def test_old_recordings_are_removed_and_the_handle_of_a_line_is_not(tmp_path: Path) -> None:
+    writing = recorder(tmp_path)
+    writing.begin("claim-web-0", 1024)
+    writing.write(b"old")
+    writing.opened("handle")
+    writing.close()
+    long_ago = (NOW - KEPT - timedelta(days=1)).timestamp()
+    for path in (tmp_path / "r1-01").iterdir():
+        os.utime(path, (long_ago, long_ago))
+    assert [path.name for path in remove_old(tmp_path, NOW)] == ["claim-web-0.log"]
+    assert [path.name for path in (tmp_path / "r1-01").iterdir()] == ["session"]

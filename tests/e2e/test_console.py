@@ -1,0 +1,268 @@
+"""`groundstate console` through a real daemon: OpenSSH's client in a pty, a line over TCP and one over IPMI."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.drivers.sol_bmc import PASSWORD, USER, SolBmc
+from tests.e2e.desk import Desk, Running, document, machine, until
+
+pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="OpenSSH's client is not installed")
+LISTEN = ("--console-listen", "127.0.0.1:0")
+
+
+class Lines:
+    """A terminal server and a BMC with Serial over LAN, in a thread of their own."""
+
+    def __init__(self) -> None:
+        self.typed = bytearray()
+        self.writers: list[asyncio.StreamWriter] = []
+        self.loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        self.loop.run_until_complete(self._serve())
+
+    async def _serve(self) -> None:
+        self._stop = asyncio.Event()
+        server = await asyncio.start_server(self._line, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        self.bmc = await SolBmc((17,)).start()
+        self._ready.set()
+        await self._stop.wait()
+        server.close()
+        await self.bmc.stop()
+        for writer in self.writers:
+            writer.transport.abort()
+        await asyncio.sleep(0.05)
+
+    async def _line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
+        writer.write(b"terminal server\r\n")
+        with suppress(OSError):
+            while data := await reader.read(1024):
+                self.typed += data
+                writer.write(data)
+
+    def say(self, data: bytes) -> None:
+        self.loop.call_soon_threadsafe(lambda: self.writers[-1].write(data))
+
+    def bmc_says(self, data: bytes) -> None:
+        self.loop.call_soon_threadsafe(self.bmc.say, data)
+
+    def __enter__(self) -> Lines:  # noqa: PYI034
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+        self.loop.close()
+
+
+class Terminal:
+    """A command in a pty."""
+
+    def __init__(self, desk: Desk, *arguments: str) -> None:
+        self.said = bytearray()
+        self._master, slave = pty.openpty()
+        command = [sys.executable, str(Path(__file__).parents[2] / "cli.py"), *arguments]
+        environment = {**desk.environment, "HOME": str(desk.repo.parent)}
+        self.process = subprocess.Popen(
+            command, cwd=desk.repo, env=environment, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+        )
+        os.close(slave)
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with suppress(OSError):
+            while data := os.read(self._master, 4096):
+                self.said += data
+
+    def type(self, data: bytes) -> None:
+        os.write(self._master, data)
+
+    def sees(self, text: bytes) -> None:
+        until(
+            lambda: text in self.said or None, f"{text!r} on the terminal", lambda: self.said.decode(errors="replace")
+        )
+
+    def end(self) -> int:
+        code = self.process.wait(20)
+        self._thread.join(5)
+        os.close(self._master)
+        return code
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    with Lines() as found:
+        yield found
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    path = tmp_path / "id"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ada@example", "-f", path], check=True)
+    return path
+
+
+def declare(desk: Desk, lines: Lines, key: Path, **console: Any) -> None:
+    desk.environment |= {"LAB_IPMI_USERNAME": USER, "LAB_IPMI_PASSWORD": PASSWORD}
+    desk.settings(
+        'console_lines = ["127.0.0.1/32"]\n'
+        'credentials.ipmi = {env = "LAB_IPMI", networks = ["127.0.0.0/8"], drivers = ["ipmi", "fake"]}\n'
+    )
+    admins = {"sshKeys": [key.with_suffix(".pub").read_text().strip()]}
+    shared = {"driver": "tcp", "hold": "Watched", "admins": admins, **console}
+    by_tcp = {"address": "127.0.0.1", "port": lines.port}
+    by_ipmi = {
+        "driver": "ipmi",
+        "address": "127.0.0.1",
+        "port": lines.bmc.port,
+        "credentialRef": {"name": "ipmi"},
+    }
+    desk.commit(
+        lab=[
+            document("Partition", "lab", bmc={"driver": "fake"}, console=shared),
+            machine("m0", console=by_tcp),
+            machine("m1", console=by_ipmi),
+            machine("m2", console={"driver": "none"}),
+        ]
+    )
+
+
+@contextmanager
+def serving(desk: Desk) -> Iterator[Running]:
+    with desk.daemon(*LISTEN) as daemon:
+        daemon.logged("ConsoleServiceStarted")
+        daemon.logged("RevisionApplied")
+        until(lambda: desk.run("console", "hostkey").code == 0 or None, "the service to be known")
+        yield daemon
+
+
+def test_a_person_types_on_a_line_over_tcp(desk: Desk, lines: Lines, key: Path) -> None:
+    declare(desk, lines, key)
+    with serving(desk):
+        terminal = Terminal(desk, "console", "m0", "-i", str(key))
+        terminal.sees(b"terminal server")
+        terminal.sees(b"you type")
+        terminal.type(b"hostname\r")
+        until(lambda: bytes(lines.typed) == b"hostname\r" or None, "what was typed")
+        listed = json.loads(desk.run("get", "consoles", "-o", "json").out)["items"]
+        assert [(one["name"], one["line"], one["writer"], one["connected"]) for one in listed] == [
+            ("m0", "open", "ada@example (admin)", 1)
+        ]
+        watching = Terminal(desk, "console", "m0", "--watch", "-i", str(key))
+        watching.sees(b"you watch, ada@example (admin) types; 1 other connected")
+        lines.say(b"\x1b[31mred\x1b[0m and done\r\n")
+        watching.sees(b"and done")
+        for one in (terminal, watching):
+            one.type(b"\r~.")
+            assert one.end() == 0
+    log = desk.run("console", "log", "m0")
+    assert "red and done" in log.out
+    assert "\x1b" not in log.out
+    assert "\x1b[31mred" in desk.run("console", "log", "m0", "--raw").out
+    assert [one.key.name for one in desk.told("ConsoleOpened") if one.key] == ["m0", "m0"]
+    assert len(desk.told("ConsoleClosed")) == 2
+    assert not [one for one in desk.events() if "hostname" in one.message]
+
+
+def test_a_person_types_on_a_line_over_ipmi(desk: Desk, lines: Lines, key: Path) -> None:
+    declare(desk, lines, key)
+    with serving(desk):
+        terminal = Terminal(desk, "console", "m1", "-i", str(key))
+        terminal.sees(b"the line is open")
+        lines.bmc_says(b"login: ")
+        terminal.sees(b"login: ")
+        terminal.type(b"root\r")
+        until(lambda: bytes(lines.bmc.typed) == b"root\r" or None, "what was typed")
+        terminal.type(b"~b")
+        until(lambda: lines.bmc.breaks == 1 or None, "a break")
+        terminal.type(b"\r~.")
+        assert terminal.end() == 0
+        until(lambda: lines.bmc.owner is None or None, "the line to be free")
+
+
+def test_a_daemon_that_was_killed_takes_its_own_line_again(desk: Desk, lines: Lines, key: Path) -> None:
+    declare(desk, lines, key, hold="Always")
+    with serving(desk) as daemon:
+        until(lambda: lines.bmc.owner, "the line to be held")
+        first = lines.bmc.owner
+        daemon.end(signal.SIGKILL)
+    assert lines.bmc.owner == first
+    with serving(desk) as daemon:
+        until(lambda: lines.bmc.owner not in (None, first) or None, "the line to be taken again")
+        assert first not in lines.bmc.sessions, "no session is left behind"
+        daemon.end(signal.SIGTERM)
+    assert lines.bmc.owner is None
+
+
+def test_a_commit_that_takes_the_key_away_ends_the_session(desk: Desk, lines: Lines, key: Path) -> None:
+    declare(desk, lines, key)
+    with serving(desk):
+        terminal = Terminal(desk, "console", "m0", "-i", str(key))
+        terminal.sees(b"you type")
+        declare(desk, lines, key, admins={})
+        terminal.sees(b"your access to m0 has ended")
+        assert terminal.end() == 0
+        again = Terminal(desk, "console", "m0", "-i", str(key))
+        again.sees(b"Permission denied (publickey)")
+        assert again.end() == 255
+        nowhere = Terminal(desk, "console", "m2", "-i", str(key))
+        nowhere.sees(b"Permission denied (publickey)")
+        assert nowhere.end() == 255
+        until(lambda: desk.told("ConsoleRefused") or None, "the refusal in the ledger")
+
+
+def test_a_line_that_the_settings_do_not_allow_is_not_connected_to(desk: Desk, lines: Lines, key: Path) -> None:
+    """A document cannot have people type into any port of the daemon's host."""
+    declare(desk, lines, key)
+    desk.settings("")
+    with serving(desk):
+        terminal = Terminal(desk, "console", "m0", "-i", str(key))
+        terminal.sees(b"console_lines")
+        terminal.type(b"~.")
+        terminal.end()
+    assert lines.writers == []
+
+
+def test_without_a_service_it_says_how_to_start_one(desk: Desk) -> None:
+    desk.commit(lab=[document("Partition", "lab")])
+    done = desk.run("console", "m0")
+    assert done.code == 1
+    assert "--console-listen" in done.err
+    assert "No consoles." in desk.run("get", "consoles").err
+
+
+def test_the_service_is_not_started_by_a_daemon_that_only_observes(desk: Desk) -> None:
+    desk.commit(lab=[document("Partition", "lab")])
+    done = desk.run("run", "--observe", *LISTEN)
+    assert done.code == 1
+    assert "leave out --console-listen" in done.err
+
+
+@pytest.mark.parametrize("listen", ["nowhere", "127.0.0.1:x", "127.0.0.1:70000"])
+def test_an_address_that_cannot_be_is_refused(desk: Desk, listen: str) -> None:
+    desk.commit(lab=[document("Partition", "lab")])
+    done = desk.run("run", "--listen", "127.0.0.1:0", "--console-listen", listen)
+    assert done.code == 1
+    assert "HOST:PORT" in done.err
