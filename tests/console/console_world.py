@@ -102,12 +102,14 @@ class _Log:
 @contextmanager
 def served(folder: Path, consoles: FakeConsoles, limits: ServerLimits | None = None) -> Iterator[ConsoleService]:
     settings = ConsoleServiceSettings("127.0.0.1", 0, folder / "host_key", folder / "console", limits or ServerLimits())
-    service = ConsoleService(settings, consoles, now, _Log())
+    ended: list[BaseException] = []
+    service = ConsoleService(settings, consoles, now, _Log(), ended.append)
     service.start()
     try:
         yield service
     finally:
         service.stop()
+        assert ended == []
         assert not any(thread.name == "consoles" for thread in threading.enumerate())
 
 

@@ -48,7 +48,7 @@ def serve_consoles(options: ConsoleOptions, daemon: Daemon, where: Where, log: A
     settings = ConsoleServiceSettings(
         host, port, options.host_key or folder / "host_key", folder, ServerLimits(idle=options.idle)
     )
-    service = ConsoleService(settings, daemon.consoles, now, log)
+    service = ConsoleService(settings, daemon.consoles, now, log, daemon.thread_ended)
     try:
         service.start()
     except ConsoleError as error:

@@ -51,12 +51,19 @@ class ConsoleServiceSettings(msgspec.Struct, frozen=True):
 
 
 class ConsoleService:
-    """Serves from `start` to `stop`, in a thread of its own. Its other methods are called from that thread."""
+    """Serves from `start` to `stop`, in a thread of its own. Its other methods are called from that thread. `ended` is
+    called with the error if the thread ends before `stop`."""
 
     def __init__(
-        self, settings: ConsoleServiceSettings, consoles: Consoles, now: Callable[[], datetime], log: Any
+        self,
+        settings: ConsoleServiceSettings,
+        consoles: Consoles,
+        now: Callable[[], datetime],
+        log: Any,
+        ended: Callable[[BaseException], None],
     ) -> None:
         self._settings, self._consoles, self._now, self._log = settings, consoles, now, log
+        self._ended = ended
         self._hubs: dict[str, Hub] = {}
         self._since: dict[str, tuple[str, datetime]] = {}
         self._refusals = EventLimit()
@@ -104,9 +111,9 @@ class ConsoleService:
         try:
             with Runner() as runner:
                 runner.run(self._serve())
-        except Exception as error:  # noqa: BLE001  raised by `start`, or logged
+        except Exception as error:  # noqa: BLE001  raised by `start`, or reported
             if self._started.done():
-                self._log.error("ConsoleServiceFailed", exc_info=error)
+                self._ended(error)
             else:
                 self._started.set_exception(error)
 
