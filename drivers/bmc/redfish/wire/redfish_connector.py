@@ -412,7 +412,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
 
     def _leave(self, paths: tuple[str, ...], headers: dict[str, str] | None = None, to: Peer | None = None) -> None:
         """Delete a session that is not to be used any more; where the BMC refuses, the session is left to expire. `to`:
-        for whom the session was made. The host's name may lead to another host by now, which must not get the token."""
+        for whom the session was made. The host's name may lead to another host now, which must not get the token."""
         with contextlib.suppress(DriverError):
             for path in paths:
                 if self._has_deleted(path, headers or {}, to):

@@ -163,9 +163,9 @@ def names_other_host(to: str, url: str) -> bool:
 
 def is_error(reply: Reply, method: str) -> bool:
     """Whether an answer that is called a success holds an error in place of the resource (ibm-openbmc/bmcweb#246; an
-    Intel S2600BPB). A resource always says where it is. A write is answered with messages where it succeeded too; only
-    a critical one is an error (openbmc/bmcweb#89), or one that a property was not written: a PATCH that was carried out
-    in part is answered with 200 (DSP0266, "PATCH (update)")."""
+    Intel S2600BPB). A resource always says where it is. A write is answered with messages where it succeeded too.
+    An error is only a critical message (openbmc/bmcweb#89), or the message that a property was not written. A PATCH
+    that was carried out in part is answered with 200 (DSP0266, "PATCH (update)")."""
     if b'"error"' not in reply.content and _INFO_BYTES not in reply.content:
         return False
     try:

@@ -29,7 +29,7 @@ class MatchForm(IntEnum):
 def match_form(etag: str | None, known: MatchForm, refusals: int) -> MatchForm:
     """The form of the next PATCH, after so many refusals in a row. `known`: the form that the BMC took last.
 
-    One refusal may be what an ETag is for: somebody else wrote in between."""
+    One refusal may be what an ETag is for: another client wrote in between."""
     if known >= MatchForm.NONE:
         return known
     if refusals >= 2 or not (etag and strong_form(etag) and etag.isascii() and etag.isprintable()):
