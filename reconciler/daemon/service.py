@@ -116,7 +116,14 @@ class Daemon:
         keep = in_band_keeper(store.inventories, self._record_and_report, context.now)
         parts = MachineParts(store.inventories, keep, context.now)
         self.provisioning = MachineProvisioning(
-            self._engine, self._moved, self._warn, parts, context.now, self._receive_undeclared, self._boot_failed
+            self._engine,
+            self._moved,
+            self._warn,
+            parts,
+            context.now,
+            self._receive_undeclared,
+            self._boot_failed,
+            self._console_words,
         )
         """What the boot service speaks to."""
         self.consoles = MachineConsoles(
@@ -131,6 +138,8 @@ class Daemon:
         """What the console service speaks to."""
         self.consoles_changed: Callable[[], None] = _nobody_to_tell
         """Called when a key is granted a console, or a grant ends."""
+        self.console_words: Callable[[str], str] = lambda _machine: ""
+        """What the recording of a machine's console ends with, in words."""
         self._reader = InventoryReader(
             Backends(connections, context.now).inventory,
             store.inventories,
@@ -228,6 +237,9 @@ class Daemon:
         self._broke.append(error)
         self._stop.set()
         self._loop.wake()
+
+    def _console_words(self, machine: str) -> str:
+        return self.console_words(machine)
 
     def _commit_of(self, key: ResourceKey) -> Commit | None:
         return self._follower.commit_of(key)

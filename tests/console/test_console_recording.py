@@ -6,15 +6,20 @@ import os
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.kinds.common.machine_facts import FactType
+from reconciler.model.resource import ResourceKey
+from reconciler.services.boot.machines.provisioning import MachineProvisioning
 from reconciler.services.console.recording import (
     KEPT,
     MOST_MARKS,
     Recorder,
+    last_words,
     read_marks,
     read_recording,
     recordings,
@@ -104,3 +109,35 @@ def test_old_recordings_are_removed_and_the_handle_of_a_line_is_not(tmp_path: Pa
         os.utime(path, (long_ago, long_ago))
     assert [path.name for path in remove_old(tmp_path, NOW)] == ["claim-web-0.log"]
     assert [path.name for path in (tmp_path / "r1-01").iterdir()] == ["session"]
+
+
+def test_the_last_line_of_the_order_under_way_without_terminal_control(tmp_path: Path) -> None:
+    folder = tmp_path / "r1-01"
+    assert last_words(folder) == ""
+    writing = recorder(tmp_path)
+    writing.begin("claim-web-0", 1 << 20)
+    writing.write(b"an earlier boot\r\n")
+    assert last_words(folder) == "", "no boot request was recorded"
+    writing.mark("order Install 7")
+    assert last_words(folder) == "the console was recorded as claim-web-0, and is empty"
+    writing.write(b"x" * 10_000 + b"\r\n\x1b[31mwipefs: /dev/sda: busy\x1b[0m\r\n\r\n  ")
+    assert last_words(folder) == 'the console was recorded as claim-web-0 and ends with "wipefs: /dev/sda: busy"'
+    writing.close()
+
+
+def test_a_failure_of_the_agent_names_the_recording_and_its_last_line() -> None:
+    class Reported:
+        def report(self, *said: Any) -> bool:
+            self.said = said
+            return True
+
+    fleet: Any = Reported()
+    nothing: Any = None
+    for words, shown in (
+        ("", "no disk"),
+        ("recorded", "no disk; recorded (`groundstate console log m1 --last-order`)"),
+    ):
+        told: dict[str, str] = {"m1": words}
+        boot = MachineProvisioning(fleet, lambda _: None, nothing, nothing, lambda: NOW, console_words=told.__getitem__)
+        assert boot.report(ResourceKey("Machine", "m1"), "7", FactType.AGENT_FAILED, "no disk")
+        assert fleet.said[-1] == shown

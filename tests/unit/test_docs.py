@@ -114,8 +114,12 @@ def refusal(line: str) -> str | None:
     command: click.Command = main
     try:
         while isinstance(command, click.Group):
-            name = words.pop(0)
-            found = command.get_command(context, name)
+            if command is main:  # It would read the settings.
+                name = words.pop(0)
+                found = command.get_command(context, name)
+            else:
+                resolved, found, words = command.resolve_command(context, words)
+                name = resolved or ""
             if found is None:
                 return f"no command {name}"
             command, context = found, click.Context(found, parent=context, info_name=name)

@@ -41,6 +41,7 @@ def serve_consoles(options: ConsoleOptions, daemon: Daemon, where: Where, log: A
         return
     # Imported here: those who serve nothing need no SSH.
     from reconciler.services.console.console_service import ConsoleError, ConsoleService, ConsoleServiceSettings
+    from reconciler.services.console.recording import last_words
     from reconciler.services.console.ssh_server import ServerLimits
 
     host, port = _place(options.listen)
@@ -54,6 +55,7 @@ def serve_consoles(options: ConsoleOptions, daemon: Daemon, where: Where, log: A
     except ConsoleError as error:
         raise OperationError(str(error), FailureReason.UNAVAILABLE) from error
     daemon.consoles_changed = service.changed
+    daemon.console_words = lambda machine: last_words(folder / machine)
     log.info("ConsoleServiceStarted", listen=f"{options.listen}", port=service.port, host_key=service.host_key)
     try:
         yield

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol
 
-from drivers.base import ConsoleBusy, DriverError, Line, clean
+from drivers.base import OUTSIDE_ERRORS, ConsoleBusy, DriverError, Line, clean
 from reconciler.async_runtime import (
     FIRST_COMPLETED,
     AsyncFlag,
@@ -313,7 +313,7 @@ class Hub:
             line = await self._open_line(self.state.access, self._recorder.former(), self._heard, steals)
         except DriverError as error:
             return self._failed(error)
-        except Exception as error:  # noqa: BLE001  a defect of a driver costs its line, and no other
+        except OUTSIDE_ERRORS as error:  # a defect of a driver costs its line, and no other
             return self._failed(DriverError(f"the driver failed because of {defect(error)}; report this bug"))
         self._line, self._trouble = line, ""
         try:

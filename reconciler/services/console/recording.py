@@ -9,12 +9,15 @@ FOLDER/MACHINE/session           by what the BMC knows the open line; none after
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
+
+from drivers.base import clean
 
 KEPT = timedelta(days=90)
 """So long after its last byte, a recording is removed."""
@@ -171,3 +174,26 @@ def remove_old(folder: Path, now: datetime) -> Iterator[Path]:
             if path.name != "session" and path.stat().st_mtime < (now - KEPT).timestamp():
                 path.unlink()
                 yield path
+
+
+_READ_FOR_LINE = 4096
+_STEERING = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
+
+
+def last_words(folder: Path) -> str:
+    """Which recording a machine has of the boot request under way, and its last line, in words; empty where it has
+    none. `folder`: of the machine."""
+    found = recordings(folder)
+    orders = [one.offset for one in read_marks(folder, found[-1].name) if one.words.startswith(ORDER)] if found else []
+    if not orders:
+        return ""
+    newest = found[-1]
+    begin = max(orders[-1], newest.begin + newest.size - _READ_FOR_LINE)
+    try:
+        said = _STEERING.sub(b"", read_recording(folder, newest, begin))
+    except OSError:
+        return ""
+    lines = (clean(one.decode(errors="replace")).strip() for one in reversed(re.split(rb"[\r\n]", said)))
+    last = next(filter(None, lines), "")
+    ends = f' and ends with "{last[-200:]}"' if last else ", and is empty"
+    return f"the console was recorded as {newest.name}{ends}"

@@ -37,7 +37,7 @@ from reconciler.services.provisioning_port import Install, PowerOffNow, Wait, Wi
 class MachineProvisioning:
     """Implements Provisioning. `moved` is informed which machine has something new, so that it is observed soon.
     `on_undeclared` is called with each undeclared machine, `on_failure` with what failed unexpectedly, and the error.
-    Both may raise StoreError."""
+    Both may raise StoreError. `console_words`: what the recording of a machine's console ends with, in words."""
 
     def __init__(
         self,
@@ -48,11 +48,12 @@ class MachineProvisioning:
         now: Callable[[], datetime],
         on_undeclared: Callable[[UndeclaredMachine], None] = lambda _: None,
         on_failure: Callable[[str, BaseException], None] = lambda _what, _error: None,
+        console_words: Callable[[str], str] = lambda _machine: "",
     ) -> None:
         self._fleet, self._moved, self._report_event, self._parts, self._now = fleet, moved, report_event, parts, now
         self._finder = MachineFinder(fleet, parts)
         self._on_undeclared, self._on_failure = on_undeclared, on_failure
-        self._found = EventLimit()
+        self._found, self._console_words = EventLimit(), console_words
 
     def find(self, uuid: str, macs: Collection[str]) -> ResourceKey | None:
         """See Provisioning."""
@@ -119,6 +120,10 @@ class MachineProvisioning:
             fact, detail = (
                 FactType.AGENT_FAILED,
                 f"the agent did not prove that these disks were wiped: {', '.join(left)}; {hint}",
+            )
+        if fact is FactType.AGENT_FAILED and (said := self._console_words(key.name)):
+            detail = (
+                f"{detail or 'the agent gave no reason'}; {said} (`groundstate console log {key.name} --last-order`)"
             )
         taken = self._fleet.report(key, request_id, fact, detail)
         self._moved([key])
