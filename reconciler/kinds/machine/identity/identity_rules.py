@@ -7,7 +7,7 @@ systems that the BMCs report show that. Nothing is done to these machines until 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -31,7 +31,7 @@ from reconciler.model.actions.record_actions import AcceptSystem
 from reconciler.model.facts import IndexedFacts, ResourceFacts
 from reconciler.model.plans.plan import Hold, HoldKind, override_hint
 from reconciler.model.resource import ResourceKey
-from reconciler.model.values.system_uuid import byte_swapped_uuid, either_order
+from reconciler.model.values.system_uuid import byte_swapped_uuid
 
 SYSTEM_IDENTITY = "system-identity"
 BMC_PATH = "spec.bmc"
@@ -145,11 +145,12 @@ def _short(keys: Sequence[ResourceKey]) -> list[str]:
 
 def _others(found: SystemIdentity, spec: MachineSpec, view: KindView, *, is_new: bool) -> Iterator[ResourceKey]:
     """`is_new`: the machine had another system before. So its address may have been exchanged, whatever the address."""
-    if view.desired is None:
+    candidates = _candidates(found, view) - {view.key} if view.desired is not None else ()
+    if not candidates:  # As for nearly every machine.
         return
     here = system_address(spec.bmc)
-    for key in _candidates(found, view):
-        if key == view.key or all(_is_apart(here, place, is_new) for place in _places(key, here, view, is_new)):
+    for key in candidates:
+        if all(_is_apart(here, place, is_new) for place in _places(key, here, view, is_new)):
             continue
         if any(is_shared(found, one) for one in _identities(key, view)):
             yield key
@@ -188,40 +189,45 @@ def _candidates(found: SystemIdentity, view: KindView) -> set[ResourceKey]:
     names: each of a fleet would be compared with each other one."""
     remembered = view.remembered
     if isinstance(remembered, IndexedFacts):
-        members = list(_sharing(found, remembered))
+        uuids: tuple[_Groups, ...] = (remembered.grouped(_recorded_uuid), remembered.grouped(_reported_uuid))
+        serials: tuple[_Groups, ...] = (remembered.grouped(_recorded_serial), remembered.grouped(_reported_serial))
     else:
-        every = view.once("machines by identity", lambda: _by_word(view))
-        members = [every[word] for word in _words(found) if word in every]
+        by_uuid, by_serial = view.once("machines by identity", lambda: _by_identity(view))
+        uuids, serials = (by_uuid,), (by_serial,)
+    members = _sharing(found, uuids, serials)
     return {key for keys in members if len(keys) <= _MOST_SHARING for key in keys}
 
 
-def _sharing(found: SystemIdentity, remembered: IndexedFacts) -> Iterator[Collection[ResourceKey]]:
-    """The machines that are recorded with, or report, the UUID in either order; and those with the serial number."""
+_Groups = Mapping[str, Collection[ResourceKey]]
+"""Machines by a UUID in lower case, or by a serial number."""
+
+
+def _sharing(
+    found: SystemIdentity, uuids: Iterable[_Groups], serials: Iterable[_Groups]
+) -> Iterator[Collection[ResourceKey]]:
+    """The machines in each group that have the UUID in either order; and those that have the serial number."""
     if found.uuid is not None:
-        # Each reconcile asks, and nearly always finds the machine alone.
-        orders = (known := found.uuid.lower(), byte_swapped_uuid(known))
-        for groups in (remembered.grouped(_recorded_uuid), remembered.grouped(_reported_uuid)):
-            yield [key for uuid in dict.fromkeys(orders) if uuid in groups for key in groups[uuid]]
+        known = found.uuid.lower()
+        swapped = byte_swapped_uuid(known)
+        for groups in uuids:
+            yield {*groups.get(known, ()), *groups.get(swapped, ())}
     if found.serial is not None:
-        for groups in (remembered.grouped(_recorded_serial), remembered.grouped(_reported_serial)):
+        for groups in serials:
             yield groups.get(found.serial, ())
 
 
-def _by_word(view: KindView) -> dict[str, list[ResourceKey]]:
-    """For a plan of a whole fleet, of which not every observation is recorded."""
-    found: dict[str, list[ResourceKey]] = {}
+def _by_identity(view: KindView) -> tuple[_Groups, _Groups]:
+    """All machines by UUID and by serial number, for a plan of a whole fleet, of which not every observation is
+    recorded."""
+    uuids: dict[str, list[ResourceKey]] = {}
+    serials: dict[str, list[ResourceKey]] = {}
     for key in {key for key in (*view.remembered, *view.observed) if key.kind == view.key.kind}:
-        for word in {word for one in _identities(key, view) for word in _words(one)}:
-            found.setdefault(word, []).append(key)
-    return found
-
-
-def _words(identity: SystemIdentity | None) -> tuple[str, ...]:
-    if identity is None:
-        return ()
-    by_uuid = f"uuid {either_order(identity.uuid)}" if identity.uuid is not None else None
-    by_serial = f"serial {identity.serial}" if identity.serial is not None else None
-    return tuple(word for word in (by_uuid, by_serial) if word is not None)
+        known = tuple(_identities(key, view))
+        for uuid in {one.uuid.lower() for one in known if one.uuid is not None}:
+            uuids.setdefault(uuid, []).append(key)
+        for serial in {one.serial for one in known if one.serial is not None}:
+            serials.setdefault(serial, []).append(key)
+    return uuids, serials
 
 
 # A reconcile finds the others by these groups of facts, without going through the fleet. Each change of facts asks for

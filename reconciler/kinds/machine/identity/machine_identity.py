@@ -9,19 +9,15 @@ import msgspec
 from drivers.base import SystemState
 from reconciler.kinds.common.machine_facts import MachineFacts, SystemIdentity
 from reconciler.kinds.machine.lifecycle.system_identity import another_system
-from reconciler.model.values.system_uuid import either_order, same_uuid
+from reconciler.model.values.system_uuid import byte_swapped_uuid, same_uuid
 
-_DEFAULT_UUIDS = frozenset(
-    map(
-        either_order,
-        (
-            "03000200-0400-0500-0006-000700080009",
-            "12345678-1234-5678-90ab-cddeefaabbcc",
-            "ffffffff-ffff-ffff-ffff-ffffffffffff",
-        ),
-    )
+_SHIPPED = (
+    "03000200-0400-0500-0006-000700080009",
+    "12345678-1234-5678-90ab-cddeefaabbcc",
+    "ffffffff-ffff-ffff-ffff-ffffffffffff",
 )
 """UUIDs that board makers ship in many boards, so they identify none (fwupd's list of generic UUIDs has the same)."""
+_DEFAULT_UUIDS = frozenset((*_SHIPPED, *map(byte_swapped_uuid, _SHIPPED)))
 _COUNTED_UP = "01234567890123456789"
 
 
@@ -35,7 +31,7 @@ def _identity(uuid: str | None, serial: str | None) -> SystemIdentity | None:
     """A reconcile asks for the same system ten times."""
     uuid = (uuid or "").lower()
     serial = "-".join((serial or "").split())
-    is_default = not uuid or either_order(uuid) in _DEFAULT_UUIDS
+    is_default = not uuid or uuid in _DEFAULT_UUIDS
     found = SystemIdentity(None if is_default else uuid, None if _is_filler(serial) else serial)
     return found if found.uuid or found.serial else None
 
