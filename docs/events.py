@@ -71,6 +71,12 @@ Bugs cost the object that they concern, and nothing else. Report them with the m
 
 {{HousekeepingFailed BootServiceFailed Unknown}}
 
+## Sinks of events
+
+Recorded by the daemon, about an [EventSink](../events.md). They are sent to every other sink that wants them.
+
+{{SinkFailed SinkRecovered SinkBehind SinkReplayed Test}}
+
 ## Refused machines
 
 Recorded by the [boot service](../boot.md), about the machine if the token names one. For each reason and address, one

@@ -19,12 +19,15 @@ from drivers.base import (
     ConsoleDriver,
     Credential,
     DriverOptions,
+    EventSink,
     Ipam,
     IpamSettings,
+    OpenSink,
     Pools,
     Rejected,
     SecretSource,
     SecretUnavailable,
+    SinkEndpoint,
     note_secrets,
     options_type,
 )
@@ -45,6 +48,7 @@ CONSOLE_DRIVERS = {
     "fake": "drivers.console.fake_console:FakeConsole",
 }
 IPAMS = {"embedded": "drivers.ipam.embedded.embedded:open_ipam", "netbox": "drivers.ipam.netbox.netbox:open_ipam"}
+SINKS = {"webhook": "drivers.sink.webhook:open_webhook", "nats": "drivers.sink.nats:open_nats"}
 POOLS = "drivers.ipam.embedded.embedded_pools:EmbeddedPools"
 SECRET_SOURCES = {
     "env": "drivers.secret.environment:EnvSource",
@@ -92,6 +96,18 @@ class Registry:
         pair = f"{found.username}:{found.password}".encode()
         note_secrets(found.password, base64.b64encode(pair).decode("ascii"))
         return found
+
+    def secret_text(self, reference: object) -> str:
+        """Resolve `{"env": ...}`, `{"file": ...}` or `{"exec": ...}` to one text, such as the secret of a signature.
+        Raises SecretUnavailable. The text is hidden from then on in all that leaves the process."""
+        from drivers.secret.secret_text import secret_text
+
+        return secret_text(reference)
+
+    def sink(self, name: str, endpoint: SinkEndpoint) -> EventSink:
+        """The receiver of events, by the name of its driver, which is one of `SINKS`."""
+        opener = cast("OpenSink", _import(EntryPoint(name, SINKS[name], "")))
+        return opener(endpoint)
 
     def open_ipam(self, settings: IpamSettings, engine: Engine) -> Ipam:
         """The IPAM that is named there; `engine` is of the store's database, for one that keeps its tables in it.

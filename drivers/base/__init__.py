@@ -15,6 +15,7 @@ mac_address.py    MAC addresses in one form
 ipam.py           networks and addresses by owner
 pools.py          numbers by owner
 secret.py         credentials and their sources
+event_sink.py     receivers of events
 clean_text.py     text from others, made fit to be kept and shown
 scheduling.py     locks, threads and the clock, which a simulation may replace
 event_loop.py     coroutines, for consoles alone
@@ -45,6 +46,11 @@ from drivers.base.protocols.console import Line as Line
 from drivers.base.protocols.endpoint import Endpoint as Endpoint
 from drivers.base.protocols.endpoint import Peer as Peer
 from drivers.base.protocols.endpoint import Tls as Tls
+from drivers.base.protocols.event_sink import EventSink as EventSink
+from drivers.base.protocols.event_sink import OpenSink as OpenSink
+from drivers.base.protocols.event_sink import SinkDelivery as SinkDelivery
+from drivers.base.protocols.event_sink import SinkEndpoint as SinkEndpoint
+from drivers.base.protocols.event_sink import SinkMessage as SinkMessage
 from drivers.base.protocols.ipam import NO_ABOUT as NO_ABOUT
 from drivers.base.protocols.ipam import About as About
 from drivers.base.protocols.ipam import Allocation as Allocation

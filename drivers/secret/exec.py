@@ -25,11 +25,16 @@ class ExecSource:
 
     def resolve(self, reference: object) -> Credential:
         """See SecretSource."""
+        name, output = self.output(reference)
+        return from_json(output, f"the output of {name}")
+
+    def output(self, reference: object) -> tuple[str, bytes]:
+        """What the command is called in messages, and what it printed. Raises SecretUnavailable."""
         command = list(reference) if isinstance(reference, (list, tuple)) else []
         if not command or not all(isinstance(part, str) for part in command):
             raise SecretUnavailable("credentialRef.exec must be a list: a command and its arguments")
         name = f"credential command {command[0]}"
-        return from_json(self._run(command, name), f"the output of {name}")
+        return name, self._run(command, name)
 
     def _run(self, command: list[str], name: str) -> bytes:
         try:

@@ -46,7 +46,7 @@ class PolicyState:
         self.restarts: Callable[[tuple[RestartRequest, ...]], list[RestartResult]] = lambda _: []
         """Is given the restarts that have not ended, and returns those that have ended."""
         self._had_restarts = True  # One may have been cancelled while no process was there.
-        self._requests = None if daemon is None else ReconcileRequests(store, now())
+        self._requests = None if daemon is None else ReconcileRequests(store)
 
     def standing(self) -> Standing:
         """The limits, overrides and pauses that judge now."""
@@ -100,7 +100,7 @@ class PolicyState:
             self._had_restarts = bool(asked)
             for event in self._store.restarts.end(self.restarts(asked), now):
                 self.report_event(event)
-        if self._requests is not None and (keys := self._requests.take(now)):
+        if self._requests is not None and (keys := self._requests.take()):
             self.requested(keys)
         me = self._daemon
         if me is not None and self._epoch and (self._late(now) or me.fleet != self._told):

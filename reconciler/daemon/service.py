@@ -18,6 +18,7 @@ from reconciler.daemon.follow import Follower
 from reconciler.daemon.housekeeping import Housekeeper
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.proposals import Proposer, Schedule
+from reconciler.daemon.sinks.event_delivery import event_deliverer
 from reconciler.daemon.undeclared_machines import UndeclaredMachines
 from reconciler.desired.git.branches.proposal_branch import ProposalBranch
 from reconciler.desired.git.sources.source import DesiredSource
@@ -150,6 +151,7 @@ class Daemon:
             is_reachable=self._engine.is_reachable,
         )
         self._proposer = self._proposer_of(propose, connections) if propose is not None else None
+        self._deliverer = event_deliverer(store, self._engine, connections, context, self.metrics, self._report)
 
     def _wired(self, context: Context, standing: PolicyState) -> Context:
         """The context, with this daemon as the one that is informed and asked."""
@@ -192,6 +194,7 @@ class Daemon:
             "house": self._house.run,
             "inventory": self._reader.run,
             "standing": self._standing.watch,
+            "deliver": self._deliverer.run,
         }
         if self._proposer is not None:
             works["propose"] = self._proposer.run

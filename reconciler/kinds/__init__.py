@@ -46,6 +46,9 @@ from reconciler.kinds.machine.machine_columns import MACHINE_COLUMNS
 from reconciler.kinds.machine.machine_conditions import machine_conditions
 from reconciler.kinds.machine.rules.machine_fact_rules import MachineFactRules
 from reconciler.kinds.machine.rules.machine_rules import MachineRules
+from reconciler.kinds.sink.sink_check import check_sink
+from reconciler.kinds.sink.sink_columns import SINK_COLUMNS, sink_conditions
+from reconciler.kinds.sink.spec import EventSinkSpec
 from reconciler.model.actions.action import Action
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -234,6 +237,16 @@ KINDS: dict[str, Kind] = {
             is_guard=True,
             columns=GUARD_COLUMNS,
         ),
+        Kind(
+            "EventSink",
+            "eventsinks",
+            ("sink", "sinks"),
+            "A receiver of events: an HTTP receiver (webhook), or a stream of NATS JetStream.",
+            EventSinkSpec,
+            check=check_sink,
+            columns=SINK_COLUMNS,
+            delivery_conditions=sink_conditions,
+        ),
     )
 }
 """In the order in which things depend on each other."""
@@ -251,6 +264,8 @@ PLACEABLE = tuple(name for name, kind in KINDS.items() if kind.fact_rules.takes_
 """The kinds whose resources placement gives to others."""
 RESTARTED = tuple(name for name, kind in KINDS.items() if kind.fact_rules.takes_restarts)
 """The kinds of which a person can ask for a restart."""
+DELIVERED_TO = tuple(name for name, kind in KINDS.items() if kind.delivery_conditions is not None)
+"""The kinds whose resources are sent events."""
 ADOPTED = tuple(name for name, kind in KINDS.items() if kind.adoption is not None)
 """The kinds of which some are only observed, until they are adopted."""
 

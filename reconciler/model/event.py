@@ -241,6 +241,18 @@ class EventReason(StrEnum):
     again. Report the bug."""
     BOOT_REQUEST_NOT_CURRENT = "BootRequestNotCurrent"
     """Warning. An agent or a system reported for a boot request that is not current any more."""
+    SINK_FAILED = "SinkFailed"
+    """Warning. An event sink took no events: it did not answer, or refused. groundstate tries again. Recorded once,
+    until the sink takes events again, and never sent to that sink."""
+    SINK_RECOVERED = "SinkRecovered"
+    """Normal. The event sink takes events again. Never sent to that sink."""
+    SINK_BEHIND = "SinkBehind"
+    """Warning. An event sink has taken no events for 72 hours. Nothing is skipped: the events are kept until the sink
+    takes them, or its document is removed. Recorded every 72 hours, and never sent to that sink."""
+    SINK_REPLAYED = "SinkReplayed"
+    """Normal. A person asked for events to be sent to an event sink once more (`groundstate sink replay`)."""
+    TEST = "Test"
+    """Normal. Only sent to an event sink, and not recorded: `groundstate sink test`."""
 
     CONSOLE_OPENED = "ConsoleOpened"
     """Normal. A person connected to the console of a machine. The message has the key and the address."""

@@ -157,6 +157,20 @@ PROPOSAL = Backoff(60, 64 * 60)
 """Before machines are proposed again after the branch could not be written."""
 
 
+# -- event sinks -------------------------------------------------------------------------------------------------------
+
+SINK = Backoff(5, AN_HOUR)
+"""Before events are sent again to a sink that took none."""
+
+SINK_POLL, SINK_PAUSED = 1.0, 5.0
+"""Between two looks for new events of a sink that has taken all; and for a change of one that waits."""
+
+
+def sink_delay(attempt: int, jitter: float, retry_after: float | None) -> float:
+    """The wait after the `attempt`th failure in a row (from 1). `retry_after`: the receiver's, heeded up to an hour."""
+    return max(SINK.delay(attempt, jitter), min(retry_after or 0.0, AN_HOUR))
+
+
 # -- what machines and agents are asked to wait ------------------------------------------------------------------------
 
 ASK_AGAIN = 5

@@ -22,6 +22,7 @@ from drivers.base import (
     ConsoleEndpoint,
     Credential,
     Endpoint,
+    EventSink,
     Ipam,
     Line,
     MeasuredBmc,
@@ -29,6 +30,8 @@ from drivers.base import (
     Pools,
     Rejected,
     SecretUnavailable,
+    SinkEndpoint,
+    Tls,
     read_options,
     with_all,
 )
@@ -68,6 +71,10 @@ class Drivers(msgspec.Struct, frozen=True):
     more: Mapping[str, Backend] = {}
     backend: Callable[[str], Callable[[Connections, Callable[[], datetime]], Backend]] | None = None
     console: Callable[[str], ConsoleDriver] | None = None
+    sink: Callable[[str, SinkEndpoint], EventSink] | None = None
+    """Opens a receiver of events by the name of its driver."""
+    secret_text: Callable[[object], str] | None = None
+    """Resolves a reference to a secret that is one text."""
 
 
 class Connections:
@@ -165,12 +172,11 @@ class Connections:
         """The way in the driver's form. Paths from the base, and a credential that is resolved when it is needed, for
         whom it may be sent to. Raises Rejected for a file that documents may not name, and for options that do not
         fit."""
-        ca_file = self._ca_file(access.tls.ca_file)
         return Endpoint(
             driver=access.driver,
             address=access.address,
             system_id=access.system_id,
-            tls=access.tls if ca_file == access.tls.ca_file else msgspec.structs.replace(access.tls, ca_file=ca_file),
+            tls=self.trusted(access.tls),
             credential=None
             if access.credential_ref is None
             else Login(self, access.credential_ref, access.address, access.driver),
@@ -201,6 +207,28 @@ class Connections:
             cipher_suite=access.cipher_suite,
             former=former,
         )
+
+    def trusted(self, tls: Tls) -> Tls:
+        """The same trust, with the path of the CA file from the base. Raises Rejected for a file that documents may not
+        name."""
+        ca_file = self._ca_file(tls.ca_file)
+        return tls if ca_file == tls.ca_file else msgspec.structs.replace(tls, ca_file=ca_file)
+
+    def sink(self, driver: str, endpoint: SinkEndpoint) -> EventSink:
+        """A receiver of events. Raises Rejected for an unknown driver."""
+        if self._drivers.sink is None:
+            raise Rejected(f"there is no driver named {driver} for sinks of events")
+        return self._drivers.sink(driver, endpoint)
+
+    def secret_text(self, reference: CredentialRef, destination: LoginDestination) -> str:
+        """A secret that is one text. Raises AuthenticationFailed where the settings do not allow it there."""
+        located = self._located(reference)
+        why = credential_refusal(self._grants, located, destination)
+        if why is not None:
+            raise AuthenticationFailed(f"{destination.address}: {why}")
+        if self._drivers.secret_text is None:
+            raise SecretUnavailable("no source of secrets is wired in")
+        return self._drivers.secret_text(source(self._grants, located))
 
     def log_in(self, reference: CredentialRef, destination: LoginDestination) -> Credential:
         """The login for the connected peer. Raises AuthenticationFailed where it may not go there."""

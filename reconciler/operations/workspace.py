@@ -209,7 +209,11 @@ class Workspace:
         ipam, pools = registry.open_ipam(self.where.ipam, store.engine), registry.open_pools(store.engine)
         if self._connections is None:
             drivers = Drivers(
-                registry.bmc, registry.secret, ipam, pools, backend=registry.backend, console=registry.console
+                *(registry.bmc, registry.secret, ipam, pools),
+                backend=registry.backend,
+                sink=registry.sink,
+                secret_text=registry.secret_text,
+                console=registry.console,
             )
             self._connections = Connections(drivers, self.where.base, self.where.grants)
         else:

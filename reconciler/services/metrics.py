@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
@@ -26,6 +27,7 @@ from reconciler.model.plans.override import Override
 from reconciler.model.plans.pause import ResourcePause
 from reconciler.model.plans.plan import UnknownReason
 from reconciler.model.resource import ResourceKey
+from reconciler.model.sink_state import SinkReport
 from reconciler.planning.override_scope import OVERRIDABLE
 from reconciler.services.console_port import ConsolesReport
 from reconciler.services.gauge_table import GaugeTable
@@ -96,6 +98,7 @@ class Metrics:
         self._make_guard_tables()
         self._make_bmc_series()
         self._make_console_series()
+        self._make_sink_series()
         self._counted = {name: self._table(name, meaning, *labels) for name, meaning, labels in GAUGES}
         self._levels = {
             name: (
@@ -155,6 +158,21 @@ class Metrics:
             "groundstate_bmc_errors_total",
             "Requests to BMCs that failed.",
             ["driver", "reason"],
+            registry=self.registry,
+        )
+
+    def _make_sink_series(self) -> None:
+        """Sinks of events."""
+        self._sink_lag = self._table(
+            "groundstate_sink_lag_events", "Events in the ledger after the last one that the sink took.", "sink"
+        )
+        self._sink_age = self._table(
+            "groundstate_sink_lag_seconds", "Age of the oldest event that the sink has not taken.", "sink"
+        )
+        self._sent = Counter(
+            "groundstate_sink_sent_total",
+            "Events that the sink took, and deliveries that failed.",
+            ["sink", "result"],
             registry=self.registry,
         )
 
@@ -241,6 +259,19 @@ class Metrics:
     def observing(self, only: bool) -> None:
         """Whether the daemon only observes."""
         self._observes.set(int(only))
+
+    def sent(self, sink: str, result: str, number: int) -> None:
+        """A sink answered: `taken` events, or a `failed` delivery."""
+        self._sent.labels(sink, result).inc(number)
+
+    def sinks_counted(self, reports: Mapping[str, SinkReport], now: datetime) -> None:
+        """How far each declared sink is behind."""
+        self._sink_lag.replace({(name,): one.lag.events for name, one in reports.items()})
+        ages = {
+            name: 0.0 if one.lag.oldest is None else (now - one.lag.oldest).total_seconds()
+            for name, one in reports.items()
+        }
+        self._sink_age.replace({(name,): max(0.0, age) for name, age in ages.items()})
 
     def adopted(self, resources: Mapping[str, int], at: float) -> None:
         """A revision took force."""

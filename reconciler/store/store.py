@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Engine, Select, Table, and_, or_, select, update
+from sqlalchemy import Connection, Engine, Select, Table, and_, func, or_, select, update
 
 from drivers.base import ErrorReason, clean
 from reconciler.model.actions.in_flight import InFlight
@@ -28,6 +28,7 @@ from reconciler.store.rows.override_rows import OverrideTable
 from reconciler.store.rows.pause_rows import PauseTable
 from reconciler.store.rows.restart_rows import RestartTable
 from reconciler.store.rows.retention import Retention
+from reconciler.store.rows.sink_rows import SinkTable
 from reconciler.store.rows.tokens import TokenTable
 from reconciler.store.sql import decoders as shapes
 from reconciler.store.sql import tables
@@ -67,6 +68,8 @@ class Store:
         """What nothing is to be written to for a while."""
         self.restarts = RestartTable(database)
         """Restarts that people asked for."""
+        self.sinks = SinkTable(database)
+        """How far each event sink has taken the ledger."""
         self.daemon = DaemonTable(database)
         """What the daemon says of itself."""
 
@@ -165,7 +168,6 @@ class Store:
         key: ResourceKey | None = None,
         *,
         of_fleet: bool = False,
-        since_seq: int | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
         only: EventType | None = None,
@@ -173,10 +175,9 @@ class Store:
         limit: int = 1000,
         newest_first: bool = False,
     ) -> list[LedgerEntry]:
-        """At most `limit` events, of all or of one resource, that came after `since_seq`, not before `since` and not
-        after `until`. `only`: of this type. `reason`: for this reason alone.
+        """At most `limit` events, of all or of one resource, not before `since` and not after `until`. `only`: of this
+        type. `reason`: for this reason alone. Who reads on calls `follow`.
 
-        Who reads on by `since_seq` misses none. On PostgreSQL the list is empty while that is not certain.
         `of_fleet`: only those that are about no one resource. `newest_first`: by when they happened last; else in the
         order in which they were first recorded.
         """
@@ -193,12 +194,10 @@ class Store:
             conditions.append(table.c.value.contains(f'"type":"{only}"', autoescape=True))
         if reason is not None:
             conditions.append(table.c.value.contains(f'"reason":"{reason}"', autoescape=True))
-        if since_seq is not None:
-            conditions.append(table.c.seq > since_seq)
         wanted = _told().where(*conditions).limit(limit)
-        if not newest_first:
-            return self._in_order(wanted.order_by(table.c.seq), since_seq)
         with self._database.read() as connection:
+            if not newest_first:
+                return _entries(connection.execute(wanted.order_by(table.c.seq)))
             found = _entries(connection.execute(wanted.order_by(table.c.seq.desc())))
             again = wanted.where(repeat.c.seq.is_not(None)).order_by(repeat.c.last.desc())
             stories = _entries(connection.execute(again))
@@ -206,23 +205,33 @@ class Store:
         every = {entry.seq: entry for entry in (*found, *stories)}.values()
         return sorted(every, key=lambda one: (one.event.latest, one.seq), reverse=True)[:limit]
 
-    def _in_order(self, wanted: Select[Any], since_seq: int | None) -> list[LedgerEntry]:
-        """The events by their numbers, without those behind which a number may still appear."""
-        reads_on = since_seq is not None and not self._database.sqlite
+    def follow(self, cursor: int, limit: int = 1000) -> list[LedgerEntry]:
+        """The events after `cursor` in the order of the ledger, at most `limit`. The last one's `seq` is the next
+        cursor. This is the one way to read on: no event is missed, and none comes out of order.
+
+        On PostgreSQL the list is empty while a smaller number may still appear. A cursor is a number, and stays good
+        after a dump is restored in another cluster, whose transactions have other numbers.
+        """
+        table = tables.event
+        wanted = _told().where(table.c.seq > cursor).order_by(table.c.seq).limit(limit)
         with self._database.read() as connection:
-            if reads_on:
+            if not self._database.sqlite:
                 ledger_order.begin(connection)
             found = _entries(connection.execute(wanted))
-            if since_seq is None or not reads_on or not found:
-                return found
-            if not ledger_order.has_gap(connection, since_seq, found[-1].seq):
+            if self._database.sqlite or not found or not ledger_order.has_gap(connection, cursor, found[-1].seq):
                 return found
         with self._database.read() as connection:  # What was committed meanwhile shows in a new transaction.
             return _entries(connection.execute(wanted)) if ledger_order.wait_for_writers(connection) else []
 
-    def last_event(self) -> int:
-        """The number of the event that was added last; 0 for none."""
-        newest = select(tables.event.c.seq).order_by(tables.event.c.seq.desc()).limit(1)
+    def last_event(self, before: datetime | None = None) -> int:
+        """The number of the event that was added last; 0 for none. `before`: of the last one ahead of all that happened
+        at this time or later."""
+        seq, at = tables.event.c.seq, tables.event.c.at
+        newest = select(seq).order_by(seq.desc()).limit(1)
+        if before is not None:
+            newest = newest.where(
+                seq < func.coalesce(select(func.min(seq)).where(at >= before).scalar_subquery(), 2**62)
+            )
         with self._database.read() as connection:
             return connection.scalar(newest) or 0
 

@@ -18,7 +18,20 @@ from reconciler.model.outcome import Condition
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.pause import ResourcePause
 from reconciler.model.resource import API_VERSION
+from reconciler.model.sink_state import SinkReport
 from reconciler.views.camel_case import camel_form
+
+
+class DeliveryStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How far an event sink is; `explain eventsink.status.delivery` shows the descriptions."""
+
+    cursor: Annotated[int, Meta(description="All events up to this number are taken, or are not for this sink.")]
+    lag_events: Annotated[int, Meta(description="How many events in the ledger come after the cursor.")]
+    behind_since: Annotated[datetime | None, Meta(description="When the first of these events was recorded.")] = None
+    failures: Annotated[int, Meta(description="How many deliveries failed in a row.")] = 0
+    failing_since: Annotated[datetime | None, Meta(description="When the first of these deliveries failed.")] = None
+    next_at: Annotated[datetime | None, Meta(description="When groundstate sends again.")] = None
+    error: Annotated[str | None, Meta(description="Why the last delivery failed.")] = None
 
 
 class ResourceStatus(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -44,6 +57,7 @@ class ResourceStatus(msgspec.Struct, frozen=True, omit_defaults=True, rename="ca
         tuple[str, ...], Meta(description="Of a Guard: the resources with changes that the guard holds.")
     ] = ()
     machines: Annotated[tuple[ClaimSlot, ...], Meta(description="Of a MachineClaim: its machines, by slot.")] = ()
+    delivery: Annotated[DeliveryStatus | None, Meta(description="Of an EventSink: which events it has taken.")] = None
 
 
 def resource_document(view: ResourceView) -> dict[str, Any]:
@@ -73,6 +87,20 @@ def _status(view: ResourceView) -> ResourceStatus:
         pauses=tuple(pause_document(one) for one in view.pauses),
         holds=tuple(str(key) for key in view.held_changes),
         machines=view.machines,
+        delivery=None if view.delivery is None else _delivery(view.delivery),
+    )
+
+
+def _delivery(report: SinkReport) -> DeliveryStatus:
+    trouble = report.state.trouble
+    return DeliveryStatus(
+        report.state.seq,
+        report.lag.events,
+        report.lag.oldest,
+        trouble.failures,
+        trouble.since,
+        trouble.next_at,
+        trouble.error or None,
     )
 
 

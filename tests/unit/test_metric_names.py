@@ -21,6 +21,7 @@ from reconciler.model.plans.override import Override
 from reconciler.model.plans.pause import ResourcePause
 from reconciler.model.plans.plan import UnknownReason
 from reconciler.model.resource import ResourceKey
+from reconciler.model.sink_state import SinkLag, SinkReport, SinkState
 from reconciler.services.console_port import ConsolesReport
 from reconciler.services.metrics import Metrics, WorkCount
 from reconciler.views.resource_tally import GAUGES
@@ -56,6 +57,8 @@ def exported() -> dict[str, Metric]:
     metrics.filled(
         {ResourceKey(kind, "x"): (FillLevel(tuple("y" for _ in one.labels[1:]), 2, 1),) for kind, one in levels.items()}
     )
+    metrics.sent("ops", "taken", 1)
+    metrics.sinks_counted({"ops": SinkReport(SinkState("ops", 1), SinkLag(1, NOW))}, NOW)
     metrics.broken_when(lambda: False)
     metrics.consoles_counted(ConsolesReport(NOW, "127.0.0.1", 2022, "ssh-ed25519 AAAA"))
     return {one.name + ("_total" if one.type == "counter" else ""): one for one in metrics.registry.collect()}

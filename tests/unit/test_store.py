@@ -216,8 +216,9 @@ class TestEvents:
         assert self.reasons(told, key=ONE) == ["E1", "E4"]
 
     def test_since_one_that_was_seen(self, told: Store) -> None:
-        seen = told.events(limit=2)[-1].seq
-        assert self.reasons(told, since_seq=seen) == ["E3", "E4"]
+        seen = told.follow(0, limit=2)[-1].seq
+        assert [entry.event.about[0] for entry in told.follow(seen)] == ["E3", "E4"]
+        assert told.follow(told.last_event()) == []
 
     def test_are_whole(self, store: Store) -> None:
         store.append([event(key=None), event()])

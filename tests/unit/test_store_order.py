@@ -36,7 +36,7 @@ def slow(empty_postgresql_url: str, store: Store) -> Iterator[psycopg.Connection
 
 
 def read(store: Store) -> list[str]:
-    return [entry.event.message for entry in store.events(since_seq=0)]
+    return [entry.event.message for entry in store.follow(0)]
 
 
 def test_an_event_behind_one_that_is_not_committed_yet_is_not_read_yet(store: Store, slow: psycopg.Connection) -> None:

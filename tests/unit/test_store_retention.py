@@ -70,7 +70,7 @@ def test_numbers_go_on_so_that_a_reader_with_a_cursor_misses_nothing(store: Stor
     seen = store.events()[-1].seq
     store.retention.trim(NOW + timedelta(days=1))
     store.append([told(1)])
-    assert [one.event.at for one in store.events(since_seq=seen)] == [told(1).at]
+    assert [one.event.at for one in store.follow(seen)] == [told(1).at]
 
 
 def test_a_ledger_that_is_trimmed_grows_no_more_after_its_400_days(store: Store) -> None:

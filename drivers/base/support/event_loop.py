@@ -26,6 +26,7 @@ from asyncio import open_unix_connection as open_unix_connection
 AsyncFlag = asyncio.Event
 AsyncFuture = asyncio.Future
 AsyncTask = asyncio.Task
+new_event_loop = asyncio.new_event_loop
 running_loop = asyncio.get_running_loop
 run_from_thread = asyncio.run_coroutine_threadsafe
 pause = asyncio.sleep

@@ -47,6 +47,10 @@ DIAGNOSTICS: dict[str, str] = {
     "bmc-address": "The address of a BMC has a scheme, a path, a port or a number that cannot be used.",
     "tls-trust": "tls has more than one of caFile, fingerprint and insecure.",
     "credentials-in-url": "A URL contains a user or a password; use credentialRef instead.",
+    "sink-target": "An EventSink must have exactly one of webhook and nats.",
+    "sink-url": "The URL of an EventSink has no TLS, or cannot be used.",
+    "sink-reason": "An EventSink selects a reason that no event in the ledger has.",
+    "sink-kind": "An EventSink selects a kind that does not exist.",
     "not-guardable": (
         "A Guard names a kind that guards cannot hold, or has a budget and names no kind that a budget counts."
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any
 
 from reconciler.kinds import KINDS
@@ -14,6 +15,7 @@ from reconciler.kinds.common.field_types.bmc_address import address_fault
 from reconciler.kinds.common.kind import RuleFinding
 from reconciler.kinds.common.machine_inventory import is_derived
 from reconciler.kinds.machine.spec import MachineSpec
+from reconciler.kinds.sink.spec import EventSinkSpec
 from reconciler.model.resource import Resource
 
 _USERINFO = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]*@")
@@ -24,6 +26,8 @@ def check_document(resource: Resource[Any]) -> list[RuleFinding]:
     own = KINDS[resource.key.kind].check
     found = own(resource) if own else []
     spec = resource.spec
+    if isinstance(spec, EventSinkSpec):
+        found.extend(_sink_kinds(spec))
     if isinstance(spec, MachineSpec):
         found.extend(_derived(resource))
         found.extend(_access(spec.bmc))
@@ -41,6 +45,14 @@ def _derived(machine: Resource[MachineSpec]) -> Iterator[RuleFinding]:
     for label in filter(is_derived, machine.labels):
         hint = "remove the label; groundstate derives this label from the machine's inventory"
         yield RuleFinding("derived-label", "metadata.labels", f"the label {label} cannot be declared", hint)
+
+
+def _sink_kinds(spec: EventSinkSpec) -> Iterator[RuleFinding]:
+    for index, kind in enumerate(spec.send.kinds):
+        if kind not in KINDS:
+            near = get_close_matches(kind, KINDS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"kinds are {', '.join(KINDS)}"
+            yield RuleFinding("sink-kind", f"spec.send.kinds.{index}", f"there is no kind {kind}", hint)
 
 
 def _access(bmc: BmcDefaults) -> Iterator[RuleFinding]:

@@ -15,6 +15,7 @@ from reconciler.model.plans.override import Override
 from reconciler.model.plans.pause import ResourcePause
 from reconciler.model.plans.plan import Hold
 from reconciler.model.resource import Resource, ResourceKey
+from reconciler.model.sink_state import SinkReport
 
 NOTHING = "-"
 """The cell of what is not there."""
@@ -65,6 +66,8 @@ class ResourceView(msgspec.Struct, frozen=True):
     """Of a guard: whose changes it holds."""
     pauses: tuple[ResourcePause, ...] = ()
     """Those that stand and cover it."""
+    delivery: SinkReport | None = None
+    """Of an event sink: how far it is; None: the daemon has not begun with it."""
 
 
 class Column(msgspec.Struct, frozen=True):

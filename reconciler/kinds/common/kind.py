@@ -24,6 +24,7 @@ from reconciler.model.observation import Observation, ObservedState
 from reconciler.model.outcome import ActionFailure, Condition
 from reconciler.model.plans.plan import Hold
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.model.sink_state import SinkReport
 
 T = TypeVar("T")
 
@@ -260,6 +261,9 @@ class Kind(msgspec.Struct, frozen=True):
     """Further values that `get` and `describe` show."""
     conditions: Callable[[Resource[Any], ResourceFacts, Observation | None], Iterable[Condition]] = _no_conditions
     """The kind's own conditions, beside Ready, Reconciling and Stalled."""
+    delivery_conditions: Callable[[Resource[Any], SinkReport | None], tuple[Condition, ...]] | None = None
+    """The conditions of a resource that is sent events, Ready first; `None` instead of a report: the daemon has not
+    begun. None instead of the function: resources of the kind are sent none."""
     fact_rules: FactRules = FactRules()
     """The type of the kind's facts, and the rules by which they change."""
     paused: Callable[[Any], bool] = _never

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
@@ -13,6 +12,7 @@ from reconciler.kinds import find_kind
 from reconciler.kinds.selectors import select
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import ResourceKey
+from reconciler.operations.moment import moment_of
 from reconciler.operations.operation_error import OperationError
 from reconciler.operations.stored_facts import derived_labels, facts_of
 from reconciler.operations.where import Where
@@ -21,8 +21,6 @@ from reconciler.runtime import now
 from reconciler.store import LedgerEntry, Store
 
 POLL_SECONDS = 1.0
-_SPAN = re.compile(r"(\d{1,6}[dhms])+")
-_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
 class EventRequest(msgspec.Struct, frozen=True):
@@ -61,14 +59,14 @@ def read_events(
             desired = at.read(at.source(), store)
             known = {*facts_of(store).resources, *_forgotten(request.targets, store)}
             keys = select(request.targets, request.selector, desired, known, lambda: derived_labels(store, desired))
-        begin = _begin(at, request.since) if request.since else None
+        begin = moment_of(at, request.since) if request.since else None
         entries = _newest_of(store, request, keys, begin)
         last = newest(store, 1, None)
         seen, latest = store.last_event(), last[-1].event.latest if last else now()
         yield EventPage([entry.event for entry in entries], at.notes)
         while request.watch:
             wait(POLL_SECONDS)
-            repeated, fresh = store.repeats(latest, seen), store.events(since_seq=seen)
+            repeated, fresh = store.repeats(latest, seen), store.follow(seen)
             seen = max((entry.seq for entry in fresh), default=seen)
             latest = max((entry.event.latest for entry in (*repeated, *fresh)), default=latest)
             reported = [one.event for one in (*repeated, *fresh) if request.type in (None, one.event.type)]
@@ -99,12 +97,3 @@ def _newest_of(
         for entry in store.events(key, since=begin, only=request.type, limit=limit, newest_first=True)
     ]
     return sorted(found, key=lambda entry: (entry.event.latest, entry.seq))[-limit:]
-
-
-def _begin(at: Workspace, since: str) -> datetime:
-    """What `90m` or `2d` before now is; or what git makes of the text: a day, a time, `2 days ago`, a commit."""
-    if _SPAN.fullmatch(since.strip().lower()):
-        spans = re.findall(r"(\d+)([dhms])", since.lower())
-        return now() - sum((timedelta(**{_UNITS[unit]: int(number)}) for number, unit in spans), timedelta())
-    source = at.source()
-    return source.moment(source.snapshot().revision, since).at

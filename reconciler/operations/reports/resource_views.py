@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from reconciler import runtime
-from reconciler.kinds import INVENTORIED, KINDS
+from reconciler.kinds import DELIVERED_TO, INVENTORIED, KINDS
 from reconciler.kinds.common.column import ResourceView
 from reconciler.kinds.common.defect import defect
 from reconciler.kinds.common.machine_inventory import NO_INVENTORY, StoredInventory
@@ -23,6 +23,7 @@ from reconciler.model.plans.override import Override
 from reconciler.model.plans.pause import ResourcePause
 from reconciler.model.plans.plan import Change, Unknown, typed
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.model.sink_state import SinkReport
 from reconciler.onboarding.inventory_comparison import inventory_conditions, labels_from_inventories
 from reconciler.operations.operation_error import OperationError
 from reconciler.operations.reports.built_in_views import BUILT_IN_KEYS, asked_keys, built_in_view
@@ -187,6 +188,7 @@ def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], s
         everything = (*universe(desired, facts), *asked_keys(targets, selector))
         chosen = select(targets, selector, desired, everything, lambda: derived_labels(store, desired))
         inventories = store.inventories.all({key for key in chosen if key.kind in INVENTORIED})
+        deliveries = store.sinks.reports() if any(key.kind in DELIVERED_TO for key in chosen) else {}
         judge, _ = standing_of(store, asked)
         waits = daemon_transient_guards(store)
     at = now()
@@ -202,6 +204,7 @@ def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], s
         standing_pauses(judge.pauses, at),
         _held_by(planned.changes),
         judge.limits,
+        deliveries,
         at,
     )
     order = kinds_in_order(targets)
@@ -231,6 +234,7 @@ class _Fleet(msgspec.Struct, frozen=True):
     pauses: tuple[ResourcePause, ...]
     held_by: Mapping[str, tuple[ResourceKey, ...]]
     limits: GuardLimits
+    deliveries: Mapping[str, SinkReport]
     at: datetime
 
     def view(self, key: ResourceKey) -> ResourceView:
@@ -256,6 +260,9 @@ class _Fleet(msgspec.Struct, frozen=True):
         if key.kind in INVENTORIED:
             known = self.inventories.get(key, NO_INVENTORY)
             states = (*states, *inventory_conditions(resource, known, desired))
+        delivery = self.deliveries.get(key.name) if key.kind in DELIVERED_TO else None
+        if resource is not None and (delivered := KINDS[key.kind].delivery_conditions) is not None:
+            states = delivered(resource, delivery)
         shown = KINDS[key.kind].shown(key, desired, facts)
         return ResourceView(
             key,
@@ -270,4 +277,5 @@ class _Fleet(msgspec.Struct, frozen=True):
             change.held_by if isinstance(change, Change) else (),
             self.held_by.get(typed(key), ()),
             tuple(one for one in self.pauses if pauses(one, key, desired, facts)),
+            delivery,
         )

@@ -100,7 +100,7 @@ class DemoLedger:
             while runtime.monotonic() < deadline:
                 if self._daemon.poll() is not None:
                     raise DemoFailed(f"the daemon ended: {self._fleet.log.read_text()[-2000:]}")
-                for entry in store.events(since_seq=self._seen):
+                for entry in store.follow(self._seen):
                     self._seen, event = entry.seq, entry.event
                     if event.by is None or "(run)" in event.by:
                         yield event

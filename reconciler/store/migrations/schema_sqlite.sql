@@ -94,6 +94,8 @@ CREATE TABLE "inventory" (
         kind TEXT NOT NULL, name TEXT NOT NULL, origin TEXT NOT NULL, taken_at TEXT, value TEXT NOT NULL,
         PRIMARY KEY (kind, name, origin));
 
-INSERT INTO "alembic_version" VALUES ('0016');
+CREATE TABLE sink (name TEXT NOT NULL PRIMARY KEY, seq INTEGER NOT NULL, trouble TEXT NOT NULL);
+
+INSERT INTO "alembic_version" VALUES ('0017');
 
 INSERT INTO "instance" VALUES (1, 0, NULL)

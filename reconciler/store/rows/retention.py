@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from reconciler.model.event import EventReason
 from reconciler.store.sql.database import Database
-from reconciler.store.sql.tables import event, meta, repeat
+from reconciler.store.sql.tables import event, meta, repeat, sink
 
 EVENTS_KEPT = timedelta(days=400)
 """A year and a month: what happened at the same time last year can be compared."""
@@ -49,7 +49,8 @@ class Retention:
         may be more.
 
         What stays: the revision that was in force then, which `history --at` asks for, and an event that was repeated
-        since. Numbers of events are never used again, so that `events --watch` misses nothing.
+        since. Also what an event sink has not taken yet; the daemon warns of such a sink (SinkBehind). Numbers of
+        events are never used again, so that `events --watch` misses nothing.
         """
         following = select(event.c.seq, event.c.at).where(event.c.seq > self._cursor).order_by(event.c.seq)
         with self._database.read() as connection:
@@ -86,4 +87,6 @@ def _needed(connection: Connection, old: set[int], before: datetime) -> set[int]
         .where(event.c.value.like(f'%"reason":"{EventReason.REVISION_APPLIED}"%'))
     )
     going_on = select(repeat.c.seq).where(repeat.c.seq.in_(old), repeat.c.last >= before)
-    return {*connection.scalars(in_force), *connection.scalars(going_on)} - {None}
+    cursor = connection.scalar(select(func.min(sink.c.seq)))
+    ahead = set() if cursor is None else {seq for seq in old if seq > cursor}
+    return {*connection.scalars(in_force), *connection.scalars(going_on), *ahead} - {None}

@@ -212,3 +212,11 @@ token = Table(
     Column("used_at", UtcTime),
     Column("revoked_at", UtcTime),
 )
+
+sink = Table(
+    "sink",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
+    Column("trouble", Text, nullable=False),
+)

@@ -1,0 +1,1 @@
+"""Sends the events of the ledger to the sinks that documents declare."""

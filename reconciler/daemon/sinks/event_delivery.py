@@ -1,0 +1,49 @@
+"""The daemon's part of sending events to the sinks that documents declare: what it wires together for that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from reconciler.applying.context import Context
+from reconciler.applying.engine import Engine
+from reconciler.daemon.sinks.deliverer import Deliverer
+from reconciler.daemon.sinks.lane import LaneSettings
+from reconciler.kinds import DELIVERED_TO
+from reconciler.kinds.sink.event_selection import Subject, subject_of
+from reconciler.model.event import Event
+from reconciler.model.resource import ResourceKey
+from reconciler.model.sink_state import SinkReport
+from reconciler.observed.connections import Connections
+from reconciler.observed.sink_connections import sink_opener
+from reconciler.services.metrics import Metrics
+from reconciler.store import Store
+
+
+def event_deliverer(
+    store: Store,
+    engine: Engine,
+    connections: Connections,
+    context: Context,
+    metrics: Metrics,
+    report: Callable[[Event], None],
+) -> Deliverer:
+    """Sends the ledger of this store to the sinks that are in force in this engine."""
+
+    def about(key: ResourceKey) -> Subject:
+        desired = engine.desired
+        resource = desired.resources.get(key) if desired is not None else None
+        return subject_of(resource, engine.facts_of(key))
+
+    def declared() -> Mapping[str, Any] | None:
+        desired = engine.desired
+        if desired is None:
+            return None
+        return {one.key.name: one.spec for kind in DELIVERED_TO for one in desired.of_kind(kind)}
+
+    def counted(reports: Mapping[str, SinkReport]) -> None:
+        metrics.sinks_counted(reports, context.now())
+
+    opener = sink_opener(connections)
+    settings = LaneSettings(store, opener, about, report, metrics.sent, context.now, context.random)
+    return Deliverer(settings, declared, counted)

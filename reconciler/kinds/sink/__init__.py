@@ -1,0 +1,1 @@
+"""EventSink: where events are sent, which ones, and when. Pure."""

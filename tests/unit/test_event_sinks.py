@@ -1,0 +1,381 @@
+"""EventSink: what is sent, in which form, when, and what follows from an answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+
+from drivers.base import Busy, DriverError, Rejected, SinkDelivery, SinkMessage, Unreachable
+from reconciler.daemon.sinks.lane import Lane, LaneSettings
+from reconciler.kinds.common.field_types.bmc_access import CredentialRef
+from reconciler.kinds.common.field_types.label_selector import parse_selector
+from reconciler.kinds.sink.delivery import (
+    BEHIND_AFTER,
+    cursor_after,
+    document_mark,
+    settle_delivery,
+    wait_before,
+)
+from reconciler.kinds.sink.event_selection import Subject, subject_of, wants
+from reconciler.kinds.sink.sink_check import check_sink
+from reconciler.kinds.sink.spec import EventSinkSpec, NatsSpec, SendSpec, SinkPause, SinkTls, WebhookSpec
+from reconciler.model.event import Event, EventReason, EventType
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.resource import Resource, ResourceKey, Source
+from reconciler.model.sink_state import SinkState, SinkTrouble
+from reconciler.store import Store
+from reconciler.views.cloud_event import cloud_event, event_id, sink_message
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MACHINE = ResourceKey("Machine", "r1-01")
+WEBHOOK = EventSinkSpec(webhook=WebhookSpec(url="https://hooks.example/gs", secret_ref=CredentialRef(name="ops")))
+
+
+def event(
+    message: str = "sent",
+    reason: EventReason = EventReason.BOUND,
+    key: ResourceKey | None = MACHINE,
+    type_: EventType = EventType.NORMAL,
+    at: datetime = NOW,
+) -> Event:
+    return Event(at, type_, reason, message, key, revision="abc1234")
+
+
+class TestCloudEvent:
+    @pytest.mark.parametrize("one", [event(), event(key=None), event('a "quote" and Zoë 電源')])
+    def test_the_library_of_the_specification_reads_it(self, one: Event) -> None:
+        body = sink_message("f1", 42, one).body
+        read = JSONFormat().read(CloudEvent, body)
+        assert read.get_id() == event_id("f1", 42, one)
+        assert read.get_source() == "/groundstate/f1"
+        assert read.get_type() == "io.groundstate.Bound"
+        assert read.get_subject() == (str(one.key) if one.key else None)
+        assert read.get_time() == NOW
+        assert read.get_extension("sequence") == "00000000000000000042"
+        assert read.get_extension("partitionkey") == (str(one.key) if one.key else "Fleet")
+        assert read.get_extension("severity") == "Normal"
+        assert read.get_data() == json.loads(msgspec.json.encode(one))
+
+    def test_the_id_is_the_same_each_time_that_it_is_sent_and_its_repeats_change_nothing(self) -> None:
+        again = msgspec.structs.replace(event(), count=9, last=NOW + timedelta(hours=1), message="other words")
+        assert event_id("f1", 42, event()) == event_id("f1", 42, again)
+
+    @pytest.mark.parametrize(
+        "other", [("f2", 42, NOW), ("f1", 43, NOW), ("f1", 42, NOW + timedelta(microseconds=1))], ids=str
+    )
+    def test_another_fleet_number_or_time_is_another_id(self, other: tuple[str, int, datetime]) -> None:
+        """A store that is put back from a backup gives numbers anew, to other events."""
+        assert event_id(other[0], other[1], event(at=other[2])) != event_id("f1", 42, event())
+
+    def test_the_sequence_sorts_as_text_in_the_order_of_the_ledger(self) -> None:
+        numbers = [1, 9, 10, 99, 100, 10**15]
+        texts = [cloud_event("f1", number, event()).sequence for number in numbers]
+        assert texts == sorted(texts)
+
+
+class TestWhatIsSent:
+    @pytest.mark.parametrize(
+        ("send", "wanted"),
+        [
+            (SendSpec(), True),
+            (SendSpec(types=("Normal",)), True),
+            (SendSpec(types=("Warning",)), False),
+            (SendSpec(reasons=(EventReason.BOUND, EventReason.CLAIMED)), True),
+            (SendSpec(reasons=(EventReason.CLAIMED,)), False),
+            (SendSpec(kinds=("Machine",)), True),
+            (SendSpec(kinds=("Network",)), False),
+            (SendSpec(selector="rack=r1"), True),
+            (SendSpec(selector="rack!=r1"), False),
+            (SendSpec(selector="groundstate/size=s1"), True),
+            (SendSpec(project="shop"), True),
+            (SendSpec(project="bank"), False),
+            (SendSpec(types=("Normal",), kinds=("Machine",), selector="rack=r1", project="shop"), True),
+            (SendSpec(types=("Normal",), kinds=("Machine",), selector="rack=r1", project="bank"), False),
+        ],
+    )
+    def test_all_conditions_must_hold(self, send: SendSpec, wanted: bool) -> None:
+        resource: Resource[object] = Resource(MACHINE, object(), {"rack": "r1"}, {}, Source("a.yaml", 1))
+        subject = Subject(resource, {"rack": "r1", "groundstate/size": "s1"}, "shop")
+        assert wants("ops", send, parse_selector(send.selector), event(), subject) is wanted
+
+    @pytest.mark.parametrize("send", [SendSpec(kinds=("Machine",)), SendSpec(selector="!x"), SendSpec(project="shop")])
+    def test_an_event_about_the_fleet_is_not_one_about_a_resource(self, send: SendSpec) -> None:
+        assert not wants("ops", send, parse_selector(send.selector), event(key=None), Subject())
+
+    def test_labels_of_the_inventory_count(self) -> None:
+        resource: Resource[object] = Resource(MACHINE, object(), {"rack": "r1"}, {}, Source("a.yaml", 1))
+        found = subject_of(resource, ResourceFacts(labels={"groundstate/size": "s1"}))
+        assert dict(found.labels) == {"rack": "r1", "groundstate/size": "s1"}
+
+    @pytest.mark.parametrize("reason", [EventReason.SINK_FAILED, EventReason.SINK_RECOVERED, EventReason.SINK_BEHIND])
+    def test_a_sink_never_gets_its_own_failure_and_the_others_do(self, reason: EventReason) -> None:
+        own = event(reason=reason, key=ResourceKey("EventSink", "ops"))
+        assert not wants("ops", SendSpec(), (), own, Subject())
+        assert wants("web", SendSpec(), (), own, Subject())
+
+
+def sink(spec: EventSinkSpec) -> Resource[EventSinkSpec]:
+    return Resource(ResourceKey("EventSink", "ops"), spec, {}, {}, Source("a.yaml", 1))
+
+
+def webhook(url: str = "https://hooks.example/gs", **more: object) -> EventSinkSpec:
+    values = {"secret_ref": CredentialRef(name="ops"), **more}
+    return EventSinkSpec(webhook=WebhookSpec(url=url, **values))  # type: ignore[arg-type]  # as each case says
+
+
+def nats(url: str, **more: object) -> EventSinkSpec:
+    return EventSinkSpec(nats=NatsSpec(url=url, stream="S", **more))  # type: ignore[arg-type]  # as above
+
+
+class TestCheck:
+    @pytest.mark.parametrize(
+        "spec",
+        [
+            WEBHOOK,
+            webhook("http://127.0.0.1:9000/x"),
+            webhook("http://[::1]:9000/x"),
+            webhook("http://localhost/x"),
+            webhook("http://hooks.example/", tls=SinkTls(insecure=True)),
+            nats("tls://nats.example:4222"),
+            nats("nats://127.0.0.1"),
+            nats("nats://nats.example", tls=SinkTls(insecure=True)),
+        ],
+    )
+    def test_these_are_sound(self, spec: EventSinkSpec) -> None:
+        assert check_sink(sink(spec)) == []
+
+    @pytest.mark.parametrize(
+        ("spec", "found"),
+        [
+            (EventSinkSpec(), [("sink-target", "spec")]),
+            (
+                EventSinkSpec(webhook=WEBHOOK.webhook, nats=NatsSpec(url="tls://n", stream="S")),
+                [("sink-target", "spec")],
+            ),
+            (webhook("http://hooks.example/gs"), [("sink-url", "spec.webhook.url")]),
+            (webhook("https://ada:secret@hooks.example/gs"), [("credentials-in-url", "spec.webhook.url")]),
+            (webhook("https://hooks.example:99999/gs"), [("sink-url", "spec.webhook.url")]),
+            (nats("nats://nats.example:4222"), [("sink-url", "spec.nats.url")]),
+            (webhook(secret_ref=CredentialRef()), [("credential-ref", "spec.webhook.secretRef")]),
+            (
+                webhook(previous_secret_ref=CredentialRef(env="A", file="/b")),
+                [("credential-ref", "spec.webhook.previousSecretRef")],
+            ),
+            (webhook(tls=SinkTls(ca_file="ca.pem", insecure=True)), [("tls-trust", "spec.webhook.tls")]),
+            (
+                msgspec.structs.replace(
+                    webhook("http://hooks.example"),
+                    send=SendSpec(selector="a b", reasons=(EventReason.UNKNOWN,)),
+                ),
+                [
+                    ("sink-url", "spec.webhook.url"),
+                    ("sink-reason", "spec.send.reasons.0"),
+                    ("malformed-selector", "spec.send.selector"),
+                ],
+            ),
+        ],
+    )
+    def test_all_that_is_wrong_is_found_at_once(self, spec: EventSinkSpec, found: list[tuple[str, str]]) -> None:
+        assert [(one.code, one.path) for one in check_sink(sink(spec))] == found
+
+    def test_a_password_in_the_url_is_not_repeated(self) -> None:
+        found = check_sink(sink(webhook("https://ada:hunter2@hooks.example/gs")))
+        assert "hunter2" not in "".join(f"{one.summary}{one.hint}" for one in found)
+
+
+BEFORE = SinkState("ops", 10)
+DOWN = Unreachable("https://hooks.example/gs: Connection refused")
+
+
+class TestDecision:
+    @pytest.mark.parametrize(
+        ("seen", "wanted", "taken", "cursor"),
+        [
+            ([11, 12, 13], [11, 12, 13], 3, 13),
+            ([11, 12, 13], [11, 12, 13], 0, 10),
+            ([11, 12, 13], [11, 12, 13], 1, 11),
+            ([11, 12, 15, 16], [12, 16], 1, 15),
+            ([11, 12, 15, 16], [12, 16], 2, 16),
+            ([11, 12, 15, 16], [12], 1, 16),
+            ([11, 12], [], 0, 12),
+        ],
+    )
+    def test_the_cursor_is_before_the_first_event_that_was_not_taken(
+        self, seen: list[int], wanted: list[int], taken: int, cursor: int
+    ) -> None:
+        assert cursor_after(seen, wanted, taken) == cursor
+
+    def test_a_success_is_no_news(self) -> None:
+        after = settle_delivery(WEBHOOK, BEFORE, 12, SinkDelivery(2), NOW, 0)
+        assert (after.state, after.events) == (SinkState("ops", 12), ())
+
+    def failures(self, errors: Sequence[DriverError], every: timedelta) -> tuple[SinkState, list[Event]]:
+        state, told = BEFORE, list[Event]()
+        for number, error in enumerate(errors):
+            after = settle_delivery(WEBHOOK, state, state.seq, SinkDelivery(0, error), NOW + number * every, 0)
+            state = after.state
+            told += after.events
+        return state, told
+
+    def test_a_failure_is_told_once_until_it_is_over(self) -> None:
+        state, told = self.failures([DOWN, Busy("busy"), Rejected("no")], timedelta(minutes=1))
+        assert [one.reason for one in told] == ["SinkFailed"]
+        assert told[0].key == ResourceKey("EventSink", "ops")
+        assert (state.seq, state.trouble.failures, state.trouble.since, state.trouble.error) == (10, 3, NOW, "no")
+        after = settle_delivery(WEBHOOK, state, 12, SinkDelivery(2), NOW + timedelta(hours=1), 0)
+        assert [one.reason for one in after.events] == ["SinkRecovered"]
+        assert after.state == SinkState("ops", 12)
+
+    def test_the_waits_double_from_five_seconds_to_an_hour(self) -> None:
+        state, waits = BEFORE, []
+        for _ in range(12):
+            state = settle_delivery(WEBHOOK, state, 10, SinkDelivery(0, DOWN), NOW, 0).state
+            waits.append(wait_before(WEBHOOK, state, NOW))
+        assert waits == [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600]
+
+    def test_chance_takes_up_to_a_quarter_off_and_retry_after_is_kept_to(self) -> None:
+        short = settle_delivery(WEBHOOK, BEFORE, 10, SinkDelivery(0, DOWN), NOW, 0.99).state
+        assert wait_before(WEBHOOK, short, NOW) == pytest.approx(5 * (1 - 0.99 / 4))
+        asked = settle_delivery(WEBHOOK, BEFORE, 10, SinkDelivery(0, Busy("later", retry_after=120)), NOW, 0).state
+        assert wait_before(WEBHOOK, asked, NOW) == 120
+        endless = settle_delivery(WEBHOOK, BEFORE, 10, SinkDelivery(0, Busy("later", retry_after=1e9)), NOW, 0).state
+        assert wait_before(WEBHOOK, endless, NOW) == 3600
+
+    def test_what_was_taken_before_a_failure_begins_a_new_count_and_no_new_story(self) -> None:
+        state, _ = self.failures([DOWN] * 3, timedelta(minutes=1))
+        after = settle_delivery(WEBHOOK, state, 11, SinkDelivery(1, DOWN), NOW + timedelta(hours=5), 0)
+        assert after.events == ()
+        assert (after.state.seq, after.state.trouble.failures) == (11, 1)
+        assert after.state.trouble.since == NOW + timedelta(hours=5)
+
+    def test_a_sink_that_is_behind_for_72_hours_is_told_of_every_72_hours(self) -> None:
+        _, told = self.failures([DOWN] * 300, timedelta(hours=1))
+        behind = [one.at - NOW for one in told if one.reason == EventReason.SINK_BEHIND]
+        assert behind == [BEHIND_AFTER * number for number in (1, 2, 3, 4)]
+        assert sum(one.reason == EventReason.SINK_FAILED for one in told) == 1
+
+    def test_a_receiver_that_wants_no_more_waits_for_another_document(self) -> None:
+        gone = SinkDelivery(0, Rejected("410"), ended=True)
+        after = settle_delivery(WEBHOOK, BEFORE, 10, gone, NOW, 0)
+        assert [one.reason for one in after.events] == ["SinkFailed"]
+        assert wait_before(WEBHOOK, after.state, NOW + timedelta(days=9)) is None
+        assert wait_before(webhook("https://other.example/"), after.state, NOW + timedelta(days=9)) == 0
+
+    def test_a_suspended_sink_is_sent_nothing_and_suspending_is_no_other_document(self) -> None:
+        suspended = msgspec.structs.replace(WEBHOOK, suspend=SinkPause(reason="moving"))
+        assert wait_before(suspended, BEFORE, NOW) is None
+        assert document_mark(suspended) == document_mark(WEBHOOK)
+
+
+class FakeSink:
+    """Takes what comes, but for the numbers of messages at which it fails, each once."""
+
+    def __init__(self, batch: int, fails: Sequence[str] = ()) -> None:
+        self.batch, self.got, self._fails, self.closed = batch, list[str](), list(fails), 0
+
+    def send(self, messages: Sequence[SinkMessage], now: datetime) -> SinkDelivery:
+        for taken, one in enumerate(messages):
+            text = json.loads(one.body)["data"]["message"]
+            if text in self._fails:
+                self._fails.remove(text)
+                return SinkDelivery(taken, DOWN)
+            self.got.append(text)
+        return SinkDelivery(len(messages))
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Lanes:
+    """A lane over a store, with a clock of its own."""
+
+    def __init__(self, store: Store, sink: FakeSink, spec: EventSinkSpec = WEBHOOK) -> None:
+        self.store, self.now, self.counted = store, NOW, list[tuple[str, str, int]]()
+        self.reported: list[Event] = []
+        store.sinks.begin("ops", 0)
+        self.settings = LaneSettings(
+            store,
+            lambda _name, _spec: sink,
+            lambda _key: Subject(),
+            self.reported.append,
+            lambda *counted: self.counted.append(counted),
+            lambda: self.now,
+            lambda: 0.0,
+        )
+        self.lane = Lane("ops", spec, self.settings)
+
+    def until_idle(self) -> None:
+        """Steps, the clock going on by what each asks to wait; at most a hundred."""
+        for _ in range(100):
+            wait = self.lane.step()
+            self.now += timedelta(seconds=wait)
+            state = self.store.sinks.get("ops")
+            if state is not None and state.seq == self.store.last_event():
+                return
+        raise AssertionError("it does not come to an end")
+
+
+def told(store: Store, count: int) -> list[str]:
+    texts = [f"e{number}" for number in range(count)]
+    store.append([event(text, at=NOW + timedelta(seconds=number)) for number, text in enumerate(texts)])
+    return texts
+
+
+class TestLane:
+    @pytest.mark.parametrize("batch", [1, 7, 500])
+    def test_all_is_sent_once_and_in_order(self, store: Store, batch: int) -> None:
+        texts, sink = told(store, 23), FakeSink(batch)
+        Lanes(store, sink).until_idle()
+        assert sink.got == texts
+
+    @pytest.mark.parametrize("batch", [1, 7, 500])
+    @pytest.mark.parametrize("fails", [["e0"], ["e5"], ["e6", "e6", "e7"], ["e22"]])
+    def test_after_a_failure_it_goes_on_with_what_was_not_taken(
+        self, store: Store, batch: int, fails: list[str]
+    ) -> None:
+        texts, sink = told(store, 23), FakeSink(batch, fails)
+        lanes = Lanes(store, sink)
+        lanes.until_idle()
+        assert sink.got == texts
+        reasons = [one.event.reason for one in store.follow(0) if one.event.key != MACHINE]
+        assert set(reasons) == {EventReason.SINK_FAILED, EventReason.SINK_RECOVERED}
+        assert [one.reason for one in lanes.reported] == reasons
+
+    def test_what_is_not_wanted_moves_the_cursor_and_ends_no_failure(self, store: Store) -> None:
+        told(store, 5)
+        spec = msgspec.structs.replace(WEBHOOK, send=SendSpec(types=("Warning",)))
+        lanes, trouble = Lanes(store, FakeSink(1), spec), SinkTrouble(failures=2, since=NOW, error="down")
+        store.sinks.advance(SinkState("ops", 0), SinkState("ops", 0, trouble))
+        lanes.until_idle()
+        assert store.sinks.get("ops") == SinkState("ops", store.last_event(), trouble)
+
+    def test_a_cursor_that_is_set_back_meanwhile_is_heeded(self, store: Store) -> None:
+        texts, sink = told(store, 4), FakeSink(1)
+        lanes = Lanes(store, sink)
+        lanes.until_idle()
+        store.sinks.rewind("ops", store.follow(0)[1].seq, event("replayed"))
+        lanes.until_idle()
+        assert sink.got == [*texts, *texts[2:], "replayed"]
+
+    def test_a_defect_of_a_driver_stops_this_sink_alone(self, store: Store) -> None:
+        told(store, 1)
+        sink = FakeSink(1)
+        sink.send = lambda *_: 1 / 0  # type: ignore[assignment, method-assign]  # a broken driver
+        lanes = Lanes(store, sink)
+        lanes.lane.step()
+        state = store.sinks.get("ops")
+        assert state is not None
+        assert "ZeroDivisionError" in state.trouble.error
+
+    def test_a_removed_sink_is_left_alone(self, store: Store) -> None:
+        told(store, 3)
+        lanes, sink = Lanes(store, FakeSink(1)), FakeSink(1)
+        store.sinks.keep([])
+        assert lanes.lane.step() > 0
+        assert sink.got == []
