@@ -32,7 +32,7 @@ from drivers.sink.sink_tls import tls_context
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-PORT = 4222
+NATS_PORT = 4222
 IDLE_SECONDS = 30.0
 """A connection that was not used for so long is opened again: meanwhile no one answered the server's PING."""
 GRACE_SECONDS = 1.0
@@ -94,7 +94,7 @@ class NatsSink:
         """The address of the server, and the login for it. The name is resolved here, so that the login goes to no
         other address than the one that was judged. Raises DriverError."""
         parts = urlsplit(self._endpoint.address)
-        host, port = parts.hostname or "", parts.port or PORT
+        host, port = parts.hostname or "", parts.port or NATS_PORT
         try:
             number = str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0])
         except (OSError, UnicodeError) as error:
