@@ -135,13 +135,21 @@ class Engine:
 
     # -- what is observed and reported -------------------------------------------------------------------------------
 
-    def use_observations(self, observations: Iterable[Observation], own: Collection[ResourceKey] = ()) -> None:
-        """Settle and learn by observations that were taken before, all in one write: the guards judge the whole fleet
-        by them. A desired state must be in force. Raises StoreError.
+    def use_observations(
+        self,
+        observations: Iterable[Observation],
+        own: Collection[ResourceKey] = (),
+        stored: Iterable[Observation] = (),
+    ) -> None:
+        """Settle and learn by observations that were taken for the present documents, all in one write. A desired state
+        must be in force. Raises StoreError.
 
         `own`: those that this process has just taken itself, while no other one was at work on the store. A first write
-        may use them (`EarlierObservations`)."""
+        may use them (`EarlierObservations`). `stored`: those of the store, for guards alone, which judge the whole
+        fleet. Nothing is learned from them: `spec.bmc` may have named another BMC when they were taken."""
         with self._state.changing():
+            for seen in stored:
+                self._state.set_observation(seen)
             desired = self._state.desired
             assert desired is not None  # noqa: S101
             learned: dict[ResourceKey, ResourceFacts] = {}

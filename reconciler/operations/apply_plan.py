@@ -210,7 +210,9 @@ def _engine(at: Workspace, store: Store, context: Context, prospect: Prospect) -
     if not are_current(store, prospect.desired):
         label(store, engine, prospect.desired)
     is_alone = context.epoch == prospect.epoch + 1
-    engine.use_observations(prospect.observations, prospect.observed_keys if is_alone else ())
+    fresh = [seen for seen in prospect.observations if seen.key in prospect.observed_keys]
+    stored = [seen for seen in prospect.observations if seen.key not in prospect.observed_keys]
+    engine.use_observations(fresh, prospect.observed_keys if is_alone else (), stored)
     return engine
 
 

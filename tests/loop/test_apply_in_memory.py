@@ -59,3 +59,36 @@ def test_what_was_shown_as_going_goes(desk: Desk, tmp_path: Path, monkeypatch: p
     done = carry_out(desk)
     assert done.exit_code == 3, done.output
     assert (sent(tmp_path, "a"), sent(tmp_path, "b")) == ([ResetType.GRACEFUL_SHUTDOWN], [])
+
+
+def test_an_apply_of_other_machines_learns_nothing_from_what_the_store_saw_at_the_former_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An apply of some machines reads the others from the store. What was seen at the former address does not show that
+    the new address is right."""
+    monkeypatch.setattr(apply_command, "_confirm", lambda: None)
+    desk = Desk(tmp_path / "desk")
+    hosts = {name: host(tmp_path, name) for name in "abc"}
+    for number, address in enumerate(hosts.values()):
+        bmc = DEFAULT_FLEET.machine(address)
+        uuid = f"aaaaaaa{number}-1111-4000-8000-000000000001"
+        bmc.state = msgspec.structs.replace(bmc.state, power=PowerState.ON, uuid=uuid)
+
+    def commit(b_at: str, power: str) -> None:
+        there = [machine("a", hosts["a"], power="On"), machine("b", b_at, power=power)]
+        desk.commit(lab=[partition(driver="fake"), *there])
+
+    def apply(*targets: str) -> Result:
+        options = {"--repo": desk.repo, "--store": desk.store, "--max-disrupted": "100%"}
+        words = [str(part) for pair in options.items() for part in pair]
+        return CliRunner().invoke(apply_command.apply_command, [*targets, *words])
+
+    commit(hosts["b"], "On")
+    assert apply().exit_code == 0
+    commit(hosts["c"], "Off")
+    some = apply("machine/a")
+    assert some.exit_code == 0, some.output
+    every = apply()
+    assert every.exit_code == 3, every.output
+    assert "system-identity" in every.output
+    assert sent(tmp_path, "c") == []
