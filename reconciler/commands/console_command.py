@@ -66,8 +66,10 @@ def console_group() -> None:
 @console_group.command("connect", short_help="Connect; `console MACHINE` is the same.")
 @click.argument("machine", metavar="MACHINE|CLAIM.SLOT", shell_complete=complete_name("Machine"))
 @click.option("--watch", "-w", is_flag=True, help="Only watch, also if no other person types.")
-@click.option("--steal", is_flag=True, help="Type in place of another, and take the line from another BMC session.")
-@click.option("--server", metavar="HOST[:PORT]", help="The console service.  [default: what the daemon says]")
+@click.option(
+    "--steal", is_flag=True, help="Type in place of another person, and take the line from another BMC session."
+)
+@click.option("--server", metavar="HOST[:PORT]", help="The console service.  [default: as the daemon reports]")
 @click.option("-i", "--identity", metavar="FILE", help="Private key for ssh.  [default: ssh's own choice]")
 @where_options
 def connect_command(
@@ -117,9 +119,9 @@ def ssh_command(place: ConsoleServerPlace, machine: str, mode: str, known: Path,
     return ["ssh", "-e", "none", *options, *own, "-p", str(place.port), "-l", machine, "--", place.host]
 
 
-@console_group.command("log", short_help="Show what a console said.")
+@console_group.command("log", short_help="Show the recording of a console.")
 @click.argument("machine", shell_complete=complete_name("Machine"))
-@click.option("--recording", metavar="NAME", help="Another recording than the newest; --list shows all.")
+@click.option("--recording", metavar="NAME", help="The recording to show.  [default: the newest; --list shows all]")
 @click.option("--last-order", is_flag=True, help="Begin where the last boot request of the agent began.")
 @click.option("--follow", "-f", is_flag=True, help="Keep running and show what is added.")
 @click.option("--raw", is_flag=True, help="Print the bytes as they came, terminal control included.")
@@ -156,7 +158,7 @@ def _waited(seconds: float) -> bool:
 
 
 @console_group.command("hostkey", short_help="Print the host key as a line of known_hosts.")
-@click.option("--server", metavar="HOST[:PORT]", help="The console service.  [default: what the daemon says]")
+@click.option("--server", metavar="HOST[:PORT]", help="The console service.  [default: as the daemon reports]")
 @where_options
 def hostkey_command(server: str | None, **values: Any) -> None:
     """Print the host key of the console service, for known_hosts.

@@ -143,7 +143,7 @@ def test_a_slow_watcher_loses_its_own_oldest_bytes_and_is_told_how_many() -> Non
             got += await shown(quick)
         assert got == said, "the quick one misses nothing"
         found = await shown(slow)
-        head, _, rest = found.partition(b" bytes were too fast for you]\r\n")
+        head, _, rest = found.partition(b" bytes are not shown, because your connection is too slow]\r\n")
         assert len(rest) <= UNREAD
         assert said.endswith(rest)
         assert int(head.rpartition(b" ")[2] or head.split()[-1]) == slow.dropped

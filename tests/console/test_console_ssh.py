@@ -265,7 +265,7 @@ def test_a_line_that_another_session_has_is_taken_by_steal_alone(tmp_path: Path,
     consoles.driver.others["r1-01"] = "0xdead"
     with served(tmp_path, consoles) as service:
         with Session(service.port, "r1-01", BOB) as bob:
-            bob.sees(b"another session at the BMC has it")
+            bob.sees(b"another session at the BMC has the line")
             assert b"0xdead" not in bob.heard, "what the BMC says is for admins"
         with Session(service.port, "r1-01", ADA) as ada:
             ada.sees(b"0xdead")

@@ -20,7 +20,7 @@ class IpmiConsole:
     async def open(self, endpoint: ConsoleEndpoint, heard: Callable[[bytes], None], *, steal: bool = False) -> Line:
         """See ConsoleDriver."""
         if endpoint.cipher_suite not in SUITES:
-            raise Rejected(f"console.cipherSuite is {endpoint.cipher_suite}; groundstate has 17 and 3")
+            raise Rejected(f"console.cipherSuite is {endpoint.cipher_suite}; set spec.console.cipherSuite to 17 or 3")
         if endpoint.credential is None:
             raise Rejected(f"{endpoint.address}: the driver ipmi needs a credential; add credentialRef")
         host, port = await _resolved(endpoint.address, endpoint.port or PORT)

@@ -67,5 +67,5 @@ def serve_consoles(options: ConsoleOptions, daemon: Daemon, where: Where, log: A
 def _place(listen: str) -> tuple[str, int]:
     host, _, port = listen.rpartition(":")
     if not port.isdigit() or int(port) > 65535:
-        raise OperationError(f"--console-listen {listen}: give HOST:PORT, or port 0 for any free one")
+        raise OperationError(f"--console-listen {listen}: give HOST:PORT, or port 0 for any free port")
     return host.strip("[]") or "127.0.0.1", int(port)

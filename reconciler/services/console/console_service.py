@@ -222,7 +222,7 @@ class ConsoleService:
         if left_out is None:
             return
         more = f"; {left_out} more were refused before" if left_out else ""
-        what = f"a login from {address} as {user!r} was refused: no key that it showed may use such a console{more}"
+        what = f"a login from {address} as {user!r} was refused: no key of this login may use the console{more}"
         machine = self._consoles.find(user)
         self._consoles.report(machine, EventType.WARNING, EventReason.CONSOLE_REFUSED, what, (address,))
 

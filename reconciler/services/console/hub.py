@@ -83,7 +83,8 @@ class Watcher:
         data = bytes(self._unread)
         self._unread.clear()
         if self._untold:
-            data = f"\r\n[groundstate: {self._untold} bytes were too fast for you]\r\n".encode() + data
+            lost = f"{self._untold} bytes are not shown, because your connection is too slow"
+            data = f"\r\n[groundstate: {lost}]\r\n".encode() + data
             self._untold = 0
         return data
 
@@ -211,7 +212,7 @@ class Hub:
         try:
             self._line.send_break()
         except DriverError as error:
-            watcher.tell(str(error) if watcher.is_admin else "this line has no break")
+            watcher.tell(str(error) if watcher.is_admin else "the driver did not send the break")
             return True
         self.tell(f"{watcher.who} sent a break")
         self._reports.break_sent(self.machine, watcher.who)
@@ -371,5 +372,5 @@ class Hub:
 def _hint(why: DriverError) -> str:
     """What all people may know of an error."""
     if isinstance(why, ConsoleBusy):
-        return ", as another session at the BMC has it; Enter ~s takes it"
+        return ", because another session at the BMC has the line; Enter ~s takes the line"
     return f" ({why.reason})"

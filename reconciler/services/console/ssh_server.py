@@ -340,14 +340,14 @@ class ConsoleSession(asyncssh.SSHServerSession[bytes]):
     def _command(self, command: SessionCommand, hub: Hub, watcher: Watcher) -> None:
         match command:
             case SessionCommand.END:
-                self._why = "the person ended it"
+                self._why = "the person ended the session"
                 watcher.end("goodbye")
             case SessionCommand.WRITE:
                 if not hub.take_writing(watcher):
                     watcher.tell("your key may only watch")
             case SessionCommand.BREAK:
                 if not hub.send_break(watcher):
-                    watcher.tell("only who types sends a break, while the line is open")
+                    watcher.tell("only the person who types can send a break, and only while the line is open")
             case SessionCommand.REPLAY:
                 hub.replay(watcher)
             case SessionCommand.WHO:
