@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import sys
 from collections.abc import Iterator
 from enum import StrEnum
 from itertools import pairwise
@@ -208,17 +209,52 @@ def _diagnostics() -> Iterator[str]:
     yield "scripts can match it. One error refuses the whole revision. A warning is shown, and refuses nothing."
     yield from ("", "| code | meaning |", "|---|---|")
     yield from (f"| `{code}` | {meaning} |" for code, meaning in DIAGNOSTICS.items())
-    yield from ("", "Rules of one kind alone:", "", "| code | kind | message |", "|---|---|---|")
-    yield from (f"| `{code}` | {kind} | {said} |" for kind, code, said in _of_kinds())
+    yield from ("", "Rules for the documents of some kinds. `...` stands for a value:", "")
+    yield from ("| code | kinds | message | to proceed |", "|---|---|---|---|")
+    yield from (f"| `{code}` | {kinds} | {said} | {hint} |" for code, kinds, said, hint in _rules_of_kinds())
 
 
-def _of_kinds() -> Iterator[tuple[str, str, str]]:
-    """The findings that kinds' own checks can return, read off their source."""
+def _rules_of_kinds() -> Iterator[tuple[str, str, str, str]]:
+    """The findings that kinds' own checks can return, read off the sources of the checks and of what they import."""
+    kinds: dict[str, list[str]] = {}
     for kind in KINDS.values():
         module = inspect.getmodule(kind.check)
-        for node in ast.walk(ast.parse(inspect.getsource(module))) if module else ():
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "RuleFinding":
-                yield kind.name, _text(node.args[0]), _text(node.args[2])
+        if module is None:
+            continue
+        used = {module, *(inspect.getmodule(value) for value in vars(module).values() if inspect.isfunction(value))}
+        for one in sorted(filter(None, used), key=lambda found: found.__name__):
+            kinds.setdefault(one.__name__, []).append(kind.name)
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for name, names in kinds.items():
+        for row in _findings(ast.parse(inspect.getsource(sys.modules[name]))):
+            rows.setdefault(row, []).extend(one for one in names if one not in rows.get(row, ()))
+    for (code, said, hint), names in rows.items():
+        yield code, ", ".join(names), said, hint
+
+
+def _findings(tree: ast.Module) -> Iterator[tuple[str, str, str]]:
+    """Code, message and hint of each finding; what a variable holds is what it was given last before."""
+    given: dict[str, str] = {}
+    for node in sorted(ast.walk(tree), key=lambda one: getattr(one, "lineno", 0)):
+        if isinstance(node, ast.Assign):
+            given |= _assigned(node.targets[0], node.value)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "RuleFinding":
+            code, said, hint = (_said(node.args[place], given) for place in (0, 2, 3))
+            yield code, said, hint
+
+
+def _assigned(target: ast.expr, value: ast.expr) -> dict[str, str]:
+    if isinstance(target, ast.Name):
+        return {target.id: _text(value)}
+    if not isinstance(target, ast.Tuple):
+        return {}
+    values = value.elts if isinstance(value, ast.Tuple) else [ast.Name("_")] * len(target.elts)
+    return {name: text for pair in zip(target.elts, values, strict=True) for name, text in _assigned(*pair).items()}
+
+
+def _said(node: ast.expr, given: dict[str, str]) -> str:
+    text = given.get(node.id, "...") if isinstance(node, ast.Name) else _text(node)
+    return text.replace("|", "\\|").replace("\n", " ")
 
 
 # -- outcomes ----------------------------------------------------------------------------------------------------------

@@ -103,33 +103,26 @@ COMMANDS = frozenset(main.list_commands(click.Context(main)))
 def commands_shown(text: str) -> Iterator[str]:
     """The commands of groundstate that stand as lines of their own, without comment, pipe and redirection."""
     for line in re.findall(r"^ *(?:\$ )?(groundstate [a-z].*)$", text, re.MULTILINE):
-        shown = re.split(r" #|  +| \|\| | && | > ", line)[0]
+        shown = re.split(r" #|  +| \|\| | && | >+ ", line)[0]
         if shown.split()[1] in COMMANDS:  # Else it is a sentence.
             yield shown
 
 
 def refusal(line: str) -> str | None:
     """Why the command line would not be understood; None: it would. Files that it names need not be there."""
-    context, words = click.Context(main, info_name="groundstate"), shlex.split(line)[1:]
-    command: click.Command = main
+    _, first, *words = shlex.split(line)
+    root = click.Context(main, info_name="groundstate")
+    command = main.get_command(root, first)
+    context = click.Context(command or main, parent=root, info_name=first)
     try:
         while isinstance(command, click.Group):
-            if command is main:  # It would read the settings.
-                name = words.pop(0)
-                found = command.get_command(context, name)
-            else:
-                resolved, found, words = command.resolve_command(context, words)
-                name = resolved or ""
-            if found is None:
-                return f"no command {name}"
-            command, context = found, click.Context(found, parent=context, info_name=name)
-        command.make_context(context.info_name, words, parent=context.parent)
+            name, command, words = command.resolve_command(context, words)
+            context = click.Context(command or main, parent=context, info_name=name)
+        if command is not None:
+            command.make_context(context.info_name, words, parent=context.parent)
     except click.UsageError as error:
-        return (
-            None
-            if "does not exist" in error.format_message() or "No such file" in error.format_message()
-            else str(error)
-        )
+        said = error.format_message()
+        return None if "does not exist" in said or "No such file" in said else said
     return None
 
 
