@@ -170,7 +170,7 @@ def _network(text: object) -> IPv4Network | IPv6Network:
 def _reserved(text: str, cidr: str, within: Interval) -> Interval:
     lo, hi = _range(text)
     if lo > hi:
-        raise Rejected(f"the reserved range {text!r} of {cidr} ends before it begins")
+        raise Rejected(f"the reserved range {text!r} of {cidr} ends before it begins; exchange the two addresses")
     if lo < within[0] or within[1] < hi:
         raise Rejected(f"the reserved part {text!r} is not within {cidr}")
     return lo, hi

@@ -94,7 +94,7 @@ def check_wanted(name: str, wanted: IpamNetwork, lengths: Mapping[int, int]) -> 
     ordered = sorted(blocks, key=lambda block: block.lo)
     for one, other in pairwise(ordered):
         if other.lo <= one.hi:
-            raise Conflict(f"network {name}: its prefixes {one.cidr} and {other.cidr} overlap")
+            raise Conflict(f"network {name}: its prefixes {one.cidr} and {other.cidr} overlap; change one of the two")
     return blocks
 
 
@@ -195,7 +195,7 @@ def _claim(run: Run, name: str, network: IpamNetwork, block: Block) -> None:
         if not buddies.cut(run, network.parent, part):
             raise _not_free(run, name, network, block)
     elif other := _overlapping(run, name, network, part):
-        raise Conflict(f"network {name}: prefix {block.cidr} overlaps {other}")
+        raise Conflict(f"network {name}: prefix {block.cidr} overlaps {other}; declare another prefix")
 
 
 def _overlapping(run: Run, name: str, network: IpamNetwork, part: Interval) -> str | None:
@@ -214,13 +214,13 @@ def _not_free(run: Run, name: str, network: IpamNetwork, block: Block) -> Confli
     what, parent = f"network {name}: prefix {block.cidr}", str(network.parent)
     other = _overlapping(run, name, network, (block.lo, block.hi))
     if other:
-        return Conflict(f"{what} overlaps {other}, also a child of {parent}")
+        return Conflict(f"{what} overlaps {other}, also a child of {parent}; declare another prefix")
     above = find_network(run, parent)
     own = [row.block for row in above.rows] if above else []
     if any(one.lo <= block.lo and block.hi <= one.hi for one in own):
-        return Conflict(f"{what} has a part that is reserved in its parent {parent}")
+        return Conflict(f"{what} has a part that is reserved in its parent {parent}; declare another prefix")
     prefixes = ", ".join(one.cidr for one in own) or "none"
-    return Conflict(f"{what} is not within its parent {parent}, whose prefixes are: {prefixes}")
+    return Conflict(f"{what} is not within its parent {parent} (prefixes: {prefixes}); declare another prefix")
 
 
 def _chosen(run: Run, network: IpamNetwork, family: int, length: int, kept: Block | None, staying: set[str]) -> Block:

@@ -132,7 +132,10 @@ WRONG = {
     "two buddies free": (
         f"""UPDATE ipam_block SET length = 28 WHERE prefix = {prefix("super")} AND length = 27;
         INSERT INTO ipam_block (prefix, length, lo) VALUES ({prefix("super")}, 28, {{10.0.0.48}})""",
-        "10.0.0.32/28 of prefix 10.0.0.0/24 of network super and its buddy are free as two blocks, not one; rebuild",
+        (
+            "10.0.0.32/28 of prefix 10.0.0.0/24 of network super and the block beside this block are free as two "
+            "blocks, not one; rebuild"
+        ),
     ),
     "children that overlap": (
         "UPDATE ipam_prefix SET lo = {10.0.0.8}, hi = {10.0.0.15}, cidr = '10.0.0.8/29' WHERE network = 'b'",

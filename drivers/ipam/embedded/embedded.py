@@ -205,7 +205,9 @@ class EmbeddedIpam:
             return Conflict(f"{text_of(wanted)} in network {network} is held by {held[0][0]}; request another address")
         if any(block.lo <= wanted <= block.hi for block in blocks):
             return Conflict(f"{text_of(wanted)} in network {network} is reserved; request another address")
-        return Conflict(f"{text_of(wanted)} is outside of network {network}, whose prefixes are: {prefixes}")
+        return Conflict(
+            f"{text_of(wanted)} is outside of network {network} (prefixes: {prefixes}); request another address"
+        )
 
 
 def _text(about: About) -> str | None:

@@ -117,7 +117,7 @@ class EmbeddedPools:
             )
         if held:
             return Conflict(f"{number} of pool {pool} is held by {held[0][0][1:]}; request another number")
-        return Conflict(f"{number} is outside of pool {pool}, whose ranges are: {ranges}")
+        return Conflict(f"{number} is outside of pool {pool} (ranges: {ranges}); request another number")
 
 
 def pool_block(usable: tuple[Interval, ...]) -> Block:
@@ -142,7 +142,7 @@ def _interval(pool: str, one: IntegerRange) -> Interval:
     if not (_whole(one.first) and _whole(one.last)):
         raise Rejected(f"pool {pool}: {one.first!r}-{one.last!r} is not a range; write whole numbers from 0 to {LAST}")
     if one.first > one.last:
-        raise Rejected(f"pool {pool}: the range {one.first}-{one.last} ends before it begins")
+        raise Rejected(f"pool {pool}: the range {one.first}-{one.last} ends before it begins; exchange the two numbers")
     return one.first, one.last
 
 

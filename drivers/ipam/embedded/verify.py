@@ -169,8 +169,7 @@ def _read(run: Run, networks: dict[str, IpamNetwork], wrong: list[str]) -> list[
             one.held.append((int.from_bytes(address), owner))
         if about is not None and not _readable(about):
             wrong.append(
-                f"the description of the address of {owner} cannot be read ({about!r}); apply the document of "
-                "the owner again: `groundstate apply`"
+                f"the description of the address of {owner} cannot be read ({about!r}); restore the store from a backup"
             )
     for (what, prefix), count in sorted(lost.items()):
         wrong.append(
@@ -298,7 +297,8 @@ def _container(one: Stored, children: Sequence[_Span]) -> Iterator[str]:
     for length, lo in sorted(sound):
         buddy = lo ^ (1 << bits - length)
         if lo < buddy and (length, buddy) in set(sound) and length > bits - (one.block.hi - one.block.lo).bit_length():
-            yield f"{_text(one, lo)}/{length} of {one.name} and its buddy are free as two blocks, not one; {REBUILD}"
+            halves = f"{_text(one, lo)}/{length} of {one.name} and the block beside this block"
+            yield f"{halves} are free as two blocks, not one; {REBUILD}"
     here = [(lo, hi, f"in {child}") for lo, hi, child in children if one.block.lo <= lo and hi <= one.block.hi]
     for (lo, _, first), (_, _, second) in _overlapping([*here, *free], whole=True):
         if "free" in (first, second):

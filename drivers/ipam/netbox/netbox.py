@@ -232,8 +232,8 @@ class NetboxIpam:
     def rebuild(self) -> None:
         """See Ipam. NetBox works out what is free each time."""
         raise Unsupported(
-            "NetBox computes the free space itself, so nothing is to be rebuilt; leave out --rebuild. Correct what the "
-            "other lines of `groundstate ipam check` name"
+            "NetBox computes the free space itself, so nothing is to be rebuilt; leave out --rebuild. Correct in "
+            "NetBox what `groundstate ipam check` names"
         )
 
     @_in_words

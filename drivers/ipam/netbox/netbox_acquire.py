@@ -261,7 +261,9 @@ def _misplaced(ask: AddressRequest, rows: Sequence[PrefixRow]) -> Conflict | Non
     what = f"{text_of(number)} in network {ask.network}"
     if around is None:
         prefixes = ", ".join(row.block.cidr for row in rows)
-        return Conflict(f"{text_of(number)} is outside of network {ask.network}, whose prefixes are: {prefixes}")
+        return Conflict(
+            f"{text_of(number)} is outside of network {ask.network} (prefixes: {prefixes}); request another address"
+        )
     if subtract([(number, number)], around.declared.usable):
         return Conflict(f"{what} is reserved; request another address")
     return None

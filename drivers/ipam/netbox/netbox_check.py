@@ -8,7 +8,7 @@ from itertools import combinations, pairwise
 
 from drivers.ipam.addresses import subtract, text_of
 from drivers.ipam.hints import RELEASE_ADDRESS, apply_again
-from drivers.ipam.netbox.netbox_records import ADDRESSES, OWNER, PREFIXES, RANGES, Records
+from drivers.ipam.netbox.netbox_records import ADDRESSES, DATA, OWNER, PREFIXES, RANGES, Records
 from drivers.ipam.netbox.netbox_rows import AddressRow, PrefixRow
 from drivers.ipam.netbox.netbox_view import NetboxView
 from drivers.ipam.netbox.netbox_wire import NetboxRefused
@@ -78,8 +78,8 @@ def _of_networks(view: NetboxView) -> Iterator[str]:
             said = [(r.parent, r.vrf, r.container, r.shared, r.project) for r in (one, other)]
             if said[0] != said[1]:
                 yield (
-                    f"the prefixes of network {name} ({one.url}, {other.url}) do not agree; "
-                    f"{apply_again('network', name)}"
+                    f"the prefixes of network {name} ({one.url}, {other.url}) do not agree; in NetBox, "
+                    f"make VRF, status, tenant and {DATA} of the prefixes equal, as the document declares"
                 )
         yield from _of_child(view, name, rows)
 

@@ -94,12 +94,13 @@ class Networks:
             if other := overlapping(view, name, network, block):
                 also = f", also a child of {network.parent}" if network.parent is not None else ""
                 raise Conflict(
-                    f"network {name}: prefix {block.cidr} overlaps {other.block.cidr} of network {other.network}{also}"
+                    f"network {name}: prefix {block.cidr} overlaps {other.block.cidr} of network "
+                    f"{other.network}{also}; declare another prefix"
                 )
             if twin := twin_of(view, name, network, block):
                 raise Conflict(
                     f"network {name}: {block.cidr} is also the prefix of network {twin.network} "
-                    f"({twin.url}); in NetBox a prefix can exist only once"
+                    f"({twin.url}); in NetBox a prefix can exist only once, so declare another prefix"
                 )
             if network.parent is not None:
                 self._refuse_outside(view, name, network.parent, block)
@@ -107,7 +108,7 @@ class Networks:
                 if hit := next((url for part, url in taken if intervals_overlap(part, (block.lo, block.hi))), None):
                     raise Conflict(
                         f"network {name}: prefix {block.cidr} overlaps a prefix in NetBox that groundstate "
-                        f"does not manage ({hit})"
+                        f"does not manage ({hit}); declare another prefix, or delete that prefix in NetBox"
                     )
         for row in view.below(name) if network.namespace != (before[0].namespace if before else "") else ():
             if twin := twin_of(view, row.network, network, row.block):
@@ -123,9 +124,9 @@ class Networks:
         around = next((one for one in above if one.lo <= block.lo and block.hi <= one.hi), None)
         if around is None:
             prefixes = ", ".join(one.cidr for one in above) or "none"
-            raise Conflict(f"{what} is not within its parent {parent}, whose prefixes are: {prefixes}")
+            raise Conflict(f"{what} is not within its parent {parent} (prefixes: {prefixes}); declare another prefix")
         if subtract([(block.lo, block.hi)], around.usable):
-            raise Conflict(f"{what} has a part that is reserved in its parent {parent}")
+            raise Conflict(f"{what} has a part that is reserved in its parent {parent}; declare another prefix")
 
     def _peoples(self, view: NetboxView, parent: str, vrf: int | None) -> list[tuple[Interval, str]]:
         """Prefixes in a container that people made, and where to find each."""
