@@ -197,7 +197,7 @@ def main() -> int:
             back = phase(where, 0, seconds, "they are back")
             control(where, "drift", 0)
         control(where, "hang", machines)
-        for kept in folder.glob("state.db*"):
+        for kept in (*folder.glob("state.db*"), folder / "fleet/.git/groundstate-store/known.json"):
             kept.unlink()
         with daemon(folder, environment, arguments.resync) as (process, port):
             all_told, most = told(process, port, machines)

@@ -22,8 +22,10 @@ from drivers.base import (
 )
 from drivers.bmc.redfish.redfish import RedfishDriver
 from tests.drivers.bmc_servers import (
+    DROP,
     RESET,
     ROOT,
+    SESSIONS,
     SYSTEM,
     Answer,
     Pki,
@@ -155,3 +157,27 @@ def test_a_list_of_resets_of_which_none_is_known_forbids_none(driver: RedfishDri
         assert bmc.read().allowed_resets is None
         bmc.reset(ResetType.ON)
         assert server.seen("POST", RESET)[0].json() == {"ResetType": "On"}
+
+
+def test_a_login_on_a_connection_that_the_bmc_closed_is_sent_again_on_a_new_one(
+    bmc: Bmc, server: RedfishServer
+) -> None:
+    """DMTF/python-redfish-library#64: a BMC closes each connection after its answer, and does not say so."""
+    server.misbehave("POST", SESSIONS, DROP)
+    assert bmc.read().power is PowerState.ON
+    assert server.count("POST", SESSIONS) == 2
+
+
+def test_a_bmc_that_closed_a_connection_under_a_write_gets_a_new_one_for_each_write(
+    bmc: Bmc, server: RedfishServer
+) -> None:
+    bmc.read()
+    server.misbehave("POST", RESET, DROP)
+    with pytest.raises(Unreachable) as raised:
+        bmc.reset(ResetType.ON)
+    assert raised.value.maybe_sent
+    assert server.count("POST", RESET) == 1
+    bmc.read()
+    opened = server.connections
+    bmc.reset(ResetType.ON)
+    assert (server.connections, server.count("POST", RESET)) == (opened + 1, 2)

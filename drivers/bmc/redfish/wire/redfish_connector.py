@@ -42,7 +42,13 @@ from drivers.bmc.redfish.wire.redfish_errors import (
     names_other_host,
     retry_after,
 )
-from drivers.bmc.redfish.wire.redfish_http import REQUEST_SECONDS, PeerChanged, RedfishConnection, Reply
+from drivers.bmc.redfish.wire.redfish_http import (
+    REQUEST_SECONDS,
+    ClosedMeanwhile,
+    PeerChanged,
+    RedfishConnection,
+    Reply,
+)
 from drivers.bmc.redfish.wire.redfish_login import (
     ANY_MATCH,
     DELETE_WANTS,
@@ -310,7 +316,10 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         (stmcginnis/gofish#102). Raises Busy when too many sessions are open, which basic authentication would hide.
         AuthenticationFailed for a password that must be changed first. What else kept the BMC from answering."""
         login = {"UserName": credential.username, "Password": credential.password}
-        reply = self._request("POST", uri, login)
+        try:
+            reply = self._request("POST", uri, login)
+        except ClosedMeanwhile:  # The next try would make the same session, only later.
+            reply = self._request("POST", uri, login)
         status = reply.status_code
         if status in _NO_SESSIONS:
             return False

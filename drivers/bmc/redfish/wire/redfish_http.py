@@ -135,13 +135,27 @@ def _kept(said: str) -> str:
     return hidden(printable(said), NO_NAME)
 
 
+class ClosedMeanwhile(Unreachable):
+    """The BMC closed an idle connection while a write was on its way, which it has most likely not read."""
+
+
 class RedfishConnection:
     """The connection to one BMC. Not for two threads at once: the caller holds a lock.
 
     `connects`: see Endpoint; each call but `close` raises what it raises.
     """
 
-    __slots__ = ("_connect_seconds", "_connects", "_handshake_seconds", "_peer", "_sock", "_tls", "address", "seconds")
+    __slots__ = (
+        "_closes_idle",
+        "_connect_seconds",
+        "_connects",
+        "_handshake_seconds",
+        "_peer",
+        "_sock",
+        "_tls",
+        "address",
+        "seconds",
+    )
 
     def __init__(
         self,
@@ -157,6 +171,7 @@ class RedfishConnection:
         self._handshake_seconds = max(min(HANDSHAKE_SECONDS, seconds), more)
         # Not an http.client.HTTPSConnection, which is 0.5 KB more for each idle BMC.
         self._sock: socket.socket | None = None
+        self._closes_idle = False
         self._peer: Peer | None = None
         """Who is at the other end of the connection; asked for once, as it stays the same."""
 
@@ -182,9 +197,10 @@ class RedfishConnection:
         Raises PeerChanged, with nothing sent, if another host is connected.
 
         A GET that meets a connection which the BMC had closed meanwhile (iLO 5, DMTF/python-redfish-library#64) is
-        sent again on a new one. A write makes sure beforehand, and is never sent again.
+        sent again on a new one. A write makes sure beforehand, and is never sent again: it raises ClosedMeanwhile, and
+        from then on each write has a new connection.
         """
-        if self._is_out_of_step():
+        if self._is_out_of_step() or (self._closes_idle and method != "GET"):
             self.close()
         kept = self._sock is not None
         sock = self._sock or self._connect()
@@ -198,10 +214,13 @@ class RedfishConnection:
             return self._exchange(sock, method, path, headers, body, seconds or self.seconds)
         except _FAILED as error:
             self.close()
-            if kept and method == "GET" and isinstance(error, _LOST):
+            is_lost = kept and isinstance(error, _LOST)
+            if is_lost and method == "GET":
                 return self.send(method, path, headers, body, to, seconds)
+            self._closes_idle = self._closes_idle or is_lost
+            failure = ClosedMeanwhile if is_lost else Unreachable
             why = f"{self.address.url}: {_words(error, seconds or self.seconds)}"
-            raise Unreachable(why, maybe_sent=method != "GET") from None
+            raise failure(why, maybe_sent=method != "GET") from None
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
