@@ -223,3 +223,29 @@ def test_an_opening_that_is_given_up_leaves_no_session() -> None:
         assert there.sessions == {}
 
     with_bmc(test)
+
+
+def test_a_refused_login_is_left_alone_until_it_changes() -> None:
+    """BMCs lock accounts after five refusals (ibm-openbmc/openbmc#90), and people connect as often as they like."""
+
+    async def test(there: SolBmc, endpoint: ConsoleEndpoint) -> None:
+        driver, wrong = IpmiConsole(), Credential(USER, "wrong")
+        refused = msgspec.structs.replace(endpoint, credential=lambda _: wrong)
+        for _ in range(20):
+            with pytest.raises(AuthenticationFailed):
+                await driver.open(refused, Heard())
+            await asyncio.sleep(10)
+        assert len(there.sessions) == 1, "one login was sent"
+        with pytest.raises(AuthenticationFailed, match="tries the login again in "):
+            await driver.open(refused, Heard())
+        line = await driver.open(endpoint, Heard())
+        await line.close()
+        with pytest.raises(AuthenticationFailed):
+            await driver.open(refused, Heard())
+        await asyncio.sleep(901)
+        sent = len(there.sessions)
+        with pytest.raises(AuthenticationFailed):
+            await driver.open(refused, Heard())
+        assert len(there.sessions) == sent + 1
+
+    with_bmc(test)
