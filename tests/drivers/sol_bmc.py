@@ -171,6 +171,7 @@ class SolBmc(asyncio.DatagramProtocol):
                 if self.owner is not None:
                     return 0x80, b""
                 self.owner = peer.bmc_id
+                self._more.set()
                 self._receiver, self._sent = wire.Receiver(self._heard), 0
                 size = (self.largest + 4).to_bytes(2, "little")
                 return 0, bytes(4) + size + size + (623).to_bytes(2, "little") + b"\xff\xff"
@@ -233,9 +234,7 @@ class SolBmc(asyncio.DatagramProtocol):
             peer = self.sessions.get(self.owner or b"")
             if not self._out or peer is None:
                 self._more.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(0.05):
-                        await self._more.wait()
+                await self._more.wait()
                 continue
             chunk, self._sent = bytes(self._out[:100]), self._sent % 15 + 1
             while self.owner == peer.bmc_id:

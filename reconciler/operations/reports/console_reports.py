@@ -18,6 +18,7 @@ from reconciler.services.console_port import CONSOLES_REPORT, ConsolesReport, Co
 HOST_KEY_ALIAS = "groundstate-console"
 """The name of the host key, whatever address the console service has."""
 FOLLOW_SECONDS = 0.5
+_REPORTS = msgspec.json.Decoder(ConsolesReport)
 
 
 class ConsoleListing(msgspec.Struct, frozen=True):
@@ -78,7 +79,7 @@ def _report(at: Workspace) -> tuple[ConsolesReport | None, bool]:
     """What the console service wrote down, and whether its daemon is at work."""
     with at.store() as store:
         said, daemon = store.get_meta(CONSOLES_REPORT), store.daemon.get()
-    report = msgspec.json.decode(said, type=ConsolesReport) if said else None
+    report = _REPORTS.decode(said) if said else None
     live = daemon is not None and daemon.at_work(now()) and report is not None and report.at >= daemon.since
     return report, live
 

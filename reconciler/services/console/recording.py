@@ -35,6 +35,9 @@ class RecordingMark(msgspec.Struct, frozen=True):
     words: str
 
 
+_MARKS = msgspec.json.Decoder(RecordingMark)
+
+
 class Recorder:
     """Writes the recordings of one machine. Errors are raised as OSError; what was to be written is lost then."""
 
@@ -132,7 +135,7 @@ def read_marks(folder: Path, name: str) -> list[RecordingMark]:
     with suppress(OSError):
         for line in (folder / f"{name}{_INDEX}").read_bytes().splitlines():
             with suppress(msgspec.DecodeError):
-                found.append(msgspec.json.decode(line, type=RecordingMark))
+                found.append(_MARKS.decode(line))
     return found
 
 
