@@ -32,7 +32,7 @@ class Deliverer:
         self._settings, self._declared, self._counted = settings, declared, counted
         self._lanes: dict[str, tuple[Lane, runtime.Thread]] = {}
         self._leaving: list[tuple[str, runtime.Thread]] = []
-        self._broke: list[Exception] = []
+        self._broke: list[BaseException] = []
 
     def run(self, stop: runtime.Flag) -> None:
         """Work until `stop`. Raises StoreError: without the store there is no work."""
@@ -41,7 +41,7 @@ class Deliverer:
         try:
             while not stop.wait(LOOK_SECONDS):
                 if self._broke:
-                    raise self._broke[0]
+                    raise runtime.thread_failure(self._broke[0])
                 declared = self._declared()
                 if declared is None:
                     continue
@@ -79,7 +79,7 @@ class Deliverer:
     def _guarded(self, lane: Lane) -> None:
         try:
             lane.run()
-        except Exception as error:  # noqa: BLE001  raised by `run`
+        except BaseException as error:  # noqa: BLE001  raised by `run`
             self._broke.append(error)
 
     def _end(self, name: str) -> None:

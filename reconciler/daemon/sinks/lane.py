@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from drivers.base import DriverError, EventSink, SinkDelivery
+from drivers.base import OUTSIDE_ERRORS, DriverError, EventSink, SinkDelivery
 from reconciler import runtime
 from reconciler.kinds.common.defect import defect
 from reconciler.kinds.common.field_types.label_selector import parse_selector
@@ -104,7 +104,7 @@ class Lane:
             return sink.send(messages, self._all.now())
         except DriverError as error:
             return SinkDelivery(0, error)
-        except Exception as error:  # noqa: BLE001  a defect of a driver stops this sink alone
+        except OUTSIDE_ERRORS as error:  # a defect of a driver stops this sink alone
             return SinkDelivery(0, DriverError(defect(error)))
 
     def _settled(self, before: SinkState, cursor: int, delivery: SinkDelivery) -> SinkState | None:

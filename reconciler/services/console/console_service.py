@@ -111,11 +111,11 @@ class ConsoleService:
         try:
             with Runner() as runner:
                 runner.run(self._serve())
-        except Exception as error:  # noqa: BLE001  raised by `start`, or reported
+        except BaseException as error:  # noqa: BLE001  raised by `start`, or reported
             if self._started.done():
                 self._ended(error)
             else:
-                self._started.set_exception(error)
+                self._started.set_exception(runtime.thread_failure(error))
 
     async def _serve(self) -> None:
         self._loop, self._stopping = running_loop(), AsyncFlag()
