@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +28,10 @@ from reconciler.commands.plan_command import fleet_bar, rendered
 from reconciler.commands.terminal import exit_in_words, fail, fitting, on_terminal, relax_garbage_collection, say_notes
 from reconciler.daemon.shutdown import Deadline, Stacks, stopped_by_signals
 from reconciler.model.plans.plan import Plan
-from reconciler.operations.apply_plan import (
-    ApplyResult,
-    ApplySettings,
-    Ending,
-    Prepared,
-    carry_out,
-    keep_observed,
-    prepare_apply,
-    put_in_force,
-)
-from reconciler.operations.prospect import PlanRequest
+from reconciler.operations.apply_desired import apply_desired
+from reconciler.operations.apply_plan import ApplyResult, ApplySettings, Ending, Prepared
+from reconciler.operations.prospect import ObservedSoFar, PlanRequest
 from reconciler.operations.workspace import Workspace
-from reconciler.planning.guards.standing import CommandLimits
 from reconciler.views.progress import Progress, ProgressRow, ProgressStage
 from reconciler.views.render.plans import plan_from_json
 from reconciler.views.render.plans.text import summary_line
@@ -105,51 +96,56 @@ def apply_command(
     asked, where = guard_options_of(values), where_from(values)
     request = PlanRequest(plan_or_targets, selector, concurrency=concurrency)
     settings = ApplySettings(concurrency, keep_events)
+    dialogue = _Dialogue(quiet=quiet, fail_on_unknown=fail_on_unknown, asks=not yes, timeout=timeout)
     with exit_in_words(), Workspace(where) as at:
-        prepared = _prepared(at, asked, request, quiet=quiet)
-        if fail_on_unknown and (unknown := prepared.prospect.plan.unknown):
-            fail(f"{len(unknown)} resources could not be read (--fail-on-unknown); nothing was sent")
-        if not prepared.begins:
-            if prepared.is_as_declared:
-                put_in_force(at, asked, prepared)
-            else:
-                keep_observed(at, prepared)
-                click.echo("Nothing was sent.")
-            raise click.exceptions.Exit(_EXIT_CODES[prepared.ending])
-        if not yes:
-            _confirm()
-        applied = _carried_out(at, asked, prepared, settings, timeout)
-        _summarize(applied)
+        if (saved := _saved(plan_or_targets)) is not None:
+            request = PlanRequest(concurrency=concurrency)
+        applied = apply_desired(at, asked, request, settings, dialogue, saved)
+        if applied.result is not None:
+            _summarize(applied.result)
+        elif not applied.prepared.is_as_declared:
+            click.echo("Nothing was sent.")
         raise click.exceptions.Exit(_EXIT_CODES[applied.ending])
 
 
-def _prepared(at: Workspace, asked: CommandLimits, request: PlanRequest, *, quiet: bool) -> Prepared:
-    """The plan, shown."""
-    with fleet_bar() as observed:
-        if (saved := _saved(request.targets)) is not None:
-            request = PlanRequest(concurrency=request.concurrency)
-        prepared = prepare_apply(at, asked, request, saved, observed)
-    say_notes(prepared.prospect.notes)
-    planned = prepared.prospect.plan
-    text = summary_line(planned) if quiet else rendered(planned, "text")
-    click.echo(fitting(text, sys.stdout), color=on_terminal(sys.stdout))
-    for key in prepared.stale:
-        click.echo(
-            f"stale: the change of {key} differs now from the saved plan, so this change was left out. Run "
-            "`groundstate plan` again.",
-            err=True,
-        )
-    return prepared
+class _Dialogue:
+    """The terminal of an apply (`ApplyDialogue`)."""
 
+    def __init__(self, *, quiet: bool, fail_on_unknown: bool, asks: bool, timeout: float) -> None:
+        self._quiet, self._fail_on_unknown, self._asks, self._timeout = quiet, fail_on_unknown, asks, timeout
 
-def _carried_out(
-    at: Workspace, asked: CommandLimits, prepared: Prepared, settings: ApplySettings, timeout: float
-) -> ApplyResult:
-    relax_garbage_collection()
-    progress, stop = Progress([change.key for change in prepared.changes]), runtime.flag()
-    board = Board(progress, sys.stderr)
-    with _interruptible(stop, timeout), board:
-        return carry_out(at, asked, prepared, settings, progress, board.show, stop)
+    def observing(self) -> AbstractContextManager[ObservedSoFar]:
+        """A bar."""
+        return fleet_bar()
+
+    def show(self, prepared: Prepared) -> None:
+        """The plan, and what is stale in it."""
+        say_notes(prepared.prospect.notes)
+        planned = prepared.prospect.plan
+        text = summary_line(planned) if self._quiet else rendered(planned, "text")
+        click.echo(fitting(text, sys.stdout), color=on_terminal(sys.stdout))
+        for key in prepared.stale:
+            click.echo(
+                f"stale: the change of {key} differs now from the saved plan, so this change was left out. Run "
+                "`groundstate plan` again.",
+                err=True,
+            )
+        if self._fail_on_unknown and planned.unknown:
+            fail(f"{len(planned.unknown)} resources could not be read (--fail-on-unknown); nothing was sent")
+
+    def confirm(self) -> bool:
+        """Leaves if the person says no."""
+        if self._asks:
+            _confirm()
+        return True
+
+    @contextmanager
+    def working(self, progress: Progress, stop: runtime.Flag) -> Iterator[Callable[[ProgressRow], None]]:
+        """The rows, until the end, Ctrl-C or the timeout."""
+        relax_garbage_collection()
+        board = Board(progress, sys.stderr)
+        with _interruptible(stop, self._timeout), board:
+            yield board.show
 
 
 def _saved(arguments: tuple[str, ...]) -> Plan | None:

@@ -372,7 +372,7 @@ class TestLane:
         def broken(*_: object) -> SinkDelivery:
             raise error
 
-        sink.send = broken  # type: ignore[method-assign]
+        sink.send = broken  # type: ignore[assignment, method-assign]
         lanes = Lanes(store, sink)
         lanes.lane.step()
         state = store.sinks.get("ops")
