@@ -121,7 +121,7 @@ def test_a_boot_override_for_one_boot_is_not_sent_again_after_its_task_failed(tm
     world.commit(declare(machine("m1", boot=ONCE)))
     world.run(3600)
     assert len(world.bmc("m1").writes) == 1
-    assert "change spec.boot.request" in messages(world, EventReason.ACTION_FAILED)[0]
+    assert "change the text of spec.boot.request" in messages(world, EventReason.ACTION_FAILED)[0]
 
 
 def test_what_is_observed_decides_against_a_task_that_failed(tmp_path: Path) -> None:
