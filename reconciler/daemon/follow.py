@@ -35,6 +35,39 @@ _LOOK_OUT = 1.0
 _LONGEST = 500
 
 
+ASKED_SECONDS = 3.0
+"""So long a read that was asked for waits for others, and for git to be done with the push."""
+
+
+class EitherFlag:
+    """Set when one of two flags is, for those who wait for one."""
+
+    def __init__(self, one: runtime.Flag, other: runtime.Flag) -> None:
+        self._one, self._other = one, other
+
+    def is_set(self) -> bool:
+        """Whether one of them is."""
+        return self._one.is_set() or self._other.is_set()
+
+    def set(self) -> None:
+        """Set the first one."""
+        self._one.set()
+
+    def clear(self) -> None:
+        """Clear the second one."""
+        self._other.clear()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until one of them is set, `timeout` seconds at most."""
+        end = None if timeout is None else runtime.monotonic() + timeout
+        while not self.is_set():
+            left = 0.5 if end is None else min(0.5, end - runtime.monotonic())
+            if left <= 0:
+                break
+            self._other.wait(left)
+        return self.is_set()
+
+
 class Follower:
     """Loads revisions and puts them in force. `tell`: writes an event to the ledger, the log and the metrics. `read` is
     called after each read of the source, with whether it could be read."""
@@ -61,6 +94,7 @@ class Follower:
         self._commits: dict[ResourceKey, Commit] = {}
         self._looked = runtime.flag()
         self._begun: datetime | None = None
+        self._again = runtime.flag()
         self._one_at_a_time = runtime.lock()
         self.broken = False
 
@@ -71,9 +105,14 @@ class Follower:
     def follow(self, stop: runtime.Flag, interval: float, jitter: Callable[[], float]) -> None:
         """Take in revisions until `stop`. Raises StoreError."""
         self._take_in()
+        either = EitherFlag(stop, self._again)
         while not stop.is_set():
+            if self._again.is_set():  # All requests of these seconds are one read.
+                stop.wait(ASKED_SECONDS)
+                self._again.clear()
+                self._take_in()
             try:
-                for note in self._source.watch(stop, interval, jitter):
+                for note in self._source.watch(either, interval, jitter):
                     self._note(note)
                     self._take_in()
             except SourceError as error:
@@ -81,7 +120,11 @@ class Follower:
                 self._complain(
                     EventReason.SOURCE_UNAVAILABLE, (f"{error}; the revision in force does not change"), error.what
                 )
-                stop.wait(interval)
+                either.wait(interval)
+
+    def read_soon(self) -> None:
+        """Read the repository before its next turn, at most once in a few seconds however often this is called."""
+        self._again.set()
 
     def watch_remote(self, stop: runtime.Flag) -> None:
         """Beside `follow`, in a thread of its own, for a source that takes long. At the start the last good revision

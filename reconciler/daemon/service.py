@@ -211,6 +211,10 @@ class Daemon:
             raise runtime.thread_failure(self._broke[0])
         self._engine.flush()
 
+    def read_soon(self) -> None:
+        """A git server reported a push: read the repository before its next turn."""
+        self._follower.read_soon()
+
     def healthy(self) -> str | None:
         """None while the daemon does its work."""
         return "the daemon is stopping" if self._stop.is_set() else None

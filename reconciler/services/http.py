@@ -10,13 +10,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
+from drivers.base import SecretUnavailable
 from reconciler import runtime
+from reconciler.services.git_hooks import MOST_BYTES, NO_HOOKS, HookSecrets, is_authentic
 
 HealthCheck = Callable[[], str | None]
 """None when all is well, else what is not."""
 
 
 TEXT = "text/plain; charset=utf-8"
+
+HOOKS = "/hooks/"
+"""Below it, what git servers send to."""
+_PART = 64 * 1024
+"""Bytes of a request that are read at once."""
 
 MOST = 16
 """Connections at once. One reader of a daemon needs one or two."""
@@ -61,7 +68,8 @@ def _cut(connection: socket.socket) -> None:
 
 class HealthServer:
     """Serves in a thread of its own. `healthy`: the process does its work; `ready`: a desired state is in force;
-    `ended`: is informed of an error that ended the thread."""
+    `ended`: is informed of an error that ended the thread. `hooks`: those of git servers, and `pushed` is called for
+    each request that knows the secret."""
 
     def __init__(
         self,
@@ -71,6 +79,8 @@ class HealthServer:
         ready: HealthCheck,
         metrics: Callable[[], bytes],
         ended: Callable[[BaseException], None] = lambda _error: None,
+        hooks: HookSecrets = NO_HOOKS,
+        pushed: Callable[[], None] = lambda: None,
     ) -> None:
         checks = {"/healthz": healthy, "/readyz": ready}
 
@@ -91,6 +101,30 @@ class HealthServer:
                     self._answer(405, b"only GET and HEAD\n", TEXT, {"Allow": "GET, HEAD"})
                 else:
                     self._not_found()
+
+            def do_POST(self) -> None:
+                name = self.path.partition("?")[0].removeprefix(HOOKS)
+                if not hooks or not self.path.startswith(HOOKS):
+                    self._refuse()
+                    return
+                length = self.headers.get("Content-Length") or ""
+                self.close_connection = True
+                if not (length.isascii() and length.isdecimal() and int(length[:12]) <= MOST_BYTES):
+                    self._answer(413, b"send a body with Content-Length, of at most 25 MiB\n", TEXT)
+                elif self._knows_secret(name, int(length)):
+                    pushed()
+                    self._answer(202, b"the repository is read soon\n", TEXT)
+                else:
+                    # An unknown name gets the same answer, so that names cannot be found out.
+                    self._answer(403, b"no hook of this name has this secret\n", TEXT)
+
+            def _knows_secret(self, name: str, length: int) -> bool:
+                body = (self.rfile.read(min(_PART, length - at)) for at in range(0, length, _PART))
+                try:
+                    secret = hooks[name]() if name in hooks else ""
+                except SecretUnavailable:
+                    secret = ""
+                return is_authentic(secret, self.headers, body) and bool(secret)  # type: ignore[arg-type]  # as a mapping
 
             def do_HEAD(self) -> None:
                 self.do_GET()

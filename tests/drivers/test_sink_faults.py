@@ -15,7 +15,7 @@ from drivers.base import Credential, ErrorReason, SinkDelivery, SinkEndpoint, Tl
 from drivers.sink.nats import NatsSink, open_nats
 from drivers.sink.webhook import MOST_ANSWER, WebhookSink, open_webhook, signatures
 from drivers.testing.sink_conformance import NOW, message
-from tests.drivers.event_receivers import PASSWORD, SECRET, NatsServer, Receiver, nats_server
+from tests.drivers.event_receivers import PASSWORD, SECRET, NatsServer, Receiver, Request, nats_server
 
 OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 
@@ -78,7 +78,11 @@ class TestWebhook:
         assert [sink.send([message(one)], NOW) for one in (1, 2)] == [SinkDelivery(1), SinkDelivery(1)]
 
     def test_a_receiver_that_is_slow_is_given_up(self, receiver: Receiver) -> None:
-        receiver.answer = lambda _: (time.sleep(1.5), (204, {}, b""))[1]
+        def late(_: Request) -> tuple[int, dict[str, str], bytes]:
+            time.sleep(1.5)
+            return 204, {}, b""
+
+        receiver.answer = late
         assert "no whole answer within 0.3 s" in why(hook(receiver, timeout=0.3).send([message(1)], NOW))
 
     def test_a_receiver_that_hangs_up_has_taken_nothing(self, receiver: Receiver) -> None:

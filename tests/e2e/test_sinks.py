@@ -248,3 +248,20 @@ class TestCommands:
         assert said.code == 1
         shown = said.out + said.err
         assert "ActionSent" in shown
+
+
+def test_a_git_server_that_reports_a_push_has_the_repository_read(desk: Desk) -> None:
+    """The interval is an hour, and the commit is in force within seconds."""
+    desk.commit(lab=[network()])
+    secret = "the-Secret-of-the-hook"
+    desk.environment["HOOK"] = secret
+    desk.secrets.add(secret)
+    remote = ("--repo", f"file://{desk.repo}", "--interval", "3600", "--hook", "git=env:HOOK")
+    with desk.daemon(*remote) as daemon:
+        port = daemon.logged("RevisionApplied") and daemon.logged("Started")["port"]
+        commit = desk.commit(lab=[network(), address("web")])
+        asked = urllib.request.Request(f"http://127.0.0.1:{port}/hooks/git", b"{}", {"X-Gitlab-Token": secret})
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            assert answer.status == 202
+        daemon.until(lambda: commit[:7] in daemon.out + daemon.err, "the pushed commit")
+        assert daemon.end(signal.SIGTERM).code == 0

@@ -52,6 +52,13 @@ from reconciler.store.rows.retention import EVENTS_KEPT
 )
 @option("--listen", default="127.0.0.1:9808", metavar="HOST:PORT", help="Address of /healthz, /readyz and /metrics.")
 @option(
+    "--hook",
+    "hooks",
+    multiple=True,
+    metavar="NAME=SECRET",
+    help="Read the repository when a git server calls /hooks/NAME; SECRET is env:VARIABLE or file:PATH. Repeatable.",
+)
+@option(
     "--log-format",
     type=click.Choice(["auto", "text", "json"]),
     default="auto",
@@ -67,6 +74,7 @@ def run_command(
     concurrency: int,
     keep_events: int,
     listen: str,
+    hooks: tuple[str, ...],
     log_format: str,
     observe: bool,
     **values: Any,
@@ -81,6 +89,7 @@ def run_command(
       groundstate run --work-tree          take up edits as files are saved
       groundstate run --boot-address 10.77.0.1 --boot-image /srv/groundstate/agent
       groundstate run --console-listen 0.0.0.0:2022   serve the machines' consoles over SSH
+      groundstate run --hook github=file:/etc/groundstate/github.secret   read git after each push
       groundstate run --observe            report drift, and send nothing
       groundstate run --propose-branch found   propose machines that are found, for a pull request
     """
@@ -94,6 +103,7 @@ def run_command(
         propose_from(values),
         observe,
         console_from(values),
+        hooks,
     )
     asked, where = guard_options_of(values), where_from(values)
     as_json = default_json() if log_format == "auto" else log_format == "json"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
 
+from drivers.base import SecretUnavailable
 from reconciler import runtime
 from reconciler.applying.context import Context
 from reconciler.daemon.policy_state import PolicyState
@@ -28,6 +32,7 @@ from reconciler.operations.workspace import Workspace
 from reconciler.planning.guards.pauses import hold_everything
 from reconciler.planning.guards.standing import CommandLimits, DaemonReport
 from reconciler.runtime import now
+from reconciler.services.git_hooks import HookSecrets
 from reconciler.services.http import HealthServer
 from reconciler.store import Store
 from reconciler.store.rows.retention import EVENTS_KEPT
@@ -57,6 +62,8 @@ class RunSettings(msgspec.Struct, frozen=True):
     observe: bool = False
     """Only observe and report; send nothing."""
     console: ConsoleOptions = ConsoleOptions()
+    hooks: tuple[str, ...] = ()
+    """What git servers may call after a push: `NAME=env:VARIABLE` or `NAME=file:PATH`, the place of the secret."""
 
 
 def run_daemon(
@@ -77,6 +84,7 @@ def run_daemon(
         raise OperationError("--observe sends nothing, but the boot service starts machines; leave out --boot-address")
     if settings.observe and settings.console.listen is not None:
         raise OperationError("--observe sends nothing, but people type on consoles; leave out --console-listen")
+    hooks = hook_secrets(settings.hooks)
     with Workspace(where) as at:
         at.keep_to_branch()
         source = at.source()
@@ -88,7 +96,7 @@ def run_daemon(
             standing = PolicyState(store, asked, now, me)
             daemon = _daemon(at, source, store, epoch, standing, settings, log, propose)
             with (
-                _health(settings.listen, daemon) as health,
+                _health(settings.listen, daemon, hooks) as health,
                 serve_boot(settings.boot, daemon.provisioning, store, at.where, log, daemon.thread_ended),
                 serve_consoles(settings.console, daemon, at.where, log),
                 ExitStack() as leaving,
@@ -140,12 +148,36 @@ def _proposal(options: ProposeOptions, source: DesiredSource, where: Where) -> P
     return Propose(ProposalBranch(source, options.branch, FOLDER), schedule)
 
 
-def _health(listen: str, daemon: Daemon) -> HealthServer:
+def hook_secrets(hooks: Sequence[str]) -> HookSecrets:
+    """What git servers may call, of `NAME=env:VARIABLE` or `NAME=file:PATH`. Raises OperationError with all that is
+    wrong; a secret must be there at the start already."""
+    from drivers.registry import Registry
+
+    found: dict[str, Callable[[], str]] = {}
+    wrong: list[str] = []
+    for text in hooks:
+        name, _, reference = text.partition("=")
+        kind, _, where = reference.partition(":")
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}", name) or kind not in ("env", "file") or not where:
+            # The text may be the secret itself, so it is not repeated.
+            wrong.append("--hook needs NAME=env:VARIABLE or NAME=file:PATH, and never the secret itself")
+            continue
+        found[name] = partial(Registry().secret_text, {kind: where})
+        try:
+            found[name]()
+        except SecretUnavailable as error:
+            wrong.append(f"--hook {name}: {error}")
+    if wrong:
+        raise OperationError("; ".join(wrong))
+    return found
+
+
+def _health(listen: str, daemon: Daemon, hooks: HookSecrets) -> HealthServer:
     host, _, port = listen.rpartition(":")
     try:
         name = host.strip("[]") or "127.0.0.1"
         asked = (daemon.healthy, daemon.ready, daemon.metrics.text)
-        return HealthServer(name, int(port), *asked, ended=daemon.thread_ended)
+        return HealthServer(name, int(port), *asked, ended=daemon.thread_ended, hooks=hooks, pushed=daemon.read_soon)
     except (OSError, ValueError, OverflowError) as error:
         why = error.strerror or error if isinstance(error, OSError) else "the port must be a number from 0 to 65535"
         said = f"--listen {listen}: cannot listen there: {why}; give HOST:PORT, or port 0 for any free port"
