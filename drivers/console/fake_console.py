@@ -38,6 +38,9 @@ class FakeLine:
             self.typed += data
             self.heard(data)
 
+    def drop_unsent(self) -> None:
+        """See Line: all has left."""
+
     def send_break(self) -> None:
         """See Line."""
         self.breaks += self.is_open

@@ -76,6 +76,11 @@ class StreamLine:
         if not transport.is_closing() and room > 0:
             self._writer.write(data[:room])
 
+    def drop_unsent(self) -> None:
+        """See Line. A connection keeps what was given to it until it ends."""
+        if self._writer.transport.get_write_buffer_size():
+            self._writer.transport.abort()
+
     def send_break(self) -> None:
         """See Line."""
         raise Unsupported(f"{self._where}: a break cannot be sent through the driver tcp")

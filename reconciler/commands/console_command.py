@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,11 @@ from reconciler.operations.reports.console_reports import (
 from reconciler.operations.where import Where
 from reconciler.views.columns import short_age
 
-_CONTROL = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])|[^\t\n\r -~\x80-\xff]")
+_CONTROL = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\r\n]*(?:\x07|\x1b\\)|[@-_])"
+    # C1 control is control in UTF-8 too, and the marks of direction show a line in another order than it has.
+    r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
 
 
 class _ConsoleGroup(click.Group):
@@ -147,9 +153,17 @@ def log_command(
                 click.echo(f"{one.name}  {_size(one.begin + one.size)}  {_age(one.last)}")
             return
         request = LogRequest(machine, recording, last_order)
-        for data in read_console_log(where, request, _waited if follow else None):
-            click.echo(data if raw else _CONTROL.sub(b"", data), nl=False)
+        said = read_console_log(where, request, _waited if follow else None)
+        for data in said if raw else without_control(said):
+            click.echo(data, nl=False)
             sys.stdout.flush()
+
+
+def without_control(said: Iterable[bytes]) -> Iterator[str]:
+    """The text without what steers a terminal, wherever the bytes are cut."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    for data in said:
+        yield _CONTROL.sub("", decoder.decode(data))
 
 
 def _waited(seconds: float) -> bool:

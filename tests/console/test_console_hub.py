@@ -316,3 +316,35 @@ def test_another_way_to_the_line_takes_effect_at_once() -> None:
         await room.hub.stop("over")
 
     in_virtual_time(test)
+
+
+def test_a_line_that_was_open_for_long_is_tried_again_at_once() -> None:
+    async def test() -> None:
+        room = Room()
+        ada = room.enter()
+        for _ in range(8):
+            await settled()
+            room.driver.cut("r1-01")
+            await asyncio.sleep(120)
+        await shown(ada)
+        room.driver.cut("r1-01")
+        await settled()
+        assert b"trying again in 1 s" in await shown(ada)
+        await room.hub.stop("over")
+
+    in_virtual_time(test)
+
+
+def test_what_the_last_tenant_typed_and_did_not_leave_yet_is_dropped() -> None:
+    async def test() -> None:
+        room, dropped = Room(), list[str]()
+        room.enter()
+        await settled()
+        room.driver.lines["r1-01"].drop_unsent = lambda: dropped.append("dropped")  # type: ignore[method-assign]
+        room.hub.refresh(console(order="Install 7"))
+        assert dropped == []
+        room.hub.refresh(console(tenancy="release-web-0"))
+        assert dropped == ["dropped"]
+        await room.hub.stop("over")
+
+    in_virtual_time(test)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.commands.console_command import without_control
 from reconciler.kinds.common.machine_facts import FactType
 from reconciler.model.resource import ResourceKey
 from reconciler.services.boot.machines.provisioning import MachineProvisioning
@@ -141,3 +142,36 @@ def test_a_failure_of_the_agent_names_the_recording_and_its_last_line() -> None:
         boot = MachineProvisioning(fleet, lambda _: None, nothing, nothing, lambda: NOW, console_words=told.__getitem__)
         assert boot.report(ResourceKey("Machine", "m1"), "7", FactType.AGENT_FAILED, "no disk")
         assert fleet.said[-1] == shown
+
+
+def test_a_handle_that_cannot_be_read_is_one_that_no_bmc_has(tmp_path: Path) -> None:
+    writing = recorder(tmp_path)
+    writing.opened("")
+    (tmp_path / "r1-01" / "session").write_bytes(b"\xff\xfe\x00")
+    assert writing.former() != ""
+    writing.closed()
+    assert writing.former() == ""
+
+
+@pytest.mark.parametrize("folder", ["missing", "file"])
+def test_a_folder_that_cannot_be_read_costs_no_service(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "file").write_text("no folder")
+    assert list(remove_old(tmp_path / folder, NOW)) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ([b"\x1b[31mred\x1b[0m\n"], "red\n"),
+        ([b"\x1b]0;title\x07text"], "text"),
+        (["\x9b31mred".encode()], "31mred"),
+        ([b"\x9b2Jx"], "\N{REPLACEMENT CHARACTER}2Jx"),
+        (["caf\u00e9".encode()[:4], "caf\u00e9".encode()[4:]], "caf\u00e9"),
+        (["\u202etxt.exe".encode()], "txt.exe"),
+        ([b"\x1b]hidden\nshown\x07"], "hidden\nshown"),
+        ([b"a\x1b", b"[2Jb"], "a[2Jb"),
+    ],
+)
+def test_a_log_has_nothing_that_steers_a_terminal(said: list[bytes], shown: str) -> None:
+    """C1 control (U+0080 to U+009F) is control for a terminal in UTF-8 too."""
+    assert "".join(without_control(said)) == shown

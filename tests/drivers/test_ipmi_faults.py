@@ -23,6 +23,7 @@ from drivers.base import (
     Unsupported,
 )
 from drivers.console.ipmi.ipmi import IpmiConsole
+from drivers.console.ipmi.ipmi_wire import PAYLOAD_INFO, RAKP2
 from drivers.testing.console_conformance import Heard, until
 from tests.drivers.sol_bmc import PASSWORD, USER, SolBmc
 from tests.virtual_loop import in_virtual_time
@@ -247,5 +248,109 @@ def test_a_refused_login_is_left_alone_until_it_changes() -> None:
         with pytest.raises(AuthenticationFailed):
             await driver.open(refused, Heard())
         assert len(there.sessions) == sent + 1
+
+    with_bmc(test)
+
+
+def test_a_line_that_another_took_is_left_to_it() -> None:
+    """Deactivate Payload ends the line of whoever has it: two daemons would take it from each other for ever."""
+
+    async def test(there: SolBmc, endpoint: ConsoleEndpoint) -> None:
+        line = await IpmiConsole().open(endpoint, Heard())
+        mine = there.owner
+        there.take_away()
+        await line.lost()
+        await line.close()
+        assert there.owner == b"\x99\x99\x99\x99"
+        assert mine not in there.sessions, "our own session is not left behind"
+
+    with_bmc(test)
+
+
+@pytest.mark.parametrize("named", [lambda line: line[:4][::-1], lambda line: line[:2]])
+def test_a_bmc_may_name_the_owner_in_either_order_or_not_at_all(named: Callable[[bytes], bytes]) -> None:
+    async def test(there: SolBmc, endpoint: ConsoleEndpoint) -> None:
+        line = await IpmiConsole().open(endpoint, Heard())
+        command = there._command
+
+        def answers(peer: Any, code: int, data: bytes) -> tuple[int, bytes]:
+            completion, told = command(peer, code, data)
+            return completion, named(told) if code == PAYLOAD_INFO else told
+
+        there._command = answers  # type: ignore[method-assign]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(100):
+                await line.lost()
+        await line.close()
+
+    with_bmc(test)
+
+
+def test_an_idle_line_that_nobody_has_any_more_is_lost() -> None:
+    async def test(there: SolBmc, endpoint: ConsoleEndpoint) -> None:
+        line = await IpmiConsole().open(endpoint, Heard())
+        there.owner = None
+        assert isinstance(await line.lost(), Unreachable)
+        await line.close()
+
+    with_bmc(test)
+
+
+def test_what_was_typed_and_not_taken_is_not_for_the_next_tenant() -> None:
+    async def test(there: SolBmc, endpoint: ConsoleEndpoint) -> None:
+        there.accepts = 1
+        line = await IpmiConsole().open(endpoint, Heard())
+        line.write(b"a" * 60_000)
+        await until(lambda: len(there.typed) > 10)
+        line.drop_unsent()
+        line.write(b"next")
+        await until(lambda: there.typed.endswith(b"next"))
+        assert len(there.typed) < 1000
+        await line.close()
+
+    with_bmc(test)
+
+
+def test_a_bmc_that_sends_anything_costs_one_line_at_most() -> None:
+    """Truncated, long, of another session, with wrong lengths, and correctly signed nonsense."""
+
+    async def test(there: SolBmc, endpoint: ConsoleEndpoint) -> None:
+        chance, heard = random.Random(7), Heard()
+        line = await IpmiConsole().open(endpoint, heard)
+        peer = there.sessions[there.owner or b""]
+        good = there.log[-1]
+        sent = [b"", b"\x06", good[:-1], good[:20], good + b"x", bytes(65507), good[:4] + bytes(60000)]
+        for _ in range(300):
+            wrong = bytearray(good)
+            wrong[chance.randrange(len(wrong))] ^= 1 << chance.randrange(8)
+            sent.append(bytes(wrong))
+        for datagram in sent:
+            there._transport.sendto(datagram, peer.address)
+        for kind in (0x00, 0x01, 0x10, 0x15, 0x3F):
+            for size in (0, 1, 3, 4, 7, 8, 40, 30_000):
+                there._seal(peer, kind, chance.randbytes(size).replace(b"\x10", b"\x00"))
+        await asyncio.sleep(1)
+        heard.data.clear()
+        there.say(b"still here")
+        await until(lambda: b"still here" in heard.data or line._lost.done())  # type: ignore[attr-defined]
+        await line.close()
+
+    with_bmc(test)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 8, 39, 41, 60_000])
+@pytest.mark.parametrize("status", [0, 0x0D, 0x12, 0xFF])
+def test_a_bmc_that_lies_at_the_login_is_an_error_in_words(size: int, status: int) -> None:
+    async def test(there: SolBmc, endpoint: ConsoleEndpoint) -> None:
+        plain = there._plain
+
+        def lies(kind: int, payload: bytes, addr: Any) -> None:
+            if kind == RAKP2:
+                payload = (payload[:1] + bytes([status]) + payload[2:8] + bytes(60_000))[:size]
+            plain(kind, payload, addr)
+
+        there._plain = lies  # type: ignore[method-assign]
+        with pytest.raises(DriverError):
+            await IpmiConsole().open(endpoint, Heard())
 
     with_bmc(test)

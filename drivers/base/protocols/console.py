@@ -46,6 +46,9 @@ class Line(Protocol):
     def write(self, data: bytes) -> None:
         """Send these bytes, in order, sometime. What is written to a lost line is dropped."""
 
+    def drop_unsent(self) -> None:
+        """Forget what was written and has not left yet: the machine is another's now. A line that cannot is lost."""
+
     def send_break(self) -> None:
         """Send a break signal. Raises Unsupported where the line has none."""
 

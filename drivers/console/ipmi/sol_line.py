@@ -24,6 +24,7 @@ RESEND = 0.3
 RESENDS = 8
 _LARGEST = 200
 """Bytes in one packet at most, whatever a BMC says that it takes."""
+_MOST_BREAKS = 8
 _ALREADY = 0x80
 _NO_SUCH_COMMAND = 0xC1
 
@@ -65,7 +66,7 @@ class SolLine:
             completion, data = await self._ask_for_line()
             if former and _is(owner, former):
                 # The session of a process that was killed would take one of the few places until the BMC ends it.
-                with suppress(Unreachable):
+                with suppress(Unreachable, ValueError):
                     await session.command(wire.CLOSE_SESSION, bytes.fromhex(former.partition(":")[0]), tries=1)
         if completion or len(data) < 6:
             raise _refusal(session.where, completion)
@@ -104,9 +105,14 @@ class SolLine:
             self._unsent += data[: max(0, MOST_UNSENT - len(self._unsent))]
             self._more.set()
 
+    def drop_unsent(self) -> None:
+        """See Line. The packet under way may arrive."""
+        self._unsent = bytearray()
+        self._breaks = 0
+
     def send_break(self) -> None:
         """See Line. It goes before what is not sent yet: a break is to be heard by a system that hangs."""
-        self._breaks += 1
+        self._breaks = min(self._breaks + 1, _MOST_BREAKS)
         self._more.set()
 
     async def lost(self) -> DriverError:
@@ -122,7 +128,9 @@ class SolLine:
             return
         self._closed, session = True, self._session
         with suppress(DriverError):
-            await session.command(wire.DEACTIVATE_PAYLOAD, wire.SOL_INSTANCE + bytes(4), tries=1)
+            if not self._lost.done():
+                # A lost line may be another's by now, and this command would end it there.
+                await session.command(wire.DEACTIVATE_PAYLOAD, wire.SOL_INSTANCE + bytes(4), tries=1)
             await session.command(wire.CLOSE_SESSION, session.bmc_id, tries=1)
         session.close()
 
@@ -145,11 +153,14 @@ class SolLine:
                 continue
             if completion:
                 raise Unreachable(f"{session.where}: the BMC does not know the line any more (code {completion:#04x})")
-            if data[:4] not in (session.bmc_id, session.console_id):
-                raise ConsoleBusy(
-                    f"{session.where}: another IPMI session took the serial line (id 0x{data[:4].hex()})",
-                    data[:4].hex(),
-                )
+            owner = data[:4]
+            if len(owner) < 4 or _is(owner, self.handle):
+                continue
+            if not any(owner):
+                raise Unreachable(f"{session.where}: the BMC says that no session has the serial line")
+            raise ConsoleBusy(
+                f"{session.where}: another IPMI session took the serial line (id 0x{owner.hex()})", owner.hex()
+            )
 
     async def _send(self) -> None:
         """One packet at a time, as SOL has it, each until it is acknowledged."""
@@ -161,9 +172,10 @@ class SolLine:
                 self._breaks -= 1
                 await self._deliver(b"", wire.BREAK)
                 continue
-            chunk = bytes(self._unsent[: self._largest])
+            unsent = self._unsent  # `drop_unsent` puts another in its place
+            chunk = bytes(unsent[: self._largest])
             taken = await self._deliver(chunk, 0)
-            del self._unsent[:taken]
+            del unsent[:taken]
             if not taken:
                 await pause(RESEND)
 

@@ -106,7 +106,7 @@ def grants(desired: DesiredState, lifecycle: LifecycleFacts, admins: ConsoleAdmi
     the partition's admins. Keys with options that run something are let in nowhere."""
     found = [*_of_keys(admins.ssh_keys, ADMIN, write=True)]
     authority = key_line(admins.authority) if admins.authority is not None else None
-    if authority is not None and admins.principals and not authority.acting:
+    if authority is not None and admins.principals and authority.is_usable:
         found.append(ConsoleGrant(authority, ADMIN, True, True, admins.principals))
     claim = claim_of(desired, lifecycle)
     if claim is not None and lifecycle.releasing_at is None and claim.spec.console is not ClaimConsole.NONE:
@@ -119,7 +119,7 @@ def _of_keys(keys: Iterable[str], role: str, *, write: bool) -> list[ConsoleGran
     return [
         ConsoleGrant(line, role, write, "cert-authority" in line.options)
         for line in lines
-        if line is not None and not line.acting
+        if line is not None and line.is_usable
     ]
 
 

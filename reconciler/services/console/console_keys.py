@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 import asyncssh
 
@@ -16,12 +17,13 @@ NO_OPTIONS: dict[str, object] = {}
 class GrantedKeys(asyncssh.SSHAuthorizedKeys):
     """The keys of the grants, for one login. `taken`: the grant by which the last key was let in."""
 
-    def __init__(self, grants: Iterable[ConsoleGrant], now: Callable[[], datetime]) -> None:
+    def __init__(self, grants: Iterable[ConsoleGrant], now: Callable[[], datetime], tries: int, most: int) -> None:
         super().__init__()
-        self._grants, self._now = tuple(grants), now
+        self._grants, self._now, self._most = tuple(grants), now, most
         self.taken: ConsoleGrant | None = None
         self.fingerprint = ""
-        self.tries = 0
+        self.tries = tries
+        """Keys and certificates that were shown in this login; no key gets in beyond `most`."""
 
     def __bool__(self) -> bool:
         """Keys are asked for whether there are any or not, so that the answer is the same."""
@@ -36,7 +38,9 @@ class GrantedKeys(asyncssh.SSHAuthorizedKeys):
         ca: bool = False,
     ) -> dict[str, object] | None:
         """asyncssh's hook: the options of the line that lets this key in, or None."""
-        self.tries += not ca
+        self.tries += 1
+        if self.is_exhausted:
+            return None
         if ca and not cert_principals:
             # A certificate without principals would be good for every name (sshd refuses it too).
             return None
@@ -47,6 +51,11 @@ class GrantedKeys(asyncssh.SSHAuthorizedKeys):
                 self.taken, self.fingerprint = grant, key.get_fingerprint()
                 return dict(options)
         return None
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether this login has shown too many keys."""
+        return self.tries > self._most
 
     def validate_x509(self, *_certificate: object) -> tuple[None, None]:
         """asyncssh's hook: X.509 certificates are not let in."""
@@ -60,8 +69,14 @@ def _entry(grant: ConsoleGrant) -> asyncssh.SSHAuthorizedKeys | None:
         options.append("cert-authority")
     if grant.principals:
         options.append(f'principals="{",".join(grant.principals)}"')
+    return _imported(" ".join([*([",".join(options)] if options else []), grant.key.key]))
+
+
+@lru_cache(4096)
+def _imported(line: str) -> asyncssh.SSHAuthorizedKeys | None:
+    """Read once, and not for each key that a storm of logins shows."""
     try:
-        return asyncssh.import_authorized_keys(" ".join([*([",".join(options)] if options else []), grant.key.key]))
+        return asyncssh.import_authorized_keys(line)
     except ValueError:
         return None
 

@@ -13,7 +13,16 @@ import msgspec
 
 from drivers.base import Line
 from reconciler import runtime
-from reconciler.async_runtime import AbstractEventLoop, AsyncFlag, Runner, gather, running_loop, time_limit
+from reconciler.async_runtime import (
+    AbstractEventLoop,
+    AsyncFlag,
+    AsyncTask,
+    Runner,
+    create_task,
+    gather,
+    running_loop,
+    time_limit,
+)
 from reconciler.kinds.common.access.access_rules import ConsoleAccess
 from reconciler.kinds.console.grants import MachineConsoleState
 from reconciler.model.event import EventReason, EventType
@@ -66,6 +75,7 @@ class ConsoleService:
         self._ended = ended
         self._hubs: dict[str, Hub] = {}
         self._since: dict[str, tuple[str, datetime]] = {}
+        self._endings: set[AsyncTask[None]] = set()
         self._refusals = EventLimit()
         self._server = ConsoleServer(
             Desk(
@@ -96,14 +106,16 @@ class ConsoleService:
         """End all sessions with words, and leave the lines free; from any thread."""
         loop, stopping = self._loop, self._stopping
         if loop is not None and stopping is not None:
-            loop.call_soon_threadsafe(stopping.set)
+            with suppress(RuntimeError):  # it was closed in this moment
+                loop.call_soon_threadsafe(stopping.set)
         self._thread.join(_STOP_SECONDS)
 
     def changed(self) -> None:
         """What is declared or remembered has changed; from any thread."""
         loop = self._loop
-        if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._check)
+        if loop is not None:
+            with suppress(RuntimeError):  # it was closed in this moment
+                loop.call_soon_threadsafe(self._check)
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 
@@ -136,7 +148,8 @@ class ConsoleService:
             await self._tick(self._stopping)
         finally:
             self._loop = None
-            await gather(*(hub.stop("groundstate stops; connect again later") for hub in self._hubs.values()))
+            stops = (hub.stop("groundstate stops; connect again later") for hub in self._hubs.values())
+            await gather(*stops, *self._endings)
             await self._server.stop()
 
     async def _tick(self, stopping: AsyncFlag) -> None:
@@ -148,7 +161,7 @@ class ConsoleService:
                 for path in remove_old(self._settings.folder, self._now()):
                     self._log.info("RecordingRemoved", file=path.name)
             self._check()
-            await self._drop_unwanted()
+            self._drop_unwanted()
             self._publish()
             count += 1
             with suppress(TimeoutError):
@@ -172,12 +185,15 @@ class ConsoleService:
         for machine, hub in self._hubs.items():
             hub.hold(is_held=machine in held)
 
-    async def _drop_unwanted(self) -> None:
+    def _drop_unwanted(self) -> None:
+        """Begin to end the consoles that are not wanted. This waits for no BMC, as grants are checked every second."""
         for machine, hub in list(self._hubs.items()):
             gone = self._consoles.state(machine) is None
             if gone or (not hub.is_wanted and not hub.is_open):
                 del self._hubs[machine]
-                await hub.stop("the machine has no console any more")
+                ending = create_task(hub.stop("the machine has no console any more"))
+                self._endings.add(ending)
+                ending.add_done_callback(self._endings.discard)
 
     def _hub(self, state: MachineConsoleState) -> Hub:
         hub = self._hubs.get(state.machine)
@@ -185,6 +201,10 @@ class ConsoleService:
             recorder = Recorder(self._settings.folder / state.machine, self._now)
             hub = self._hubs[state.machine] = Hub(state, self._open, recorder, self)
             hub.start()
+        else:
+            # A login may come between a change and its check. It must not see what was said to the last tenant.
+            self._server.check()
+            hub.refresh(state)
         return hub
 
     async def _open(self, access: ConsoleAccess, former: str, heard: Callable[[bytes], None], steal: bool) -> Line:

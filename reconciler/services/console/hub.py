@@ -16,6 +16,7 @@ from reconciler.async_runtime import (
     AsyncTask,
     CancelledError,
     create_task,
+    running_loop,
     time_limit,
     wait_for_tasks,
 )
@@ -242,6 +243,8 @@ class Hub:
         before, self.state = self.state, state
         if state.tenancy != before.tenancy:
             self._recent.clear()
+            if self._line is not None:
+                self._line.drop_unsent()
             self._record(lambda: self._recorder.begin(state.tenancy.name, state.settings.keep))
             self.tell(f"the machine is {state.tenancy.words} from now on")
         if state.order != before.order or state.tenancy != before.tenancy:
@@ -272,7 +275,8 @@ class Hub:
         try:
             write()
         except OSError as error:
-            self._recorder.close()
+            with suppress(OSError):
+                self._recorder.close()
             self.tell("this console is not recorded any more", f"this console is not recorded any more: {error}")
 
     # -- the line ------------------------------------------------------------------------------------------------------
@@ -297,10 +301,13 @@ class Hub:
             while not self.is_wanted:
                 self._trouble, wait = "", FIRST_WAIT
                 await self._until_changed(None)
+            opened = running_loop().time()
             why = await self._hold_line()
             if not why:
                 wait = FIRST_WAIT
                 continue
+            if running_loop().time() - opened > LONGEST_WAIT:
+                wait = FIRST_WAIT  # it was open for long
             again = f"; trying again in {wait:.0f} s"
             if self._trouble:
                 self.tell(f"the line is not open{_hint(why)}{again}", f"{self._trouble}{again}")

@@ -54,7 +54,7 @@ class Recorder:
     def begin(self, name: str, keep: int) -> None:
         """Record for this tenancy from now on; continue its recording if there is one."""
         self.close()
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make(self._folder)
         self._name, self._keep = name, keep
         self._file = os.open(self._path(_LOG), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         self._size = os.fstat(self._file).st_size
@@ -79,18 +79,18 @@ class Recorder:
     def close(self) -> None:
         """Record no more."""
         if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+            file, self._file = self._file, -1
+            os.close(file)
 
     def former(self) -> str:
         """The handle of a line that was not closed in order."""
         with suppress(OSError):
-            return self._session.read_text("utf-8").strip()
+            return self._session.read_text("utf-8", errors="replace").strip()
         return ""
 
     def opened(self, handle: str) -> None:
         """Keep the handle, in case this process is killed."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make(self._folder)
         self._session.unlink(missing_ok=True)
         if handle:
             _append(self._session, handle.encode())
@@ -114,6 +114,12 @@ class Recorder:
             _append(path, b"".join(msgspec.json.encode(one) + b"\n" for one in marks[-MOST_MARKS // 2 :]))
         else:
             _append(path, msgspec.json.encode(mark) + b"\n")
+
+
+def _make(folder: Path) -> None:
+    """It and the one above it, which names the machines, are of groundstate's user alone."""
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.mkdir(exist_ok=True, mode=0o700)
 
 
 def _append(path: Path, data: bytes) -> None:
@@ -163,16 +169,22 @@ def recordings(folder: Path) -> list[Recording]:
 
 def read_recording(folder: Path, recording: Recording, offset: int = 0) -> bytes:
     """What is kept of it from this byte on."""
-    parts = []
+    parts, skipped = [], max(0, offset - recording.begin)
     for suffix in (_OLD, _LOG):
-        with suppress(FileNotFoundError):
-            parts.append((folder / f"{recording.name}{suffix}").read_bytes())
-    return b"".join(parts)[max(0, offset - recording.begin) :]
+        with suppress(FileNotFoundError), (folder / f"{recording.name}{suffix}").open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(min(skipped, size))
+            skipped -= min(skipped, size)
+            parts.append(file.read())
+    return b"".join(parts)
 
 
 def remove_old(folder: Path, now: datetime) -> Iterator[Path]:
     """Remove recordings that were last written long ago; what was removed."""
-    for path in folder.glob("*/*"):
+    found: list[Path] = []
+    with suppress(OSError):
+        found += folder.glob("*/*")
+    for path in found:
         with suppress(OSError):
             if path.name != "session" and path.stat().st_mtime < (now - KEPT).timestamp():
                 path.unlink()

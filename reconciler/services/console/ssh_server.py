@@ -26,6 +26,10 @@ from reconciler.services.console.hub import Hub, Watcher
 
 LOGIN_SECONDS = 20.0
 _PIECE = 16 * 1024
+COMMANDS, COMMAND_SECONDS = 12.0, 1.0
+"""So many commands of one session at once, and one more in so many seconds."""
+_KEY_EXCHANGES = "-diffie-hellman-*,gss-*,rsa*"
+"""All but those that take much of our time for little of a stranger's. OpenSSH has the others since 6.5."""
 MODE = "GROUNDSTATE_CONSOLE"
 """The variable by which a client says what it wants: `watch`, or `steal`."""
 
@@ -33,7 +37,8 @@ MODE = "GROUNDSTATE_CONSOLE"
 class ServerLimits(msgspec.Struct, frozen=True):
     """So that no client can use all of the server. `logins`: under way at once, and `per_network` of one network.
     `tries`: keys in one login. `attempts`: connections of one network in a minute. `sessions`: in all, and `per_key`.
-    `idle`: seconds in which nothing is typed."""
+    `for_admins`: of `sessions`, those that the keys of claims cannot take. `idle`: seconds in which nothing is typed.
+    `unused`: seconds that a connection may be without a session."""
 
     logins: int = 8
     per_network: int = 4
@@ -41,7 +46,9 @@ class ServerLimits(msgspec.Struct, frozen=True):
     attempts: int = 60
     sessions: int = 512
     per_key: int = 32
+    for_admins: int = 64
     idle: float = 7200.0
+    unused: float = 10.0
 
 
 class Guest(msgspec.Struct, frozen=True):
@@ -75,6 +82,8 @@ class ConsoleServer:
         self.desk = desk
         self.logins: Counter[str] = Counter()
         self.sessions: list[ConsoleSession] = []
+        self.connections: set[_Login] = set()
+        """Those whose key was let in."""
         self._attempts = RateLimit(desk.limits.attempts, timedelta(minutes=1))
         self._acceptor: asyncssh.SSHAcceptor | None = None
 
@@ -100,6 +109,7 @@ class ConsoleServer:
             gss_host=None,
             allow_scp=False,
             max_pktsize=_PIECE,
+            kex_algs=_KEY_EXCHANGES,
         )
         return int(self._acceptor.get_port())
 
@@ -132,14 +142,19 @@ class ConsoleServer:
 
     def seats(self, guest: Guest) -> bool:
         """Whether one more session may begin."""
+        limits = self.desk.limits
         of_key = sum(one.guest.fingerprint == guest.fingerprint for one in self.sessions)
-        return len(self.sessions) < self.desk.limits.sessions and of_key < self.desk.limits.per_key
+        kept = 0 if guest.grant.role == ADMIN else limits.for_admins
+        return len(self.sessions) < limits.sessions - kept and of_key < limits.per_key
 
     def check(self) -> None:
-        """End the sessions whose grant is gone, and those that were idle for too long."""
+        """End the sessions whose grant is gone, and those that were idle for too long; then cut the connections that
+        have none."""
         at = running_loop().time()
-        for session in self.sessions:
+        for session in list(self.sessions):
             session.check(at)
+        for connection in list(self.connections):
+            connection.check(at)
 
 
 class _Login(asyncssh.SSHServer):
@@ -152,12 +167,14 @@ class _Login(asyncssh.SSHServer):
         self._keys: GrantedKeys | None = None
         self._is_counted = False
         self._guest: Guest | None = None
-        self._has_session = False
+        self._session: ConsoleSession | None = None
+        self._used = 0.0
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         """asyncssh's hook."""
         self._connection = conn
-        self._address = str(conn.get_extra_info("peername")[0])
+        # A peer that has gone already has no name.
+        self._address = str((conn.get_extra_info("peername") or ("",))[0])
         self._is_counted = self._server.admits(self._address)
         if not self._is_counted:
             conn.abort()
@@ -165,6 +182,7 @@ class _Login(asyncssh.SSHServer):
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncssh's hook."""
         self._over()
+        self._server.connections.discard(self)
         if self._guest is None and self._keys is not None and self._keys.tries:
             self._desk.refused(clean(self._user)[:100], self._address)
 
@@ -178,19 +196,31 @@ class _Login(asyncssh.SSHServer):
         self._user = username
         machine = self._desk.find(username)
         state = self._desk.state(machine) if machine is not None else None
-        self._keys = GrantedKeys(state.grants if state is not None else (), self._desk.now)
+        # Another name in the same login is one more try, and does not begin the count anew.
+        tries = self._keys.tries + 1 if self._keys is not None else 0
+        granted = state.grants if state is not None else ()
+        self._keys = GrantedKeys(granted, self._desk.now, tries, self._desk.limits.tries)
+        self._cut_if_exhausted()
         self._connection.set_authorized_keys(self._keys)
         return True
 
     def public_key_auth_supported(self) -> bool:
         """asyncssh's hook."""
-        return self._keys is None or self._keys.tries < self._desk.limits.tries
+        return True
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         """asyncssh's hook, for a key that no grant has."""
+        self._cut_if_exhausted()
+        return False
+
+    def validate_ca_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        """asyncssh's hook, for a certificate whose authority no grant has."""
+        self._cut_if_exhausted()
+        return False
+
+    def _cut_if_exhausted(self) -> None:
         if self._keys is not None and self._keys.tries >= self._desk.limits.tries:
             self._connection.abort()
-        return False
 
     def auth_completed(self) -> None:
         """asyncssh's hook."""
@@ -203,14 +233,24 @@ class _Login(asyncssh.SSHServer):
         who = clean(grant.key.comment)[:60] or keys.fingerprint
         role = "admin" if grant.role == ADMIN else f"claim {grant.role}"
         self._guest = Guest(self._user, machine, f"{who} ({role})", self._address, keys.fingerprint, grant)
+        self._used = running_loop().time()
+        self._server.connections.add(self)
+
+    def check(self, at: float) -> None:
+        """Cut it if it was without a session for too long: one that was never started, or that the client does not
+        close."""
+        if self._session is not None and self._session.is_live:
+            self._used = at
+        elif at - self._used > self._desk.limits.unused:
+            self._connection.abort()
 
     def session_requested(self) -> Any:
         """asyncssh's hook: a console for who came in, one for each connection."""
         guest = self._guest
-        if guest is None or self._has_session or not self._server.seats(guest):
+        if guest is None or self._session is not None or not self._server.seats(guest):
             return False
-        self._has_session = True
-        return ConsoleSession(self._server, guest)
+        self._session = ConsoleSession(self._server, guest)
+        return self._session
 
 
 class ConsoleSession(asyncssh.SSHServerSession[bytes]):
@@ -225,8 +265,14 @@ class ConsoleSession(asyncssh.SSHServerSession[bytes]):
         self._writable = AsyncFlag()
         self._writable.set()
         self._last = 0.0
+        self._commands, self._asked = COMMANDS, 0.0
         self._why = "the connection ended"
         self.pump: AsyncTask[None] | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it has started, and is not over."""
+        return self in self._server.sessions and self._watcher is not None and not self._watcher.has_ended
 
     # -- asyncssh's hooks ----------------------------------------------------------------------------------------------
 
@@ -245,7 +291,7 @@ class ConsoleSession(asyncssh.SSHServerSession[bytes]):
     def session_started(self) -> None:
         """asyncssh's hook."""
         state = self._server.desk.state(self.guest.machine)
-        if state is None or self.guest.grant not in state.grants:
+        if not self._is_granted(state) or state is None:
             self._channel.exit(1)
             return
         mode = str(self._channel.get_environment().get(MODE, ""))
@@ -274,7 +320,9 @@ class ConsoleSession(asyncssh.SSHServerSession[bytes]):
 
     def break_received(self, msec: int) -> bool:
         """asyncssh's hook."""
-        return self._hub is not None and self._watcher is not None and self._hub.send_break(self._watcher)
+        if self._hub is None or self._watcher is None or not self._may_ask():
+            return False
+        return self._hub.send_break(self._watcher)
 
     def eof_received(self) -> bool:
         """asyncssh's hook: who has nothing more to type may still watch."""
@@ -305,12 +353,14 @@ class ConsoleSession(asyncssh.SSHServerSession[bytes]):
         desk, watcher = self._server.desk, self._watcher
         if watcher is None or watcher.has_ended:
             return
-        state = desk.state(self.guest.machine)
-        grant = self.guest.grant
-        if state is None or grant not in state.grants or not grant.holds(desk.now()):
+        if not self._is_granted(desk.state(self.guest.machine)):
             self.end(f"your access to {self.guest.machine} has ended")
         elif at - self._last > desk.limits.idle:
             self.end(f"nothing was typed for {desk.limits.idle / 60:.0f} minutes")
+
+    def _is_granted(self, state: MachineConsoleState | None) -> bool:
+        grant = self.guest.grant
+        return state is not None and grant in state.grants and grant.holds(self._server.desk.now())
 
     def end(self, why: str) -> None:
         """End it with these words. What was said after that is not shown."""
@@ -337,7 +387,20 @@ class ConsoleSession(asyncssh.SSHServerSession[bytes]):
         there = f"; {others} other{'s' if others != 1 else ''} connected" if others else ""
         return f"{hub.machine} ({state.tenancy.words}), {state.access.driver}; {mine}{there}; Enter ~? shows help"
 
+    def _may_ask(self) -> bool:
+        """Whether one more command is not too many: each costs work or an event, and a program can send thousands."""
+        at = running_loop().time()
+        self._commands = min(COMMANDS, self._commands + (at - self._asked) / COMMAND_SECONDS)
+        self._asked = at
+        if self._commands < 1:
+            return False
+        self._commands -= 1
+        return True
+
     def _command(self, command: SessionCommand, hub: Hub, watcher: Watcher) -> None:
+        if command is not SessionCommand.END and not self._may_ask():
+            watcher.put(b"\x07")
+            return
         match command:
             case SessionCommand.END:
                 self._why = "the person ended the session"
@@ -378,11 +441,14 @@ def read_host_key(path: Path) -> asyncssh.SSHKey:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         made = asyncssh.generate_private_key("ssh-ed25519", comment="groundstate console")
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        whole = path.with_name(f"{path.name}.new")
+        whole.unlink(missing_ok=True)
+        file = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             os.write(file, made.export_private_key())
         finally:
             os.close(file)
+        whole.replace(path)  # a process that is killed leaves no half of a key
     return asyncssh.read_private_key(path)
 
 

@@ -21,9 +21,19 @@ _PUBLIC_KEY = re.compile(
     r"|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)[ \t]+[A-Za-z0-9+/]+={0,2})([ \t](?P<comment>[^\n]*))?\n?"
 )
 _OPTION = re.compile(r'(?P<name>[A-Za-z0-9-]+)(?:="(?P<value>(?:[^"\\]|\\.)*)")?(?:,|$)')
+_REPEATED = ("environment", "permitlisten", "permitopen")
+"""Options that may stand before a key more than once."""
 _EXPIRY = re.compile(r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(\d\d)?)?Z?")
 ACTING = ("command", "environment")
 """Options that decide what a login runs. A console runs nothing, so a key with one of them is not meant for it."""
+_FORWARDING = ("agent-forwarding", "port-forwarding", "pty", "user-rc", "x11-forwarding")
+HONOURED = {
+    *("cert-authority", "expiry-time", "from", "no-touch-required", "principals", "restrict"),
+    *_FORWARDING,
+    *(f"no-{name}" for name in _FORWARDING),
+    *("permitlisten", "permitopen", "tunnel"),
+}
+"""Options that hold here, those included that allow or forbid what a console never does (sshd(8))."""
 
 
 class KeyLine(msgspec.Struct, frozen=True):
@@ -37,6 +47,16 @@ class KeyLine(msgspec.Struct, frozen=True):
     def acting(self) -> tuple[str, ...]:
         """Those of ACTING that it has."""
         return tuple(name for name in ACTING if name in self.options)
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Its options of which it is not known, or cannot be checked, what they demand: sshd refuses such a key too."""
+        return tuple(name for name in self.options if name not in HONOURED and name not in ACTING)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it can be let in to a console."""
+        return not self.acting and not self.unknown
 
     @property
     def until(self) -> datetime | None:
@@ -75,7 +95,10 @@ def _options(text: str) -> dict[str, str | None] | None:
         found = _OPTION.match(text, place)
         if found is None or not found[0]:
             return None
-        options[found["name"].lower()] = found["value"]
+        name = found["name"].lower()
+        if name in options and name not in _REPEATED:
+            return None
+        options[name] = found["value"]
         place = found.end()
     return options
 
@@ -98,11 +121,14 @@ def check_console_keys(path: str, keys: Iterable[str]) -> Iterator[RuleFinding]:
         if line is None:
             if _PUBLIC_KEY.fullmatch(text) is not None:
                 what = "the options before the key cannot be read"
-                yield RuleFinding("console-key", f"{path}.{index}", what, 'write them as name or name="value"')
+                yield RuleFinding("console-key", f"{path}.{index}", what, 'write each once, as name or name="value"')
             continue
         for name in line.acting:
             what = f"a key with {name}= cannot be used for consoles, where nothing is run"
             yield RuleFinding("console-key", f"{path}.{index}", what, f"remove {name}=, or use another key")
+        for name in line.unknown:
+            what = f"the option {name} cannot be checked at a console"
+            yield RuleFinding("console-key", f"{path}.{index}", what, f"remove {name}, or use another key")
         if line.until == _LONG_AGO:
             what = "expiry-time cannot be read"
             yield RuleFinding("console-key", f"{path}.{index}", what, 'write expiry-time="YYYYMMDD[HHMM[SS]]Z"')
