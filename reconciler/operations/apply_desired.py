@@ -1,6 +1,6 @@
 """Applying from the plan to the end, in the order that every caller keeps: plan, show, ask, carry out.
 
-Whoever asks for it shows what is planned, says whether to go on, and shows the progress (`ApplyDialogue`).
+The caller shows what is planned, says whether to continue, and shows the progress (`ApplyDialogue`).
 """
 
 from __future__ import annotations

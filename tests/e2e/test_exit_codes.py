@@ -12,6 +12,7 @@ from tests.e2e.desk import COMMAND, Desk, document, machine, partition
 BMC = {"driver": "redfish", "address": "https://127.0.0.1:1", "credentialRef": {"name": "bmc"}}
 DEAD = document("Machine", "dead", partition="lab", bmc=BMC, power="On")
 FLEET = [partition(), machine("m0", power="On", labels={"rack": "a"}), machine("m1", labels={"rack": "b"})]
+HELD = machine("m2", lifecycle={"mode": "Managed"})
 MANY = [partition(), *(machine(f"machine-with-a-long-name-{n}", power="On") for n in range(2000))]
 OVERRIDE = ("--for", "1h", "--reason", "INC-7")
 
@@ -104,11 +105,11 @@ class TestPlanAndApply:
         assert [lab.run("plan").code, lab.run("apply", "--yes").code] == [2, 0]
 
     def test_all_is_held(self, desk: Desk) -> None:
-        desk.commit(lab=[partition(), machine("m0", boot={"target": "Pxe", "enabled": "Once"})])
+        desk.commit(lab=[partition(), HELD])
         assert [desk.run("plan").code, desk.run("apply", "--yes").code] == [3, 3]
 
     def test_some_is_held_and_the_rest_is_done(self, desk: Desk) -> None:
-        desk.commit(lab=[*FLEET, machine("m2", boot={"target": "Pxe", "enabled": "Once"})])
+        desk.commit(lab=[*FLEET, HELD])
         assert [desk.run("plan").code, desk.run("apply", "--yes").code] == [3, 3]
 
     def test_half_cannot_be_read(self, lab: Desk) -> None:

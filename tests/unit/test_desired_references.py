@@ -28,6 +28,7 @@ def test_the_fields_that_refer_to_others_are_found_in_the_types() -> None:
         "Tenant": {},
         "Project": {"tenant": "Tenant"},
         "Partition": {},
+        "EventSink": {},
         "Size": {},
         "Aggregate": {},
         "Guard": {},
