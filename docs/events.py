@@ -89,7 +89,8 @@ event is recorded in ten minutes, and at most 20 for each reason. The next event
 Recorded by the [console service](../console.md), about the machine. No event has a typed byte. Of refused
 logins, one event is recorded for each address in ten minutes, and at most 20 in all.
 
-{{ConsoleOpened ConsoleClosed ConsoleWriter ConsoleBreak ConsoleRefused ConsoleLineOpen ConsoleLineLost}}
+{{ConsoleOpened ConsoleClosed ConsoleWriter ConsoleBreak ConsoleRefused ConsoleLineOpen ConsoleLineLost
+ConsoleNotRecorded}}
 
 ## Log lines that are no events
 

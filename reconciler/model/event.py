@@ -263,7 +263,11 @@ class EventReason(StrEnum):
     CONSOLE_BREAK = "ConsoleBreak"
     """Normal. A person sent a break to a machine."""
     CONSOLE_REFUSED = "ConsoleRefused"
-    """Warning. A login to a console was refused: its key may not use this console, or there is no such console."""
+    """Warning. A login to a console was refused: its key may not use this console, or there is no such console. Or
+    connections were cut before a login, because there were too many."""
+    CONSOLE_NOT_RECORDED = "ConsoleNotRecorded"
+    """Warning. A console cannot be recorded, for example because the disk is full. The daemon tries again every minute.
+    Recorded once until the console is recorded again."""
     CONSOLE_LINE_OPEN = "ConsoleLineOpen"
     """Normal. The serial line of a machine is open."""
     CONSOLE_LINE_LOST = "ConsoleLineLost"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -235,7 +236,7 @@ def test_an_exchange_of_keys_that_costs_only_the_server_is_not_offered(tmp_path:
     async def nothing(_connection: asyncssh.SSHClientConnection) -> bool:
         return True
 
-    with served(tmp_path, consoles) as service:
+    with served(tmp_path, consoles, ServerLimits(logins=20, per_network=20)) as service:
         for name in ("diffie-hellman-group18-sha512", "diffie-hellman-group-exchange-sha256", "rsa2048-sha256"):
             with pytest.raises(asyncssh.KeyExchangeFailed):
                 connected(service.port, nothing, kex_algs=[name])
@@ -281,3 +282,15 @@ def test_only_groundstates_user_sees_which_machines_were_recorded(tmp_path: Path
         os.umask(before)
     assert (tmp_path / "console").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "console" / "r1-01").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_storm_of_connections_is_one_event(tmp_path: Path, consoles: FakeConsoles) -> None:
+    """A person whom the limit cuts sees no reason; the ledger has it."""
+    with served(tmp_path, consoles, ServerLimits(attempts=2)) as service:
+        for _ in range(50):
+            with socket.create_connection(("127.0.0.1", service.port)) as one, contextlib.suppress(OSError):
+                one.settimeout(5)
+                one.recv(8)
+        until(lambda: consoles.events)
+    assert [(machine, reason) for machine, reason, _ in consoles.events] == [(None, EventReason.CONSOLE_REFUSED)]
+    assert "2 connections of one network begin in a minute" in consoles.events[0][2]

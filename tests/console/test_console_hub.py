@@ -68,6 +68,9 @@ class Notes:
     def break_sent(self, machine: str, who: str) -> None:
         self.told.append(("break", who))
 
+    def recording_lost(self, machine: str, why: str) -> None:
+        self.told.append(("unrecorded", machine, why))
+
 
 class Room:
     """A hub over a fake line."""
@@ -282,6 +285,32 @@ def test_a_full_disk_costs_the_recording_and_not_the_console() -> None:
         assert seen.count(b"not recorded") == 1
         assert seen.endswith(b"go on and on")
         assert room.hub.type(ada, b"x")
+        assert [one[0] for one in room.notes.told].count("unrecorded") == 1, (
+            "a recording without a person is missed too"
+        )
+        await room.hub.stop("over")
+
+    in_virtual_time(test)
+
+
+def test_a_recording_goes_on_when_the_disk_has_room_again() -> None:
+    async def test() -> None:
+        room = Room()
+        ada = room.enter()
+        await settled()
+        room.notes.is_full = True
+        room.driver.say("r1-01", b"lost")
+        await asyncio.sleep(61)
+        room.driver.say("r1-01", b"lost too")
+        room.notes.is_full = False
+        room.hub.refresh(console(tenancy="claim-next-0"))
+        room.driver.say("r1-01", b"within the minute")
+        await asyncio.sleep(61)
+        room.driver.say("r1-01", b"of the next")
+        assert bytes(room.notes.recorded["claim-next-0"]) == b"of the next"
+        assert b"lost" not in room.notes.recorded["claim-web-0"]
+        assert b"recorded again" in await shown(ada)
+        assert [one[0] for one in room.notes.told].count("unrecorded") == 1
         await room.hub.stop("over")
 
     in_virtual_time(test)

@@ -86,6 +86,7 @@ class ConsoleService:
                 self._opened,
                 self._closed,
                 self._refused,
+                self._crowded,
                 settings.limits,
             )
         )
@@ -229,6 +230,10 @@ class ConsoleService:
         """See HubReports."""
         self._tell(machine, EventReason.CONSOLE_BREAK, f"{who} sent a break", who)
 
+    def recording_lost(self, machine: str, why: str) -> None:
+        """See HubReports."""
+        self._consoles.report(machine, EventType.WARNING, EventReason.CONSOLE_NOT_RECORDED, why)
+
     def _opened(self, guest: Guest) -> None:
         what = f"{guest.who} connected from {guest.address} as {guest.user}, with the key {guest.fingerprint}"
         self._tell(guest.machine, EventReason.CONSOLE_OPENED, what, guest.fingerprint)
@@ -245,6 +250,18 @@ class ConsoleService:
         what = f"a login from {address} as {user!r} was refused: no key of this login may use the console{more}"
         machine = self._consoles.find(user)
         self._consoles.report(machine, EventType.WARNING, EventReason.CONSOLE_REFUSED, what, (address,))
+
+    def _crowded(self, address: str) -> None:
+        left_out = self._refusals.passes("crowd", address, self._now())
+        if left_out is not None:
+            limits = self._settings.limits
+            more = f"; {left_out} more were cut before" if left_out else ""
+            what = (
+                f"a connection from {address} was cut without a login: at most {limits.per_network} logins of one "
+                f"network are under way at once, {limits.logins} of all, and {limits.attempts} connections of one "
+                f"network begin in a minute{more}"
+            )
+            self._consoles.report(None, EventType.WARNING, EventReason.CONSOLE_REFUSED, what, (address,))
 
     def _tell(self, machine: str, reason: EventReason, what: str, *about: str) -> None:
         self._consoles.report(machine, EventType.NORMAL, reason, what, about)

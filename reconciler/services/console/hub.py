@@ -119,6 +119,9 @@ class HubReports(Protocol):
     def break_sent(self, machine: str, who: str) -> None:
         """A break was sent."""
 
+    def recording_lost(self, machine: str, why: str) -> None:
+        """What the console says is not recorded; once until it is recorded again."""
+
 
 class Hub:
     """The console of one machine. `open_line` is the driver's, with the handle of a line that was left open."""
@@ -141,6 +144,7 @@ class Hub:
         self._steals = self._reopens = False
         self._changed = AsyncFlag()
         self._trouble = ""
+        self._not_recorded_until: float | None = None
         self._task: AsyncTask[None] | None = None
         self._record(lambda: recorder.begin(state.tenancy.name, state.settings.keep))
         self._mark_order()
@@ -271,13 +275,28 @@ class Hub:
             watcher.put(data)
 
     def _record(self, write: Callable[[], None]) -> None:
-        """A full disk costs the recording, and not the console."""
+        """A full disk costs the recording, and not the console; a minute later it may have room again."""
+        again = self._not_recorded_until
+        if again is not None and running_loop().time() < again:
+            return
         try:
+            if again is not None:
+                self._recorder.begin(self.state.tenancy.name, self.state.settings.keep)
             write()
         except OSError as error:
-            with suppress(OSError):
-                self._recorder.close()
-            self.tell("this console is not recorded any more", f"this console is not recorded any more: {error}")
+            self._stop_recording(error, is_new=again is None)
+            return
+        if again is not None:
+            self._not_recorded_until = None
+            self.tell("this console is recorded again")
+
+    def _stop_recording(self, why: OSError, *, is_new: bool) -> None:
+        with suppress(OSError):
+            self._recorder.close()
+        self._not_recorded_until = running_loop().time() + LONGEST_WAIT
+        if is_new:
+            self.tell("this console is not recorded any more", f"this console is not recorded any more: {why}")
+            self._reports.recording_lost(self.machine, f"the console is not recorded: {why}; trying again every minute")
 
     # -- the line ------------------------------------------------------------------------------------------------------
 

@@ -72,6 +72,7 @@ class Desk(msgspec.Struct, frozen=True):
     opened: Callable[[Guest], None]
     closed: Callable[[Guest, str], None]
     refused: Callable[[str, str], None]
+    crowded: Callable[[str], None]
     limits: ServerLimits = ServerLimits()
 
 
@@ -177,6 +178,7 @@ class _Login(asyncssh.SSHServer):
         self._address = str((conn.get_extra_info("peername") or ("",))[0])
         self._is_counted = self._server.admits(self._address)
         if not self._is_counted:
+            self._desk.crowded(self._address)
             conn.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
