@@ -238,7 +238,7 @@ def test_an_exchange_of_keys_that_costs_only_the_server_is_not_offered(tmp_path:
 
     with served(tmp_path, consoles, ServerLimits(logins=20, per_network=20)) as service:
         for name in ("diffie-hellman-group18-sha512", "diffie-hellman-group-exchange-sha256", "rsa2048-sha256"):
-            with pytest.raises(asyncssh.KeyExchangeFailed):
+            with pytest.raises(asyncssh.DisconnectError):
                 connected(service.port, nothing, kex_algs=[name])
         for name in ("curve25519-sha256", "ecdh-sha2-nistp256"):
             assert connected(service.port, nothing, kex_algs=[name])
@@ -294,3 +294,20 @@ def test_a_storm_of_connections_is_one_event(tmp_path: Path, consoles: FakeConso
         until(lambda: consoles.events)
     assert [(machine, reason) for machine, reason, _ in consoles.events] == [(None, EventReason.CONSOLE_REFUSED)]
     assert "2 connections of one network begin in a minute" in consoles.events[0][2]
+
+
+def test_two_persons_of_one_authority_are_told_apart(tmp_path: Path, consoles: FakeConsoles) -> None:
+    consoles.states["r1-01"] = console("r1-01", grant(CA_LINE, authority=True, principals=("ops",)))
+    limits = ServerLimits(per_key=1)
+
+    def signed(key: asyncssh.SSHKey, name: str) -> Any:
+        return key, CA.generate_user_certificate(key, name, principals=[name, "ops"])
+
+    with (
+        served(tmp_path, consoles, limits) as service,
+        Session(service.port, "r1-01", signed(ADA, "ada")) as ada,
+        Session(service.port, "r1-01", signed(BOB, "bob")) as bob,
+    ):
+        ada.sees(b"you type")
+        bob.sees(b"ada, ops (admin) types")
+    assert any("bob, ops (admin) connected" in message for _, _, message in consoles.events)

@@ -22,6 +22,8 @@ class GrantedKeys(asyncssh.SSHAuthorizedKeys):
         self._grants, self._now, self._most = tuple(grants), now, most
         self.taken: ConsoleGrant | None = None
         self.fingerprint = ""
+        self.principals: tuple[str, ...] = ()
+        """Of the certificate that was let in: they alone tell its owner from others whom the authority signed for."""
         self.tries = tries
         """Keys and certificates that were shown in this login; no key gets in beyond `most`."""
 
@@ -49,6 +51,7 @@ class GrantedKeys(asyncssh.SSHAuthorizedKeys):
             options = line.validate(key, client_host, client_addr, cert_principals, ca) if line is not None else None
             if options is not None:
                 self.taken, self.fingerprint = grant, key.get_fingerprint()
+                self.principals = tuple(cert_principals or ())
                 return dict(options)
         return None
 

@@ -144,7 +144,7 @@ class ConsoleServer:
     def seats(self, guest: Guest) -> bool:
         """Whether one more session may begin."""
         limits = self.desk.limits
-        of_key = sum(one.guest.fingerprint == guest.fingerprint for one in self.sessions)
+        of_key = sum((one.guest.fingerprint, one.guest.who) == (guest.fingerprint, guest.who) for one in self.sessions)
         kept = 0 if guest.grant.role == ADMIN else limits.for_admins
         return len(self.sessions) < limits.sessions - kept and of_key < limits.per_key
 
@@ -232,7 +232,7 @@ class _Login(asyncssh.SSHServer):
             self._connection.abort()
             return
         grant = keys.taken
-        who = clean(grant.key.comment)[:60] or keys.fingerprint
+        who = clean(", ".join(keys.principals) or grant.key.comment)[:60] or keys.fingerprint
         role = "admin" if grant.role == ADMIN else f"claim {grant.role}"
         self._guest = Guest(self._user, machine, f"{who} ({role})", self._address, keys.fingerprint, grant)
         self._used = running_loop().time()
