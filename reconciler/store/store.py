@@ -279,10 +279,8 @@ class Store:
                     error=None if error is None else _decode(shapes.READ_ERROR, error, "observation", key),
                 )
             except StoreError as unreadable:
-                why = clean(f"{unreadable.__cause__}")
-                return Observation(
-                    key, taken_at, error=ReadError(ErrorReason.UNREADABLE, f"the stored observation is damaged: {why}")
-                )
+                why = f"the stored observation is damaged and will be read again: {clean(str(unreadable.__cause__))}"
+                return Observation(key, taken_at, error=ReadError(ErrorReason.UNREADABLE, why))
 
         return [read(*row) for row in rows]
 

@@ -84,7 +84,7 @@ NOT_UNDERSTOOD: dict[str, tuple[Answer, str]] = {
         "closed the connection before the answer was complete",
     ),
     "deflate that is none": (encoded(b"\xff\xff\xff", "deflate"), "deflate"),
-    "gzip that breaks off": (reply(200, gzip.compress(WHOLE)[:-9]), "incomplete"),
+    "gzip that breaks off": (reply(200, gzip.compress(WHOLE)[:-9]), "ended early"),
     "another protocol from here on": (Answer([b"HTTP/1.1 101 Switching Protocols\r\n\r\n"], close=True), "101"),
 }
 

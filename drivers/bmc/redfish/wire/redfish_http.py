@@ -384,7 +384,7 @@ def _body(response: http.client.HTTPResponse) -> bytes:
         if len(body) > _MAX_BODY:
             raise ValueError(f"the answer has more than {_MAX_BODY >> 20} MiB")
     if response.length:
-        raise ValueError("the answer is incomplete")
+        raise ValueError(f"the answer ended {response.length:,} bytes early: the BMC or a proxy closed the connection")
     return _unpacked(bytes(body), response.headers)
 
 
@@ -409,8 +409,10 @@ def _unpacked(body: bytes, headers: Headers) -> bytes:
 
 def _all_of(unpacking: Any, body: bytes) -> bytes:
     content: bytes = unpacking.decompress(body, _MAX_BODY)
+    if len(content) >= _MAX_BODY:
+        raise ValueError(f"the answer has more than {_MAX_BODY >> 20} MiB")
     if not unpacking.eof:
-        raise ValueError(f"the answer is incomplete, or has more than {_MAX_BODY >> 20} MiB")
+        raise ValueError("the compressed answer ended early: the BMC or a proxy closed the connection")
     return content
 
 
