@@ -23,7 +23,7 @@ class GrantedKeys(asyncssh.SSHAuthorizedKeys):
         self.taken: ConsoleGrant | None = None
         self.fingerprint = ""
         self.principals: tuple[str, ...] = ()
-        """Of the certificate that was let in: they alone tell its owner from others whom the authority signed for."""
+        """The principals of the accepted certificate. They alone distinguish the users of one authority."""
         self.tries = tries
         """Keys and certificates that were shown in this login; no key gets in beyond `most`."""
 
