@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
@@ -17,6 +18,13 @@ TOKEN = "X-Gitlab-Token"  # noqa: S105  the name of a header
 HookSecrets = Mapping[str, Callable[[], str]]
 """By the name of the hook, what gives its secret; that raises SecretUnavailable."""
 NO_HOOKS: HookSecrets = MappingProxyType({})
+
+
+def body_length(said: str) -> int | None:
+    """Bytes of the body by its Content-Length; None for a length that is none, or beyond the limit."""
+    if not re.fullmatch(r"[0-9]{1,12}", said, re.ASCII):
+        return None
+    return length if (length := int(said)) <= MOST_BYTES else None
 
 
 def is_authentic(secret: str, headers: Mapping[str, str], body: Iterable[bytes]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from reconciler.daemon.follow import EitherFlag
 from reconciler.operations.operation_error import OperationError
 from reconciler.operations.serving.run_daemon import hook_secrets
 from reconciler.services.git_hooks import MOST_BYTES, is_authentic
-from reconciler.services.http import HealthServer
+from reconciler.services.http import HealthServer, Site
 
 SECRET, BODY = "a-hook-Secret-1", b'{"ref": "refs/heads/main"}'
 DIGEST = hmac.new(SECRET.encode(), BODY, hashlib.sha256).hexdigest()
@@ -62,11 +63,8 @@ class Server:
         def gone() -> str:
             raise lost
 
-        self.server = HealthServer(
-            *("127.0.0.1", 0, lambda: None, lambda: None, lambda: b""),
-            hooks={"git": lambda: SECRET, "gone": gone},
-            pushed=self._pushed,
-        )
+        hooks = {"git": lambda: SECRET, "gone": gone}
+        self.server = HealthServer("127.0.0.1", 0, Site({}, lambda: b"", hooks, self._pushed))
 
     def _pushed(self) -> None:
         self.reads += 1
@@ -104,9 +102,31 @@ def test_a_lost_secret_is_not_an_empty_one(listener: Server) -> None:
     assert (listener.post("/hooks/gone", {"X-Gitea-Signature": empty}), listener.reads) == (403, 0)
 
 
-@pytest.mark.parametrize("length", ["-1", "x", str(MOST_BYTES + 1), "9" * 5000])
+@pytest.mark.parametrize(
+    "length",
+    [
+        "-1",
+        "+1",
+        "x",
+        "1_0",
+        "\xb2",
+        str(MOST_BYTES + 1),
+        "9" * 5000,
+        "0" * 3000 + "1",
+        "0" * 12 + "9" * 3000,
+        "0" * 13,
+    ],
+)
 def test_a_body_without_a_sound_length_is_not_read(listener: Server, length: str) -> None:
     assert (listener.post("/hooks/git", {**GOOD[0], "Content-Length": length}), listener.reads) == (413, 0)
+
+
+@pytest.mark.parametrize("length", ["26214400", "000026214400"])
+def test_a_body_that_ends_early_ends_the_reading(listener: Server, length: str) -> None:
+    with socket.create_connection(("127.0.0.1", listener.server.port), timeout=20) as sender:
+        sender.sendall(f"POST /hooks/git HTTP/1.1\r\nContent-Length: {length}\r\n\r\n".encode() + b"{")
+        sender.shutdown(socket.SHUT_WR)
+        assert sender.recv(12) == b"HTTP/1.0 403"
 
 
 def test_a_hook_is_a_reference_and_never_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ from reconciler.planning.guards.pauses import hold_everything
 from reconciler.planning.guards.standing import CommandLimits, DaemonReport
 from reconciler.runtime import now
 from reconciler.services.git_hooks import HookSecrets
-from reconciler.services.http import HealthServer
+from reconciler.services.http import HealthServer, Site
 from reconciler.store import Store
 from reconciler.store.rows.retention import EVENTS_KEPT
 from reconciler.store.sql.store_errors import StoreError
@@ -176,8 +176,9 @@ def _health(listen: str, daemon: Daemon, hooks: HookSecrets) -> HealthServer:
     host, _, port = listen.rpartition(":")
     try:
         name = host.strip("[]") or "127.0.0.1"
-        asked = (daemon.healthy, daemon.ready, daemon.metrics.text)
-        return HealthServer(name, int(port), *asked, ended=daemon.thread_ended, hooks=hooks, pushed=daemon.read_soon)
+        checks = {"/healthz": daemon.healthy, "/readyz": daemon.ready}
+        site = Site(checks, daemon.metrics.text, hooks, daemon.read_soon)
+        return HealthServer(name, int(port), site, daemon.thread_ended)
     except (OSError, ValueError, OverflowError) as error:
         why = error.strerror or error if isinstance(error, OSError) else "the port must be a number from 0 to 65535"
         said = f"--listen {listen}: cannot listen there: {why}; give HOST:PORT, or port 0 for any free port"
