@@ -5,6 +5,7 @@ from __future__ import annotations
 import http
 import http.client
 import io
+import re
 import socket
 from collections.abc import Callable
 from typing import Any, cast
@@ -18,6 +19,9 @@ MAX_INTERIM = 10
 _CHUNK = 16 * 1024
 _MOST_HEADERS, _LONGEST_LINE = 101, 65536
 """As http.client has them; the line that ends the headers counts."""
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?\r?\n", re.DOTALL)
+"""RFC 9112, 7.1. `int` also takes a sign, blanks, `0x` and `_`. Old servers put blanks behind the digits."""
+_MOST_DIGITS = 18
 _BODILESS = frozenset({http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED})
 
 
@@ -37,9 +41,21 @@ class BoundedResponse(http.client.HTTPResponse):
         is_empty = self.status < http.HTTPStatus.OK or self.status in _BODILESS or asked_for_head
         self.chunked = not is_empty and _is_chunked(self.headers.get("Transfer-Encoding", ""))
         self.chunk_left = None
-        self.length = 0 if is_empty else None if self.chunked else _content_length(self.headers)
+        length = None if self.chunked else _content_length(self.headers)
+        self.length = 0 if is_empty else length
         closes: bool = self._check_close()  # type: ignore[attr-defined]  # as above
         self.will_close = closes or (not self.chunked and self.length is None)
+
+    def _read_next_chunk_size(self) -> int:
+        """http.client's hook, which makes IncompleteRead of a ValueError."""
+        line = self.fp.readline(_LONGEST_LINE + 1)
+        if len(line) > _LONGEST_LINE:
+            raise http.client.LineTooLong("chunk size")
+        size = _CHUNK_SIZE.fullmatch(line)
+        if size is None:
+            self._close_conn()  # type: ignore[attr-defined]  # as above
+            raise ValueError
+        return int(size[1], 16)
 
     def _first_final_status(self) -> tuple[str, int, str]:
         for _ in range(MAX_INTERIM):
@@ -61,19 +77,25 @@ def _is_chunked(transfer_encoding: str) -> bool:
 
 
 def _content_length(headers: http.client.HTTPMessage) -> int | None:
-    """Bytes of the body; None: as many as come."""
+    """Bytes of the body; None: as many as come. Raises HTTPException."""
     said = headers.get("Content-Length", "")
-    return int(said) if said.isascii() and said.isdecimal() else None
+    if not (said.isascii() and said.isdecimal()):
+        return None
+    if len(said) > _MOST_DIGITS:
+        raise http.client.HTTPException(f"the answer has a Content-Length of {len(said)} digits")
+    return int(said)
 
 
 def read_headers(file: io.BufferedIOBase) -> http.client.HTTPMessage:
     """The headers that come next. A line that continues the one before joins it, one without a colon is left out.
-    Raises HTTPException for more or longer ones than http.client takes."""
+    Raises HTTPException for more or longer ones than http.client takes, and IncompleteRead if they break off."""
     found: list[tuple[str, str]] = []
     for _ in range(_MOST_HEADERS):
         line = file.readline(_LONGEST_LINE + 1)
         if len(line) > _LONGEST_LINE:
             raise http.client.LineTooLong("header line")
+        if not line.endswith(b"\n"):
+            raise http.client.IncompleteRead(line)
         text = line.decode("latin-1").rstrip("\r\n")
         if not text:
             break

@@ -75,7 +75,7 @@ class _Server(ThreadingHTTPServer):
     """Has a limit of connections. A client can slow other readers down, but cannot stop the work of the daemon."""
 
     daemon_threads = True
-    request_queue_size = 128  # With socketserver's 5, a burst of clients lets a reader wait a second for its connection.
+    request_queue_size = 128  # With socketserver's 5, a reader waits seconds for a connection behind a burst of others.
 
     def __init__(self, address: tuple[str, int], site: Site) -> None:
         self.site = site

@@ -91,8 +91,32 @@ def test_no_body_is_awaited_after_no_content_even_where_one_is_promised() -> Non
         pytest.param(answer(status=b"HTTP/2 200 OK"), http.client.UnknownProtocol, id="another protocol"),
         pytest.param(answer(status=b"SSH-2.0-OpenSSH"), http.client.BadStatusLine, id="no HTTP"),
         pytest.param(b"", http.client.RemoteDisconnected, id="nothing"),
+        pytest.param(answer(b"Content-Length: " + b"9" * 19), http.client.HTTPException, id="a length of 19 digits"),
+        pytest.param(answer(b"Content-Length: " + b"0" * 5000), http.client.HTTPException, id="a length of zeros"),
+        pytest.param(b"HTTP/1.1 200 OK", http.client.IncompleteRead, id="a status alone"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Le", http.client.IncompleteRead, id="a part of a header"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nA: b\r\n", http.client.IncompleteRead, id="headers without an end"),
     ],
 )
 def test_what_is_no_answer_is_an_error(told: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         read(told, bounded)
+
+
+@pytest.mark.parametrize("size", [b"2", b"02", b"2;a=b", b"2 ", b"0000000000000002", b'2;a="b\r"'])
+def test_the_size_of_a_chunk_is_hexadecimal_digits(size: bytes) -> None:
+    found = read(answer(b"Transfer-Encoding: chunked", body=size + b"\r\n{}\r\n0\r\n\r\n"), bounded)
+    assert found.body == b"{}"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "size", [b"-1", b"+2", b" 2", b"0x2", b"0_2", b"", b";a", b"\xb2", b"2,", b"00000000000000002", b"2" * 5000]
+)
+def test_any_other_size_of_a_chunk_is_an_error(size: bytes) -> None:
+    with pytest.raises(http.client.IncompleteRead):
+        read(answer(b"Transfer-Encoding: chunked", body=size + b"\r\n{}\r\n0\r\n\r\n"), bounded)
+
+
+def test_a_size_of_a_chunk_that_breaks_off_is_an_error() -> None:
+    with pytest.raises(http.client.IncompleteRead):
+        read(answer(b"Transfer-Encoding: chunked", body=b"2\r\n{}\r\n0"), bounded)
