@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.drivers.sol_bmc import PASSWORD, USER, SolBmc
-from tests.e2e.desk import Desk, Running, document, machine, until
+from tests.e2e.desk import PATIENCE, Desk, Running, document, machine, until
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="OpenSSH's client is not installed")
 LISTEN = ("--console-listen", "127.0.0.1:0")
@@ -105,10 +105,33 @@ class Terminal:
         )
 
     def end(self) -> int:
-        code = self.process.wait(20)
-        self._thread.join(5)
+        """Wait until the command has ended by itself."""
+        return self.process.wait(PATIENCE)
+
+    def close(self) -> None:
+        """End it, in whatever state a test leaves it."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self._thread.join(PATIENCE)
         os.close(self._master)
-        return code
+
+
+Opens = Callable[..., Terminal]
+
+
+@pytest.fixture
+def in_terminal(desk: Desk) -> Iterator[Opens]:
+    """Run groundstate with these arguments in a pty. All of them have ended when the test has."""
+    opened: list[Terminal] = []
+
+    def opens(*arguments: str) -> Terminal:
+        opened.append(Terminal(desk, *arguments))
+        return opened[-1]
+
+    yield opens
+    for one in opened:
+        one.close()
 
 
 @pytest.fixture
@@ -158,38 +181,40 @@ def serving(desk: Desk) -> Iterator[Running]:
         yield daemon
 
 
-def test_a_person_types_on_a_line_over_tcp(desk: Desk, lines: Lines, key: Path) -> None:
+def listed(desk: Desk) -> list[tuple[Any, ...]]:
+    """What `get consoles` shows of each line: its machine, its state, who types, how many are connected."""
+    items = json.loads(desk.run("get", "consoles", "-o", "json").out)["items"]
+    return [(one["name"], one["line"], one["writer"], one["connected"]) for one in items]
+
+
+def test_a_person_types_on_a_line_over_tcp(desk: Desk, lines: Lines, key: Path, in_terminal: Opens) -> None:
     declare(desk, lines, key)
     with serving(desk):
-        terminal = Terminal(desk, "console", "m0", "-i", str(key))
+        terminal = in_terminal("console", "m0", "-i", str(key))
         terminal.sees(b"terminal server")
         terminal.sees(b"you type")
         terminal.type(b"hostname\r")
         until(lambda: bytes(lines.typed) == b"hostname\r" or None, "what was typed")
-        listed = json.loads(desk.run("get", "consoles", "-o", "json").out)["items"]
-        assert [(one["name"], one["line"], one["writer"], one["connected"]) for one in listed] == [
-            ("m0", "open", "ada@example (admin)", 1)
-        ]
-        watching = Terminal(desk, "console", "m0", "--watch", "-i", str(key))
+        until(lambda: listed(desk) == [("m0", "open", "ada@example (admin)", 1)] or None, "the line and its writer")
+        watching = in_terminal("console", "m0", "--watch", "-i", str(key))
         watching.sees(b"you watch, ada@example (admin) types; 1 other connected")
         lines.say(b"\x1b[31mred\x1b[0m and done\r\n")
         watching.sees(b"and done")
         for one in (terminal, watching):
             one.type(b"\r~.")
             assert one.end() == 0
-    log = desk.run("console", "log", "m0")
-    assert "red and done" in log.out
-    assert "\x1b" not in log.out
+        until(lambda: len(desk.told("ConsoleClosed")) == 2 or None, "the ends of both sessions")
+        until(lambda: "red and done" in desk.run("console", "log", "m0").out or None, "the recording")
+    assert "\x1b" not in desk.run("console", "log", "m0").out
     assert "\x1b[31mred" in desk.run("console", "log", "m0", "--raw").out
     assert [one.key.name for one in desk.told("ConsoleOpened") if one.key] == ["m0", "m0"]
-    assert len(desk.told("ConsoleClosed")) == 2
     assert not [one for one in desk.events() if "hostname" in one.message]
 
 
-def test_a_person_types_on_a_line_over_ipmi(desk: Desk, lines: Lines, key: Path) -> None:
+def test_a_person_types_on_a_line_over_ipmi(desk: Desk, lines: Lines, key: Path, in_terminal: Opens) -> None:
     declare(desk, lines, key)
     with serving(desk):
-        terminal = Terminal(desk, "console", "m1", "-i", str(key))
+        terminal = in_terminal("console", "m1", "-i", str(key))
         terminal.sees(b"the line is open")
         lines.bmc_says(b"login: ")
         terminal.sees(b"login: ")
@@ -205,40 +230,44 @@ def test_a_person_types_on_a_line_over_ipmi(desk: Desk, lines: Lines, key: Path)
 def test_a_daemon_that_was_killed_takes_its_own_line_again(desk: Desk, lines: Lines, key: Path) -> None:
     declare(desk, lines, key, hold="Always")
     with serving(desk) as daemon:
-        until(lambda: lines.bmc.owner, "the line to be held")
+        until(lambda: desk.told("ConsoleLineOpen", "m1") or None, "the line to be held, and remembered")
         first = lines.bmc.owner
         daemon.end(signal.SIGKILL)
     assert lines.bmc.owner == first
     with serving(desk) as daemon:
         until(lambda: lines.bmc.owner not in (None, first) or None, "the line to be taken again")
-        assert first not in lines.bmc.sessions, "no session is left behind"
+        until(lambda: first not in lines.bmc.sessions or None, "the end of the session that was left behind")
         daemon.end(signal.SIGTERM)
-    assert lines.bmc.owner is None
+    until(lambda: lines.bmc.owner is None or None, "the line to be free")
 
 
-def test_a_commit_that_takes_the_key_away_ends_the_session(desk: Desk, lines: Lines, key: Path) -> None:
+def test_a_commit_that_takes_the_key_away_ends_the_session(
+    desk: Desk, lines: Lines, key: Path, in_terminal: Opens
+) -> None:
     declare(desk, lines, key)
     with serving(desk):
-        terminal = Terminal(desk, "console", "m0", "-i", str(key))
+        terminal = in_terminal("console", "m0", "-i", str(key))
         terminal.sees(b"you type")
         declare(desk, lines, key, admins={})
         terminal.sees(b"your access to m0 has ended")
         assert terminal.end() == 0
-        again = Terminal(desk, "console", "m0", "-i", str(key))
+        again = in_terminal("console", "m0", "-i", str(key))
         again.sees(b"Permission denied (publickey)")
         assert again.end() == 255
-        nowhere = Terminal(desk, "console", "m2", "-i", str(key))
+        nowhere = in_terminal("console", "m2", "-i", str(key))
         nowhere.sees(b"Permission denied (publickey)")
         assert nowhere.end() == 255
         until(lambda: desk.told("ConsoleRefused") or None, "the refusal in the ledger")
 
 
-def test_a_line_that_the_settings_do_not_allow_is_not_connected_to(desk: Desk, lines: Lines, key: Path) -> None:
+def test_a_line_that_the_settings_do_not_allow_is_not_connected_to(
+    desk: Desk, lines: Lines, key: Path, in_terminal: Opens
+) -> None:
     """A document cannot have people type into any port of the daemon's host."""
     declare(desk, lines, key)
     desk.settings("")
     with serving(desk):
-        terminal = Terminal(desk, "console", "m0", "-i", str(key))
+        terminal = in_terminal("console", "m0", "-i", str(key))
         terminal.sees(b"console_lines")
         terminal.type(b"~.")
         terminal.end()
