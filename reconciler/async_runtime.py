@@ -10,6 +10,7 @@ from drivers.base.support.event_loop import AsyncFuture as AsyncFuture
 from drivers.base.support.event_loop import AsyncTask as AsyncTask
 from drivers.base.support.event_loop import CancelledError as CancelledError
 from drivers.base.support.event_loop import Runner as Runner
+from drivers.base.support.event_loop import TimerHandle as TimerHandle
 from drivers.base.support.event_loop import create_task as create_task
 from drivers.base.support.event_loop import gather as gather
 from drivers.base.support.event_loop import in_thread as in_thread

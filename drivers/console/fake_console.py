@@ -16,7 +16,8 @@ GREETING = b"\r\nfake console\r\n"
 class FakeLine:
     """See drivers.base.Line. `typed` has all that was written."""
 
-    def __init__(self, number: int, heard: Callable[[bytes], None]) -> None:
+    def __init__(self, number: int, heard: Callable[[bytes], None], leaves: tuple[bytes, ...] = ()) -> None:
+        self.leaves = leaves
         self.heard, self.typed, self.breaks = heard, bytearray(), 0
         self.is_closed = False
         self._number = number
@@ -68,6 +69,8 @@ class FakeConsole:
         """What opening a line raises, by address."""
         self.others: dict[str, str] = {}
         """The handles of sessions that are not this process's, by address."""
+        self.leaves: tuple[bytes, ...] = ()
+        """See Line, of all lines."""
         self._count = 0
 
     async def open(self, endpoint: ConsoleEndpoint, heard: Callable[[bytes], None], *, steal: bool = False) -> Line:
@@ -83,7 +86,7 @@ class FakeConsole:
         if before is not None:
             before.lose(ConsoleBusy(f"{at}: another session took the serial line"))
         self._count += 1
-        line = self.lines[at] = FakeLine(self._count, heard)
+        line = self.lines[at] = FakeLine(self._count, heard, self.leaves)
         heard(GREETING)
         return line
 

@@ -69,6 +69,11 @@ class StreamLine:
         """See Line: a connection ends with its process."""
         return ""
 
+    @property
+    def leaves(self) -> tuple[bytes, ...]:
+        """See Line: there is no shell at the other end of a port."""
+        return ()
+
     def write(self, data: bytes) -> None:
         """See Line."""
         transport = self._writer.transport

@@ -11,6 +11,7 @@ import pytest
 from drivers.base import ConsoleEndpoint, DriverError, Line, Unreachable
 from drivers.console.fake_console import FakeConsole
 from reconciler.kinds.common.access.access_rules import ConsoleAccess
+from reconciler.services.console.filtered_line import HELD_SECONDS
 from reconciler.services.console.hub import REPLAYED, UNREAD, Hub, Watcher
 from tests.console.console_world import console
 from tests.virtual_loop import in_virtual_time, settled
@@ -374,6 +375,74 @@ def test_what_the_last_tenant_typed_and_did_not_leave_yet_is_dropped() -> None:
         assert dropped == []
         room.hub.refresh(console(tenancy="release-web-0"))
         assert dropped == ["dropped"]
+        await room.hub.stop("over")
+
+    in_virtual_time(test)
+
+
+def test_an_escape_that_is_typed_alone_reaches_the_machine_promptly() -> None:
+    async def test() -> None:
+        room = Room()
+        room.driver.leaves = (b"\x1b(",)
+        ada = room.enter()
+        await settled()
+        room.hub.type(ada, b"\x1b")
+        assert room.line == b""
+        await asyncio.sleep(HELD_SECONDS)
+        await settled()
+        assert room.line == b"\x1b"
+        await room.hub.stop("over")
+
+    in_virtual_time(test)
+
+
+@pytest.mark.parametrize("pause", [0.0, HELD_SECONDS * 2, 3600.0])
+def test_a_sequence_into_the_shell_of_the_bmc_does_not_pass_by_two_hands_or_slowly(pause: float) -> None:
+    """Ada types the first byte, and Bob the second, however much later. The line is one."""
+
+    async def test() -> None:
+        room = Room()
+        room.driver.leaves = (b"\x1b(",)
+        ada, bob = room.enter(), room.enter("bob")
+        await settled()
+        room.hub.type(ada, b"ls\x1b")
+        await asyncio.sleep(pause)
+        room.hub.take_writing(bob)
+        room.hub.type(bob, b"(power off\r")
+        await settled()
+        assert room.line == (b"ls\x1bpower off\r" if pause else b"lspower off\r")
+        assert b"leads from the console into the BMC's own shell" in await shown(bob)
+        await room.hub.stop("over")
+
+    in_virtual_time(test)
+
+
+def test_another_line_begins_without_the_keys_of_the_last_one() -> None:
+    async def test() -> None:
+        room = Room()
+        room.driver.leaves = (b"\x1b(",)
+        ada = room.enter()
+        await settled()
+        room.hub.type(ada, b"\x1b")
+        room.driver.cut("r1-01")
+        await asyncio.sleep(5)
+        room.hub.type(ada, b"(")
+        assert room.line == b"("
+        await room.hub.stop("over")
+
+    in_virtual_time(test)
+
+
+def test_a_key_that_is_held_back_does_not_reach_the_next_tenant() -> None:
+    async def test() -> None:
+        room = Room()
+        room.driver.leaves = (b"\x1b(",)
+        room.hub.type(room.enter(), b"")
+        await settled()
+        room.hub.type(room.hub.watchers[0], b"\x1b")
+        room.hub.refresh(console(tenancy="claim-next-0"))
+        await asyncio.sleep(1)
+        assert room.line == b""
         await room.hub.stop("over")
 
     in_virtual_time(test)

@@ -43,6 +43,11 @@ class Line(Protocol):
     def handle(self) -> str:
         """By what the BMC knows this session; empty if nothing is left there after a crash."""
 
+    @property
+    def leaves(self) -> tuple[bytes, ...]:
+        """The key sequences that lead from this line into the BMC's own shell, none of them empty. The owner of the
+        line never writes one of them."""
+
     def write(self, data: bytes) -> None:
         """Send these bytes, in order, sometime. What is written to a lost line is dropped."""
 

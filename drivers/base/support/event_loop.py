@@ -18,6 +18,7 @@ from asyncio import IncompleteReadError as IncompleteReadError
 from asyncio import Runner as Runner
 from asyncio import StreamReader as StreamReader
 from asyncio import StreamWriter as StreamWriter
+from asyncio import TimerHandle as TimerHandle
 from asyncio import create_task as create_task
 from asyncio import gather as gather
 from asyncio import open_connection as open_connection

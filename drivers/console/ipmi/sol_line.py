@@ -48,6 +48,11 @@ class SolLine:
         """The two ids of the session, in hex."""
         return f"{self._session.bmc_id.hex()}:{self._session.console_id.hex()}"
 
+    @property
+    def leaves(self) -> tuple[bytes, ...]:
+        """See Line: the session has no shell. `~.` and the like belong to ipmitool, and not to SOL."""
+        return ()
+
     async def activate(self, former: str, *, steal: bool) -> None:
         """Have the line given to this session. Raises ConsoleBusy for a line that is another's, unless it is `former`
         or to be stolen; and DriverError."""

@@ -23,6 +23,7 @@ from reconciler.async_runtime import (
 from reconciler.kinds.common.access.access_rules import ConsoleAccess
 from reconciler.kinds.common.defect import defect
 from reconciler.kinds.console.grants import MachineConsoleState
+from reconciler.services.console.filtered_line import FilteredLine
 
 REPLAYED = 64 * 1024
 """Bytes that a new session is shown."""
@@ -140,7 +141,7 @@ class Hub:
         self.writer: Watcher | None = None
         self.is_held = False
         """Whether the line is kept open without a session."""
-        self._line: Line | None = None
+        self._line: FilteredLine | None = None
         self._steals = self._reopens = False
         self._changed = AsyncFlag()
         self._trouble = ""
@@ -196,7 +197,8 @@ class Hub:
         """Send what the session typed, if it is the one that types, and the line is open."""
         if self.writer is not watcher or not watcher.may_write or watcher.has_ended or self._line is None:
             return False
-        self._line.write(data)
+        if self._line.write(data):
+            watcher.tell("a key was not sent, because it leads from the console into the BMC's own shell")
         return True
 
     def take_writing(self, watcher: Watcher) -> bool:
@@ -342,7 +344,7 @@ class Hub:
             return self._failed(error)
         except OUTSIDE_ERRORS as error:  # a defect of a driver costs its line, and no other
             return self._failed(DriverError(f"the driver failed because of {defect(error)}; report this bug"))
-        self._line, self._trouble = line, ""
+        self._line, self._trouble = FilteredLine(line), ""
         try:
             self._record(lambda: self._recorder.opened(line.handle))
             self.tell("the line is open")
