@@ -51,6 +51,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     return Installed(wheel, bin_folder)
 
 
+def test_it_is_typed_and_has_the_alerts(installed: Installed) -> None:
+    with zipfile.ZipFile(installed.wheel) as wheel:
+        names = wheel.namelist()
+    assert {"reconciler/py.typed", "drivers/py.typed"} <= set(names)
+    assert [name for name in names if name.endswith("share/groundstate/prometheus/rules.yml")]
+
+
 def test_it_holds_the_suites_for_those_who_write_drivers(installed: Installed) -> None:
     with zipfile.ZipFile(installed.wheel) as wheel:
         shipped = {name.rpartition("/")[2] for name in wheel.namelist() if name.startswith("drivers/testing/")}
@@ -61,7 +68,7 @@ def test_it_holds_the_suites_for_those_who_write_drivers(installed: Installed) -
 def test_it_holds_the_program_and_nothing_of_its_workshop(installed: Installed) -> None:
     with zipfile.ZipFile(installed.wheel) as wheel:
         tops = {name.partition("/")[0] for name in wheel.namelist()}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {
+    assert {top for top in tops if not top.endswith((".dist-info", ".data"))} == {
         "cli.py",
         "desired-state",
         "drivers",

@@ -1,4 +1,5 @@
-"""A number in quotes is a text to YAML, and a share with a blank is none: the message says what to write instead."""
+"""A value of the wrong form: the message says what to write instead. A number in quotes is a text to YAML, and a share
+with a blank is none."""
 
 from __future__ import annotations
 
@@ -39,3 +40,15 @@ def test_a_whole_number_in_quotes(kind: str) -> None:
 )
 def test_a_number_or_a_share(field: str, written: str, hint: str | None) -> None:
     assert hints("Guard", f"budget: {{{field}: {written}}}") == ([] if hint is None else [hint])
+
+
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("suspend: true", "write a mapping, such as `{reason: ...}`"),
+        ("lifecycle: Managed", "write a mapping, such as `{mode: ...}`"),
+        ("shutdown: Force", "write a mapping, such as `{timeoutSeconds: ..., escalate: ...}`"),
+    ],
+)
+def test_a_single_value_in_the_place_of_a_mapping(written: str, hint: str) -> None:
+    assert hints("Machine", f"partition: p1, bmc: {{address: a}}, {written}") == [hint]

@@ -207,7 +207,7 @@ def _envelope(value: Any) -> list[Problem]:
                 "not-a-mapping",
                 (),
                 f"the document is {what}",
-                hint=("begin the document with `apiVersion:` and `kind:`"),
+                hint=_FOR_OTHERS,
             )
         ]
     found = []

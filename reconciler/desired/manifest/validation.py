@@ -38,6 +38,8 @@ _LIMITS = {
     "maxItems": "the list has more than {} items",
 }
 
+_FEW = 2
+"""Fields that an example shows of a mapping that requires none."""
 _FURTHER_SENTENCES = re.compile(r"\. (?=[A-Z`]).*", re.DOTALL)
 _SECRET = re.compile(r"(?i)passw|passphrase|secret|token|api-?key|credential")
 
@@ -140,7 +142,7 @@ def _explain(error: Any) -> Iterator[Problem]:
                 "empty-value", path, f"{_dotted(path)} has no value", hint="write a value, or remove the line"
             )
         case "type":
-            yield _wrong_type(path, value, wanted)
+            yield _wrong_type(path, value, wanted, schema)
         case "enum" | "const":
             yield _not_allowed(path, value, wanted if error.validator == "enum" else [wanted])
         case "pattern" | "format":
@@ -210,7 +212,7 @@ def _first_sentence(schema: dict[str, Any]) -> str:
     return f"{words[:1].lower() if is_word else words[:1]}{words[1:]}"
 
 
-def _wrong_type(path: DocumentPath, value: Any, wanted: str) -> Problem:
+def _wrong_type(path: DocumentPath, value: Any, wanted: str, schema: dict[str, Any]) -> Problem:
     summary = f"{_dotted(path)} must be {_TYPES[wanted]}, and is {_type_of(value)}"
     if wanted == "string" and isinstance(value, (bool, int, float)):
         return Problem(
@@ -231,6 +233,8 @@ def _wrong_type(path: DocumentPath, value: Any, wanted: str) -> Problem:
             hint = f"write the value without quotes, as {how}"
         return Problem("wrong-type", path, summary, hint=hint)
     hint = "write the value as a list, with '- ' before each item" if wanted == "array" else ""
+    if wanted == "object" and (fields := schema.get("required") or list(schema.get("properties", {}))[:_FEW]):
+        hint = f"write a mapping, such as `{{{', '.join(f'{name}: ...' for name in fields)}}}`"
     return Problem("wrong-type", path, summary, hint=hint)
 
 
