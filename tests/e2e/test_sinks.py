@@ -67,10 +67,15 @@ def numbers(bodies: list[bytes]) -> list[int]:
     return [int(json.loads(one)["sequence"]) for one in bodies]
 
 
-def ledger(desk: Desk, after: int = 0) -> list[LedgerEntry]:
-    """The events of the desk's store, wherever that is."""
+def opened(desk: Desk) -> Store:
+    """The desk's store, wherever that is."""
     place = desk.environment["GROUNDSTATE_STORE"]
-    store = Store.open(place if "://" in place else f"sqlite:///{place}")
+    return Store.open(place if "://" in place else f"sqlite:///{place}")
+
+
+def ledger(desk: Desk, after: int = 0) -> list[LedgerEntry]:
+    """The events of the desk's store."""
+    store = opened(desk)
     try:
         return store.follow(after, 100_000)
     finally:
@@ -87,18 +92,32 @@ def wanted(desk: Desk, after: int = 0) -> list[int]:
     return [one.seq for one in ledger(desk, after) if one.event.reason not in own]
 
 
-def settled(daemon: Running, name: str = "ops") -> None:
-    series = f'groundstate_sink_lag_events{{sink="{name}"}} 0.0'
-    daemon.until(lambda: series in daemon_metrics(daemon), "the sink to take all")
+def lag(desk: Desk, name: str = "ops") -> int | None:
+    """Events after the last one that the sink took; None before it has taken any."""
+    store = opened(desk)
+    try:
+        report = store.sinks.reports().get(name)
+        return report.lag.events if report is not None else None
+    finally:
+        store.close()
+
+
+def begun(daemon: Running, desk: Desk, *names: str) -> None:
+    daemon.until(lambda: None not in [lag(desk, name) for name in names or ["ops"]], "the sinks to begin")
+
+
+def settled(daemon: Running, desk: Desk, name: str = "ops") -> None:
+    daemon.until(lambda: lag(desk, name) == 0, f"the sink {name} to take all")
 
 
 def test_each_event_comes_once_signed_and_in_order(seat: Desk, receiver: Receiver) -> None:
     seat.commit(lab=[network(), hook(receiver)])
     with seat.daemon() as daemon:
-        daemon.until(lambda: 'sink="ops"' in daemon_metrics(daemon), "the sink to begin")
+        begun(daemon, seat)
         seat.commit(lab=[network(), hook(receiver), *(address(f"ip{n}") for n in range(5))])
-        daemon.until(lambda: len(receiver.requests) >= 11, "the events")
-        settled(daemon)
+        daemon.until(lambda: len(told(seat, "ActionConfirmed")) >= 6, "all addresses")
+        settled(daemon, seat)
+        daemon.until(lambda: 'groundstate_sink_lag_events{sink="ops"} 0.0' in daemon_metrics(daemon), "the metric")
         assert daemon.end(signal.SIGTERM).code == 0
     came = numbers(receiver.taken())
     assert came == sorted(set(came))
@@ -120,19 +139,19 @@ def test_a_dead_sink_delays_only_itself_and_is_told_of_once(seat: Desk, receiver
     receiver.answer = lambda _: (503, {}, b"we are closed")
     seat.commit(lab=[network(), hook(receiver), hook(other, "web")])
     with seat.daemon() as daemon:
-        daemon.until(lambda: 'sink="web"' in daemon_metrics(daemon), "the sinks to begin")
+        begun(daemon, seat, "ops", "web")
         seat.commit(lab=[network(), hook(receiver), hook(other, "web"), address("ip1")])
         daemon.logged("SinkFailed", key="EventSink/ops")
         daemon.until(lambda: "ActionConfirmed" in str(other.taken()), "the other sink to get all")
-        settled(daemon, "web")
         daemon.until(lambda: metric(daemon, 'groundstate_sink_sent_total{result="failed",sink="ops"}') >= 2, "a retry")
-        shown = seat.run("get", "sinks").out
-        assert "we are closed" in shown
-        assert [line.split()[0] for line in shown.splitlines()] == ["NAME", "ops", "web"]
+        daemon.until(lambda: "we are closed" in seat.run("get", "sinks").out, "the failure in the list")
+        listed = seat.run("get", "sinks").out.splitlines()
+        assert [line.split()[0] for line in listed] == ["NAME", "ops", "web"]
         receiver.requests.clear()
         receiver.answer = lambda _: (200, {}, b"")
         daemon.until(lambda: told(seat, "SinkRecovered"), "the sink to be back")
-        settled(daemon)
+        settled(daemon, seat)
+        settled(daemon, seat, "web")
         daemon.end(signal.SIGTERM)
     assert len(told(seat, "SinkFailed")) == 1
     assert "SinkFailed" in str(other.taken())
@@ -149,7 +168,7 @@ def test_a_kill_9_at_any_moment_repeats_at_most_and_loses_and_swaps_nothing(
     chance, killing = random.Random(moment), threading.Event()
     seat.commit(lab=[network(), hook(receiver)])
     with seat.daemon() as daemon:
-        daemon.until(lambda: 'sink="ops"' in daemon_metrics(daemon), "the sink to begin")
+        begun(daemon, seat)
         if moment == 0:
             receiver.answer = lambda _: (204 if killing.wait(20) else 503, {}, b"")
         seat.commit(lab=[network(), hook(receiver), *(address(f"ip{n}") for n in range(30))])
@@ -160,7 +179,7 @@ def test_a_kill_9_at_any_moment_repeats_at_most_and_loses_and_swaps_nothing(
     receiver.answer = lambda _: (204, {}, b"")
     with seat.daemon() as daemon:
         daemon.until(lambda: len(told(seat, "ActionConfirmed")) >= 31, "all addresses")
-        settled(daemon)
+        settled(daemon, seat)
         daemon.end(signal.SIGTERM)
     came = numbers(receiver.taken())
     first = list(dict.fromkeys(came))
@@ -182,7 +201,7 @@ def stream(server: NatsServer, **more: Any) -> dict[str, Any]:
 def test_kill_9_of_nats_server_and_of_the_daemon_leave_no_gap_in_the_stream(seat: Desk, server: NatsServer) -> None:
     seat.commit(lab=[network(), stream(server)])
     with seat.daemon() as daemon:
-        daemon.until(lambda: 'sink="ops"' in daemon_metrics(daemon), "the sink to begin")
+        begun(daemon, seat)
         seat.commit(lab=[network(), stream(server), *(address(f"a{n}") for n in range(20))])
         daemon.until(lambda: len(server.messages()) > 3, "the first messages")
         server.kill()
@@ -192,7 +211,7 @@ def test_kill_9_of_nats_server_and_of_the_daemon_leave_no_gap_in_the_stream(seat
     server.start()
     with seat.daemon() as daemon:
         daemon.until(lambda: len(told(seat, "ActionConfirmed")) >= 31, "all addresses")
-        settled(daemon)
+        settled(daemon, seat)
         daemon.end(signal.SIGTERM)
     came = server.messages()
     placed = list(dict.fromkeys(numbers([body for _, body in came])))
@@ -225,8 +244,8 @@ class TestCommands:
         desk.commit(lab=[network(), hook(receiver)])
         assert "no place in the ledger yet" in desk.run("sink", "replay", "ops", "--after", "0").err
         with desk.daemon() as daemon:
-            daemon.until(lambda: 'sink="ops"' in daemon_metrics(daemon), "the sink to begin")
-            settled(daemon)
+            begun(daemon, desk)
+            settled(daemon, desk)
             assert "a replay never skips an event" in desk.run("sink", "replay", "ops", "--after", "99999").err
             receiver.requests.clear()
             done = desk.run("sink", "replay", "ops", "--after", "1h")
