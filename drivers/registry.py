@@ -1,5 +1,5 @@
 """Drivers by name: the built-in ones, and those of other packages by entry point (groups `groundstate.bmc`,
-`groundstate.console`, `groundstate.ipam`, `groundstate.backends`).
+`groundstate.console`, `groundstate.switch`, `groundstate.ipam`, `groundstate.backends`).
 
 Modules are imported when first requested, so that a driver that the fleet does not use costs nothing.
 """
@@ -28,6 +28,7 @@ from drivers.base import (
     SecretSource,
     SecretUnavailable,
     SinkEndpoint,
+    SwitchDriver,
     note_secrets,
     options_type,
 )
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 BMC_GROUP = "groundstate.bmc"
 CONSOLE_GROUP = "groundstate.console"
+SWITCH_GROUP = "groundstate.switch"
 IPAM_GROUP = "groundstate.ipam"
 BACKENDS_GROUP = "groundstate.backends"
 
@@ -47,6 +49,7 @@ CONSOLE_DRIVERS = {
     "tcp": "drivers.console.stream:StreamConsole",
     "fake": "drivers.console.fake_console:FakeConsole",
 }
+SWITCH_DRIVERS = {"fake": "drivers.switch.fake.fake_switch:open_driver"}
 IPAMS = {"embedded": "drivers.ipam.embedded.embedded:open_ipam", "netbox": "drivers.ipam.netbox.netbox:open_ipam"}
 SINKS = {"webhook": "drivers.sink.webhook:open_webhook", "nats": "drivers.sink.nats:open_nats"}
 POOLS = "drivers.ipam.embedded.embedded_pools:EmbeddedPools"
@@ -64,6 +67,7 @@ class Registry:
         self._lock = scheduling.lock()
         self._opened: dict[str, BmcDriver] = {}
         self._consoles: dict[str, ConsoleDriver] = {}
+        self._switches: dict[str, SwitchDriver] = {}
         self._ipams: list[Ipam] = []
 
     def bmc(self, name: str) -> BmcDriver:
@@ -81,6 +85,14 @@ class Registry:
                 opener = cast("Callable[[], ConsoleDriver]", _load(CONSOLE_GROUP, CONSOLE_DRIVERS, name))
                 self._consoles[name] = opener()
             return self._consoles[name]
+
+    def switch(self, name: str) -> SwitchDriver:
+        """The driver of switches. Raises Rejected for a name that nothing answers to."""
+        with self._lock:
+            if name not in self._switches:
+                opener = cast("Callable[[], SwitchDriver]", _load(SWITCH_GROUP, SWITCH_DRIVERS, name))
+                self._switches[name] = opener()
+            return self._switches[name]
 
     def secret(self, reference: object) -> Credential:
         """Resolve `{"env": ...}`, `{"file": ...}` or `{"exec": ...}`. Raises SecretUnavailable.
@@ -141,8 +153,8 @@ class Registry:
     def close(self) -> None:
         """Close every driver that was opened, even if one fails. Raises BaseExceptionGroup of all that failed."""
         with self._lock:
-            drivers: list[object] = [*self._opened.values(), *self._ipams]
-            self._opened, self._ipams = {}, []
+            drivers: list[object] = [*self._opened.values(), *self._switches.values(), *self._ipams]
+            self._opened, self._switches, self._ipams = {}, {}, []
         errors: list[BaseException] = []
         for driver in drivers:
             try:

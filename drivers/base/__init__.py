@@ -15,6 +15,8 @@ mac_address.py    MAC addresses in one form
 ipam.py           networks and addresses by owner
 pools.py          numbers by owner
 secret.py         credentials and their sources
+switch.py         a switch and who opens it
+switch_state.py   one look at a switch, and what is to be made true on it
 event_sink.py     receivers of events
 clean_text.py     text from others, made fit to be kept and shown
 scheduling.py     locks, threads and the clock, which a simulation may replace
@@ -67,6 +69,9 @@ from drivers.base.protocols.pools import Pool as Pool
 from drivers.base.protocols.pools import Pools as Pools
 from drivers.base.protocols.secret import Credential as Credential
 from drivers.base.protocols.secret import SecretSource as SecretSource
+from drivers.base.protocols.switch import ManagedSwitch as ManagedSwitch
+from drivers.base.protocols.switch import SwitchDriver as SwitchDriver
+from drivers.base.protocols.switch import SwitchEndpoint as SwitchEndpoint
 from drivers.base.support.backoff import CREDENTIAL_CHECK as CREDENTIAL_CHECK
 from drivers.base.support.backoff import REFUSED_LOGIN as REFUSED_LOGIN
 from drivers.base.support.backoff import Backoff as Backoff
@@ -105,6 +110,15 @@ from drivers.base.values.hardware import UnreadPart as UnreadPart
 from drivers.base.values.mac_address import hardware_address as hardware_address
 from drivers.base.values.mac_address import mac_address as mac_address
 from drivers.base.values.mac_address import mac_fault as mac_fault
+from drivers.base.values.switch_state import BgpPeer as BgpPeer
+from drivers.base.values.switch_state import LinkState as LinkState
+from drivers.base.values.switch_state import PortConfig as PortConfig
+from drivers.base.values.switch_state import SwitchConfig as SwitchConfig
+from drivers.base.values.switch_state import SwitchNeighbour as SwitchNeighbour
+from drivers.base.values.switch_state import SwitchPort as SwitchPort
+from drivers.base.values.switch_state import SwitchScope as SwitchScope
+from drivers.base.values.switch_state import SwitchState as SwitchState
+from drivers.base.values.switch_state import VrfConfig as VrfConfig
 from drivers.base.values.system_state import BootEnabled as BootEnabled
 from drivers.base.values.system_state import BootMode as BootMode
 from drivers.base.values.system_state import BootOverride as BootOverride

@@ -1,0 +1,1 @@
+"""Switches: a fake, for tests and demos."""
