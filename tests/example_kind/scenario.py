@@ -36,8 +36,8 @@ from reconciler.views.render.plans.text import render_text
 from reconciler.views.resource_tally import ResourceTally
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-KIND = KINDS["Switch"]
-KEY, DEAD = ResourceKey("Switch", "leaf1"), ResourceKey("Switch", "leaf2")
+KIND = KINDS["Bridge"]
+KEY, DEAD = ResourceKey("Bridge", "leaf1"), ResourceKey("Bridge", "leaf2")
 
 
 class Clock:
@@ -50,7 +50,7 @@ class Clock:
         return self.at
 
 
-class Switches:
+class Bridges:
     """The backend. leaf1 has three ports, of which swp3 cannot be changed; leaf2 does not answer."""
 
     def __init__(self):
@@ -79,14 +79,14 @@ class Switches:
         raise AssertionError("it has no Tasks")
 
 
-def switch(key):
+def bridge(key):
     ports = [{"name": name} for name in ("swp3", "swp1", "swp2", "swp9")]
     spec = msgspec.convert({"partition": "lab", "address": key.name, "ports": ports}, KIND.spec_type)
     return Resource(key, spec, {}, {}, Source("a.yaml"))
 
 
 def moved_to(address):
-    return msgspec.structs.replace(switch(KEY), spec=msgspec.structs.replace(switch(KEY).spec, address=address))
+    return msgspec.structs.replace(bridge(KEY), spec=msgspec.structs.replace(bridge(KEY).spec, address=address))
 
 
 def reconcile(times=12):
@@ -97,9 +97,9 @@ def reconcile(times=12):
     return outcome
 
 
-clock, fabric = Clock(), Switches()
+clock, fabric = Clock(), Bridges()
 store = Store.open("sqlite://")
-drivers = Drivers(None, None, None, None, {"switch": fabric})
+drivers = Drivers(None, None, None, None, {"bridge": fabric})
 events = []
 with store.instance("run") as epoch:
     limits = GuardLimits(max_removed=FleetShare(count=1), max_unreachable=FleetShare(percent=50))
@@ -112,7 +112,7 @@ with store.instance("run") as epoch:
         report=events.append,
     )
     engine = Engine(store, Connections(drivers, Path()), Facts({}, {}), context)
-    desired = DesiredState(Revision("a" * 40, "main", "fleet"), {key: switch(key) for key in (KEY, DEAD)})
+    desired = DesiredState(Revision("a" * 40, "main", "fleet"), {key: bridge(key) for key in (KEY, DEAD)})
     engine.put_in_force(desired)
 
     # It is reconciled. One port is refused, another one is missing, and neither holds up the third.
@@ -149,9 +149,9 @@ with store.instance("run") as epoch:
     assert "set-value spec.ports[swp2] to true" in text, text
     states = conditions(KEY, desired, observed, facts, clock.now(), change)
     view = ResourceView(KEY, desired.resources[KEY], observed[KEY], status_word(states), states)
-    assert [one.title for one in columns("Switch", wide=False)] == ["NAME", "UP", "STATUS", "SEEN"]
-    assert [one.cell(view, clock.now()) for one in columns("Switch", wide=False)][:2] == ["leaf1", "1"], "shown"
-    assert planned.scope.fleet == {"Switch": 1}, "counted in the fleet"
+    assert [one.title for one in columns("Bridge", wide=False)] == ["NAME", "UP", "STATUS", "SEEN"]
+    assert [one.cell(view, clock.now()) for one in columns("Bridge", wide=False)][:2] == ["leaf1", "1"], "shown"
+    assert planned.scope.fleet == {"Bridge": 1}, "counted in the fleet"
     assert store.facts()[KEY].writes > 0, "remembered as its kind says"
     assert store.facts()[KEY].access == {"spec.address": "leaf1"}, "remembered with the way to it"
     assert access_changes(desired, store.facts()) == (), "in force"
@@ -172,7 +172,7 @@ with store.instance("run") as epoch:
 store.close()
 
 # Its schema was generated.
-schema = Path("schemas/v1/switch.json").read_text("utf-8")
+schema = Path("schemas/v1/bridge.json").read_text("utf-8")
 assert "Whether it is up." in schema
-assert "Switch" in Path("docs/reference/kinds.md").read_text("utf-8")
+assert "Bridge" in Path("docs/reference/kinds.md").read_text("utf-8")
 sys.stdout.write("as any kind")

@@ -32,9 +32,9 @@ def test_a_kind_without_its_backend_ends_each_command_that_needs_it_in_words(tmp
         done = run(tmp_path, "cli.py", *command, "--repo", "fleet", "--store", "state.db")
         assert done.returncode == 1, done.stderr
         assert (
-            "the kind Switch cannot be observed or changed: no installed package provides a backend named switch"
+            "the kind Bridge cannot be observed or changed: no installed package provides a backend named bridge"
         ) in (done.stderr)
-        assert "switch as an entry point of the group groundstate.backends" in done.stderr
+        assert "bridge as an entry point of the group groundstate.backends" in done.stderr
         assert "Traceback" not in done.stderr
 
 
@@ -42,17 +42,17 @@ def test_a_package_brings_the_backend_of_a_kind_by_entry_point(tmp_path: Path) -
     """The kind has an inventory too, and no size: it is planned as it is."""
     make_tree(tmp_path)
     make_fleet(tmp_path / "fleet")
-    kind = tmp_path / "reconciler" / "kinds" / "switch.py"
+    kind = tmp_path / "reconciler" / "kinds" / "bridge.py"
     kind.write_text(
         kind.read_text("utf-8").replace("    in_fleet=True,\n", "    in_fleet=True,\n    inventoried=True,\n")
     )
-    install_backend(tmp_path, "switch", "switch_backend:SwitchBackend")
+    install_backend(tmp_path, "bridge", "bridge_backend:BridgeBackend")
     done = run(tmp_path, "cli.py", "plan", "--repo", "fleet", "--store", "state.db")
     assert "set-value spec.ports[swp1] to true" in done.stdout, done.stderr
     assert "Traceback" not in done.stderr
 
 
-def make_tree(tmp_path: Path, kind: str = "switch") -> None:
+def make_tree(tmp_path: Path, kind: str = "bridge") -> None:
     """groundstate with the kind."""
     for room in ("reconciler", "drivers", "docs", "schemas"):
         shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
@@ -77,20 +77,20 @@ def install_backend(tree: Path, name: str, loads: str) -> None:
     (package / "entry_points.txt").write_text(f"[groundstate.backends]\n{name} = {loads}\n", "utf-8")
 
 
-SWITCHES = """\
+BRIDGES = """\
 apiVersion: groundstate/v1
 kind: Partition
 metadata: {name: lab}
 spec: {}
 ---
 apiVersion: groundstate/v1
-kind: Switch
+kind: Bridge
 metadata: {name: leaf1}
 spec: {partition: lab, address: leaf1.lab, ports: [{name: swp1}]}
 """
 
 
-def make_fleet(repository: Path, documents: str = SWITCHES) -> None:
+def make_fleet(repository: Path, documents: str = BRIDGES) -> None:
     """A repository with these documents."""
     repository.mkdir()
     subprocess.run(["git", "init", "-qb", "main"], cwd=repository, check=True)

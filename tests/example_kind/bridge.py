@@ -1,4 +1,4 @@
-"""An example of a kind that is added by its own module: a switch with ports. Copied into the tree by its test."""
+"""An example of a kind that is added by its own module: a bridge with ports. Copied into the tree by its test."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from reconciler.model.resource import DesiredState, Resource, ResourceKey
 class PortSpec(Spec, frozen=True, kw_only=True):
     """A port."""
 
-    name: Annotated[str, Meta(description="Its name on the switch.")]
+    name: Annotated[str, Meta(description="Its name on the bridge.")]
     enabled: Annotated[bool, Meta(description="Whether it is up.")] = True
 
 
-class SwitchSpec(Spec, frozen=True, kw_only=True):
-    """A switch."""
+class BridgeSpec(Spec, frozen=True, kw_only=True):
+    """A bridge."""
 
     partition: PartitionRef
     address: Annotated[str, Meta(description="Its management address.")]
     ports: Annotated[tuple[PortSpec, ...], Meta(description="Its ports.")] = ()
 
 
-class SwitchState(msgspec.Struct, frozen=True):
+class BridgeState(msgspec.Struct, frozen=True):
     """Whether each port is up, by name."""
 
     ports: dict[str, bool]
@@ -45,37 +45,37 @@ class SwitchState(msgspec.Struct, frozen=True):
 PORTS = "spec.ports"
 
 
-class SwitchFacts(ResourceFacts, frozen=True, omit_defaults=True):
-    """What is remembered of a switch beside what is remembered of every resource."""
+class BridgeFacts(ResourceFacts, frozen=True, omit_defaults=True):
+    """What is remembered of a bridge beside what is remembered of every resource."""
 
     writes: int = 0
 
 
-class SwitchFactRules(FactRules):
+class BridgeFactRules(FactRules):
     """How that changes: each action that is sent is a write more."""
 
-    facts_type = SwitchFacts
+    facts_type = BridgeFacts
 
     def sent(self, action: Action, facts: ResourceFacts) -> ResourceFacts:
         """One more."""
-        assert isinstance(facts, SwitchFacts)
+        assert isinstance(facts, BridgeFacts)
         return msgspec.structs.replace(facts, writes=facts.writes + 1)
 
 
-def access_to_switch(spec: SwitchSpec, desired: DesiredState) -> Access:
+def access_to_bridge(spec: BridgeSpec, desired: DesiredState) -> Access:
     """Its driver would be opened by this."""
-    return Access("switch", spec.address, None, Tls(), None)
+    return Access("bridge", spec.address, None, Tls(), None)
 
 
 def access_words(desired: DesiredState) -> dict[ResourceKey, dict[str, str]]:
-    """The same of all switches, in words."""
-    return {one.key: {"spec.address": one.spec.address} for one in desired.of_kind("Switch")}
+    """The same of all bridges, in words."""
+    return {one.key: {"spec.address": one.spec.address} for one in desired.of_kind("Bridge")}
 
 
-class SwitchRules:
+class BridgeRules:
     """Implements Rules: each port is an item of one field, with a hold, a failure and a drift of its own."""
 
-    def fields(self, resource: Resource[SwitchSpec], view: KindView) -> tuple[Field, ...]:
+    def fields(self, resource: Resource[BridgeSpec], view: KindView) -> tuple[Field, ...]:
         """Each port by its own path."""
         seen = view.value.ports
         return tuple(
@@ -83,14 +83,14 @@ class SwitchRules:
             for port in resource.spec.ports
         )
 
-    def steps(self, resource: Resource[SwitchSpec], view: KindView, fields: tuple[Field, ...]) -> Steps:
-        """The ports that differ. One that the switch does not have is held by itself."""
+    def steps(self, resource: Resource[BridgeSpec], view: KindView, fields: tuple[Field, ...]) -> Steps:
+        """The ports that differ. One that the bridge does not have is held by itself."""
         wanted = {item_path(PORTS, port.name): port for port in resource.spec.ports}
         differing = [field for field in fields if not field.equal]
         return Steps(
             tuple(_set(wanted[one.path], view) for one in differing),
             tuple(
-                Hold(HoldKind.BLOCKED, "port", "the switch has no such port", "plug the module in", one.path)
+                Hold(HoldKind.BLOCKED, "port", "the bridge has no such port", "plug the module in", one.path)
                 for one in differing
                 if one.observed is None
             ),
@@ -105,7 +105,7 @@ class SwitchRules:
         return isinstance(action, SetValue) and value.ports.get(action.item) == action.value
 
     def patience(self, action: Action, resource: Resource[Any] | None) -> float:
-        """A switch answers when it is done."""
+        """A bridge answers when it is done."""
         return 10.0
 
 
@@ -115,21 +115,21 @@ def _set(port: PortSpec, view: KindView) -> SetValue:
     return action(key=view.key, field=PORTS, item=port.name, value=port.enabled, reason="it differs")
 
 
-SWITCH = Kind(
-    "Switch",
-    "switches",
-    ("sw",),
-    "A switch and its ports.",
-    SwitchSpec,
-    rules=SwitchRules(),
-    observed_type=SwitchState,
-    backend="switch",
+BRIDGE = Kind(
+    "Bridge",
+    "bridges",
+    ("br",),
+    "A bridge and its ports.",
+    BridgeSpec,
+    rules=BridgeRules(),
+    observed_type=BridgeState,
+    backend="bridge",
     made=False,
     endpoint=lambda spec: spec.address,
     lock=lambda spec: spec.address,
     refusal_is_final=True,
     in_fleet=True,
-    fact_rules=SwitchFactRules(),
-    access=AccessRules(access_of=access_to_switch, words=access_words, options=lambda _resources: ()),
+    fact_rules=BridgeFactRules(),
+    access=AccessRules(access_of=access_to_bridge, words=access_words, options=lambda _resources: ()),
     columns=(observed_column("UP", lambda state: sum(state.ports.values())),),
 )

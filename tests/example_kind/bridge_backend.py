@@ -1,21 +1,21 @@
-"""The backend of the example kind, as a package would register it: every switch has two ports that are down."""
+"""The backend of the example kind, as a package would register it: every bridge has two ports that are down."""
 
 # mypy: ignore-errors
 
 from __future__ import annotations
 
-from reconciler.kinds.switch import SwitchState
+from reconciler.kinds.bridge import BridgeState
 from reconciler.observed.backend import observation_of
 
 
-class SwitchBackend:
+class BridgeBackend:
     """Implements Backend; it sends nothing."""
 
     def __init__(self, _connections, now):
         self._now = now
 
     def observe(self, _key, _desired, _facts):
-        return SwitchState({"swp1": False, "swp2": False})
+        return BridgeState({"swp1": False, "swp2": False})
 
     def observe_all(self, keys, desired, facts, _concurrency):
         return (observation_of(key, lambda key=key: self.observe(key, desired, facts), self._now) for key in keys)
