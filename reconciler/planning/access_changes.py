@@ -20,9 +20,9 @@ def access_changes(desired: DesiredState, remembered: Mapping[ResourceKey, Resou
     found = []
     declared = (pair for kind in KINDS.values() if kind.access for pair in kind.access.words(desired).items())
     for key, after in declared:
-        resource = desired.resources[key]
-        known, here = remembered.get(key), KINDS[key.kind].endpoint_of(resource)
-        before = known.access if known is not None else gone.get((key.kind, here), {})
+        resource, known = desired.resources[key], remembered.get(key)
+        # Of what is known the place is not asked for: a whole fleet is gone through in every plan.
+        before = known.access if known else gone.get((key.kind, KINDS[key.kind].endpoint_of(resource)), {})
         if after != before:
             found.append(AccessChange(key, before, after, resource.source))
     return tuple(sorted(found, key=lambda one: one.key))

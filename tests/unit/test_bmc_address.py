@@ -7,7 +7,7 @@ import json
 import pytest
 
 from reconciler.desired.load import load_state
-from reconciler.kinds.common.field_types.bmc_address import address_fault, can_be_one_host
+from reconciler.kinds.common.field_types.bmc_address import address_fault, can_be_one_host, canonical_address
 from reconciler.kinds.common.field_types.label_selector import parse_selector
 from tests.unit.desired_worlds import PARTITION, MemorySnapshot
 
@@ -98,3 +98,24 @@ def test_a_label_that_a_selector_names_is_one(labels: dict[str, str]) -> None:
 def test_two_addresses_can_lead_to_one_host(one: str, other: str, can_be: bool) -> None:
     assert can_be_one_host(one, other) is can_be
     assert can_be_one_host(other, one) is can_be
+
+
+@pytest.mark.parametrize(
+    ("address", "canonical"),
+    [
+        ("bmc-1.example", "bmc-1.example"),
+        ("https://bmc-1.example/", "bmc-1.example"),
+        ("10.1.0.3", "10.1.0.3"),
+        ("http://10.1.0.3:80", "10.1.0.3"),
+        ("10.1.0.3:443/", "10.1.0.3"),
+        ("10.1.0.3:8443", "10.1.0.3:8443"),
+        ("10.1.0.3:44301", "10.1.0.3:44301"),
+        ("167837699", "10.1.0.3"),
+        ("[2001:db8:0::3]:443", "[2001:db8::3]"),
+        ("[::ffff:10.1.0.3]", "10.1.0.3"),
+    ],
+)
+def test_all_spellings_of_an_address_have_one_form(address: str, canonical: str) -> None:
+    """The usual spelling is read in another way than all others, with the same result."""
+    assert canonical_address(address) == canonical
+    assert canonical_address(f" {address.upper()} ") == canonical

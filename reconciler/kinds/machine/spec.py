@@ -279,7 +279,7 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         # One spelling, so that whoever compares them need not know of others.
         if self.macs:
-            msgspec.structs.force_setattr(self, "macs", tuple(mac_address(one) or one for one in self.macs))
+            msgspec.structs.force_setattr(self, "macs", tuple([mac_address(one) or one for one in self.macs]))
 
 
 DEFAULT_DRIVER = "redfish"

@@ -7,7 +7,7 @@ systems that the BMCs report show that. Nothing is done to these machines until 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -31,7 +31,7 @@ from reconciler.model.actions.record_actions import AcceptSystem
 from reconciler.model.facts import IndexedFacts, ResourceFacts
 from reconciler.model.plans.plan import Hold, HoldKind, override_hint
 from reconciler.model.resource import ResourceKey
-from reconciler.model.values.system_uuid import byte_swapped_uuid
+from reconciler.model.values.system_uuid import byte_swapped_uuid, either_order
 
 SYSTEM_IDENTITY = "system-identity"
 BMC_PATH = "spec.bmc"
@@ -189,45 +189,47 @@ def _candidates(found: SystemIdentity, view: KindView) -> set[ResourceKey]:
     names: each of a fleet would be compared with each other one."""
     remembered = view.remembered
     if isinstance(remembered, IndexedFacts):
-        uuids: tuple[_Groups, ...] = (remembered.grouped(_recorded_uuid), remembered.grouped(_reported_uuid))
-        serials: tuple[_Groups, ...] = (remembered.grouped(_recorded_serial), remembered.grouped(_reported_serial))
+        members = [*_sharing(found, remembered)]
     else:
-        by_uuid, by_serial = view.once("machines by identity", lambda: _by_identity(view))
-        uuids, serials = (by_uuid,), (by_serial,)
-    members = _sharing(found, uuids, serials)
+        shared = view.once("machines that share an identity", lambda: _shared(view))
+        members = [shared[name] for name in _names_in(found) if name in shared] if shared else []
     return {key for keys in members if len(keys) <= _MOST_SHARING for key in keys}
 
 
-_Groups = Mapping[str, Collection[ResourceKey]]
-"""Machines by a UUID in lower case, or by a serial number."""
-
-
-def _sharing(
-    found: SystemIdentity, uuids: Iterable[_Groups], serials: Iterable[_Groups]
-) -> Iterator[Collection[ResourceKey]]:
+def _sharing(found: SystemIdentity, remembered: IndexedFacts) -> Iterator[Collection[ResourceKey]]:
     """The machines in each group that have the UUID in either order; and those that have the serial number."""
     if found.uuid is not None:
         known = found.uuid.lower()
         swapped = byte_swapped_uuid(known)
-        for groups in uuids:
-            yield {*groups.get(known, ()), *groups.get(swapped, ())}
+        for of in (_recorded_uuid, _reported_uuid):
+            groups = remembered.grouped(of)
+            if known in groups or swapped in groups:
+                yield {*groups.get(known, ()), *groups.get(swapped, ())}
     if found.serial is not None:
-        for groups in serials:
-            yield groups.get(found.serial, ())
+        for of in (_recorded_serial, _reported_serial):
+            if (keys := remembered.grouped(of).get(found.serial)) is not None:
+                yield keys
 
 
-def _by_identity(view: KindView) -> tuple[_Groups, _Groups]:
-    """All machines by UUID and by serial number, for a plan of a whole fleet, of which not every observation is
-    recorded."""
-    uuids: dict[str, list[ResourceKey]] = {}
-    serials: dict[str, list[ResourceKey]] = {}
+def _shared(view: KindView) -> Mapping[str, Collection[ResourceKey]]:
+    """The UUIDs and serial numbers that several machines have, with these. It is for a plan of a whole fleet, of which
+    not every observation is recorded. Nearly every machine has its own, so nothing is kept of these."""
+    first: dict[str, ResourceKey] = {}
+    shared: dict[str, set[ResourceKey]] = {}
     for key in {key for key in (*view.remembered, *view.observed) if key.kind == view.key.kind}:
-        known = tuple(_identities(key, view))
-        for uuid in {one.uuid.lower() for one in known if one.uuid is not None}:
-            uuids.setdefault(uuid, []).append(key)
-        for serial in {one.serial for one in known if one.serial is not None}:
-            serials.setdefault(serial, []).append(key)
-    return uuids, serials
+        for name in {name for one in {*_identities(key, view)} for name in _names_in(one)}:
+            owner = first.setdefault(name, key)
+            if owner is not key:
+                shared.setdefault(name, {owner}).add(key)
+    return shared
+
+
+def _names_in(one: SystemIdentity) -> Iterator[str]:
+    """The UUID, one text for both orders, and the serial number."""
+    if one.uuid is not None:
+        yield either_order(one.uuid)
+    if one.serial is not None:
+        yield one.serial
 
 
 # A reconcile finds the others by these groups of facts, without going through the fleet. Each change of facts asks for
