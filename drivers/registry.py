@@ -46,6 +46,7 @@ BACKENDS_GROUP = "groundstate.backends"
 BMC_DRIVERS = {"redfish": "drivers.bmc.redfish.redfish:open_driver", "fake": "drivers.bmc.fake.fake:open_driver"}
 CONSOLE_DRIVERS = {
     "ipmi": "drivers.console.ipmi.ipmi:IpmiConsole",
+    "ssh": "drivers.console.ssh.ssh_console:SshConsole",
     "tcp": "drivers.console.stream:StreamConsole",
     "fake": "drivers.console.fake_console:FakeConsole",
 }

@@ -14,13 +14,14 @@ class _Jumping(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self.ahead = 0.0
+        self.threads = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """What is ready, by loopback or a thread; if nothing is, the time of the next timer has come."""
         ready = super().select(0)
         if ready or timeout == 0:
             return ready
-        if timeout is None:
+        if timeout is None or self.threads:
             return super().select(timeout)
         ready = super().select(0.002)
         if not ready:
@@ -34,6 +35,16 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self.jumping = _Jumping()
         super().__init__(self.jumping)
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
+        """asyncio's hook. No time passes while a thread works."""
+        self.jumping.threads += 1
+        working = super().run_in_executor(executor, func, *args)
+        working.add_done_callback(self._thread_done)
+        return working
+
+    def _thread_done(self, _working: object) -> None:
+        self.jumping.threads -= 1
 
     def time(self) -> float:
         """asyncio's hook."""

@@ -1,1 +1,1 @@
-"""Serial consoles: IPMI Serial over LAN, TCP and unix sockets, and a fake."""
+"""Serial consoles: IPMI Serial over LAN, SSH, TCP and unix sockets, and a fake."""

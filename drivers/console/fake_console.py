@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from drivers.base import ConsoleBusy, ConsoleEndpoint, DriverError, Line, Unreachable
-from drivers.base.support.event_loop import AsyncFuture, running_loop
+from drivers.base.support.event_loop import AsyncFuture, running_loop, wait_for_tasks
 
 GREETING = b"\r\nfake console\r\n"
 
@@ -48,7 +48,8 @@ class FakeLine:
 
     async def lost(self) -> DriverError:
         """See Line."""
-        return await self._lost
+        await wait_for_tasks([self._lost])  # a wait that is cancelled does not cancel what is waited for
+        return self._lost.result()
 
     async def close(self) -> None:
         """See Line."""

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from drivers.base import ConsoleBusy, ConsoleDriver, ConsoleEndpoint, DriverError, Line, Unsupported
-from drivers.base.support.event_loop import Runner, pause, time_limit
+from drivers.base.support.event_loop import Runner, create_task, pause, time_limit
 
 EVERY_BYTE = bytes(range(256))
 _PATIENCE = 20.0
@@ -26,7 +26,8 @@ class ConsoleSubject(msgspec.Struct, frozen=True):
 
     `say`: the machine speaks. `typed`: all that it has got since the start. `cut`: the other end goes away for good.
     `breaks`: how many breaks it got; None: the line has no break. `is_exclusive`: while one session has the line,
-    another gets it by stealing alone.
+    another gets it by stealing alone, or not at all if it is not `is_stealable`. `has_handle`: a session that a killed
+    process left open stays, and is known by its handle.
     """
 
     driver: ConsoleDriver
@@ -36,6 +37,8 @@ class ConsoleSubject(msgspec.Struct, frozen=True):
     cut: Callable[[], Awaitable[None]]
     breaks: Callable[[], int] | None = None
     is_exclusive: bool = True
+    is_stealable: bool = True
+    has_handle: bool = True
 
 
 class Heard:
@@ -139,6 +142,19 @@ class ConsoleConformance:
 
         self._run(test)
 
+    def test_a_line_whose_loss_is_not_awaited_any_more_is_open(self) -> None:
+        async def test(subject: ConsoleSubject) -> None:
+            line = await subject.driver.open(subject.endpoint, Heard())
+            waiting = create_task(line.lost())
+            await pause(0)
+            waiting.cancel()
+            await pause(0)
+            line.write(b"still here")
+            await until(lambda: subject.typed() == b"still here")
+            await line.close()
+
+        self._run(test)
+
     def test_a_break_is_sent_or_refused(self) -> None:
         async def test(subject: ConsoleSubject) -> None:
             line = await subject.driver.open(subject.endpoint, Heard())
@@ -162,6 +178,11 @@ class ConsoleConformance:
             with pytest.raises(ConsoleBusy) as caught:
                 await subject.driver.open(subject.endpoint, Heard())
             assert caught.value.owner
+            if not subject.is_stealable:
+                with pytest.raises(ConsoleBusy):
+                    await subject.driver.open(subject.endpoint, Heard(), steal=True)
+                await first.close()
+                return
             second = await subject.driver.open(subject.endpoint, Heard(), steal=True)
             async with time_limit(_PATIENCE):
                 assert isinstance(await first.lost(), DriverError)
@@ -171,7 +192,7 @@ class ConsoleConformance:
 
     def test_a_line_that_a_killed_process_left_open_is_taken_by_its_handle(self) -> None:
         async def test(subject: ConsoleSubject) -> None:
-            if not subject.is_exclusive:
+            if not subject.has_handle:
                 return
             left = await subject.driver.open(subject.endpoint, Heard())
             assert left.handle

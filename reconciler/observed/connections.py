@@ -205,6 +205,8 @@ class Connections:
             credential=None if login is None else Login(self, login, access.address, access.driver),
             connects=_LineGate(self._grants) if access.driver == "tcp" else _Gate(self._grants, access.address),
             cipher_suite=access.cipher_suite,
+            dialect=access.dialect,
+            host_key=access.host_key,
             former=former,
         )
 

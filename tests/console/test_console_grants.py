@@ -8,9 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from drivers.console.ssh.ssh_dialects import DIALECTS
+from reconciler.desired.rules.console_rules import check_consoles
 from reconciler.kinds.catalogue.partition import PartitionSpec
 from reconciler.kinds.claim.spec import ClaimConsole, MachineClaimSpec
 from reconciler.kinds.common.consoles.console_fields import (
+    SSH_DIALECTS,
     ConsoleAdmins,
     ConsoleHold,
     ConsoleRecord,
@@ -188,3 +191,56 @@ def test_what_a_schema_cannot_say() -> None:
     assert [(one.code, one.path) for one in bad] == [("ssh-key", "a.sshKeys.0")]
     assert [one.code for one in check_console("spec.console", MachineConsole(cipher_suite=8))] == ["console-cipher"]
     assert not [*check_console("spec.console", MachineConsole(cipher_suite=3))]
+
+
+HOST_KEY = BARE
+
+
+@pytest.mark.parametrize(
+    ("own", "shared", "missing"),
+    [
+        (MachineConsole(driver="ssh"), PartitionConsole(), ["dialect", "hostKey"]),
+        (MachineConsole(), PartitionConsole(driver="ssh", dialect="dell"), ["hostKey"]),
+        (MachineConsole(host_key=HOST_KEY), PartitionConsole(driver="ssh"), ["dialect"]),
+        (MachineConsole(host_key=HOST_KEY), PartitionConsole(driver="ssh", dialect="sun"), ["dialect"]),
+        (MachineConsole(host_key=HOST_KEY), PartitionConsole(driver="ssh", dialect="dell"), []),
+        (MachineConsole(driver="ipmi"), PartitionConsole(driver="ssh"), []),
+        (MachineConsole(driver="none"), PartitionConsole(driver="ssh"), []),
+    ],
+)
+def test_a_console_over_ssh_needs_a_dialect_and_a_host_key(
+    own: MachineConsole, shared: PartitionConsole, missing: list[str]
+) -> None:
+    machine = MachineSpec(partition="lab", bmc=BmcSpec(address="https://10.1.0.11"), console=own)
+    found = check_consoles(state(("Partition", "lab", PartitionSpec(console=shared)), ("Machine", "m0", machine)))
+    assert [(one.code, one.path[-1]) for one in found] == [("console-ssh", name) for name in missing]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        (HOST_KEY, True),
+        (f"{HOST_KEY} root@bmc", True),
+        (f"10.1.0.11 {HOST_KEY}", False),
+        (HOST_KEY.split()[1], False),
+        (HOST_KEY.replace("ssh-ed25519", "ssh-rsa"), False),
+        ("ssh-ed25519 AAAA", False),
+        ("ssh-ed25519 AAA", False),
+        ("", False),
+    ],
+)
+def test_a_host_key_is_whole_and_without_a_host_name(text: str, is_one: bool) -> None:
+    found = [one.code for one in check_console("spec.console", MachineConsole(host_key=text))]
+    assert found == ([] if is_one else ["console-host-key"])
+
+
+def test_every_dialect_of_the_driver_can_be_declared() -> None:
+    assert set(SSH_DIALECTS) == set(DIALECTS)
+
+
+def test_the_access_over_ssh_comes_from_machine_and_partition() -> None:
+    own = MachineConsole(host_key=HOST_KEY, port=2200)
+    found = seen(own, PartitionConsole(driver="ssh", dialect="direct"))
+    assert found is not None
+    access = found.access
+    assert (access.driver, access.dialect, access.host_key, access.port) == ("ssh", "direct", HOST_KEY, 2200)

@@ -12,9 +12,13 @@ import pytest
 from drivers.base import ConsoleEndpoint, Credential, Peer
 from drivers.console.fake_console import FakeConsole
 from drivers.console.ipmi.ipmi import IpmiConsole
+from drivers.console.ssh.ssh_console import SshConsole
+from drivers.console.ssh.ssh_dialects import DIALECTS
 from drivers.console.stream import StreamConsole
 from drivers.testing.console_conformance import ConsoleConformance, ConsoleSubject
+from tests.drivers import ssh_bmc
 from tests.drivers.sol_bmc import PASSWORD, USER, SolBmc
+from tests.drivers.ssh_bmc import SshBmc
 from tests.virtual_loop import VirtualLoop
 
 
@@ -83,7 +87,13 @@ async def stream(path: Path | None) -> AsyncIterator[ConsoleSubject]:
         listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
         endpoint = ConsoleEndpoint("tcp", "127.0.0.1", listening.sockets[0].getsockname()[1])
     subject = ConsoleSubject(
-        StreamConsole(), endpoint, server.say, lambda: bytes(server.typed), server.cut, is_exclusive=False
+        StreamConsole(),
+        endpoint,
+        server.say,
+        lambda: bytes(server.typed),
+        server.cut,
+        is_exclusive=False,
+        has_handle=False,
     )
     try:
         yield subject
@@ -137,3 +147,63 @@ class TestIpmiSuite17(ConsoleConformance):
 
     def runner(self) -> asyncio.Runner:
         return asyncio.Runner(loop_factory=VirtualLoop)
+
+
+@asynccontextmanager
+async def shell(dialect: str) -> AsyncIterator[ConsoleSubject]:
+    there = await SshBmc(dialect).start()
+    own = DIALECTS[dialect]
+    endpoint = ConsoleEndpoint(
+        "ssh",
+        "127.0.0.1",
+        there.port,
+        lambda _peer: Credential(ssh_bmc.USER, ssh_bmc.PASSWORD),
+        dialect=dialect,
+        host_key=there.host_key,
+    )
+    has_shell, keys = dialect in ssh_bmc.PROMPTS, own.break_keys
+    breaks = {None: lambda: there.breaks, b"": None}.get(keys, lambda: there.typed.count(keys or b"-"))
+    try:
+        yield ConsoleSubject(
+            SshConsole(),
+            endpoint,
+            there.say,
+            lambda: bytes(there.typed),
+            there.restart,
+            breaks,
+            is_exclusive=has_shell,
+            is_stealable=bool(own.frees),
+            has_handle=False,
+        )
+    finally:
+        await there.stop()
+
+
+class _OverSsh(ConsoleConformance):
+    dialect = "direct"
+
+    def start(self) -> AbstractAsyncContextManager[ConsoleSubject]:
+        return shell(self.dialect)
+
+    def runner(self) -> asyncio.Runner:
+        return asyncio.Runner(loop_factory=VirtualLoop)
+
+
+class TestDell(_OverSsh):
+    dialect = "dell"
+
+
+class TestHpe(_OverSsh):
+    dialect = "hpe"
+
+
+class TestLenovo(_OverSsh):
+    dialect = "lenovo"
+
+
+class TestConserver(_OverSsh):
+    dialect = "conserver"
+
+
+class TestDirect(_OverSsh):
+    dialect = "direct"

@@ -1,4 +1,4 @@
-"""`groundstate console` through a real daemon: OpenSSH's client in a pty, a line over TCP and one over IPMI."""
+"""`groundstate console` through a real daemon: OpenSSH's client in a pty, lines over TCP, IPMI and SSH."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from typing import Any
 
 import pytest
 
+from tests.drivers import ssh_bmc
 from tests.drivers.sol_bmc import PASSWORD, USER, SolBmc
+from tests.drivers.ssh_bmc import SshBmc
 from tests.e2e.desk import PATIENCE, Desk, Running, document, machine, until
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="OpenSSH's client is not installed")
@@ -26,7 +28,7 @@ LISTEN = ("--console-listen", "127.0.0.1:0")
 
 
 class Lines:
-    """A terminal server and a BMC with Serial over LAN, in a thread of their own."""
+    """A terminal server, a BMC with Serial over LAN and one with a shell over SSH, in a thread of their own."""
 
     def __init__(self) -> None:
         self.typed = bytearray()
@@ -43,10 +45,12 @@ class Lines:
         server = await asyncio.start_server(self._line, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         self.bmc = await SolBmc((17,)).start()
+        self.shell = await SshBmc("hpe").start()
         self._ready.set()
         await self._stop.wait()
         server.close()
         await self.bmc.stop()
+        await self.shell.stop()
         for writer in self.writers:
             writer.transport.abort()
         await asyncio.sleep(0.05)
@@ -64,6 +68,9 @@ class Lines:
 
     def bmc_says(self, data: bytes) -> None:
         self.loop.call_soon_threadsafe(self.bmc.say, data)
+
+    def shell_says(self, data: bytes) -> None:
+        self.loop.call_soon_threadsafe(self.shell.say, data)
 
     def __enter__(self) -> Lines:  # noqa: PYI034
         self._thread.start()
@@ -147,11 +154,13 @@ def key(tmp_path: Path) -> Path:
     return path
 
 
-def declare(desk: Desk, lines: Lines, key: Path, **console: Any) -> None:
+def declare(desk: Desk, lines: Lines, key: Path, ssh: dict[str, Any] | None = None, **console: Any) -> None:
     desk.environment |= {"LAB_IPMI_USERNAME": USER, "LAB_IPMI_PASSWORD": PASSWORD}
+    desk.environment |= {"LAB_SSH_USERNAME": ssh_bmc.USER, "LAB_SSH_PASSWORD": ssh_bmc.PASSWORD}
     desk.settings(
         'console_lines = ["127.0.0.1/32"]\n'
         'credentials.ipmi = {env = "LAB_IPMI", networks = ["127.0.0.0/8"], drivers = ["ipmi", "fake"]}\n'
+        'credentials.shell = {env = "LAB_SSH", networks = ["127.0.0.0/8"], drivers = ["ssh", "fake"]}\n'
     )
     admins = {"sshKeys": [key.with_suffix(".pub").read_text().strip()]}
     shared = {"driver": "tcp", "hold": "Watched", "admins": admins, **console}
@@ -162,9 +171,18 @@ def declare(desk: Desk, lines: Lines, key: Path, **console: Any) -> None:
         "port": lines.bmc.port,
         "credentialRef": {"name": "ipmi"},
     }
+    by_ssh = {
+        "driver": "ssh",
+        "dialect": "hpe",
+        "address": "127.0.0.1",
+        "port": lines.shell.port,
+        "hostKey": lines.shell.host_key,
+        "credentialRef": {"name": "shell"},
+    }
     desk.commit(
         lab=[
             document("Partition", "lab", bmc={"driver": "fake"}, console=shared),
+            machine("m3", console=by_ssh | (ssh or {})),
             machine("m0", console=by_tcp),
             machine("m1", console=by_ipmi),
             machine("m2", console={"driver": "none"}),
@@ -225,6 +243,36 @@ def test_a_person_types_on_a_line_over_ipmi(desk: Desk, lines: Lines, key: Path,
         terminal.type(b"\r~.")
         assert terminal.end() == 0
         until(lambda: lines.bmc.owner is None or None, "the line to be free")
+
+
+def test_a_person_types_on_a_line_over_ssh_and_never_in_the_shell_of_the_bmc(
+    desk: Desk, lines: Lines, key: Path
+) -> None:
+    declare(desk, lines, key)
+    with serving(desk):
+        terminal = Terminal(desk, "console", "m3", "-i", str(key))
+        terminal.sees(b"the line is open")
+        lines.shell_says(b"login: ")
+        terminal.sees(b"login: ")
+        terminal.type(b"root\x1b(power off\r")
+        terminal.sees(b"leads from the console into the BMC's own shell")
+        until(lambda: bytes(lines.shell.typed) == b"rootpower off\r" or None, "what was typed")
+        assert lines.shell.shell == ["vsp"]
+        terminal.type(b"\r~.")
+        assert terminal.end() == 0
+        until(lambda: lines.shell.owner is None or None, "the line to be free")
+        until(lambda: lines.shell.shell[-1] == "exit" or None, "the end of the session at the BMC")
+
+
+def test_a_host_with_another_key_gets_no_login(desk: Desk, lines: Lines, key: Path) -> None:
+    other = " ".join(key.with_suffix(".pub").read_text().split()[:2])
+    declare(desk, lines, key, ssh={"hostKey": other})
+    with serving(desk):
+        terminal = Terminal(desk, "console", "m3", "-i", str(key))
+        terminal.sees(b"but console.hostKey is SHA256:")
+        terminal.type(b"~.")
+        terminal.end()
+    assert lines.shell.passwords == []
 
 
 def test_a_daemon_that_was_killed_takes_its_own_line_again(desk: Desk, lines: Lines, key: Path) -> None:

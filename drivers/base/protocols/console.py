@@ -15,8 +15,9 @@ from drivers.base.support.errors import Busy, DriverError
 class ConsoleEndpoint(msgspec.Struct, frozen=True):
     """Where a machine's serial line is: a host and port, or what the driver takes.
 
-    `credential` and `connects`: as in Endpoint. `cipher_suite`: of IPMI, which the BMC has to accept. `former`:
-    the `handle` of a line of ours that was not closed in order; a session with this handle may be ended without asking.
+    `credential` and `connects`: as in Endpoint. `cipher_suite`: of IPMI, which the BMC has to accept. `dialect`,
+    `host_key`: of SSH, whose words the server has, and its public key. `former`: the `handle` of a line of ours that
+    was not closed in order; a session with this handle may be ended without asking.
     """
 
     driver: str
@@ -25,6 +26,8 @@ class ConsoleEndpoint(msgspec.Struct, frozen=True):
     credential: Callable[[Peer], Credential] | None = None
     connects: Callable[[str], None] | None = None
     cipher_suite: int = 17
+    dialect: str = ""
+    host_key: str = ""
     former: str = ""
 
 

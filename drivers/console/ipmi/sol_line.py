@@ -14,6 +14,7 @@ from drivers.base.support.event_loop import (
     pause,
     running_loop,
     time_limit,
+    wait_for_tasks,
 )
 from drivers.console.ipmi import ipmi_wire as wire
 from drivers.console.ipmi.ipmi_session import Session
@@ -122,7 +123,8 @@ class SolLine:
 
     async def lost(self) -> DriverError:
         """See Line."""
-        return await self._lost
+        await wait_for_tasks([self._lost])  # a wait that is cancelled does not cancel what is waited for
+        return self._lost.result()
 
     async def close(self) -> None:
         """See Line. Without this the BMC holds the line for half a minute."""

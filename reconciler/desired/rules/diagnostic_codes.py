@@ -75,6 +75,7 @@ DIAGNOSTICS: dict[str, str] = {
     "duplicate-image": "Two images have the same version of one operating system.",
     "no-such-image": "The image of a machine or a claim is not declared.",
     "too-many-projects": "A tenant has more projects than its quota allows.",
+    "console-ssh": "A console over SSH has no host key, or no dialect that the driver knows.",
     "duplicate-aggregate": "Two Aggregates define a number of the same name.",
     "duplicate-bmc": "Two machines have the same BMC, and the same system or no systemId.",
     "duplicate-mac": "A MAC address is declared twice, for one machine or for two.",

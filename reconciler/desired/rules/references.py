@@ -10,6 +10,7 @@ from reconciler.desired.rules import (
     addressing,
     catalogue,
     claims,
+    console_rules,
     guard_references,
     implied,
     networks,
@@ -46,6 +47,7 @@ def check_references(resources: Sequence[Resource[Any]], claimed: Collection[Res
     found.extend(_once(implied.at_the_claim(finding, state) for finding in between))
     found.extend(catalogue.check_catalogue(state, claimed))
     found.extend(claims.check_claims(state))
+    found.extend(console_rules.check_consoles(state))
     found.extend(guard_references.check_guards(state, claimed, everything))
     found.extend(virtual_media_rules.check_virtual_media(state))
     return found

@@ -79,6 +79,8 @@ def console_access(spec: MachineSpec, desired: DesiredState) -> ConsoleAccess | 
         own.port or shared.port,
         own.credential_ref or bmc.credential_ref,
         own.cipher_suite or shared.cipher_suite or DEFAULT_SUITE,
+        own.dialect or shared.dialect or "",
+        own.host_key or shared.host_key or "",
     )
 
 

@@ -37,6 +37,8 @@ class ConsoleAccess(msgspec.Struct, frozen=True):
     port: int | None
     credential_ref: CredentialRef | None
     cipher_suite: int = DEFAULT_SUITE
+    dialect: str = ""
+    host_key: str = ""
 
 
 class DeclaredOptions(msgspec.Struct, frozen=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated
@@ -15,6 +17,9 @@ from reconciler.kinds.common.field_types.fields import Spec
 from reconciler.kinds.common.kind import RuleFinding
 
 NO_CONSOLE = "none"
+SSH = "ssh"
+SSH_DIALECTS = ("dell", "hpe", "lenovo", "conserver", "direct")
+"""Those of the driver ssh (drivers/console/ssh/ssh_dialects.py; a test holds the two together)."""
 
 
 class ConsoleHold(StrEnum):
@@ -72,15 +77,17 @@ class ConsoleAccessFields(Spec, frozen=True, kw_only=True):
                 pattern=r"^[a-z][a-z0-9_-]*$",
                 max_length=63,
                 description=(
-                    "The driver: ipmi (Serial over LAN), tcp (a TCP port or unix socket), fake, or none. The default "
-                    "is none."
+                    "The driver: ipmi (Serial over LAN), ssh, tcp (a TCP port or unix socket), fake, or none. The "
+                    "default is none."
                 ),
-                examples=["ipmi", "tcp", NO_CONSOLE],
+                examples=["ipmi", "ssh", "tcp", NO_CONSOLE],
             ),
         ]
         | None
     ) = None
-    port: Annotated[int, Meta(ge=1, le=65535, description="The port. The default of ipmi is 623.")] | None = None
+    port: (
+        Annotated[int, Meta(ge=1, le=65535, description="The port. The default of ipmi is 623, of ssh 22.")] | None
+    ) = None
     cipher_suite: (
         Annotated[
             int,
@@ -91,6 +98,35 @@ class ConsoleAccessFields(Spec, frozen=True, kw_only=True):
                     "The cipher suite of IPMI: 17 (SHA-256), or 3 (SHA-1) for an old BMC. groundstate uses no other "
                     "suite than this one. The default is 17."
                 ),
+            ),
+        ]
+        | None
+    ) = None
+    dialect: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[a-z][a-z0-9_-]*$",
+                max_length=63,
+                description=(
+                    "Which words the server uses, for the driver ssh: dell (iDRAC), hpe (iLO), lenovo (XCC), "
+                    "conserver, or direct. With direct, the SSH session itself is the console, as on OpenBMC."
+                ),
+                examples=["dell", "direct"],
+            ),
+        ]
+        | None
+    ) = None
+    host_key: (
+        Annotated[
+            str,
+            Meta(
+                max_length=8192,
+                description=(
+                    "The public host key of the server, for the driver ssh: type and base64, as ssh-keyscan prints "
+                    "them. groundstate sends no login to a host with another key."
+                ),
+                examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJqfJtnBQnhnXqzqkV0Wl0Gx0Gx0Gx0Gx0Gx0Gx0Gx0G"],
             ),
         ]
         | None
@@ -174,6 +210,47 @@ def check_admins(path: str, admins: ConsoleAdmins) -> Iterator[RuleFinding]:
 
 def check_console(path: str, console: ConsoleAccessFields | None) -> Iterator[RuleFinding]:
     """What a schema cannot say of the access."""
-    if console is not None and console.cipher_suite not in (None, 3, 17):
+    if console is None:
+        return
+    if console.cipher_suite not in (None, 3, 17):
         what = f"cipher suite {console.cipher_suite} lacks encryption, integrity or a sound hash"
         yield RuleFinding("console-cipher", f"{path}.cipherSuite", what, "use 17, or 3 for an old BMC")
+    if console.host_key is not None and not _is_host_key(console.host_key):
+        what = "not a public host key: type and base64 in one line, without a host name before them"
+        yield RuleFinding("console-host-key", f"{path}.hostKey", what, "paste what ssh-keyscan prints after the host")
+
+
+def check_ssh_console(console: MachineConsole, shared: PartitionConsole) -> Iterator[RuleFinding]:
+    """What a machine lacks whose console is reached with the driver ssh, with what its partition says."""
+    if (console.driver or shared.driver) != SSH:
+        return
+    dialect = console.dialect or shared.dialect
+    known = ", ".join(SSH_DIALECTS)
+    if dialect is None:
+        what = "the driver ssh needs console.dialect, in the Machine or in its Partition"
+        yield RuleFinding("console-ssh", "spec.console.dialect", what, f"add dialect, one of {known}")
+    elif dialect not in SSH_DIALECTS:
+        what = f"the driver ssh has no dialect {dialect}"
+        yield RuleFinding("console-ssh", "spec.console.dialect", what, f"use one of {known}")
+    if console.host_key is None and shared.host_key is None:
+        what = "the driver ssh needs console.hostKey, in the Machine or in its Partition"
+        hint = "add hostKey: read the key with ssh-keyscan, and compare its fingerprint with what the BMC shows"
+        yield RuleFinding("console-ssh", "spec.console.hostKey", what, hint)
+
+
+_HOST_KEY = re.compile(
+    r"(?P<type>ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) (?P<data>[A-Za-z0-9+/]+={0,2})( .*)?"
+)
+
+
+def _is_host_key(text: str) -> bool:
+    """Whether it is one, whole: the data begins with its length and the type."""
+    found = _HOST_KEY.fullmatch(text.strip())
+    if found is None:
+        return False
+    try:
+        data = base64.b64decode(found["data"], validate=True)
+    except ValueError:
+        return False
+    kind = found["type"].encode()
+    return data.startswith(len(kind).to_bytes(4, "big") + kind)
