@@ -23,7 +23,6 @@ sys.path.insert(0, str(ROOT))
 from drivers.base import Credential, SinkEndpoint  # noqa: E402  the path is set above
 from drivers.sink.nats import open_nats  # noqa: E402
 from reconciler.daemon.sinks.lane import Lane, LaneSettings  # noqa: E402
-from reconciler.kinds.sink.event_selection import Subject  # noqa: E402
 from reconciler.kinds.sink.spec import EventSinkSpec, NatsSpec  # noqa: E402
 from reconciler.model.event import Event, EventReason, EventType  # noqa: E402
 from reconciler.model.resource import ResourceKey  # noqa: E402
@@ -70,7 +69,7 @@ def main() -> int:
         settings = LaneSettings(
             store,
             lambda _name, _spec: sink,
-            lambda _key: Subject(),
+            lambda event: event,
             lambda event: failed.append(event.message),
             lambda *_: None,
             lambda: datetime.now(UTC),

@@ -8,15 +8,15 @@ PAGE = """\
 An event is a row of the append-only ledger (`groundstate events`). In the daemon it is also a log line, and a count
 in `groundstate_events_total`. It has a time, a type (`Normal` or `Warning`), a reason, and a message for people. If
 they apply, it also has the resource (`key`), the `revision` in force, the `action_id`, and the actor (`by`). `about`
-names the part of the resource that the event concerns, such as an action and its field. An event without a resource
-is about the fleet.
+names the part of the resource that the event concerns, such as an action and its field. `project` and `labels` are
+those that the resource had when the event was recorded. An event without a resource is about the fleet.
 
 Events that repeat are counted, and not added to the ledger. Events repeat each other when type, reason, resource,
-actor and `about` are equal, whatever their messages say. One event of such a series carries the numbers. `count` is
-how often, and `last` is the time of the last one, whose message is shown. `events`, `describe` and `history` sort by
-the last time, and `events --watch` shows each repeat. A failed action is counted from the second time on, any other
-event after three times in a week. After a week a new series begins. Events of a person, a commit or a boot request
-are always recorded, and end the series before them.
+actor, `about`, project and labels are equal, whatever their messages say. One event of such a series carries the
+numbers. `count` is how often, and `last` is the time of the last one, whose message is shown. `events`, `describe`
+and `history` sort by the last time, and `events --watch` shows each repeat. A failed action is counted from the
+second time on, any other event after three times in a week. After a week a new series begins. Events of a person, a
+commit or a boot request are always recorded, and end the series before them.
 
 ## What was done
 

@@ -20,7 +20,7 @@ from reconciler.kinds.common.defect import REPORT, defect
 from reconciler.kinds.common.kind_metrics import FillLevel
 from reconciler.kinds.common.machine_facts import FactType
 from reconciler.model.diagnostic import Diagnostic
-from reconciler.model.event import EventReason, EventType
+from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Outcome
@@ -259,6 +259,10 @@ class Engine:
         """What is remembered of it."""
         with self._lock:
             return self._state.of(key)
+
+    def described(self, event: Event) -> Event:
+        """The event with whose it is now: the project and the labels of its resource."""
+        return self._state.described(event)
 
     def observations(self, kind: str) -> list[Observation]:
         """The last observation of each resource of a kind."""

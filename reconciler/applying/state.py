@@ -16,6 +16,7 @@ import msgspec
 from reconciler import runtime
 from reconciler.applying.context import Ledger, Pending
 from reconciler.kinds import KINDS, remembered_of
+from reconciler.kinds.common.event_subject import with_subject
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView
 from reconciler.model.actions.action_base import Disruption
@@ -200,7 +201,12 @@ class EngineState:
 
     def append(self, events: Iterable[Event]) -> None:
         """Append events to the ledger."""
-        self._write(AppendEvents(tuple(events)))
+        self._write(AppendEvents(tuple(map(self.described, events))))
+
+    def described(self, event: Event) -> Event:
+        """The event with whose it is now: the project and the labels of its resource."""
+        before = self._changing.before.get((_FACTS, event.key)) if self._changing is not None and event.key else None
+        return with_subject(event, self.desired, self._facts.get(event.key) if event.key else None, before)
 
     def save(self, changed: Mapping[ResourceKey, ResourceFacts | None]) -> None:
         """Set the facts of each resource; None: forget them."""
@@ -240,7 +246,7 @@ class EngineState:
     def begin(self, flight: InFlight, facts: ResourceFacts, event: Event, epoch: int) -> None:
         """Record an action as in flight. It must not be sent before the record is on disk. Other threads see the action
         as in flight at once."""
-        changes = self._write(BeginAction(flight, facts, event, epoch))
+        changes = self._write(BeginAction(flight, facts, self.described(event), epoch))
         self._set_revertibly(changes, _FACTS, flight.key, facts)
         self._set_revertibly(changes, _FLIGHTS, flight.key, flight)
 
@@ -251,7 +257,7 @@ class EngineState:
     def record_progress(self, flight: InFlight, event: Event | None = None) -> None:
         """Record new knowledge of an action in flight: its handle, its Task. An action that was settled meanwhile is
         not changed."""
-        changes = self._write(NoteAction(flight, event))
+        changes = self._write(NoteAction(flight, None if event is None else self.described(event)))
         if self._is_in_flight(flight):
             self._set_revertibly(changes, _FLIGHTS, flight.key, flight)
 
@@ -266,7 +272,7 @@ class EngineState:
 
     def end(self, flight: InFlight, facts: ResourceFacts, event: Event) -> None:
         """Record that an action is no longer in flight."""
-        changes = self._write(EndAction(flight, facts, event))
+        changes = self._write(EndAction(flight, facts, self.described(event)))
         self._set_revertibly(changes, _FLIGHTS, flight.key, None)
         self._set_revertibly(changes, _FACTS, flight.key, facts)
 

@@ -19,6 +19,7 @@ from reconciler.planning.guards.pauses import standing_pauses
 from reconciler.planning.guards.standing import CommandLimits, DaemonReport, Standing, standing_in_force
 from reconciler.planning.override_scope import in_force
 from reconciler.store import Store
+from reconciler.store.rows.restart_rows import Described, undescribed
 
 _REFRESH_SECONDS = 2.0
 """How soon an override that was written by another process is noticed."""
@@ -39,6 +40,8 @@ class PolicyState:
         self._pauses: tuple[ResourcePause, ...] = store.pauses.all()
         self._in_force = self._ids_in_force(now())
         self.report_event: Callable[[Event], None] = lambda _: None
+        self.described: Described = undescribed
+        """Adds to an event whose it is."""
         self.changed: Callable[[], None] = lambda: None
         """Is called when an override or a pause has begun or ended."""
         self.requested: Callable[[Collection[ResourceKey]], None] = lambda _: None
@@ -98,7 +101,7 @@ class PolicyState:
         asked = self._store.restarts.open()
         if asked or self._had_restarts:
             self._had_restarts = bool(asked)
-            for event in self._store.restarts.end(self.restarts(asked), now):
+            for event in self._store.restarts.end(self.restarts(asked), now, self.described):
                 self.report_event(event)
         if self._requests is not None and (keys := self._requests.take()):
             self.requested(keys)

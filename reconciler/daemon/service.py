@@ -99,6 +99,7 @@ class Daemon:
         )
         self._standing = standing
         standing.report_event, standing.changed = self._report, self._house.judge_anew
+        standing.described = self._engine.described
         standing.requested, standing.restarts = self._requested, self._take_restarts
         self.metrics.observing(hold_everything in context.transient_guards)
         self._follower = Follower(
@@ -312,7 +313,7 @@ class Daemon:
     def _record_and_report(self, event: Event) -> None:
         if event.reason in (EventReason.INVENTORY_TAKEN, EventReason.INVENTORY_CHANGED):
             self._house.relabel(event.key)
-        self._store.append([event])
+        self._store.append([self._engine.described(event)])
         self._report(event)
 
     def _warn(self, key: ResourceKey | None, reason: EventReason, message: str, about: tuple[str, ...]) -> None:

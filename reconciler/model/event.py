@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
@@ -311,6 +312,12 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """How often it happened from `at` to `last`."""
     last: datetime | None = None
     """When it happened last, where it happened several times."""
+    project: str | None = None
+    """The Project that the resource belonged to when it happened. An event that says that a resource leaves a Project
+    belongs to that Project."""
+    labels: Mapping[str, str] | None = None
+    """The labels that the resource had when it happened, with the derived ones. None: the resource was not declared, or
+    an older groundstate recorded the event."""
 
     @property
     def latest(self) -> datetime:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from reconciler.kinds import KINDS
+from reconciler.kinds.common.event_subject import with_subject
 from reconciler.model.diagnostic import Diagnostic
-from reconciler.model.facts import Facts
+from reconciler.model.event import Event
+from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.guard import Guard
 from reconciler.planning.guards.standing import CommandLimits, Standing, standing_in_force
@@ -39,6 +41,11 @@ def facts_of(store: Store) -> Facts:
     from reconciler.planning.restarts import with_restarts
 
     return with_restarts(Facts(store.facts(), store.in_flight(), is_since_beginning(store)), store.restarts.open())
+
+
+def described_by(desired: DesiredState | None, facts: Mapping[ResourceKey, ResourceFacts]) -> Callable[[Event], Event]:
+    """What adds to an event whose it is now: the project and the labels of its resource."""
+    return lambda event: with_subject(event, desired, facts.get(event.key) if event.key is not None else None)
 
 
 def facts_under(store: Store, desired: DesiredState) -> Facts:

@@ -68,3 +68,19 @@ def test_a_machine_goes_to_another_project_by_way_of_none(tmp_path: Path) -> Non
         world.commit(declare(*pinned, machine("m1", **spec), revision=f"{number}" * 40))
         world.run(100)
         assert held(world, "m1") == expected
+
+
+def test_each_event_is_recorded_with_the_project_that_had_the_machine_then(tmp_path: Path) -> None:
+    """A sink of the second tenant must not get the events of the first one, not even when it is late or replays."""
+    world = World(tmp_path)
+    for number, project in enumerate(["shop", None, "ware"]):
+        spec = {"project": project} if project is not None else {}
+        world.commit(declare(*catalogue(1), machine("m1", **spec), revision=f"{number}" * 40))
+        world.run(100)
+    recorded = [one.event for one in world.store.follow(0) if one.event.key == ResourceKey("Machine", "m1")]
+    assert [(one.reason, one.project) for one in recorded] == [
+        ("Bound", "shop"),
+        ("Unbound", "shop"),
+        ("Bound", "ware"),
+    ]
+    assert all(one.labels == {} for one in recorded)

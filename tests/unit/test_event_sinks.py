@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -13,8 +14,10 @@ from cloudevents.core.v1.event import CloudEvent
 
 from drivers.base import Busy, DriverError, Rejected, SinkDelivery, SinkMessage, Unreachable
 from reconciler.daemon.sinks.lane import Lane, LaneSettings
+from reconciler.kinds.common.event_subject import with_subject
 from reconciler.kinds.common.field_types.bmc_access import CredentialRef
 from reconciler.kinds.common.field_types.label_selector import parse_selector
+from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.sink.delivery import (
     BEHIND_AFTER,
     cursor_after,
@@ -22,12 +25,12 @@ from reconciler.kinds.sink.delivery import (
     settle_delivery,
     wait_before,
 )
-from reconciler.kinds.sink.event_selection import Subject, subject_of, wants
+from reconciler.kinds.sink.event_selection import wants
 from reconciler.kinds.sink.sink_check import check_sink
 from reconciler.kinds.sink.spec import EventSinkSpec, NatsSpec, SendSpec, SinkPause, SinkTls, WebhookSpec
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.resource import Resource, ResourceKey, Source
+from reconciler.model.resource import DesiredState, Resource, ResourceKey, Revision, Source
 from reconciler.model.sink_state import SinkState, SinkTrouble
 from reconciler.store import Store
 from reconciler.views.cloud_event import cloud_event, event_id, sink_message
@@ -100,24 +103,89 @@ class TestWhatIsSent:
         ],
     )
     def test_all_conditions_must_hold(self, send: SendSpec, wanted: bool) -> None:
-        resource: Resource[object] = Resource(MACHINE, object(), {"rack": "r1"}, {}, Source("a.yaml", 1))
-        subject = Subject(resource, {"rack": "r1", "groundstate/size": "s1"}, "shop")
-        assert wants("ops", send, parse_selector(send.selector), event(), subject) is wanted
+        about = of(event(), project="shop", labels={"rack": "r1", "groundstate/size": "s1"})
+        assert wants("ops", send, parse_selector(send.selector), about) is wanted
+
+    @pytest.mark.parametrize("send", [SendSpec(selector="!x"), SendSpec(selector="rack!=r1"), SendSpec(project="shop")])
+    def test_an_event_that_says_not_whose_it_was_is_not_sent_by_project_or_labels(self, send: SendSpec) -> None:
+        """An older groundstate recorded it, or its resource was not declared any more."""
+        assert not wants("ops", send, parse_selector(send.selector), event())
 
     @pytest.mark.parametrize("send", [SendSpec(kinds=("Machine",)), SendSpec(selector="!x"), SendSpec(project="shop")])
     def test_an_event_about_the_fleet_is_not_one_about_a_resource(self, send: SendSpec) -> None:
-        assert not wants("ops", send, parse_selector(send.selector), event(key=None), Subject())
-
-    def test_labels_of_the_inventory_count(self) -> None:
-        resource: Resource[object] = Resource(MACHINE, object(), {"rack": "r1"}, {}, Source("a.yaml", 1))
-        found = subject_of(resource, ResourceFacts(labels={"groundstate/size": "s1"}))
-        assert dict(found.labels) == {"rack": "r1", "groundstate/size": "s1"}
+        assert not wants("ops", send, parse_selector(send.selector), event(key=None))
 
     @pytest.mark.parametrize("reason", [EventReason.SINK_FAILED, EventReason.SINK_RECOVERED, EventReason.SINK_BEHIND])
     def test_a_sink_never_gets_its_own_failure_and_the_others_do(self, reason: EventReason) -> None:
         own = event(reason=reason, key=ResourceKey("EventSink", "ops"))
-        assert not wants("ops", SendSpec(), (), own, Subject())
-        assert wants("web", SendSpec(), (), own, Subject())
+        assert not wants("ops", SendSpec(), (), own)
+        assert wants("web", SendSpec(), (), own)
+
+
+def of(one: Event, project: str | None = None, labels: dict[str, str] | None = None) -> Event:
+    """The event, recorded with this project and these labels."""
+    return msgspec.structs.replace(one, project=project, labels=labels)
+
+
+def declared(labels: dict[str, str], key: ResourceKey = MACHINE, **spec: object) -> DesiredState:
+    """A state with one resource."""
+    resource: Resource[object] = Resource(key, SimpleNamespace(**spec), labels, {}, Source("a.yaml", 1))
+    return DesiredState(Revision("abc1234", "main", "fleet", None), {key: resource})
+
+
+class TestWhoseAnEventIs:
+    RACK = declared({"rack": "r1"}, project=None)
+    SHOPS, BANKS = MachineFacts(project="shop"), MachineFacts(project="bank")
+
+    @pytest.mark.parametrize(
+        ("desired", "facts", "before", "project", "labels"),
+        [
+            pytest.param(RACK, SHOPS, None, "shop", {"rack": "r1"}, id="by what is remembered"),
+            pytest.param(declared({}, project="shop"), None, None, "shop", {}, id="by the document"),
+            pytest.param(declared({}, project="bank"), SHOPS, None, "shop", {}, id="it has not left shop yet"),
+            pytest.param(RACK, SHOPS, MachineFacts(), "shop", {"rack": "r1"}, id="claimed just now"),
+            pytest.param(RACK, MachineFacts(), SHOPS, "shop", {"rack": "r1"}, id="freed just now"),
+            pytest.param(RACK, BANKS, SHOPS, "bank", {"rack": "r1"}, id="moved"),
+            pytest.param(RACK, MachineFacts(), None, None, {"rack": "r1"}, id="nobody's"),
+            pytest.param(
+                RACK,
+                MachineFacts(labels={"groundstate/size": "s1"}),
+                None,
+                None,
+                {"rack": "r1", "groundstate/size": "s1"},
+                id="labels of the inventory",
+            ),
+            pytest.param(declared({}, ResourceKey("Machine", "other")), SHOPS, None, "shop", None, id="undeclared"),
+            pytest.param(None, None, None, None, None, id="no revision is in force"),
+        ],
+    )
+    def test_it_is_recorded_with_the_project_and_the_labels_of_now(
+        self,
+        desired: DesiredState | None,
+        facts: ResourceFacts | None,
+        before: ResourceFacts | None,
+        project: str | None,
+        labels: dict[str, str] | None,
+    ) -> None:
+        found = with_subject(event(), desired, facts, before)
+        assert (found.project, found.labels) == (project, labels)
+
+    def test_a_project_is_its_own_and_the_fleet_is_nobodys(self) -> None:
+        key = ResourceKey("Project", "shop")
+        assert with_subject(event(key=key), declared({}, key), None).project == "shop"
+        assert with_subject(event(key=None), self.RACK, None) == event(key=None)
+
+    def test_what_is_recorded_is_not_changed_later(self) -> None:
+        recorded = with_subject(event(), self.RACK, self.SHOPS)
+        assert with_subject(recorded, declared({"rack": "r2"}), self.BANKS) == recorded
+
+    def test_a_repeat_under_another_tenant_is_an_event_of_its_own(self, store: Store) -> None:
+        """Else a former tenant's sink would get the words of the present one's event with a replay."""
+        often = [event(f"{n}", EventReason.DRIFT_DETECTED, at=NOW + timedelta(minutes=n)) for n in range(12)]
+        store.append([of(one, "shop", {}) for one in often[:6]] + [of(one, "bank", {}) for one in often[6:]])
+        kept = [(one.event.project, one.event.message) for one in store.follow(0)]
+        assert [project for project, _ in kept] == ["shop"] * 3 + ["bank"] * 3
+        assert all(int(message) < 6 for project, message in kept if project == "shop")
 
 
 def sink(spec: EventSinkSpec) -> Resource[EventSinkSpec]:
@@ -302,7 +370,7 @@ class Lanes:
         self.settings = LaneSettings(
             store,
             lambda _name, _spec: sink,
-            lambda _key: Subject(),
+            lambda event: event,
             self.reported.append,
             lambda *counted: self.counted.append(counted),
             lambda: self.now,

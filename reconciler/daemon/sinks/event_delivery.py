@@ -10,9 +10,7 @@ from reconciler.applying.engine import Engine
 from reconciler.daemon.sinks.deliverer import Deliverer
 from reconciler.daemon.sinks.lane import LaneSettings
 from reconciler.kinds import DELIVERED_TO
-from reconciler.kinds.sink.event_selection import Subject, subject_of
 from reconciler.model.event import Event
-from reconciler.model.resource import ResourceKey
 from reconciler.model.sink_state import SinkReport
 from reconciler.observed.connections import Connections
 from reconciler.observed.sink_connections import sink_opener
@@ -30,11 +28,6 @@ def event_deliverer(
 ) -> Deliverer:
     """Sends the ledger of this store to the sinks that are in force in this engine."""
 
-    def about(key: ResourceKey) -> Subject:
-        desired = engine.desired
-        resource = desired.resources.get(key) if desired is not None else None
-        return subject_of(resource, engine.facts_of(key))
-
     def declared() -> Mapping[str, Any] | None:
         desired = engine.desired
         if desired is None:
@@ -45,5 +38,5 @@ def event_deliverer(
         metrics.sinks_counted(reports, context.now())
 
     opener = sink_opener(connections)
-    settings = LaneSettings(store, opener, about, report, metrics.sent, context.now, context.random)
+    settings = LaneSettings(store, opener, engine.described, report, metrics.sent, context.now, context.random)
     return Deliverer(settings, declared, counted)

@@ -12,10 +12,9 @@ from reconciler import runtime
 from reconciler.kinds.common.defect import defect
 from reconciler.kinds.common.field_types.label_selector import parse_selector
 from reconciler.kinds.sink.delivery import cursor_after, settle_delivery, wait_before
-from reconciler.kinds.sink.event_selection import Subject, wants
+from reconciler.kinds.sink.event_selection import wants
 from reconciler.kinds.sink.spec import EventSinkSpec
 from reconciler.model.event import Event
-from reconciler.model.resource import ResourceKey
 from reconciler.model.retry import SINK_PAUSED, SINK_POLL
 from reconciler.model.sink_state import SinkState
 from reconciler.store import LedgerEntry, Store
@@ -26,12 +25,12 @@ PAGE_OF_EVENTS = 1000
 
 
 class LaneSettings(msgspec.Struct, frozen=True):
-    """What all lanes have in common. `subject_of`: what is known of the resource of an event. `report` logs and counts
-    an event that is in the ledger already. `sent` counts deliveries: sink, result, events."""
+    """What all lanes have in common. `described` adds to an event whose it is. `report` logs and counts an event that
+    is in the ledger already. `sent` counts deliveries: sink, result, events."""
 
     store: Store
     open_sink: Callable[[str, EventSinkSpec], EventSink]
-    subject_of: Callable[[ResourceKey], Subject]
+    described: Callable[[Event], Event]
     report: Callable[[Event], None]
     sent: Callable[[str, str, int], None]
     now: Callable[[], datetime]
@@ -93,8 +92,7 @@ class Lane:
         return True
 
     def _wants(self, event: Event) -> bool:
-        subject = Subject() if event.key is None else self._all.subject_of(event.key)
-        return wants(self._name, self.spec.send, self._selector, event, subject)
+        return wants(self._name, self.spec.send, self._selector, event)
 
     def _delivered(self, numbers: Sequence[int], events: Mapping[int, Event]) -> SinkDelivery:
         """Send as many of them as the sink takes at once."""
@@ -114,7 +112,7 @@ class Lane:
             self._all.sent(self._name, "taken", delivery.taken)
         if delivery.error is not None:
             self._all.sent(self._name, "failed", 1)
-        if not self._all.store.sinks.advance(before, after.state, after.events):
+        if not self._all.store.sinks.advance(before, after.state, tuple(map(self._all.described, after.events))):
             return None
         for event in after.events:
             self._all.report(event)

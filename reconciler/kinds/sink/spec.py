@@ -121,12 +121,20 @@ class SendSpec(Spec, frozen=True, kw_only=True):
         str,
         Meta(
             max_length=1024,
-            description="Only events about resources with these labels, written as for `-l`. Labels that groundstate "
-            "derives count too. A resource that is no longer declared has no labels.",
+            description="Only events about resources that had these labels when the event was recorded, written as "
+            "for `-l`. Labels that groundstate derives count too. A resource that is not declared has no labels.",
             examples=["rack in (r12,r13)"],
         ),
     ] = ""
-    project: Annotated[str, reference_field("Project", "Only events about resources of this Project.")] | None = None
+    project: (
+        Annotated[
+            str,
+            reference_field(
+                "Project", "Only events about resources that belonged to this Project when the event was recorded."
+            ),
+        ]
+        | None
+    ) = None
 
 
 class SinkPause(Spec, frozen=True, kw_only=True):

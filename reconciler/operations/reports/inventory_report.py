@@ -15,10 +15,11 @@ from reconciler.kinds.common.mac_vendor import mac_vendor
 from reconciler.kinds.common.machine_inventory import Origin, SizeFound, StoredInventory
 from reconciler.kinds.machine.labels import size_by_inventory
 from reconciler.model.event import Event, EventReason, EventType
-from reconciler.model.resource import Resource, ResourceKey
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.onboarding.inventory_comparison import changes, disagreements, listed_changes
 from reconciler.operations.named_resource import one_resource
 from reconciler.operations.requests.inventory_refresh import refresh_inventory
+from reconciler.operations.stored_facts import described_by
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.runtime import now
@@ -86,7 +87,7 @@ def report_inventory(where: Where, request: InventoryRequest) -> InventoryReport
             if request.refresh:
                 refresh_inventory(at, store, resource, desired, "inventory")
             if request.accept:
-                accepted = tuple(_accept(resource, store, request.origin, where.by("inventory")))
+                accepted = tuple(_accept(resource, desired, store, request.origin, where.by("inventory")))
             kept = _chosen(store.inventories.of(resource.key), request.origin)
         return InventoryReport(
             resource.key,
@@ -101,7 +102,9 @@ def report_inventory(where: Where, request: InventoryRequest) -> InventoryReport
         )
 
 
-def _accept(resource: Resource[Any], store: Store, origin: Origin | None, by: str) -> Iterator[str]:
+def _accept(
+    resource: Resource[Any], desired: DesiredState, store: Store, origin: Origin | None, by: str
+) -> Iterator[str]:
     """Each acceptance in words, once it is in the ledger."""
     for kept in _chosen(store.inventories.of(resource.key), origin).all:
         if kept.previous is None:
@@ -109,7 +112,8 @@ def _accept(resource: Resource[Any], store: Store, origin: Origin | None, by: st
         message = f"{kept.origin}: {listed_changes(changes(kept))}"
         store.inventories.accept(resource.key, kept.origin)
         reason = EventReason.INVENTORY_ACCEPTED
-        store.append([Event(now(), EventType.NORMAL, reason, message, resource.key, by=by)])
+        event = Event(now(), EventType.NORMAL, reason, message, resource.key, by=by)
+        store.append([described_by(desired, store.facts())(event)])
         yield message
 
 

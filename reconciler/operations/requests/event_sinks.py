@@ -10,10 +10,11 @@ from reconciler import runtime
 from reconciler.kinds import DELIVERED_TO
 from reconciler.kinds.sink.spec import EventSinkSpec
 from reconciler.model.event import Event, EventReason, EventType
-from reconciler.model.resource import Resource
+from reconciler.model.resource import DesiredState, Resource
 from reconciler.operations.moment import moment_of
 from reconciler.operations.named_resource import one_resource
 from reconciler.operations.operation_error import FailureReason, OperationError
+from reconciler.operations.stored_facts import described_by
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.runtime import now
@@ -48,7 +49,7 @@ def send_test_event(where: Where, name: str) -> SinkTest:
 
     with Workspace(where) as at:
         with at.store() as store:
-            resource = _sink(at, name)
+            resource, _ = _sink(at, name)
             spec: EventSinkSpec = resource.spec
             fleet = store.sinks.known_fleet() or "unknown"
             said = f"a test of the sink {resource.key.name}; nothing happened"
@@ -69,7 +70,7 @@ def replay_events(where: Where, name: str, after: str) -> SinkReplay:
     """Set the cursor of the sink back, so that the daemon sends everything after `after` once more. `after` is the
     number of an event, or a time as `events --since` takes it. Raises OperationError, and then nothing is changed."""
     with Workspace(where) as at:
-        resource = _sink(at, name)
+        resource, desired = _sink(at, name)
         sink = resource.key.name
         begin = None if after.isascii() and after.isdecimal() else moment_of(at, after)
         with at.changing() as store:
@@ -83,6 +84,7 @@ def replay_events(where: Where, name: str, after: str) -> SinkReplay:
             seq = store.last_event(before=begin) if begin is not None else int(after)
             said = f"events after {seq} are sent once more"
             told = Event(now(), EventType.NORMAL, EventReason.SINK_REPLAYED, said, resource.key, by=where.by("sink"))
+            told = described_by(desired, {})(told)
             if seq > state.seq or not store.sinks.rewind(sink, seq, told):
                 raise OperationError(
                     f"{resource.key} has taken the events up to {state.seq}, so those after {_named(seq, begin)} are "
@@ -98,7 +100,7 @@ def _named(seq: int, begin: datetime | None) -> str:
     return str(seq) if begin is None else f"{begin:%Y-%m-%d %H:%M:%S}Z (event {seq})"
 
 
-def _sink(at: Workspace, name: str) -> Resource[EventSinkSpec]:
+def _sink(at: Workspace, name: str) -> tuple[Resource[EventSinkSpec], DesiredState]:
     with at.store() as store:
         desired = at.read(at.source(), store)
-    return one_resource(name, DELIVERED_TO, desired)
+    return one_resource(name, DELIVERED_TO, desired), desired

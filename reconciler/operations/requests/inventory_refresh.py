@@ -10,6 +10,7 @@ from drivers.base import DriverError, Inventory
 from reconciler.kinds.common.machine_inventory import Origin
 from reconciler.model.resource import DesiredState, Resource
 from reconciler.operations.operation_error import FailureReason, OperationError
+from reconciler.operations.stored_facts import described_by
 from reconciler.operations.workspace import Workspace
 from reconciler.runtime import now
 from reconciler.store import Store
@@ -36,5 +37,6 @@ def refresh_inventory(
     seen = observe_inventory(at, store, resource, desired)
     by = at.where.by(command)
     events = keep_inventory(store.inventories, resource.key, Origin.OUT_OF_BAND, seen, now())
-    store.append(msgspec.structs.replace(event, by=by) for event in events)
+    described = described_by(desired, store.facts())
+    store.append(described(msgspec.structs.replace(event, by=by)) for event in events)
     outdate(store)

@@ -9,7 +9,7 @@ from reconciler.kinds.selectors import filter_words, select
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import ResourceKey
 from reconciler.operations.operation_error import FailureReason, OperationError
-from reconciler.operations.stored_facts import derived_labels, facts_of
+from reconciler.operations.stored_facts import derived_labels, described_by, facts_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.guards.standing import DaemonReport
@@ -44,7 +44,8 @@ def request_reconcile(where: Where, targets: tuple[str, ...], selector: str) -> 
         with at.changing() as store:
             by, time, reason = where.by("reconcile"), now(), EventReason.RECONCILE_REQUESTED
             said = "asked the daemon to observe and reconcile the resource now"
-            store.append([Event(time, EventType.NORMAL, reason, said, key, by=by) for key in keys])
+            asked = [Event(time, EventType.NORMAL, reason, said, key, by=by) for key in keys]
+            store.append(map(described_by(desired, facts.resources), asked))
         return ReconcileRequest(keys, daemon, at.notes)
 
 

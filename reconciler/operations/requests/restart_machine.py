@@ -18,7 +18,7 @@ from reconciler.model.plans.restart import RestartRequest
 from reconciler.model.resource import ResourceKey
 from reconciler.operations.named_resource import one_resource
 from reconciler.operations.operation_error import FailureReason, OperationError
-from reconciler.operations.stored_facts import facts_of, observed_types
+from reconciler.operations.stored_facts import described_by, facts_of, observed_types
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.guards.pauses import pauses, standing_pauses
@@ -62,7 +62,7 @@ def restart_machine(where: Where, target: str, reason: str, within: timedelta) -
             runtime.entropy(3).hex(), machine.key, clean(reason), where.by("restart"), begins, begins + within
         )
         with at.changing() as store:
-            store.restarts.add(request)
+            store.restarts.add(request, described_by(desired, facts.resources))
             held = tuple(one for one in standing_pauses(store.pauses.all(), begins) if pauses(one, *about))
         return RestartAsked(request, daemon is not None and daemon.at_work(begins), (*at.notes, *map(_waits, held)))
 
@@ -92,7 +92,9 @@ def cancel_restart(
         with at.changing() as store:
             if _was_sent(store, request):
                 return CancelledRestart(request, True, at.notes)
-            store.restarts.cancel(request.key, clean(reason), where.by("restart"), now())
+            # By what is remembered alone: a cancellation must not depend on a repository that can be read.
+            described = described_by(None, store.facts())
+            store.restarts.cancel(request.key, clean(reason), where.by("restart"), now(), described)
             at_work = daemon is not None and daemon.at_work(now())
             for _ in range(round(_TAKEN_UP_SECONDS / _POLL_SECONDS) if at_work else 0):
                 if _has_ended(store, request):

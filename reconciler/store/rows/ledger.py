@@ -194,6 +194,8 @@ def _of_one_story(before: Event, event: Event) -> bool:
     """Whether one repeats the other: the same happened to the same, by the same, whatever the messages say, and
     whatever the clocks said in between."""
     same = (before.type, before.reason, before.by, before.about) == (event.type, event.reason, event.by, event.about)
+    # The words of a new tenant's event must not be counted beside a former tenant's one, which is sent to that one.
+    same = same and (before.project, before.labels) == (event.project, event.labels)
     return same and abs(event.at - before.at) < A_WEEK
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,14 @@ from reconciler.store.rows.ledger import append
 from reconciler.store.sql.database import Database
 from reconciler.store.sql.store_errors import StoreError
 from reconciler.store.sql.tables import restart_table
+
+Described = Callable[[Event], Event]
+"""Adds to an event whose it is: the project and the labels of its resource."""
+
+
+def undescribed(event: Event) -> Event:
+    """The event alone, for who does not know what is declared."""
+    return event
 
 
 class RestartTable:
@@ -31,7 +40,7 @@ class RestartTable:
             rows = connection.execute(asked.order_by(restart_table.c.at, restart_table.c.id)).all()
         return tuple(map(_request, rows))
 
-    def add(self, new: RestartRequest) -> None:
+    def add(self, new: RestartRequest, described: Described = undescribed) -> None:
         """It is asked for from now on; the ledger says so. Raises StoreError while another one of it is open."""
         row = {"id": new.id, "kind": new.key.kind, "name": new.key.name, "reason": new.reason, "by": new.by}
         message = f"restart {new.id} was requested, to begin before {new.until:%Y-%m-%d %H:%M:%S}Z: {new.reason}"
@@ -46,9 +55,11 @@ class RestartTable:
                     f"`groundstate restart --cancel {typed(new.key)}` cancels the restart"
                 )
             connection.execute(insert(restart_table), row | {"at": new.at, "until": new.until})
-            append(connection, [event])
+            append(connection, [described(event)])
 
-    def cancel(self, key: ResourceKey, why: str, by: str, now: datetime) -> RestartRequest | None:
+    def cancel(
+        self, key: ResourceKey, why: str, by: str, now: datetime, described: Described = undescribed
+    ) -> RestartRequest | None:
         """Cancel the open restart of this resource, with an event in the ledger. Returns the restart; None: there is
         none."""
         with self._database.write() as connection:
@@ -58,14 +69,11 @@ class RestartTable:
                 return None
             connection.execute(update(restart_table).where(restart_table.c.id == row.id).values(ended_at=now))
             message = f"restart {row.id} was cancelled{f': {why}' if why else ''}"
-            about = (row.id,)
-            append(
-                connection,
-                [Event(now, EventType.NORMAL, EventReason.RESTART_CANCELLED, message, key, by=by, about=about)],
-            )
+            reason, about = EventReason.RESTART_CANCELLED, (row.id,)
+            append(connection, [described(Event(now, EventType.NORMAL, reason, message, key, by=by, about=about))])
         return _request(row)
 
-    def end(self, results: list[RestartResult], now: datetime) -> tuple[Event, ...]:
+    def end(self, results: list[RestartResult], now: datetime, described: Described = undescribed) -> tuple[Event, ...]:
         """Record that these restarts have ended, each once in the ledger. Returns the events."""
         if not results:
             return ()
@@ -75,7 +83,7 @@ class RestartTable:
                 this = (restart_table.c.id == one.id, restart_table.c.ended_at.is_(None))
                 ended = connection.execute(update(restart_table).where(*this).values(ended_at=now))
                 if ended.rowcount:
-                    events.append(_event(one, now))
+                    events.append(described(_event(one, now)))
             append(connection, events)
         return tuple(events)
 
