@@ -16,6 +16,13 @@ import msgspec
 from drivers.console.ipmi import ipmi_wire as wire
 
 USER, PASSWORD = "ipmiusr", "correct horse"
+OLD_FORMAT, DEVICE_ID, CHANNEL_CAPABILITIES = 0x00, 0x01, 0x38
+
+
+def _message(netfn: int, number: int, code: int, data: bytes) -> bytes:
+    """An answer to a request of this number (figure 13-4)."""
+    first, second = bytes([0x81, netfn << 2]), bytes([0x20, number, code]) + data
+    return first + bytes([-sum(first) & 255]) + second + bytes([-sum(second) & 255])
 
 
 class Peer(msgspec.Struct):
@@ -99,6 +106,10 @@ class SolBmc(asyncio.DatagramProtocol):
         self._count += 1
         if self.silent or self.drops(self._count):
             return
+        if data[4] == OLD_FORMAT:
+            if data[4:13] == bytes(9) and data[19] == CHANNEL_CAPABILITIES:
+                self._capabilities(data[18], addr)
+            return
         if data[5] & 0xC0:
             peer = self.sessions.get(data[6:10])
             packet = wire.read_sealed(data, data[6:10], peer.keys) if peer is not None and peer.keys else None
@@ -108,6 +119,12 @@ class SolBmc(asyncio.DatagramProtocol):
         packet = wire.read_plain(data)
         if packet is not None:
             self._login(packet, addr)
+
+    def _capabilities(self, number: int, addr: Any) -> None:
+        """What ipmitool and pyghmi ask first, in the format of IPMI 1.5: it speaks 2.0, and has named users (22.13)."""
+        told = bytes([0, 1, 0x80, 0x04, 0x02, 0, 0, 0, 0])
+        message = _message(0x07, number, CHANNEL_CAPABILITIES, told)
+        self._raw(wire.RMCP + bytes(9) + bytes([len(message)]) + message, addr)
 
     def _login(self, packet: wire.Packet, addr: Any) -> None:
         p = packet.payload
@@ -157,12 +174,12 @@ class SolBmc(asyncio.DatagramProtocol):
             packet.payload[6:-1],
         )
         completion, told = self._command(peer, code, data)
-        first = bytes([0x81, (netfn | 1) << 2])
-        second = bytes([0x20, number << 2, code, completion]) + told
-        self._seal(peer, wire.IPMI, first + bytes([-sum(first) & 255]) + second + bytes([-sum(second) & 255]))
+        self._seal(peer, wire.IPMI, _message(netfn | 1, number << 2, code, bytes([completion]) + told))
 
     def _command(self, peer: Peer, code: int, data: bytes) -> tuple[int, bytes]:
         match code:
+            case _ if code == DEVICE_ID:
+                return 0, bytes([0x20, 1, 2, 0, 0x02, 0x8F]) + bytes(9)
             case wire.SET_PRIVILEGE:
                 return 0, data
             case wire.ACTIVATE_PAYLOAD:
@@ -174,7 +191,7 @@ class SolBmc(asyncio.DatagramProtocol):
                 self._more.set()
                 self._receiver, self._sent = wire.Receiver(self._heard), 0
                 size = (self.largest + 4).to_bytes(2, "little")
-                return 0, bytes(4) + size + size + (623).to_bytes(2, "little") + b"\xff\xff"
+                return 0, bytes(4) + size + size + self.port.to_bytes(2, "little") + b"\xff\xff"
             case wire.DEACTIVATE_PAYLOAD:
                 before = self.sessions.get(self.owner or b"")
                 if before is not None and before is not peer:
