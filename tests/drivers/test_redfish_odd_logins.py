@@ -305,6 +305,29 @@ def test_the_end_of_a_session_is_sent_with_the_header_that_the_bmc_wants(
     assert not server.sessions
 
 
+def test_sessions_whose_tokens_are_refused_are_deleted_by_basic_authentication(
+    driver: RedfishDriver, bmc: Bmc, server: RedfishServer
+) -> None:
+    """As a BMC behind a proxy that removes X-Auth-Token: each session is made, and none is ever accepted."""
+
+    def tokenless(request: Request) -> Answer:
+        if "authorization" not in request.headers:
+            return reply(401, extended("No valid session"))
+        if request.method == "DELETE":
+            server.sessions.discard(request.path.rpartition("/")[2])
+            return reply(204)
+        return reply(200, server.documents[request.path])
+
+    for path in (SYSTEMS, SYSTEM):
+        server.misbehave("GET", path, tokenless, times=None)
+    for number in (1, 2, 3):
+        server.misbehave("DELETE", f"{SESSIONS}/token-{number}", tokenless, times=None)
+    for _ in range(3):
+        assert bmc.read().power == "On"
+    assert not server.sessions
+    driver.close()
+
+
 def test_a_password_that_was_changed_is_two_failed_logins_at_most(bmc: Bmc, server: RedfishServer) -> None:
     """One for a session, and one by basic authentication (ibm-openbmc/dev#1544). BMCs lock accounts after three, so the
     old session is ended without the password."""

@@ -69,6 +69,7 @@ _NO_SESSIONS = frozenset({404, 405, 501})
 _MOST_BARRED = 64
 _DELETES = 2
 """Of one session by one path: the first may meet an odd 401, or a BMC that wants one more header."""
+_MOST_UNDELETED = 4
 _FAILED = 500
 """A service of sessions that fails within itself is one that does not work; a gateway's 502 or 504 is about the BMC."""
 
@@ -101,6 +102,8 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         self._closed = False
         self._token: str | None = None
         self._session_paths: tuple[str, ...] = ()
+        self._undeleted: tuple[tuple[tuple[str, ...], Peer | None], ...] = ()
+        """Sessions whose own tokens were refused when they were to be deleted, and for whom they were made."""
         self._basic: str | None = None
         self._meant: Peer | None = None
         self._tried: int | None = None
@@ -228,6 +231,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         status = reply.status_code
         if status < 300 or (status < 400 and self._requests.leads_to_redfish(reply)):
             self._doubt, self._refusals, self._holds = None, 0, True
+            self._delete_rest()
             if self._barred:
                 self._barred.pop(path, None)
             return
@@ -422,13 +426,30 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
     def _leave(self, paths: tuple[str, ...], headers: dict[str, str] | None = None, to: Peer | None = None) -> None:
         """Delete a session that is not to be used any more; where the BMC refuses, the session is left to expire. `to`:
         for whom the session was made. The host's name may lead to another host now, which must not get the token."""
+        owner, was_refused = to or self._meant, False
         with contextlib.suppress(DriverError):
             for path in paths:
-                if self._has_deleted(path, headers or {}, to):
+                status = self._delete(path, headers or {}, to)
+                if status is not None and status < 300:
                     return
+                was_refused = was_refused or status in (401, 403)
+        if was_refused and self._basic is None:
+            self._undeleted = (*self._undeleted, (paths, owner))[-_MOST_UNDELETED:]
 
-    def _has_deleted(self, path: str, headers: dict[str, str], to: Peer | None) -> bool:
-        """Whether a DELETE was carried out, which may be sent again as it may not harm twice. Raises DriverError."""
+    def _delete_rest(self) -> None:
+        """Delete, with the login that holds now, the sessions whose tokens the BMC refuses; each is tried once. Not at
+        another peer, where the same path may be a session of somebody else."""
+        if not self._undeleted or self._basic is None:
+            return
+        rest, self._undeleted = self._undeleted, ()
+        for paths, owner in rest:
+            if owner == self._meant:
+                self._leave(paths)
+
+    def _delete(self, path: str, headers: dict[str, str], to: Peer | None) -> int | None:
+        """The status of the DELETE, which may be sent again as it may not harm twice. None: no answer. Raises
+        DriverError."""
+        status = None
         for _ in range(_DELETES):
             try:
                 status = self._request("DELETE", path, None, headers, to).status_code
@@ -437,16 +458,16 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
                     raise
                 continue  # The BMC closed the connection.
             if status not in (401, *BUSY, *DELETE_WANTS) and status < 500:
-                return status < 300
+                break
             headers = {**headers, **DELETE_WANTS.get(status, {})}
-        return False
+        return status
 
     def _refused(self, why: DriverError) -> AuthenticationFailed:
         """The error of a login that the BMC refused, which is not tried again before long. `why`: in its own words."""
         is_first_of_basic = self._basic is not None and self._doubt is None and not self._was_spared
         self._leave_session()
         self._log_out()
-        self._holds = False
+        self._holds, self._undeleted = False, ()
         if self.credential is None:
             return AuthenticationFailed(f"{self._url}: BMC requires a login; set bmc.credentialRef")
         if is_first_of_basic and not isinstance(why, PasswordChangeRequired):
