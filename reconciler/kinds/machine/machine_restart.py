@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import PowerState, ResetType, SystemState
+from drivers.base import PowerState, SystemState
 from reconciler.kinds.common.machine_facts import MachineFacts, Restart
 from reconciler.kinds.machine.spec import Escalate, MachineSpec, observes
 from reconciler.model.actions.bmc_actions import PowerOff
@@ -56,7 +56,7 @@ def restart_sent(facts: MachineFacts, action: PowerOff) -> MachineFacts:
     one = facts.restart
     if one is None or one.ended or one.seen_off:
         return facts
-    forced = action.reset_type is not ResetType.GRACEFUL_SHUTDOWN
+    forced = not action.is_graceful
     applied = facts.applied
     if applied is not None:
         left = {path: value for path, value in applied.fields.items() if path != PowerOff.path}

@@ -44,6 +44,12 @@ class PowerOff(ActionBase, frozen=True, tag="power-off"):
         """The ResetType."""
         return self.reset_type
 
+    @property
+    def is_graceful(self) -> bool:
+        """Whether the operating system is asked, and may ignore it. The power button of a system that is on does that
+        (DSP0268, ResetType)."""
+        return self.reset_type in (ResetType.GRACEFUL_SHUTDOWN, ResetType.PUSH_POWER_BUTTON)
+
 
 class SetBoot(ActionBase, frozen=True, tag="set-boot"):
     """Write the boot override. `mode` None leaves the mode alone (ironcore-dev/metal-operator#81)."""

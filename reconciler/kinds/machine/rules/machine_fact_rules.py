@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import BootEnabled, PowerState, ResetType, SystemState
+from drivers.base import BootEnabled, PowerState, SystemState
 from reconciler.kinds.claim.spec import claim_key
 from reconciler.kinds.common.fact_rules import FactRules, Ignored, Occasion, Recorded, ReportOutcome, Slot
 from reconciler.kinds.common.field_types.managed_field import Field
@@ -125,7 +125,7 @@ class MachineFactRules(FactRules):
 
     def ignored(self, action: Action, facts: ResourceFacts, now: datetime) -> Ignored | None:
         """The facts after a graceful shutdown without effect: an operating system may ignore the power button."""
-        if not isinstance(action, PowerOff) or action.reset_type is not ResetType.GRACEFUL_SHUTDOWN:
+        if not isinstance(action, PowerOff) or not action.is_graceful:
             return None
         noted = msgspec.structs.replace(as_machine_facts(facts), shutdown_ignored=now)
         return Ignored(noted, EventReason.SHUTDOWN_IGNORED, "the machine did not shut down")

@@ -10,7 +10,6 @@ import msgspec
 
 from drivers.base import (
     PowerState,
-    ResetType,
     SystemState,
 )
 from reconciler.kinds.common.field_types.bmc_access import at_place
@@ -153,7 +152,7 @@ class MachineRules:
         if not isinstance(action, BmcAction):
             return 0.0
         match action:
-            case PowerOff(reset_type=ResetType.GRACEFUL_SHUTDOWN):
+            case PowerOff(is_graceful=True):
                 return float(resource.spec.shutdown.timeout_seconds) if resource else 300.0
             case PowerOn():
                 return 300.0

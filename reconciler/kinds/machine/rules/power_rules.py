@@ -74,16 +74,24 @@ def _power_on(state: SystemState, view: KindView) -> Steps:
 
 def _power_off(spec: MachineSpec, state: SystemState, view: KindView) -> Steps:
     offered = state.allowed_resets
-    graceful = offered is None or ResetType.GRACEFUL_SHUTDOWN in offered
-    if graceful and facts_in(view).shutdown_ignored is None:
-        reset, reason = ResetType.GRACEFUL_SHUTDOWN, "power is On"
+    graceful = _graceful(offered)
+    if graceful is not None and facts_in(view).shutdown_ignored is None:
+        reset, reason = graceful, "power is On"
     elif spec.shutdown.escalate is not Escalate.FORCE:
-        why = "the graceful shutdown was ignored" if graceful else "the BMC offers no graceful shutdown"
+        why = "the graceful shutdown was ignored" if graceful is not None else "the BMC offers no graceful shutdown"
         return hold_unsupported(POWER, why, "set spec.shutdown.escalate to Force to cut the power")
     elif offered is None or ResetType.FORCE_OFF in offered:
-        reset, reason = ResetType.FORCE_OFF, "graceful shutdown ignored" if graceful else "no graceful shutdown offered"
+        reset = ResetType.FORCE_OFF
+        reason = "graceful shutdown ignored" if graceful is not None else "no graceful shutdown offered"
     else:
         return hold_unsupported(
             POWER, "the BMC offers no ResetType that powers off", "remove spec.power, or power off the machine by hand"
         )
     return Steps((PowerOff(key=view.key, reset_type=reset, reason=reason),))
+
+
+def _graceful(offered: tuple[ResetType, ...] | None) -> ResetType | None:
+    """The ResetType that asks the operating system to shut down; the power button where there is no other."""
+    if offered is None or ResetType.GRACEFUL_SHUTDOWN in offered:
+        return ResetType.GRACEFUL_SHUTDOWN
+    return ResetType.PUSH_POWER_BUTTON if ResetType.PUSH_POWER_BUTTON in offered else None
