@@ -438,7 +438,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
 
     def _delete_rest(self) -> None:
         """Delete, with the login that holds now, the sessions whose tokens the BMC refuses; each is tried once. Not at
-        another peer, where the same path may be a session of somebody else."""
+        another peer, where the same path may be a session of another client."""
         if not self._undeleted or self._basic is None:
             return
         rest, self._undeleted = self._undeleted, ()
