@@ -14,8 +14,21 @@ _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 def moment_of(at: Workspace, since: str) -> datetime:
     """What `90m` or `2d` before now is; or what git makes of the text: a day, a time, `2 days ago`, a commit."""
-    if _SPAN.fullmatch(since.strip().lower()):
-        spans = re.findall(r"(\d+)([dhms])", since.lower())
-        return now() - sum((timedelta(**{_UNITS[unit]: int(number)}) for number, unit in spans), timedelta())
+    before = _span_before_now(since)
+    if before is not None:
+        return before
     source = at.source()
     return source.moment(source.snapshot().revision, since).at
+
+
+def without_span(time: str) -> str:
+    """The same for what takes no time spans: `2h` as the time in UTC that it means, any other text as it is."""
+    before = _span_before_now(time)
+    return time if before is None else f"{before:%Y-%m-%dT%H:%M:%S}"
+
+
+def _span_before_now(text: str) -> datetime | None:
+    if not _SPAN.fullmatch(text.strip().lower()):
+        return None
+    spans = re.findall(r"(\d+)([dhms])", text.lower())
+    return now() - sum((timedelta(**{_UNITS[unit]: int(number)}) for number, unit in spans), timedelta())

@@ -82,6 +82,21 @@ def test_since_leaves_out_what_is_older(lived: Desk) -> None:
     assert lived.run("history", "ip/front", "--since", "2100-01-01") == (0, "", "")
 
 
+def test_a_time_span_before_now_is_a_time(lived: Desk) -> None:
+    assert len(lived.run("history", "ip/front", "--since", "2h", "-o", "json").json) > 2
+    assert "did not exist at" in lived.run("history", "ip/front", "--at", "2h").err
+
+
+def test_events_of_no_single_resource_can_be_chosen(lived: Desk) -> None:
+    store = Store.open(f"sqlite:///{lived.store}")
+    store.append([Event(datetime.now(UTC), EventType.WARNING, EventReason.REVISION_REFUSED, "main@abc has 1 error")])
+    store.close()
+    assert [line.split("  ")[2] for line in lived.run("events", "--fleet").out.splitlines()] == ["fleet"]
+    refused = lived.run("events", "--fleet", "ip/front")
+    assert refused.code == 1
+    assert "leave KIND/NAME and -l out" in " ".join(refused.err.split())
+
+
 def test_the_revision_that_was_in_force_is_told(lived: Desk) -> None:
     first = lived.git("rev-parse", "HEAD~1")
     store = Store.open(f"sqlite:///{lived.store}")

@@ -48,6 +48,7 @@ from reconciler.operations.reports.ledger_events import EventRequest, read_event
     type=click.Choice([str(one) for one in EventType], case_sensitive=False),
     help="Only events of this type.",
 )
+@click.option("--fleet", is_flag=True, help="Only events of no single resource, such as RevisionApplied.")
 @output_option("table", "json", "yaml", default="table")
 def events_command(
     targets: tuple[str, ...],
@@ -56,6 +57,7 @@ def events_command(
     watch: bool,
     since: str | None,
     type_: str | None,
+    fleet: bool,
     output: str,
     **values: Any,
 ) -> None:
@@ -67,7 +69,11 @@ def events_command(
       groundstate events machine/r12-01 --watch
       groundstate events --type Warning --since 2h
     """
-    request = EventRequest(targets, selector, limit, watch, since, EventType(type_) if type_ else None)
+    if fleet and (targets or selector):
+        raise click.UsageError(
+            "--fleet shows events of no single resource; leave KIND/NAME and -l out, or leave --fleet out"
+        )
+    request = EventRequest(targets, selector, limit, watch, since, EventType(type_) if type_ else None, fleet)
     if watch:
         relax_garbage_collection()
     with exit_in_words(), suppress(KeyboardInterrupt):

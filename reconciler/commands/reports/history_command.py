@@ -29,10 +29,12 @@ from reconciler.views.render.words import ansi, unpainted
 @option(
     "--at",
     metavar="TIME",
-    help=("Show the document as it was at this time or commit: 2026-01-31, '2 days ago', a commit or a branch."),
+    help=("Show the document as it was at this time or commit: 2h, 2026-01-31, '2 days ago', a commit or a branch."),
 )
 @option(
-    "--since", metavar="TIME", help=("Only entries since this time or commit: 2026-01-31, '2 days ago', or a commit.")
+    "--since",
+    metavar="TIME",
+    help=("Only entries since this time or commit: 2h, 2026-01-31, '2 days ago', or a commit."),
 )
 @option(
     "--limit",

@@ -27,6 +27,7 @@ class EventRequest(msgspec.Struct, frozen=True):
     """Which events: the newest `limit` of the chosen resources, or of all; with `watch` also those that come.
 
     `since`: none that is older than a time span (`2h`), a time, or a commit; `type`: of this one alone.
+    `of_fleet`: those of no single resource, without targets.
     """
 
     targets: tuple[str, ...] = ()
@@ -35,6 +36,7 @@ class EventRequest(msgspec.Struct, frozen=True):
     watch: bool = False
     since: str | None = None
     type: EventType | None = None
+    of_fleet: bool = False
 
 
 class EventPage(msgspec.Struct, frozen=True):
@@ -70,7 +72,13 @@ def read_events(
             seen = max((entry.seq for entry in fresh), default=seen)
             latest = max((entry.event.latest for entry in (*repeated, *fresh)), default=latest)
             reported = [one.event for one in (*repeated, *fresh) if request.type in (None, one.event.type)]
-            yield EventPage([event for event in reported if keys is None or event.key in keys])
+            yield EventPage([event for event in reported if _is_meant(event, keys, of_fleet=request.of_fleet)])
+
+
+def _is_meant(event: Event, keys: Collection[ResourceKey] | None, *, of_fleet: bool) -> bool:
+    if of_fleet:
+        return event.key is None
+    return keys is None or event.key in keys
 
 
 def _forgotten(targets: Iterable[str], store: Store) -> Iterator[ResourceKey]:
@@ -94,6 +102,8 @@ def _newest_of(
     found = [
         entry
         for key in chosen
-        for entry in store.events(key, since=begin, only=request.type, limit=limit, newest_first=True)
+        for entry in store.events(
+            key, since=begin, of_fleet=request.of_fleet, only=request.type, limit=limit, newest_first=True
+        )
     ]
     return sorted(found, key=lambda entry: (entry.event.latest, entry.seq))[-limit:]

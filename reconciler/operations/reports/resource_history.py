@@ -12,6 +12,7 @@ import msgspec
 from reconciler.kinds import KINDS, find_kind
 from reconciler.model.event import Event, EventReason
 from reconciler.model.resource import Commit, ResourceKey, Revision
+from reconciler.operations.moment import moment_of, without_span
 from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
@@ -72,7 +73,7 @@ def read_history(where: Where, request: HistoryRequest) -> ResourceHistory:
     with Workspace(where) as at:
         source = at.source()
         revision = source.snapshot().revision
-        begin = source.moment(revision, request.since).at if request.since else None
+        begin = moment_of(at, request.since) if request.since else None
         events = _events(at, request) if request.events else []
         entries = interleaved(source.history(revision, request.key).edits(), events)
         wanted = takewhile(lambda one: begin is None or one.at >= begin, entries)
@@ -95,7 +96,7 @@ def read_document_at(where: Where, key: ResourceKey, time: str) -> PastDocument:
     """The document as it was at a time, or in a commit that `time` names. Raises OperationError."""
     with Workspace(where) as at:
         source = at.source()
-        asked = source.moment(source.snapshot().revision, time)
+        asked = source.moment(source.snapshot().revision, without_span(time))
         commit = asked.commit
         when = f"in commit {commit_in_words(commit)}" if commit and asked.named else f"at {moment(asked.until)}"
         if commit is None:
