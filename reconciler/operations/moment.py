@@ -22,7 +22,7 @@ def moment_of(at: Workspace, since: str) -> datetime:
 
 
 def without_span(time: str) -> str:
-    """The same for what takes no time spans: `2h` as the time in UTC that it means, any other text as it is."""
+    """The same for what takes no time spans: `2h` as the time in UTC that it means, any other text unchanged."""
     before = _span_before_now(time)
     return time if before is None else f"{before:%Y-%m-%dT%H:%M:%S}"
 
