@@ -50,7 +50,11 @@ CONSOLE_DRIVERS = {
     "tcp": "drivers.console.stream:StreamConsole",
     "fake": "drivers.console.fake_console:FakeConsole",
 }
-SWITCH_DRIVERS = {"fake": "drivers.switch.fake.fake_switch:open_driver"}
+SWITCH_DRIVERS = {
+    "linux": "drivers.switch.linux:LinuxSwitches",
+    "sonic": "drivers.switch.sonic:SonicSwitches",
+    "fake": "drivers.switch.fake.fake_switch:open_driver",
+}
 IPAMS = {"embedded": "drivers.ipam.embedded.embedded:open_ipam", "netbox": "drivers.ipam.netbox.netbox:open_ipam"}
 SINKS = {"webhook": "drivers.sink.webhook:open_webhook", "nats": "drivers.sink.nats:open_nats"}
 POOLS = "drivers.ipam.embedded.embedded_pools:EmbeddedPools"

@@ -1,0 +1,161 @@
+"""The driver `linux`: a host with FRR, bridges, VRFs and lldpd, which is what Cumulus Linux is.
+
+The unprovisioned VLAN is one of the bridge that filters VLANs, or on a host without such a bridge a bridge named
+`vlanN`. A VRF is a device of the kernel. What `ip` sets is lost when the host restarts. A port is in no bridge and no
+VRF then, until groundstate puts it right.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
+
+from drivers.base import (
+    DriverOptions,
+    ManagedSwitch,
+    SwitchConfig,
+    SwitchEndpoint,
+    SwitchScope,
+    SwitchState,
+    Unreachable,
+    Unreadable,
+    read_json,
+)
+from drivers.base.support import scheduling
+from drivers.base.support.event_loop import gather
+from drivers.switch.frr_shell import FrrShell
+from drivers.switch.legal_steps import complete, refuse_unsafe
+from drivers.switch.linux_commands import port_commands, vrf_commands
+from drivers.switch.linux_state import LinuxLinks, linux_links, lldp_name, lldp_neighbours, os_version
+from drivers.switch.ssh_shell import SwitchShell, in_session, ssh_address
+
+
+class VrfForm(StrEnum):
+    """What a VRF is on a Linux host."""
+
+    ROUTED = "Routed"
+    """A VRF device of the kernel: each machine is routed, and speaks BGP."""
+    BRIDGED = "Bridged"
+    """A bridge: the machines of a VRF share one segment, which EVPN stretches to other switches."""
+
+
+class LinuxOptions(DriverOptions, frozen=True):
+    """What only this driver knows."""
+
+    vrfs: Annotated[
+        VrfForm, Meta(description="Routed: VRF devices of the kernel. Bridged: one bridge for each VRF.")
+    ] = VrfForm.ROUTED
+
+
+class LinuxSwitches:
+    """See SwitchDriver. A connection ends with its call, so there is nothing else to close."""
+
+    options_type = LinuxOptions
+
+    def __init__(self) -> None:
+        self._closed = scheduling.flag()
+
+    def open(self, endpoint: SwitchEndpoint) -> ManagedSwitch:
+        """See SwitchDriver."""
+        ssh_address(endpoint.address)
+        return LinuxSwitch(endpoint, self._closed)
+
+    def close(self) -> None:
+        """See SwitchDriver."""
+        self._closed.set()
+
+
+class LinuxSwitch:
+    """See ManagedSwitch."""
+
+    def __init__(self, endpoint: SwitchEndpoint, closed: scheduling.Flag) -> None:
+        self._endpoint, self._closed = endpoint, closed
+        options = endpoint.options if isinstance(endpoint.options, LinuxOptions) else LinuxOptions()
+        self._routed = options.vrfs is VrfForm.ROUTED
+
+    def read(self) -> SwitchState:
+        """See ManagedSwitch."""
+        self._open()
+        return in_session(self._endpoint, _read)
+
+    def check(self, config: SwitchConfig) -> tuple[str, ...]:
+        """See ManagedSwitch."""
+        self._open()
+
+        async def work(shell: SwitchShell) -> tuple[str, ...]:
+            have, is_routing_new = await self._prepared(shell, config)
+            commands = [*vrf_commands(config, have, routed=self._routed), *port_commands(config, have)]
+            routing = await FrrShell(shell).changes() if is_routing_new else ()
+            return (*(" ".join(command) for command in commands), *routing)
+
+        return in_session(self._endpoint, work)
+
+    def apply(self, config: SwitchConfig) -> None:
+        """See ManagedSwitch."""
+        self._open()
+
+        async def work(shell: SwitchShell) -> None:
+            have, is_routing_new = await self._prepared(shell, config)
+            await shell.script(vrf_commands(config, have, routed=self._routed))
+            if is_routing_new:
+                await FrrShell(shell).reload()
+            await shell.script(port_commands(config, have))
+
+        in_session(self._endpoint, work)
+
+    async def _prepared(self, shell: SwitchShell, config: SwitchConfig) -> tuple[LinuxLinks, bool]:
+        """The devices as they are, and whether FRR is to be reloaded. Raises Rejected for what must not or cannot be;
+        nothing is changed then."""
+        have = await _links(shell)
+        state = SwitchState(ports=have.ports(), vrfs=have.vrfs())
+        refuse_unsafe(shell.where, config, state)
+        if config.scope is not SwitchScope.ALL:
+            return have, False
+        return have, await FrrShell(shell).prepare(config, complete(config, state), routed=self._routed)
+
+    def _open(self) -> None:
+        if self._closed.is_set():
+            raise Unreachable(f"{self._endpoint.address}: the driver is closed")
+
+
+async def _read(shell: SwitchShell) -> SwitchState:
+    frr = FrrShell(shell)
+    have, lldp, chassis, release = await gather(
+        _links(shell),
+        shell.run("lldpcli", "-f", "json0", "show", "neighbors", "details"),
+        shell.run("lldpcli", "-f", "json0", "show", "chassis"),
+        shell.run("cat", "/etc/os-release", plain=True),
+    )
+    known, peers, saved = await gather(frr.vnis(), frr.peers(), frr.is_saved())
+    return SwitchState(
+        system=None if chassis.status else lldp_name(_json(shell, chassis.output, "lldpcli show chassis")),
+        version=os_version(release.output.decode(errors="replace")),
+        ports=have.ports(),
+        vrfs={name: vni if vni is not None else known.get(name) for name, vni in have.vrfs().items()},
+        neighbours=None if lldp.status else lldp_neighbours(_json(shell, lldp.output, "lldpcli show neighbors")),
+        peers=peers,
+        saved=saved,
+    )
+
+
+async def _links(shell: SwitchShell) -> LinuxLinks:
+    links = await shell.run("ip", "-j", "-d", "link", "show", plain=True)
+    vlans = await shell.run("bridge", "-j", "vlan", "show", plain=True)
+    if links.status:
+        raise Unreadable(f"{shell.where}: `ip -j -d link show` failed: {links.words}")
+    found = linux_links(
+        _json(shell, links.output, "ip -j -d link show"),
+        [] if vlans.status or not vlans.output.strip() else _json(shell, vlans.output, "bridge -j vlan show"),
+    )
+    if not found.links:
+        raise Unreadable(f"{shell.where}: `ip -j -d link show` printed no devices")
+    return found
+
+
+def _json(shell: SwitchShell, output: bytes, command: str) -> object:
+    try:
+        return read_json(output)
+    except ValueError as error:
+        raise Unreadable(f"{shell.where}: `{command}` printed no JSON: {error}") from error

@@ -1,0 +1,176 @@
+"""What `ip`, `bridge` and `lldpcli` of a Linux host say, as values. Pure: nothing odd that they print raises."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from drivers.base import LinkState, SwitchNeighbour, SwitchPort, clean, mac_address
+
+ALIAS = re.compile(r"groundstate vni (\d+)")
+"""How a device of a VRF is marked, so that its VNI is known without FRR."""
+VLAN_BRIDGE = re.compile(r"vlan(\d+)")
+"""The name of a bridge that is one VLAN, on a host without a bridge that filters VLANs."""
+_PORT_KINDS = ("", "veth", "dsa", "bond")
+_OPER = {"UP": LinkState.UP, "DOWN": LinkState.DOWN, "LOWERLAYERDOWN": LinkState.DOWN}
+
+
+class Link(msgspec.Struct, frozen=True):
+    """A network device. `kind`: of `ip link add ... type KIND`; empty for hardware. `master`: what it is a port of."""
+
+    name: str
+    kind: str = ""
+    master: str = ""
+    alias: str = ""
+    mac: str | None = None
+    mtu: int | None = None
+    is_up: bool = False
+    oper: LinkState | None = None
+    filters_vlans: bool = False
+    vni: int | None = None
+
+    @property
+    def is_port(self) -> bool:
+        """Whether it is a port of the switch, and not something that the host has made."""
+        return self.kind in _PORT_KINDS
+
+
+class LinuxLinks(msgspec.Struct, frozen=True):
+    """All devices by name, and the untagged VLAN of each port of a bridge that filters VLANs."""
+
+    links: dict[str, Link]
+    untagged: dict[str, int]
+
+    def vrfs(self) -> dict[str, int | None]:
+        """The VRFs, with the VNI of each: kernel devices of this kind, and bridges that are marked as one."""
+        found: dict[str, int | None] = {}
+        for link in self.links.values():
+            marked = ALIAS.fullmatch(link.alias)
+            if link.kind == "vrf" or (link.kind == "bridge" and marked):
+                found[link.name] = int(marked[1]) if marked else None
+        return found
+
+    def ports(self) -> dict[str, SwitchPort]:
+        """The ports, with where each belongs."""
+        vrfs = self.vrfs()
+        return {link.name: self._port(link, vrfs) for link in self.links.values() if link.is_port}
+
+    def _port(self, link: Link, vrfs: Mapping[str, int | None]) -> SwitchPort:
+        return SwitchPort(
+            link.name,
+            link.alias or None,
+            link.mac,
+            LinkState.UP if link.is_up else LinkState.DOWN,
+            link.oper,
+            link.mtu,
+            None if link.master in vrfs else self._vlan(link),
+            link.master if link.master in vrfs else None,
+        )
+
+    def _vlan(self, link: Link) -> int | None:
+        master = self.links.get(link.master)
+        if master is None or master.kind != "bridge":
+            return None
+        if master.filters_vlans:
+            return self.untagged.get(link.name)
+        named = VLAN_BRIDGE.fullmatch(master.name)
+        return int(named[1]) if named else None
+
+    def filtering_bridge(self) -> str | None:
+        """The name of the one bridge that filters VLANs, if there is one."""
+        names = sorted(link.name for link in self.links.values() if link.kind == "bridge" and link.filters_vlans)
+        return names[0] if names else None
+
+
+def linux_links(links: object, vlans: object) -> LinuxLinks:
+    """What `ip -j -d link show` and `bridge -j vlan show` print."""
+    found = [_link(row) for row in _rows(links)]
+    return LinuxLinks({link.name: link for link in found if link.name}, dict(_untagged(vlans)))
+
+
+def _link(row: dict[str, object]) -> Link:
+    info = _table(row.get("linkinfo"))
+    data = _table(info.get("info_data"))
+    flags = row.get("flags")
+    return Link(
+        _text(row.get("ifname")),
+        "loopback" if row.get("link_type") == "loopback" else _text(info.get("info_kind")),
+        _text(row.get("master")),
+        _text(row.get("ifalias")),
+        mac_address(_text(row.get("address"))) or None,
+        _number(row.get("mtu")),
+        isinstance(flags, list) and "UP" in flags,
+        _OPER.get(_text(row.get("operstate"))),
+        _number(data.get("vlan_filtering")) == 1,
+        _number(data.get("id")),
+    )
+
+
+def _untagged(vlans: object) -> Iterator[tuple[str, int]]:
+    for row in _rows(vlans):
+        for vlan in _rows(row.get("vlans")):
+            flags, number = vlan.get("flags"), _number(vlan.get("vlan"))
+            if isinstance(flags, list) and "PVID" in flags and "Egress Untagged" in flags and number is not None:
+                yield _text(row.get("ifname")), number
+
+
+def lldp_neighbours(answer: object) -> tuple[SwitchNeighbour, ...]:
+    """The neighbours of `lldpcli -f json0 show neighbors details`."""
+    found = []
+    for part in _rows(_table(answer).get("lldp")):
+        for row in _rows(part.get("interface")):
+            chassis, port = _first(row.get("chassis")), _first(row.get("port"))
+            port_id, chassis_id = _first(port.get("id")), _first(chassis.get("id"))
+            macs = [_text(one.get("value")) for one in (port_id, chassis_id) if one.get("type") == "mac"]
+            found.append(
+                SwitchNeighbour(
+                    _text(row.get("name")),
+                    _value(chassis.get("name")),
+                    _text(port_id.get("value")) or None,
+                    _value(port.get("descr")),
+                    next(filter(None, map(mac_address, macs)), None),
+                )
+            )
+    return tuple(sorted((one for one in found if one.port), key=lambda one: (one.port, one.mac or "")))
+
+
+def lldp_name(answer: object) -> str | None:
+    """The system name that `lldpcli -f json0 show chassis` says is sent."""
+    for part in _rows(_table(answer).get("local-chassis")):
+        for chassis in _rows(part.get("chassis")):
+            return _value(chassis.get("name"))
+    return None
+
+
+def os_version(text: str) -> str | None:
+    """PRETTY_NAME of /etc/os-release."""
+    for line in text.splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return clean(line.removeprefix("PRETTY_NAME=").strip("\"'")) or None
+    return None
+
+
+def _rows(value: object) -> list[dict[str, object]]:
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+
+
+def _first(value: object) -> dict[str, object]:
+    return next(iter(_rows(value)), {})
+
+
+def _value(value: object) -> str | None:
+    return _text(_first(value).get("value")) or None
+
+
+def _table(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str:
+    return clean(value) if isinstance(value, str) else ""
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,111 @@
+"""Pings prove it: what a driver makes of a switch keeps tenants apart. Against real parts in namespaces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import msgspec
+import pytest
+
+from drivers.base import (
+    LinkState,
+    ManagedSwitch,
+    Peer,
+    PortConfig,
+    SwitchConfig,
+    SwitchEndpoint,
+    SwitchScope,
+    VrfConfig,
+)
+from drivers.switch.linux import LinuxOptions, LinuxSwitches, VrfForm
+from drivers.switch.sonic import SonicSwitches
+from tests.switch.leaf import Leaf, missing, running_leaf, until
+from tests.switch.sonic_leaf import running_sonic_leaf, sonic_missing
+
+RED, BLUE = "Vrf104001", "Vrf104002"
+FREE, IN_RED, IN_BLUE = PortConfig(4000), PortConfig(vrf=RED), PortConfig(vrf=BLUE)
+
+
+class Rack(msgspec.Struct, frozen=True):
+    """A leaf with the machines `m1` to `m3` at its first ports, and the switch as a driver sees it."""
+
+    leaf: Leaf
+    switch: ManagedSwitch
+
+    def put(self, *wanted: PortConfig) -> None:
+        """Make the ports of the machines these, and wait until the switch says so."""
+        ports = dict(zip(self.leaf.ports, wanted, strict=False))
+        self.switch.apply(
+            SwitchConfig(
+                SwitchScope.PORTS,
+                4000,
+                ports={name: msgspec.structs.replace(port, admin=LinkState.UP) for name, port in ports.items()},
+                vrfs={RED: VrfConfig(104001), BLUE: VrfConfig(104002)},
+            )
+        )
+
+        def seen() -> bool:
+            found = self.switch.read().ports
+            return all((found[name].vlan, found[name].vrf) == (port.vlan, port.vrf) for name, port in ports.items())
+
+        until(seen, "the ports")
+
+    def pings(self, one: int, other: int) -> bool:
+        return self.leaf.pings(f"m{one}", f"10.9.0.{other}")
+
+
+def login(leaf: Leaf) -> Callable[[Peer], str]:
+    return lambda _peer: leaf.key()
+
+
+@contextmanager
+def linux() -> Iterator[Rack]:
+    with running_leaf() as leaf:
+        options = LinuxOptions(vrfs=VrfForm.BRIDGED)
+        endpoint = SwitchEndpoint("linux", leaf.address, leaf.host_key, login(leaf), options=options)
+        yield Rack(leaf, LinuxSwitches().open(endpoint))
+
+
+@contextmanager
+def sonic() -> Iterator[Rack]:
+    with running_sonic_leaf() as leaf:
+        yield Rack(leaf, SonicSwitches().open(SwitchEndpoint("sonic", leaf.address, leaf.host_key, login(leaf))))
+        assert not leaf.orchagent.crashed
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(linux, marks=pytest.mark.skipif(bool(missing()), reason=missing() or "runs"), id="linux"),
+        pytest.param(
+            sonic, marks=pytest.mark.skipif(bool(sonic_missing()), reason=sonic_missing() or "runs"), id="sonic"
+        ),
+    ]
+)
+def rack(request: pytest.FixtureRequest) -> Iterator[Rack]:
+    with request.param() as made:
+        yield made
+
+
+def test_machines_of_one_project_reach_each_other_and_those_of_two_do_not(rack: Rack) -> None:
+    rack.put(FREE, FREE, FREE)
+    rack.put(IN_RED, IN_RED, IN_BLUE)
+    assert rack.pings(1, 2)
+    assert not rack.pings(1, 3)
+    assert not rack.pings(3, 2)
+
+
+def test_a_released_machine_is_back_in_the_unprovisioned_vlan(rack: Rack) -> None:
+    rack.put(IN_RED, IN_RED, FREE)
+    assert not rack.pings(1, 3)
+    rack.put(FREE, IN_RED, FREE)
+    assert not rack.pings(1, 2)
+    assert rack.pings(1, 3)
+
+
+def test_a_machine_goes_from_one_project_to_another_by_way_of_the_unprovisioned_vlan(rack: Rack) -> None:
+    rack.put(IN_RED, IN_RED, IN_BLUE)
+    rack.put(FREE, IN_RED, IN_BLUE)
+    rack.put(IN_BLUE, IN_RED, IN_BLUE)
+    assert rack.pings(1, 3)
+    assert not rack.pings(1, 2)
