@@ -7,6 +7,9 @@ import msgspec
 from drivers.base import REFUSED_LOGIN, AuthenticationFailed, Credential
 from drivers.base.support.event_loop import running_loop
 
+UNPROVEN = 3
+"""Fewer than the five that lock an account (ibm-openbmc/openbmc#90)."""
+
 
 class _RefusedLogin(msgspec.Struct, frozen=True):
     """A login that a BMC refused. `until`: in seconds of the event loop."""
@@ -32,11 +35,14 @@ class RefusedLogins:
                 f"again in {seconds / 60:.0f} min, because BMCs lock accounts; a changed credential is tried at once"
             )
 
-    def note(self, place: tuple[str, int], login: Credential) -> None:
-        """The login was refused there."""
+    def note(self, place: tuple[str, int], login: Credential, *, is_proven: bool) -> None:
+        """The login was refused there. `is_proven`: by the server itself. Else a forged packet
+        can refuse it, and the login is left alone after UNPROVEN refusals only."""
         before = self._refused.get(place)
         times = before.times + 1 if before is not None and before.login == login else 1
-        self._refused[place] = _RefusedLogin(login, times, running_loop().time() + REFUSED_LOGIN.delay(times))
+        counted = times if is_proven else times - UNPROVEN + 1
+        wait = REFUSED_LOGIN.delay(counted) if counted > 0 else 0.0
+        self._refused[place] = _RefusedLogin(login, times, running_loop().time() + wait)
 
     def forget(self, place: tuple[str, int]) -> None:
         """A login was let in there."""

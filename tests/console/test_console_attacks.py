@@ -311,3 +311,62 @@ def test_two_persons_of_one_authority_are_told_apart(tmp_path: Path, consoles: F
         ada.sees(b"you type")
         bob.sees(b"ada, ops (admin) types")
     assert any("bob, ops (admin) connected" in message for _, _, message in consoles.events)
+
+
+def test_two_hostile_networks_do_not_lock_a_person_out(tmp_path: Path, consoles: FakeConsoles) -> None:
+    """Each of them holds as many logins as one network may have, and says nothing."""
+    limits = ServerLimits(logins=4, per_network=2, for_known=0)
+    with served(tmp_path, consoles, limits) as service, contextlib.ExitStack() as open_ones:
+        for source in ("127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.3"):
+            one = socket.create_connection(("127.0.0.1", service.port), source_address=(source, 0))
+            open_ones.enter_context(one)
+            one.settimeout(10)
+            assert one.recv(7) == b"SSH-2.0"
+        with Session(service.port, "r1-01", ADA) as ada:
+            ada.sees(b"you type")
+        assert EventReason.CONSOLE_REFUSED in consoles.reasons()
+
+
+@pytest.mark.parametrize("then", ["key", "certificate"])
+def test_a_session_ends_when_its_certificate_does(tmp_path: Path, consoles: FakeConsoles, then: str) -> None:
+    """asyncssh looks at the end of a certificate only at the login."""
+    consoles.states["r1-01"] = console(
+        "r1-01", grant(CA_LINE, authority=True, principals=("ops",)), grant(BOB_LINE, "web")
+    )
+    ends = now() + timedelta(seconds=4)
+    certificate = CA.generate_user_certificate(EVE, "eve", principals=["ops"], valid_before=ends)
+    with (
+        served(tmp_path, consoles) as service,
+        Session(service.port, "r1-01", (EVE, certificate)) as eve,  # type: ignore[arg-type]
+        Session(service.port, "r1-01", BOB) as bob,
+    ):
+        eve.sees(b"r1-01 (claim-web-0)")
+        until(eve.is_over.is_set)
+        assert b"your certificate has ended" in eve.heard
+        assert now() >= ends
+        assert not bob.is_over.is_set()
+        again: Any = (EVE, certificate) if then == "certificate" else BOB
+        with Session(service.port, "r1-01", again) as later:
+            if then == "certificate":
+                assert isinstance(later.refused, asyncssh.PermissionDenied)
+            else:
+                later.sees(b"r1-01 (claim-web-0)")
+
+
+def test_variables_of_a_session_are_not_kept(tmp_path: Path, consoles: FakeConsoles) -> None:
+    """A client may send any number of them before its session starts; asyncssh keeps them all."""
+
+    async def floods(connection: asyncssh.SSHClientConnection) -> bytes:
+        env = {f"N{number}": "x" * 1000 for number in range(500)} | {"GROUNDSTATE_CONSOLE": "watch"}
+        async with connection.create_process(encoding=None, env=env) as process:
+            said = b""
+            while b"you watch" not in said:
+                said += await process.stdout.read(1024)
+            kept.append(dict(service._server.sessions[0]._channel.get_environment()))
+            process.stdin.write(b"~.")
+            return said
+
+    kept: list[dict[str, str]] = []
+    with served(tmp_path, consoles) as service:
+        connected(service.port, floods)
+    assert kept == [{"GROUNDSTATE_CONSOLE": "watch"}]

@@ -24,6 +24,7 @@ from drivers.base import (
 )
 from drivers.console.ipmi.ipmi import IpmiConsole
 from drivers.console.ipmi.ipmi_wire import PAYLOAD_INFO, RAKP2
+from drivers.console.refused_logins import UNPROVEN
 from drivers.testing.console_conformance import Heard, until
 from tests.drivers.sol_bmc import PASSWORD, USER, SolBmc
 from tests.virtual_loop import in_virtual_time
@@ -236,18 +237,35 @@ def test_a_refused_login_is_left_alone_until_it_changes() -> None:
             with pytest.raises(AuthenticationFailed):
                 await driver.open(refused, Heard())
             await asyncio.sleep(10)
-        assert len(there.sessions) == 1, "one login was sent"
+        assert len(there.sessions) == UNPROVEN, "no more logins were sent"
         with pytest.raises(AuthenticationFailed, match="tries the login again in "):
             await driver.open(refused, Heard())
         line = await driver.open(endpoint, Heard())
         await line.close()
-        with pytest.raises(AuthenticationFailed):
-            await driver.open(refused, Heard())
+        for _ in range(UNPROVEN):
+            with pytest.raises(AuthenticationFailed):
+                await driver.open(refused, Heard())
         await asyncio.sleep(901)
         sent = len(there.sessions)
         with pytest.raises(AuthenticationFailed):
             await driver.open(refused, Heard())
         assert len(there.sessions) == sent + 1
+
+    with_bmc(test)
+
+
+def test_one_forged_refusal_does_not_keep_the_login_away() -> None:
+    """Before the session has keys, whoever can send one packet can refuse a login in the name of the BMC."""
+
+    async def test(there: SolBmc, endpoint: ConsoleEndpoint) -> None:
+        driver = IpmiConsole()
+        for _ in range(UNPROVEN - 1):
+            there.password = "of another"
+            with pytest.raises(AuthenticationFailed):
+                await driver.open(endpoint, Heard())
+        there.password = PASSWORD
+        line = await driver.open(endpoint, Heard())
+        await line.close()
 
     with_bmc(test)
 

@@ -59,7 +59,8 @@ class IpmiConsole:
         try:
             await session.log_in(login)
         except AuthenticationFailed:
-            self._refused.note(place, login)
+            # Before the session has its keys, one forged packet is enough to be refused.
+            self._refused.note(place, login, is_proven=session.has_keys)
             raise
         self._refused.forget(place)
 

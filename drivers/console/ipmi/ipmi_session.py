@@ -82,6 +82,11 @@ class Session(DatagramProtocol):
         """asyncio's hook: the host answered that its port is closed. A BMC that starts does the same, so that the
         request is sent again."""
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether both sides have proved that they know the password; what comes is signed since then."""
+        return self._keys is not None
+
     def close(self) -> None:
         """Close the socket."""
         if self._transport is not None:

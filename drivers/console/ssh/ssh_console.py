@@ -96,7 +96,7 @@ class SshConsole:
         except asyncssh.Error as error:
             refusal = client.refusal(where, error)
             if isinstance(refusal, AuthenticationFailed):
-                self._refused.note(place, login)
+                self._refused.note(place, login, is_proven=True)
             raise refusal from None
         self._refused.forget(place)
         return connection

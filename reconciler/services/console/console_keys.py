@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 
 import asyncssh
 
@@ -12,6 +13,7 @@ from reconciler.kinds.common.consoles.ssh_keys import KeyLine
 from reconciler.kinds.console.grants import ConsoleGrant
 
 NO_OPTIONS: dict[str, object] = {}
+_FAR = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 
 class GrantedKeys(asyncssh.SSHAuthorizedKeys):
@@ -24,6 +26,8 @@ class GrantedKeys(asyncssh.SSHAuthorizedKeys):
         self.fingerprint = ""
         self.principals: tuple[str, ...] = ()
         """The principals of the accepted certificate. They alone distinguish the users of one authority."""
+        self.ends: datetime | None = None
+        """When the certificate ends that was shown last; None: never, or it was a key."""
         self.tries = tries
         """Keys and certificates that were shown in this login; no key gets in beyond `most`."""
 
@@ -41,6 +45,8 @@ class GrantedKeys(asyncssh.SSHAuthorizedKeys):
     ) -> dict[str, object] | None:
         """asyncssh's hook: the options of the line that lets this key in, or None."""
         self.tries += 1
+        if not ca:
+            self.ends = None
         if self.is_exhausted:
             return None
         if ca and not cert_principals:
@@ -63,6 +69,12 @@ class GrantedKeys(asyncssh.SSHAuthorizedKeys):
     def validate_x509(self, *_certificate: object) -> tuple[None, None]:
         """asyncssh's hook: X.509 certificates are not let in."""
         return None, None
+
+
+def certificate_end(certificate: Any) -> datetime | None:
+    """When an OpenSSH certificate ends; None: never."""
+    seconds = int(certificate._valid_before)
+    return datetime.fromtimestamp(seconds, UTC) if seconds < _FAR else None
 
 
 def _entry(grant: ConsoleGrant) -> asyncssh.SSHAuthorizedKeys | None:

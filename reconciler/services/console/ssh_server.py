@@ -7,7 +7,6 @@ answers to an unknown machine, to one without a console and to a wrong key are t
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,9 +19,10 @@ from drivers.base import clean
 from reconciler.async_runtime import AsyncFlag, AsyncTask, create_task, running_loop, wait_for_tasks
 from reconciler.kinds.console.grants import ADMIN, ConsoleGrant, MachineConsoleState
 from reconciler.services.boot.rate_limit import RateLimit, client_network
-from reconciler.services.console.console_keys import GrantedKeys
+from reconciler.services.console.console_keys import GrantedKeys, certificate_end
 from reconciler.services.console.escapes import HELP, EscapeReader, SessionCommand
 from reconciler.services.console.hub import Hub, Watcher
+from reconciler.services.console.login_slots import LoginSlots
 
 LOGIN_SECONDS = 20.0
 _PIECE = 16 * 1024
@@ -34,14 +34,19 @@ MODE = "GROUNDSTATE_CONSOLE"
 """The variable by which a client says what it wants: `watch`, or `steal`."""
 
 
+_LONGEST_MODE = 16
+
+
 class ServerLimits(msgspec.Struct, frozen=True):
     """So that no client can use all of the server. `logins`: under way at once, and `per_network` of one network.
+    `for_known`: more logins, for networks from which a login succeeded before.
     `tries`: keys in one login. `attempts`: connections of one network in a minute. `sessions`: in all, and `per_key`.
     `for_admins`: of `sessions`, those that the keys of claims cannot take. `idle`: seconds in which nothing is typed.
     `unused`: seconds that a connection may be without a session."""
 
     logins: int = 8
     per_network: int = 4
+    for_known: int = 4
     tries: int = 12
     attempts: int = 60
     sessions: int = 512
@@ -51,8 +56,16 @@ class ServerLimits(msgspec.Struct, frozen=True):
     unused: float = 10.0
 
 
+class _Environment(dict[bytes, bytes]):
+    """The variables of a session: the one that is used, and no other."""
+
+    def __setitem__(self, name: bytes, value: bytes) -> None:
+        if name == MODE.encode() and len(value) < _LONGEST_MODE:
+            super().__setitem__(name, value)
+
+
 class Guest(msgspec.Struct, frozen=True):
-    """Who came in. `grant`: by which key."""
+    """Who came in. `grant`: by which key. `until`: when the certificate ends; None: never, or it was a key."""
 
     user: str
     machine: str
@@ -60,6 +73,11 @@ class Guest(msgspec.Struct, frozen=True):
     address: str
     fingerprint: str
     grant: ConsoleGrant
+    until: datetime | None = None
+
+    def has_ended(self, now: datetime) -> bool:
+        """Whether the certificate has."""
+        return self.until is not None and now >= self.until
 
 
 class Desk(msgspec.Struct, frozen=True):
@@ -81,7 +99,7 @@ class ConsoleServer:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self.logins: Counter[str] = Counter()
+        self.logins: LoginSlots[_Login] = LoginSlots(desk.limits.logins, desk.limits.per_network, desk.limits.for_known)
         self.sessions: list[ConsoleSession] = []
         self.connections: set[_Login] = set()
         """Those whose key was let in."""
@@ -124,22 +142,15 @@ class ConsoleServer:
         for session in list(self.sessions):
             session.abort()
 
-    def admits(self, address: str) -> bool:
-        """Whether one more login may begin from there; it counts if so."""
-        place, limits = client_network(address), self.desk.limits
-        if self.logins.total() >= limits.logins or self.logins[place] >= limits.per_network:
+    def admits(self, login: _Login, address: str) -> bool:
+        """Whether this login may begin; another one may be dropped for it."""
+        network = client_network(address)
+        if not self.logins.has_place(network) or not self._attempts.allows(address, self.desk.now()):
             return False
-        if not self._attempts.allows(address, self.desk.now()):
-            return False
-        self.logins[place] += 1
-        return True
-
-    def login_over(self, address: str) -> None:
-        """A login that was admitted has succeeded or failed."""
-        place = client_network(address)
-        self.logins[place] -= 1
-        if self.logins[place] <= 0:
-            del self.logins[place]
+        is_admitted, dropped = self.logins.admit(login, network)
+        if dropped is not None:
+            dropped.drop()
+        return is_admitted
 
     def seats(self, guest: Guest) -> bool:
         """Whether one more session may begin."""
@@ -166,7 +177,6 @@ class _Login(asyncssh.SSHServer):
         self._connection: Any = None
         self._address, self._user = "", ""
         self._keys: GrantedKeys | None = None
-        self._is_counted = False
         self._guest: Guest | None = None
         self._session: ConsoleSession | None = None
         self._used = 0.0
@@ -176,22 +186,33 @@ class _Login(asyncssh.SSHServer):
         self._connection = conn
         # A peer that has gone already has no name.
         self._address = str((conn.get_extra_info("peername") or ("",))[0])
-        self._is_counted = self._server.admits(self._address)
-        if not self._is_counted:
-            self._desk.crowded(self._address)
-            conn.abort()
+        self._note_certificates(conn)
+        if not self._server.admits(self, self._address):
+            self.drop()
+
+    def _note_certificates(self, connection: Any) -> None:
+        """Note when the certificate of the login ends. asyncssh checks this only at the login, and no hook gets the
+        certificate."""
+        check = connection._validate_openssh_certificate
+
+        async def noted(username: str, certificate: Any) -> Any:
+            if self._keys is not None:
+                self._keys.ends = certificate_end(certificate)
+            return await check(username, certificate)
+
+        connection._validate_openssh_certificate = noted
+
+    def drop(self) -> None:
+        """Cut it, as too many logins are under way."""
+        self._desk.crowded(self._address)
+        self._connection.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncssh's hook."""
-        self._over()
+        self._server.logins.over(self)
         self._server.connections.discard(self)
         if self._guest is None and self._keys is not None and self._keys.tries:
             self._desk.refused(clean(self._user)[:100], self._address)
-
-    def _over(self) -> None:
-        if self._is_counted:
-            self._is_counted = False
-            self._server.login_over(self._address)
 
     def begin_auth(self, username: str) -> bool:
         """asyncssh's hook: every user has to show a key, an unknown one too."""
@@ -226,15 +247,16 @@ class _Login(asyncssh.SSHServer):
 
     def auth_completed(self) -> None:
         """asyncssh's hook."""
-        self._over()
+        self._server.logins.over(self)
         keys, machine = self._keys, self._desk.find(self._user)
         if keys is None or keys.taken is None or machine is None:
             self._connection.abort()
             return
+        self._server.logins.succeeded(client_network(self._address))
         grant = keys.taken
         who = clean(", ".join(keys.principals) or grant.key.comment)[:60] or keys.fingerprint
         role = "admin" if grant.role == ADMIN else f"claim {grant.role}"
-        self._guest = Guest(self._user, machine, f"{who} ({role})", self._address, keys.fingerprint, grant)
+        self._guest = Guest(self._user, machine, f"{who} ({role})", self._address, keys.fingerprint, grant, keys.ends)
         self._used = running_loop().time()
         self._server.connections.add(self)
 
@@ -252,7 +274,9 @@ class _Login(asyncssh.SSHServer):
         if guest is None or self._session is not None or not self._server.seats(guest):
             return False
         self._session = ConsoleSession(self._server, guest)
-        return self._session
+        channel = self._connection.create_server_channel(encoding=None)
+        channel._env = _Environment()  # asyncssh keeps as many variables as a client sends
+        return channel, self._session
 
 
 class ConsoleSession(asyncssh.SSHServerSession[bytes]):
@@ -293,7 +317,7 @@ class ConsoleSession(asyncssh.SSHServerSession[bytes]):
     def session_started(self) -> None:
         """asyncssh's hook."""
         state = self._server.desk.state(self.guest.machine)
-        if not self._is_granted(state) or state is None:
+        if not self._is_granted(state) or state is None or self.guest.has_ended(self._server.desk.now()):
             self._channel.exit(1)
             return
         mode = str(self._channel.get_environment().get(MODE, ""))
@@ -355,7 +379,9 @@ class ConsoleSession(asyncssh.SSHServerSession[bytes]):
         desk, watcher = self._server.desk, self._watcher
         if watcher is None or watcher.has_ended:
             return
-        if not self._is_granted(desk.state(self.guest.machine)):
+        if self.guest.has_ended(desk.now()):
+            self.end("your certificate has ended; connect again with a new one")
+        elif not self._is_granted(desk.state(self.guest.machine)):
             self.end(f"your access to {self.guest.machine} has ended")
         elif at - self._last > desk.limits.idle:
             self.end(f"nothing was typed for {desk.limits.idle / 60:.0f} minutes")
