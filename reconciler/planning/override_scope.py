@@ -66,9 +66,9 @@ def lifting(overrides: tuple[Override, ...], desired: DesiredState, facts: Facts
             continue
         by_guard.setdefault(one.guard, []).append(one)
 
-    def lifted(guard: str, key: ResourceKey) -> str | None:
-        covering = (one.id for one in by_guard.get(guard, ()) if covers(one, key, desired, facts))
-        return next(covering, None)
+    def lifted(guard: str, key: ResourceKey) -> Override | None:
+        covering = (one for one in by_guard.get(guard, ()) if covers(one, key, desired, facts))
+        return max(covering, key=lambda one: one.at, default=None)
 
     return lifted
 

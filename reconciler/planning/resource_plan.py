@@ -147,7 +147,8 @@ def _difference(
         observed_at=seen_at,
     )
     for guard in steps.passes:
-        change = passing(change, guard, view.lifted(guard) or "")
+        override = view.lifted(guard)
+        change = passing(change, guard, override.id if override is not None else "")
     return change
 
 

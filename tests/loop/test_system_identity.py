@@ -25,6 +25,7 @@ from tests.loop.world import World, declare
 
 GUARD = "system-identity"
 UUIDS = {"a": "aaaaaaaa-1111-4000-8000-000000000001", "b": "bbbbbbbb-2222-4000-8000-000000000002"}
+UUIDS["c"] = "cccccccc-3333-4000-8000-000000000003"
 
 
 def wire(world: World, address: str, uuid: str | None, serial: str | None = None, power: str = "On") -> None:
@@ -163,6 +164,46 @@ class TestExchangedAddresses:
         swapped.run(600)
         assert writes(swapped) == ["b"]
         assert holders(swapped) == {"m2": {GUARD}}
+
+
+@pytest.fixture
+def moved(tmp_path: Path) -> World:
+    """m1 was recorded at A; then a commit names B, where another system is on."""
+    world = World(tmp_path)
+    wire(world, "a", UUIDS["a"], power="Off")
+    wire(world, "b", UUIDS["b"])
+    wire(world, "c", UUIDS["c"])
+    world.commit(documents("a", m1=("a", "Off")))
+    world.run(60)
+    world.commit(documents("b", m1=("b", "Off")))
+    world.run(60)
+    assert holders(world) == {"m1": {GUARD}}
+    return world
+
+
+class TestAnOverrideIsForTheSystemThatWasShown:
+    """A person accepts what the plan showed, and no system that turns up later."""
+
+    def test_it_accepts_one_system(self, moved: World) -> None:
+        confirm(moved, "m1")
+        moved.run(600)
+        assert writes(moved) == ["b"]
+        moved.commit(documents("c", m1=("c", "Off")))
+        moved.run(600)
+        assert writes(moved) == ["b"]
+        assert holders(moved) == {"m1": {GUARD}}
+
+    def test_it_does_not_accept_what_the_bmc_reports_afterwards(self, moved: World) -> None:
+        confirm(moved, "m1")
+        given, moved.standing = moved.standing, msgspec.structs.replace(moved.standing, overrides=())
+        wire(moved, "b", UUIDS["c"])
+        moved.run(600)
+        moved.standing = given
+        moved.run(600)
+        assert writes(moved) == []
+        confirm(moved, "m1")
+        moved.run(600)
+        assert writes(moved) == ["b"]
 
 
 def test_a_new_document_at_the_bmc_of_a_machine_waits_until_that_machine_is_elsewhere(tmp_path: Path) -> None:

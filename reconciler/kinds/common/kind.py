@@ -22,6 +22,7 @@ from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.observation import Observation, ObservedState
 from reconciler.model.outcome import ActionFailure, Condition
+from reconciler.model.plans.override import Override
 from reconciler.model.plans.plan import Hold
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.model.sink_state import SinkReport
@@ -32,7 +33,7 @@ T = TypeVar("T")
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
-def _never_lifted(_guard: str) -> str | None:
+def _never_lifted(_guard: str) -> Override | None:
     """The answer if no override is in force."""
     return None
 
@@ -55,7 +56,7 @@ class KindView(msgspec.Struct, frozen=True):
     memo: dict[str, Any] = {}
     now: datetime = BEGINNING
     barred: Callable[[], Collection[ResourceKey]] = tuple
-    lifted: Callable[[str], str | None] = _never_lifted
+    lifted: Callable[[str], Override | None] = _never_lifted
 
     def once(self, name: str, build: Callable[[], T]) -> T:
         """A value that follows from the observations of this plan; `build` is called at its first use."""

@@ -204,6 +204,9 @@ class MachineFacts(ResourceFacts, frozen=True, omit_defaults=True):
     """The serial number of its system, beside `uuid`; None: its BMC reported none."""
     reported: SystemIdentity | None = None
     """What its BMC reports instead of `uuid` and `serial`, until a person accepts that; None: no other system."""
+    identity_at: datetime | None = None
+    """When a reported system was accepted, or the BMC reported yet another one. Overrides that began earlier were given
+    for another system."""
     system_place: str | None = None
     """Where `uuid` and `serial` were read, if `spec.bmc` names another place since then. None: at `place`, or an
     observation has shown the same system there."""

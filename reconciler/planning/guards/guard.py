@@ -14,6 +14,7 @@ from drivers.base import OUTSIDE_ERRORS
 from reconciler.kinds.common.defect import defect, to_blame
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
+from reconciler.model.plans.override import Override
 from reconciler.model.plans.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.fleet_survey import FleetSurvey
@@ -37,11 +38,11 @@ Holds = Mapping[ResourceKey, tuple[Hold, ...]]
 Guard = Callable[[Iterable[Change], GuardWorld], Holds]
 """The holds on some of the changes. A pure function."""
 
-Lifted = Callable[[str, ResourceKey], str | None]
-"""The id of the override that lifts the holds of this guard from this resource; None: none does."""
+Lifted = Callable[[str, ResourceKey], Override | None]
+"""The newest override that lifts the holds of this guard from this resource; None: none does."""
 
 
-def nothing_lifted(_guard: str, _key: ResourceKey) -> str | None:
+def nothing_lifted(_guard: str, _key: ResourceKey) -> Override | None:
     """No override is in force."""
     return None
 
@@ -120,5 +121,5 @@ def _with_hold(change: Change, hold: Hold, lifted: Lifted) -> Change:
     if hold.kind is HoldKind.ADVISORY:
         return msgspec.structs.replace(change, advice=(*change.advice, hold))
     if (override := lifted(hold.by, change.key)) is not None:
-        return passing(change, hold.by, override)
+        return passing(change, hold.by, override.id)
     return msgspec.structs.replace(change, held_by=(*change.held_by, hold))

@@ -82,7 +82,7 @@ def identity_conflict(spec: MachineSpec, view: KindView) -> IdentityConflict | N
 def identity_field(conflict: IdentityConflict, view: KindView) -> Field | None:
     """The system that the machine should be, beside the one that its BMC reports. If the reported system is accepted,
     it is the one that should be recorded. None if an override lets two machines report one system."""
-    is_lifted = view.lifted(SYSTEM_IDENTITY) is not None
+    is_lifted = _is_lifted(conflict, view)
     if conflict.was is not None:
         was, found = str(conflict.was), str(conflict.found)
         wanted, present = (was, found) if conflict.holds and not is_lifted else (found, was)
@@ -97,8 +97,7 @@ def identity_steps(conflict: IdentityConflict, view: KindView) -> Steps:
     """The hold on everything, if another machine is, or reports, the same system, or if the address is new too. An
     override lifts the hold. What the BMC reports is recorded then. A system that no other machine has is
     recorded without an override if the address is the same. It is a new mainboard, or a machine in the place."""
-    is_lifted = view.lifted(SYSTEM_IDENTITY) is not None
-    if conflict.holds and not is_lifted:
+    if conflict.holds and not _is_lifted(conflict, view):
         return Steps(holds=(_hold(conflict, view),))
     passes = (SYSTEM_IDENTITY,) if conflict.holds else ()
     if conflict.was is None:
@@ -107,6 +106,13 @@ def identity_steps(conflict: IdentityConflict, view: KindView) -> Steps:
     return Steps(
         (AcceptSystem(key=view.key, system=str(conflict.found), was=str(conflict.was), reason=why),), passes=passes
     )
+
+
+def _is_lifted(conflict: IdentityConflict, view: KindView) -> bool:
+    """Whether an override lifts the hold. A person accepts the system that the plan showed. So an override accepts one
+    system, and none that the BMC reports later."""
+    override, since = view.lifted(SYSTEM_IDENTITY), facts_in(view).identity_at
+    return override is not None and (conflict.was is None or since is None or override.at > since)
 
 
 def _hold(conflict: IdentityConflict, view: KindView) -> Hold:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import lru_cache
 
 import msgspec
@@ -98,7 +99,7 @@ def replaces(found: SystemIdentity, facts: MachineFacts, value: object) -> bool:
     return same is False or (same is True and former_place(facts) is not None and not is_shared(found, recorded))
 
 
-def identity_observed(facts: MachineFacts, value: object) -> MachineFacts:
+def identity_observed(facts: MachineFacts, value: object, now: datetime) -> MachineFacts:
     """The facts after an observation. The first system that is observed is recorded. Another one is not recorded in its
     place until it is accepted. The very same object where nothing is new."""
     if isinstance(value, SystemState):
@@ -107,7 +108,10 @@ def identity_observed(facts: MachineFacts, value: object) -> MachineFacts:
     if found is None or is_unconfirmed(found, facts):
         return facts
     if replaces(found, facts, value):
-        return facts if facts.reported == found else msgspec.structs.replace(facts, reported=found)
+        if facts.reported == found:
+            return facts
+        is_third = facts.reported is not None and is_same(found, facts.reported) is False
+        return msgspec.structs.replace(facts, reported=found, identity_at=now if is_third else facts.identity_at)
     recorded = recorded_identity(facts)
     if recorded is not None and is_same(found, recorded) is not False:  # The UUID may be read in another byte order.
         found = SystemIdentity(recorded.uuid or found.uuid, found.serial or recorded.serial)
@@ -116,9 +120,10 @@ def identity_observed(facts: MachineFacts, value: object) -> MachineFacts:
     return _known_as(found, facts)
 
 
-def identity_accepted(facts: MachineFacts, value: object) -> MachineFacts:
+def identity_accepted(facts: MachineFacts, value: object, now: datetime) -> MachineFacts:
     """The facts when what the BMC reports, or reported last, is accepted as the machine's system. If a new BMC reports
     no identity, no system is recorded until one is observed."""
+    facts = msgspec.structs.replace(facts, identity_at=now)
     found = reported_identity(with_last_identity(value, facts) if isinstance(value, SystemState) else value)
     if found is None and former_place(facts) is None:
         return facts

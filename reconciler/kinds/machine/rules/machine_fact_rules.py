@@ -177,7 +177,7 @@ class MachineFactRules(FactRules):
     ) -> ResourceFacts:
         """The facts after an observation: a running shutdown, the image in the virtual drive, the power state and the
         identity of the system."""
-        known = identity_observed(as_machine_facts(facts), value)
+        known = identity_observed(as_machine_facts(facts), value, now)
         lifecycle = virtual_media.observe_media(known.lifecycle, fields)
         if isinstance(resource.spec, MachineSpec) and isinstance(value, SystemState):
             lifecycle = phases.observe_power(resource.spec, lifecycle, value, now)

@@ -48,7 +48,7 @@ def record_machine_action(
         case RecordLifecycle():
             return _recorded_lifecycle(action, was)
         case AcceptSystem():
-            return _system_accepted(action, was, occasion.value)
+            return _system_accepted(action, was, occasion.value, occasion.now)
         case Free():
             return _freed(key, was)
         case _:
@@ -85,10 +85,10 @@ def _recorded_lifecycle(action: RecordLifecycle, was: MachineFacts) -> Recorded:
     return _recorded(action.key, msgspec.structs.replace(was, lifecycle=lifecycle), event, severity)
 
 
-def _system_accepted(action: AcceptSystem, was: MachineFacts, value: Any) -> Recorded:
+def _system_accepted(action: AcceptSystem, was: MachineFacts, value: Any, now: datetime) -> Recorded:
     before, system, word = was.lifecycle, action.system, action.word
     event = (EventReason.SYSTEM_ACCEPTED, f"{system} replaces {action.was}" + ("" if word else f", as {action.reason}"))
-    was = identity_accepted(was, value)
+    was = identity_accepted(was, value, now)
     if not word:
         return _recorded(action.key, was, event, EventType.WARNING)
     # Nothing of what was seen of the old one holds, and the word asks for nothing else.
