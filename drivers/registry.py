@@ -121,6 +121,12 @@ class Registry:
 
         return secret_text(reference)
 
+    def secret_lines(self, reference: object) -> str:
+        """The same of a text of several lines, such as a private key."""
+        from drivers.secret.secret_text import secret_lines
+
+        return secret_lines(reference)
+
     def sink(self, name: str, endpoint: SinkEndpoint) -> EventSink:
         """The receiver of events, by the name of its driver, which is one of `SINKS`."""
         opener = cast("OpenSink", _import(EntryPoint(name, SINKS[name], "")))

@@ -34,6 +34,28 @@ def secret_text(reference: object) -> str:
     return found
 
 
+def secret_lines(reference: object) -> str:
+    """The text of the same references with all of its lines, such as a private key; without blanks around it. Raises
+    SecretUnavailable."""
+    table: Mapping[object, object] = reference if isinstance(reference, Mapping) else {}
+    given = [str(key) for key, value in table.items() if value is not None]
+    if len(given) != 1 or given[0] not in TEXT_SOURCES:
+        raise SecretUnavailable(f"a reference to a secret must have exactly one of {', '.join(TEXT_SOURCES)}")
+    name, text = _read(given[0], table[given[0]])
+    try:
+        found = text.decode().strip()
+    except UnicodeDecodeError:
+        raise SecretUnavailable(f"{name} is not UTF-8 text") from None
+    if not found:
+        raise SecretUnavailable(f"{name} is empty")
+    note_secrets(found, *(line for line in found.splitlines() if len(line) > _SHORTEST and " " not in line))
+    return found + ("\n" if "\n" in found else "")
+
+
+_SHORTEST = 20
+"""Characters of a line of a key that are hidden also when the line stands alone."""
+
+
 def _read(kind: str, value: object) -> tuple[str, bytes]:
     if kind == "exec":
         return ExecSource().output(value)

@@ -58,19 +58,33 @@ class Engine:
         self._planner = FleetPlanner(self._state, context)
         backends = Backends(connections, context.now)
         self._reconciler = Reconciler(backends, self._poller, self._state, self._events, self._planner, context)
+        self._changed = self._state.watch()
         self._reports = LifecycleReports(self._state, self._events, self._reconciler.memory.note_progress, context.now)
 
     def reconcile(self, key: ResourceKey) -> Outcome:
         """Observe one resource and take it one action further: see `Reconciler.reconcile`. Raises StoreError; then
         nothing was sent unrecorded."""
         try:
-            return self._reconciler.reconcile(key)
+            return self._reconciled(key)
         except StoreError:
             raise
         except OUTSIDE_ERRORS as error:  # it is this resource's; its next reconcile observes first
             self._context.failed(key, error)
             failed = self._reconciler.failed(key, f"the reconcile ended because of {defect(error)}; {REPORT}")
             return self._reconciler.requeue(key, failed)
+
+    def _reconciled(self, key: ResourceKey) -> Outcome:
+        """One reconcile. Resources that wait for what changed, and now have something to do, are reconciled at once."""
+        outcome = self._reconciler.reconcile(key)
+        with self._lock:
+            changed, desired = self._changed(), self._state.desired
+            if not changed or desired is None:
+                return outcome
+            found = {after for one in changed if one.kind in KINDS for after in KINDS[one.kind].follows(one, desired)}
+            waiting = [after for after in found - {key} if after in desired.resources and self._planner.plan_one(after)]
+        if waiting:
+            self._context.requeue(waiting)
+        return outcome
 
     def plan(self, select: set[ResourceKey] | None = None) -> Plan:
         """The plan as of what was last observed. Raises RuntimeError while no desired state is in force."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from drivers.base import SystemState, Unsupported
+from drivers.base import SwitchState, SystemState, Unsupported
 from reconciler.kinds.catalogue import aggregate, image, partition, reservation, size
 from reconciler.kinds.catalogue.tenancy import ProjectSpec, TenantSpec
 from reconciler.kinds.claim import claim_check
@@ -17,7 +17,7 @@ from reconciler.kinds.claim.rules import ClaimRules, machines_given_up
 from reconciler.kinds.common.access.access_rules import Access
 from reconciler.kinds.common.column import spec_column
 from reconciler.kinds.common.fact_rules import Occasion, Recorded
-from reconciler.kinds.common.kind import BMC, IPAM, Implied, Kind
+from reconciler.kinds.common.kind import BMC, IPAM, SWITCH, Implied, Kind
 from reconciler.kinds.guard.check import check_guard
 from reconciler.kinds.guard.guard_columns import GUARD_COLUMNS
 from reconciler.kinds.guard.guard_fact_rules import GuardFactRules
@@ -49,6 +49,11 @@ from reconciler.kinds.machine.rules.machine_rules import MachineRules
 from reconciler.kinds.sink.sink_check import check_sink
 from reconciler.kinds.sink.sink_columns import SINK_COLUMNS, sink_conditions
 from reconciler.kinds.sink.spec import EventSinkSpec
+from reconciler.kinds.switch import spec as switch
+from reconciler.kinds.switch.switch_access import SWITCH_ACCESS
+from reconciler.kinds.switch.switch_check import check_switch
+from reconciler.kinds.switch.switch_columns import SWITCH_COLUMNS, switch_conditions
+from reconciler.kinds.switch.switch_rules import SwitchFactRules, SwitchRules
 from reconciler.model.actions.action import Action
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -205,7 +210,31 @@ KINDS: dict[str, Kind] = {
             uuid=uuid_of,
             under_way=machine_under_way,
             admit=admit_claimed,
+            follows=switch.switches_at,
             counted=(MACHINE_PHASES,),
+        ),
+        Kind(
+            "Switch",
+            "switches",
+            ("sw",),
+            "A switch, and the machines that are cabled to its ports.",
+            switch.SwitchSpec,
+            check=check_switch,
+            rules=SwitchRules(),
+            observed_type=SwitchState,
+            backend=SWITCH,
+            made=False,
+            endpoint=switch.switch_address,
+            lock=switch.switch_address,
+            lock_name="switch",
+            endpoint_field="spec.address",
+            refusal_is_final=True,
+            access=SWITCH_ACCESS,
+            columns=SWITCH_COLUMNS,
+            conditions=switch_conditions,
+            fact_rules=SwitchFactRules(),
+            paused=switch.switch_paused,
+            follows=switch.machines_at,
         ),
         Kind(
             "MachineClaim",

@@ -8,12 +8,13 @@ from typing import Any
 
 from drivers.base import Inventory, Rejected, Unsupported
 from reconciler.kinds import KINDS
-from reconciler.kinds.common.kind import BMC, IPAM, NO_BACKEND
+from reconciler.kinds.common.kind import BMC, IPAM, NO_BACKEND, SWITCH
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.backend import Backend, NoBackend, ReadsInventory
 from reconciler.observed.bmc_backend import BmcBackend
 from reconciler.observed.connections import Connections
 from reconciler.observed.ipam_backend import IpamBackend
+from reconciler.observed.switch_backend import SwitchBackend
 
 
 class Backends:
@@ -27,6 +28,7 @@ class Backends:
             IPAM: IpamBackend(connections.ipam, connections.pools, now),
             **connections.more_backends,
             **_others(connections, now),
+            SWITCH: SwitchBackend(connections, now),
             BMC: BmcBackend(connections, now),
         }
 
@@ -55,7 +57,7 @@ class Backends:
 
 def _others(connections: Connections, now: Callable[[], datetime]) -> dict[str, Backend]:
     """The backends that kinds name beside those that are known. Raises Rejected for all that there are not."""
-    known = {NO_BACKEND, IPAM, BMC, *connections.more_backends}
+    known = {NO_BACKEND, IPAM, BMC, SWITCH, *connections.more_backends}
     found: dict[str, Backend] = {}
     refused = []
     for kind in KINDS.values():

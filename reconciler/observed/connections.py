@@ -25,18 +25,21 @@ from drivers.base import (
     EventSink,
     Ipam,
     Line,
+    ManagedSwitch,
     MeasuredBmc,
     Peer,
     Pools,
     Rejected,
     SecretUnavailable,
     SinkEndpoint,
+    SwitchDriver,
+    SwitchEndpoint,
     Tls,
     read_options,
     with_all,
 )
 from reconciler import runtime
-from reconciler.kinds.common.access.access_rules import Access, ConsoleAccess
+from reconciler.kinds.common.access.access_rules import Access, ConsoleAccess, SwitchAccess
 from reconciler.kinds.common.access.bmc_networks import connection_refusal, foreseen_connection_refusal
 from reconciler.kinds.common.access.console_lines import console_line_refusal
 from reconciler.kinds.common.access.credentials import (
@@ -75,6 +78,10 @@ class Drivers(msgspec.Struct, frozen=True):
     """Opens a receiver of events by the name of its driver."""
     secret_text: Callable[[object], str] | None = None
     """Resolves a reference to a secret that is one text."""
+    switch: Callable[[str], SwitchDriver] | None = None
+    """The drivers of switches by name."""
+    secret_lines: Callable[[object], str] | None = None
+    """Resolves a reference to a secret of several lines, such as a private key."""
 
 
 class Connections:
@@ -87,6 +94,7 @@ class Connections:
         self._grants = grants
         self._lock = runtime.lock()
         self._open: dict[ResourceKey, tuple[Access, Bmc]] = {}
+        self._switches: dict[ResourceKey, tuple[SwitchAccess, ManagedSwitch]] = {}
         self._backends: dict[str, Backend] = {}
         self._report: Callable[[BmcRequest], None] | None = None
 
@@ -95,6 +103,7 @@ class Connections:
         drivers = msgspec.structs.replace(self._drivers, ipam=ipam, pools=pools)
         found = Connections(drivers, self._base, self._grants)
         found._lock, found._open, found._report = self._lock, self._open, self._report
+        found._switches = self._switches
         return found
 
     def measured(self, report: Callable[[BmcRequest], None]) -> Connections:
@@ -143,6 +152,27 @@ class Connections:
             held = (access, bmc if self._report is None else MeasuredBmc(bmc, access.driver, self._report))
             with self._lock:
                 self._open[key] = held
+        return held[1]
+
+    def switch(self, key: ResourceKey, access: SwitchAccess) -> ManagedSwitch:
+        """The switch; opened again when its access changed. Raises DriverError for an unknown driver, and where the
+        settings do not allow a connection to it."""
+        with self._lock:
+            held = self._switches.get(key)
+        if held is None or held[0] != access:
+            if self._drivers.switch is None:
+                raise Rejected(f"there is no driver named {access.driver} for switches")
+            driver = self._drivers.switch(access.driver)
+            numbers = [] if getattr(driver, "offline", False) else _leads_to(access.address)
+            why = foreseen_connection_refusal(self._grants, access.address, numbers) if numbers else None
+            if why is not None:
+                raise Rejected(why)
+            secret = None if access.credential_ref is None else _SwitchSecret(self, access.credential_ref, access)
+            gate = _Gate(self._grants, access.address)
+            endpoint = SwitchEndpoint(access.driver, access.address, access.host_key, secret, gate)
+            held = (access, driver.open(endpoint))
+            with self._lock:
+                self._switches[key] = held
         return held[1]
 
     def refuse_outside(self, access: Access) -> None:
@@ -232,6 +262,16 @@ class Connections:
             raise SecretUnavailable("no source of secrets is wired in")
         return self._drivers.secret_text(source(self._grants, located))
 
+    def secret_lines(self, reference: CredentialRef, destination: LoginDestination) -> str:
+        """A secret of one line or several. Raises AuthenticationFailed where the settings do not allow it there."""
+        located = self._located(reference)
+        why = credential_refusal(self._grants, located, destination)
+        if why is not None:
+            raise AuthenticationFailed(f"{destination.address}: {why}")
+        if self._drivers.secret_lines is None:
+            raise SecretUnavailable("no source of secrets is wired in")
+        return self._drivers.secret_lines(source(self._grants, located))
+
     def log_in(self, reference: CredentialRef, destination: LoginDestination) -> Credential:
         """The login for the connected peer. Raises AuthenticationFailed where it may not go there."""
         located = self._located(reference)
@@ -295,6 +335,20 @@ class _LineGate:
         why = console_line_refusal(self.grants, where)
         if why is not None:
             raise Rejected(why)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _SwitchSecret:
+    """The secret of a switch's login, resolved when the driver is connected to the pinned host key."""
+
+    connections: Connections
+    reference: CredentialRef
+    access: SwitchAccess
+
+    def __call__(self, peer: Peer) -> str:
+        """Resolve it. Raises AuthenticationFailed."""
+        destination = LoginDestination(self.access.driver, self.access.address, peer)
+        return self.connections.secret_lines(self.reference, destination)
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,6 +214,8 @@ class Workspace:
                 sink=registry.sink,
                 secret_text=registry.secret_text,
                 console=registry.console,
+                switch=registry.switch,
+                secret_lines=registry.secret_lines,
             )
             self._connections = Connections(drivers, self.where.base, self.where.grants)
         else:

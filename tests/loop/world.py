@@ -18,6 +18,7 @@ from drivers.bmc.fake.fake import FakeFleet
 from drivers.bmc.fake.fake_machine import FakeMachine
 from drivers.ipam.embedded.embedded import EmbeddedIpam
 from drivers.ipam.embedded.embedded_pools import EmbeddedPools
+from drivers.switch.fake.fake_switch import FakeSwitches
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.kinds import KINDS
@@ -87,6 +88,7 @@ class World:
         self.at = 0.0
         self._driver = driver
         self.fleet = FakeFleet(lambda: self.at, **latency)
+        self.switches = FakeSwitches(lambda: self.at)
         self.events: list[Event] = []
         self.outcomes: dict[ResourceKey, Outcome] = {}
         self.stepped: list[ResourceKey] = []
@@ -157,7 +159,7 @@ class World:
         self.ipam = EmbeddedIpam(self.store.engine)
         self.pools = EmbeddedPools(self.store.engine)
         driver = self._driver() if self._driver is not None else self.fleet
-        drivers = Drivers(lambda _name: driver, self._secret, self.ipam, self.pools)
+        drivers = Drivers(lambda _name: driver, self._secret, self.ipam, self.pools, switch=lambda _name: self.switches)
         with self.store.instance("run") as epoch:
             context = Context(
                 now=self.now,

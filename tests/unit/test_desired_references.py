@@ -39,6 +39,7 @@ def test_the_fields_that_refer_to_others_are_found_in_the_types() -> None:
         "IPAddress": {"network": "Network", "project": "Project"},
         "SizeReservation": {"size": "Size", "project": "Project", "partitions": "Partition"},
         "Machine": {"partition": "Partition", "size": "Size", "project": "Project"},
+        "Switch": {"partition": "Partition", "asnNumber": "Number", "ports.machine": "Machine"},
         "MachineClaim": {
             "project": "Project",
             "partitions": "Partition",

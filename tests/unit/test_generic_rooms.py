@@ -37,6 +37,7 @@ SUBJECTS: dict[str, tuple[tuple[str, ...], str]] = {
     "planning/override_scope.py": (("guard",), "which guards an override lifts"),
     "observed/bmc_backend.py": (("machine",), "the backend of BMCs"),
     "observed/ipam_backend.py": (("ipam",), "the backend of networks, addresses, pools and numbers"),
+    "observed/switch_backend.py": (("switch",), "the backend of switches"),
     "observed/sink_connections.py": (("sink",), "how sinks of events are reached"),
     "daemon/sinks/": (("sink",), "events that are sent to sinks"),
     "daemon/proposals.py": (("catalogue",), "proposals of the machines that are found in partitions"),

@@ -45,8 +45,9 @@ class ManagedSwitch(Protocol):
         it last. The same again changes nothing. What it checks, it checks before the first write.
 
         Returns when the switch has accepted all of it; whether it is so is seen by `read`. Raises DriverError:
-        Rejected if nothing of it was done, or if the switch refused a part and says so. Unreachable with `maybe_sent`
-        if a part may have been done; to apply it again then does the rest."""
+        Rejected if the switch says that the configuration is wrong, which another try would not change. Busy if it is
+        to be tried again, as after a reload of FRR that failed (metal-core#108). Unreachable with `maybe_sent` if a
+        part may have been done; to apply it again then does the rest."""
 
 
 class SwitchDriver(Protocol):

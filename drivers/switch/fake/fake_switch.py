@@ -115,7 +115,7 @@ class FakeSwitch:
             self._settle()
             self.applied.append(config)
             if self._strikes(SwitchFault.RELOAD_FAILED):
-                raise Rejected(f"{self.address}: FRR could not be reloaded; no port was changed")
+                raise Busy(f"{self.address}: FRR could not be reloaded; no port was changed")
             self.vrfs |= {name: vrf.vni for name, vrf in config.vrfs.items()}
             differing = [(name, port) for name, port in config.ports.items() if self._differs(name, port)]
             is_half = self._strikes(SwitchFault.HALF_APPLIED)
@@ -138,6 +138,11 @@ class FakeSwitch:
         """Change a port by hand, as a person at the switch does."""
         with self._lock:
             self.ports[name] = replace(self.ports[name], vlan=vlan, vrf=vrf)
+
+    def forget(self) -> None:
+        """Drop what was asked for and has not taken effect, as after a restart without a saved configuration."""
+        with self._lock:
+            self._asked.clear()
 
     def _answer(self) -> None:
         if SwitchFault.UNREACHABLE in self.faults:

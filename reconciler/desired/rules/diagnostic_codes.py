@@ -61,6 +61,13 @@ DIAGNOSTICS: dict[str, str] = {
     "derived-label": (
         "A machine declares a label that groundstate derives from the inventory: groundstate/size or aggregate/NAME."
     ),
+    "switch-address": "The address of a switch cannot be used.",
+    "switch-host-key": "A switch has no host key, and its driver needs one.",
+    "switch-port": "A port of a switch is listed twice, or cannot have a machine.",
+    "switch-uplink": "A port that groundstate never changes (an uplink or a management port) is in spec.ports.",
+    "switch-role": "A switch of this role cannot be managed.",
+    "switch-vlan": "The VLANs of a switch are no range, or contain the unprovisioned VLAN.",
+    "switch-routing": "`manage: All` needs an ASN and a loopback address; only one of asn and asnNumber can be set.",
     # The repository
     "shallow-clone": (
         "The clone is shallow: the last commit of a document, or the commit with the guards in force, is "
@@ -96,6 +103,12 @@ DIAGNOSTICS: dict[str, str] = {
         "another document also names."
     ),
     "duplicate-number": "Two resources request the same number of a pool.",
+    "duplicate-switch": "Two switches have the same address.",
+    "machine-cabling": (
+        "A machine is cabled twice to one switch, or to another number of switches than the partition says. Or its "
+        "switches are in another partition, or in several racks."
+    ),
+    "two-vrfs": "The networks of a claim are in several VRFs, or in none; the ports of its machines can be in one.",
     "other-project": "An address is requested in another project's private network, or for another project's machine.",
     "other-partition": "An address or a claim connects a machine with a network of another partition.",
     "second-allocation": (

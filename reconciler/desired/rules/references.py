@@ -14,6 +14,7 @@ from reconciler.desired.rules import (
     guard_references,
     implied,
     networks,
+    switches,
     virtual_media_rules,
 )
 from reconciler.desired.rules.findings import Finding, FindingPath
@@ -49,6 +50,7 @@ def check_references(resources: Sequence[Resource[Any]], claimed: Collection[Res
     found.extend(claims.check_claims(state))
     found.extend(console_rules.check_consoles(state))
     found.extend(guard_references.check_guards(state, claimed, everything))
+    found.extend(switches.check_switches(state, claimed))
     found.extend(virtual_media_rules.check_virtual_media(state))
     return found
 
@@ -89,7 +91,7 @@ def _dangling(by_kind: Mapping[str, list[Resource[Any]]], claimed: Collection[Re
                     outer, _, inner = field.partition(".")
                     rest = (inner,) if inner else ()
                     for index, name in enumerate(value):
-                        if name not in known:
+                        if name is not None and name not in known:
                             users.setdefault((target, name), []).append((resource, ("spec", outer, index, *rest)))
                 elif value is not None and value not in known:
                     users.setdefault((target, value), []).append((resource, ("spec", field)))

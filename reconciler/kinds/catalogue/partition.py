@@ -94,6 +94,19 @@ class BootService(Spec, frozen=True, kw_only=True):
     ) = None
 
 
+class SwitchingSpec(Spec, frozen=True, kw_only=True):
+    """How the machines of the partition are cabled to switches."""
+
+    switches_per_machine: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=8,
+            description="To how many switches of one rack each managed machine is cabled, with one port each.",
+        ),
+    ] = 2
+
+
 class PartitionSpec(Spec, frozen=True, kw_only=True):
     """A place with machines, such as a room, a row or a site."""
 
@@ -129,6 +142,16 @@ class PartitionSpec(Spec, frozen=True, kw_only=True):
     ) = None
     console: (
         Annotated[PartitionConsole, Meta(description="The serial consoles of the partition's machines.")] | None
+    ) = None
+    switching: (
+        Annotated[
+            SwitchingSpec,
+            Meta(
+                description="How the machines of the partition are cabled to switches. If this field is absent, the "
+                "number of switches is not checked."
+            ),
+        ]
+        | None
     ) = None
 
 

@@ -118,7 +118,7 @@ class RuleFinding(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
-BMC, IPAM, NO_BACKEND = "bmc", "ipam", "none"
+BMC, IPAM, SWITCH, NO_BACKEND = "bmc", "ipam", "switch", "none"
 """Backends: the endpoint that observes a kind and carries out its actions. A kind without a backend changes only the
 store."""
 
@@ -136,6 +136,10 @@ def _no_uuid(_value: object) -> str | None:
 
 def _serves(_value: Any, _facts: ResourceFacts) -> bool:
     return False
+
+
+def _follows_nothing(_key: ResourceKey, _desired: DesiredState) -> Iterable[ResourceKey]:
+    return ()
 
 
 def _at_rest(_facts: ResourceFacts, _now: datetime) -> bool:
@@ -265,6 +269,9 @@ class Kind(msgspec.Struct, frozen=True):
     delivery_conditions: Callable[[Resource[Any], SinkReport | None], tuple[Condition, ...]] | None = None
     """The conditions of a resource that is sent events, Ready first; `None` instead of a report: the daemon has not
     begun. None instead of the function: resources of the kind are sent none."""
+    follows: Callable[[ResourceKey, DesiredState], Iterable[ResourceKey]] = _follows_nothing
+    """The resources of other kinds that wait for what is observed of this resource, as machines wait for the ports of
+    a switch. They are reconciled again when it changes."""
     fact_rules: FactRules = FactRules()
     """The type of the kind's facts, and the rules by which they change."""
     paused: Callable[[Any], bool] = _never

@@ -110,6 +110,8 @@ class SetValue(ActionBase, frozen=True, tag="set-value", omit_defaults=True):
     """What the field, or the item, is set to."""
     item: str | None = None
     """Which item of the field it is about, such as a port; None: all of it."""
+    context: Any = None
+    """What the backend must know beside the value, such as the values of the other items. It is not shown."""
 
     @property
     def served_path(self) -> str:

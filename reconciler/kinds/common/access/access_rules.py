@@ -41,6 +41,15 @@ class ConsoleAccess(msgspec.Struct, frozen=True):
     host_key: str = ""
 
 
+class SwitchAccess(msgspec.Struct, frozen=True):
+    """How a switch is managed. `host_key`: the only one that is trusted, as a line of OpenSSH."""
+
+    driver: str
+    address: str
+    host_key: str
+    credential_ref: CredentialRef | None
+
+
 class DeclaredOptions(msgspec.Struct, frozen=True):
     """The options that reach one driver by one document, none included."""
 

@@ -27,6 +27,7 @@ from reconciler.kinds.machine.identity.machine_identity import with_last_identit
 from reconciler.kinds.machine.lifecycle import phases, system_identity, virtual_media
 from reconciler.kinds.machine.lifecycle.lifecycle_steps import LIFECYCLE_PATH, lifecycle_field, lifecycle_steps
 from reconciler.kinds.machine.rules.boot_rules import BOOT, boot_field, boot_steps, keeps_override
+from reconciler.kinds.machine.rules.port_waits import port_holds
 from reconciler.kinds.machine.rules.power_rules import LED, POWER, led_steps, power_steps
 from reconciler.kinds.machine.rules.unmet_needs import state_of
 from reconciler.kinds.machine.spec import BootSpec, MachineSpec, Mode, managed, observes
@@ -96,6 +97,7 @@ class MachineRules:
         conflict = identity_conflict(resource.spec, view)
         own = Steps() if conflict is None else identity_steps(conflict, view)
         holds = [*own.holds, *(hold for part in parts for hold in part.holds)]
+        holds += port_holds(spec, [action for part in parts for action in part.actions], view)
         if managed(spec) and system_identity.held_for_another_system(spec, facts_in(view).lifecycle, state):
             holds.append(_other_machine(facts_in(view).lifecycle, state))
         if spec.suspend:

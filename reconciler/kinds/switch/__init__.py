@@ -1,0 +1,1 @@
+"""Switches: their ports, and the networks in which these are."""

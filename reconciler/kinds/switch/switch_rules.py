@@ -1,0 +1,264 @@
+"""The actions for a switch: each port is an item, and one port is changed at a time. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from drivers.base import PortConfig, SwitchConfig, SwitchScope, SwitchState, VrfConfig
+from reconciler.kinds.common.fact_rules import FactRules
+from reconciler.kinds.common.field_types.managed_field import Field
+from reconciler.kinds.common.kind import KindView, Steps
+from reconciler.kinds.ipam.pool import number_state
+from reconciler.kinds.switch.port_guards import other_port_hold, serves_tenant
+from reconciler.kinds.switch.port_state import (
+    config_words,
+    cuts,
+    found_port,
+    next_config,
+    port_words,
+    shows,
+    wanted_config,
+)
+from reconciler.kinds.switch.port_targets import PortTarget, port_target
+from reconciler.kinds.switch.spec import CabledPort, PortPlace, SwitchSpec
+from reconciler.kinds.switch.vrf_numbers import known_vrfs, vrf_name
+from reconciler.model.actions.action import Action
+from reconciler.model.actions.action_base import Forget, SetValue, SetValueDisruptively, item_path
+from reconciler.model.plans.plan import Hold, HoldKind
+from reconciler.model.resource import Resource, ResourceKey
+
+PORTS, VRFS = "spec.ports", "spec.vrfs"
+_PATIENCE = 120.0
+"""Seconds. SONiC's orchagent needs some under load."""
+ABSENT = "absent"
+
+
+_CONFIG, _PORT = "config", "port"
+
+
+def _context(config: SwitchConfig, port: str = "") -> dict[str, Any]:
+    """What an action brings to the switch: the configuration of its pass, and the switch's own name of the port."""
+    return {_CONFIG: msgspec.to_builtins(config), **({_PORT: port} if port else {})}
+
+
+def config_of(action: SetValue) -> SwitchConfig:
+    """The configuration of the pass."""
+    return msgspec.convert(action.context[_CONFIG], SwitchConfig)
+
+
+class SwitchRules:
+    """Implements Rules. Ports that the document does not list, uplinks among them, are never changed."""
+
+    def fields(self, resource: Resource[SwitchSpec], view: KindView) -> tuple[Field, ...]:
+        """Each listed port, and each VRF that no port needs any more."""
+        spec, state = resource.spec, _state(view.value)
+        if spec.scope is SwitchScope.NONE:
+            return ()
+        ports = (_port_field(port, target, spec, state) for port, target in _targets(spec, view))
+        return (*(one for one in ports if one is not None), *_unused_vrfs(spec, view, state))
+
+    def steps(self, resource: Resource[SwitchSpec], view: KindView, fields: tuple[Field, ...]) -> Steps:
+        """One action for each port that differs. A port on its way into its VRF goes first, then what cuts no tenant,
+        then the others, then VRFs without ports."""
+        spec, state = resource.spec, _state(view.value)
+        differing = {field.path for field in fields if not field.equal}
+        found, holds = list[tuple[int, SetValue]](), list[Hold]()
+        for port, target in _targets(spec, view):
+            path = item_path(PORTS, port.name)
+            if path not in differing:
+                continue
+            hold = _port_hold(port, target, path, state) or _tenant_hold(port, target, path, resource, view)
+            if hold is not None:
+                holds.append(hold)
+            else:
+                found.append(_port_step(port, target, spec, view, state))
+        actions = [action for _, action in sorted(found, key=lambda one: one[0])]
+        gone = [field.path for field in fields if not field.equal and field.path.startswith(VRFS)]
+        actions += [_vrf_step(path, spec, view) for path in gone]
+        paused = [
+            Hold(HoldKind.DECLARED, word, pause.reason, f"remove spec.{word} from the document")
+            for word, pause in (("maintenance", spec.maintenance), ("suspend", spec.suspend))
+            if pause is not None
+        ]
+        return Steps(tuple(actions), (*holds, *paused, *_routing_holds(spec, view)))
+
+    def removal(self, view: KindView) -> Steps:
+        """A switch that git no longer declares is forgotten, and nothing is changed on it."""
+        return Steps((Forget(key=view.key, reason="no longer declared; groundstate changes nothing on the switch"),))
+
+    def confirmed(self, action: Action, value: Any) -> bool:
+        """Whether the switch runs what was asked for."""
+        if not isinstance(action, SetValue) or action.item is None or not isinstance(value, SwitchState):
+            return False
+        if action.field == VRFS:
+            return action.item not in value.vrfs
+        found = value.ports.get((action.context or {}).get(_PORT, action.item))
+        return found is not None and shows(found, msgspec.convert(action.value, PortConfig))
+
+    def patience(self, action: Action, resource: Resource[Any] | None) -> float:
+        """How long a switch may take until it runs what it has accepted."""
+        return _PATIENCE
+
+
+class SwitchFactRules(FactRules):
+    """What is remembered of a switch is what is remembered of every resource."""
+
+    def repeatable(self, _action: Action, _value: Any) -> bool:
+        """A configuration is whole: the same again does the rest, or nothing."""
+        return True
+
+
+def _state(value: Any) -> SwitchState:
+    return value if isinstance(value, SwitchState) else SwitchState()
+
+
+def _targets(spec: SwitchSpec, view: KindView) -> Iterator[tuple[CabledPort, PortTarget]]:
+    for port in spec.ports:
+        if view.desired is not None:
+            yield port, port_target(port.machine, view.desired, view.remembered, view.observed)
+
+
+def _port_field(port: CabledPort, target: PortTarget, spec: SwitchSpec, state: SwitchState) -> Field | None:
+    if target.is_unchanged:
+        return None
+    wanted, seen = wanted_config(port, target, spec.unprovisioned.vlan), found_port(port, state)
+    desired = config_words(wanted) if target.obstacle is None else {"vrf": "unknown"}
+    is_so = seen is not None and target.obstacle is None and shows(seen, wanted)
+    observed = None if seen is None else port_words(seen, wanted)
+    return Field(
+        item_path(PORTS, port.name), desired, observed, is_so, unknown=seen is None or target.obstacle is not None
+    )
+
+
+def _unused_vrfs(spec: SwitchSpec, view: KindView, state: SwitchState) -> Iterator[Field]:
+    """VRFs of declared networks that are on the switch without any port. VRFs of others are left alone."""
+    if view.desired is None:
+        return
+    ours = {vrf_name(number): number for number in known_vrfs(view.desired, view.observed)}
+    wanted = {vrf_name(target.vrf) for _, target in _targets(spec, view) if target.vrf is not None}
+    used = {port.vrf for port in state.ports.values()} | wanted
+    is_unsure = any(target.obstacle is not None for _, target in _targets(spec, view))
+    for name in state.vrfs:
+        if name in ours and name not in used and not is_unsure:
+            yield Field(item_path(VRFS, name), ABSENT, state.vrfs[name], False)
+
+
+def _port_hold(port: CabledPort, target: PortTarget, path: str, state: SwitchState) -> Hold | None:
+    if target.obstacle is not None:
+        why, hint = target.obstacle
+        return Hold(HoldKind.BLOCKED, "vrf", why, hint, path)
+    if found_port(port, state) is None:
+        reason = f"the switch has no port {port.name}" + (f" and no alias {port.alias}" if port.alias else "")
+        return Hold(HoldKind.BLOCKED, "port", reason, "correct the name of the port, or plug the module in", path)
+    return None
+
+
+def _tenant_hold(
+    port: CabledPort, target: PortTarget, path: str, resource: Resource[SwitchSpec], view: KindView
+) -> Hold | None:
+    """What protects the tenant behind a port."""
+    seen = found_port(port, _state(view.value))
+    wanted = wanted_config(port, target, resource.spec.unprovisioned.vlan)
+    if port.machine is None or seen is None or not cuts(seen, wanted) or not serves_tenant(port.machine, view):
+        return None
+    return other_port_hold(port.machine, PortPlace(resource.key.name, port.name), path, view)
+
+
+def _port_step(
+    port: CabledPort, target: PortTarget, spec: SwitchSpec, view: KindView, state: SwitchState
+) -> tuple[int, SetValue]:
+    """The action, and its turn: the lowest goes first."""
+    vlan = spec.unprovisioned.vlan
+    wanted, seen = wanted_config(port, target, vlan), found_port(port, state)
+    assert seen is not None  # noqa: S101  it has a hold otherwise
+    step = next_config(seen, wanted, vlan)
+    hurts = cuts(seen, step) and serves_tenant(port.machine, view)
+    is_on_its_way = target.vrf is not None and seen.vrf is None
+    action = SetValueDisruptively if hurts else SetValue
+    behind = f"Machine/{port.machine}" if port.machine is not None else "no machine"
+    by_way_of = f", by way of VLAN {vlan}" if step != wanted else ""
+    found = action(
+        key=view.key,
+        field=PORTS,
+        item=port.name,
+        value=config_words(step),
+        context=_context(_pass_config(spec, view, state, {seen.name: step}), seen.name),
+        reason=f"the port of {behind} must be {target.words(vlan)}{by_way_of}",
+    )
+    return (0 if is_on_its_way else 2 if hurts else 1), found
+
+
+def _vrf_step(path: str, spec: SwitchSpec, view: KindView) -> SetValue:
+    name = path.removeprefix(f"{VRFS}[").removesuffix("]")
+    config = _pass_config(spec, view, _state(view.value), {}, absent=(name,))
+    return SetValue(
+        key=view.key,
+        field=VRFS,
+        item=name,
+        value=ABSENT,
+        context=_context(config),
+        reason="no port is in the VRF",
+    )
+
+
+def _pass_config(
+    spec: SwitchSpec, view: KindView, state: SwitchState, changed: dict[str, PortConfig], absent: tuple[str, ...] = ()
+) -> SwitchConfig:
+    """All that must be true after one pass: what is so already, and the one change. Ports that differ and are not of
+    this pass are left alone."""
+    vlan = spec.unprovisioned.vlan
+    settled = dict[str, PortConfig]()
+    for port, target in _targets(spec, view):
+        seen, wanted = found_port(port, state), wanted_config(port, target, vlan)
+        if seen is not None and target.obstacle is None and not target.is_unchanged and shows(seen, wanted):
+            settled[seen.name] = wanted
+    ports = settled | changed
+    known = known_vrfs(view.desired, view.observed) if view.desired is not None else {}
+    used = {port.vrf for port in ports.values()} | {port.vrf for port in state.ports.values()}
+    vlans = local_vlans(spec, tuple(known))
+    vrfs = {
+        vrf_name(number): VrfConfig(number, vlans.get(number), prefixes)
+        for number, prefixes in known.items()
+        if vrf_name(number) in used and vrf_name(number) not in absent
+    }
+    return SwitchConfig(
+        scope=spec.scope,
+        unprovisioned_vlan=vlan,
+        ports=dict(sorted(ports.items())),
+        vrfs=vrfs,
+        absent_vrfs=absent,
+        loopback=spec.loopback,
+        asn=asn_of(spec, view),
+        uplinks=spec.uplinks,
+    )
+
+
+def local_vlans(spec: SwitchSpec, numbers: tuple[int, ...]) -> dict[int, int]:
+    """The VLAN of this switch for each VRF: the same each time for the same numbers. Where two numbers would get the
+    same one, the higher number gets the next free one."""
+    first, last = spec.local_range
+    size, taken = last - first + 1, set[int]()
+    found: dict[int, int] = {}
+    for number in sorted(numbers)[:size]:
+        place = next(one for step in range(size) if (one := first + (number + step) % size) not in taken)
+        taken.add(place)
+        found[number] = place
+    return found
+
+
+def asn_of(spec: SwitchSpec, view: KindView) -> int | None:
+    """The ASN: the one of the document, or the value of the Number that it names."""
+    if spec.asn is not None or spec.asn_number is None:
+        return spec.asn
+    seen = view.observed.get(ResourceKey("Number", spec.asn_number))
+    return number_state(seen.value if seen is not None else None).number
+
+
+def _routing_holds(spec: SwitchSpec, view: KindView) -> tuple[Hold, ...]:
+    if spec.scope is not SwitchScope.ALL or asn_of(spec, view) is not None:
+        return ()
+    reason = f"Number/{spec.asn_number} has no value yet, and the switch needs its ASN"
+    return (Hold(HoldKind.BLOCKED, "asn", reason, "continues automatically when the IPAM has allocated the number"),)

@@ -1,0 +1,307 @@
+"""Switch ports follow the lives of machines, and machines wait for their ports, under a virtual clock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from drivers.base import SwitchPort
+from drivers.switch.fake.fake_switch import FakeSwitch, SwitchFault
+from reconciler.kinds import KINDS
+from reconciler.kinds.machine.lifecycle.phases import Phase
+from reconciler.model.actions.action_base import Disruption
+from reconciler.model.observation import Observation
+from reconciler.model.plans.plan import Change, HoldKind
+from reconciler.model.resource import DesiredState, Resource, ResourceKey, Source
+from tests.loop.metal import Metal, live
+from tests.loop.test_claims import fleet
+from tests.loop.test_machine_lifecycle import at
+from tests.loop.world import World
+
+LEAVES = ("leaf01", "leaf02")
+FREE = (4000, None)
+
+
+def resource(kind: str, name: str, **spec: Any) -> Resource[Any]:
+    return Resource(
+        ResourceKey(kind, name), msgspec.convert(spec, KINDS[kind].spec_type), {}, {}, Source(f"{name}.yaml")
+    )
+
+
+def leaf(name: str, *machines: str, **spec: Any) -> Resource[Any]:
+    """A switch with one port for each machine, in order."""
+    ports = [{"name": f"Ethernet{4 * index}", "machine": one} for index, one in enumerate(machines)]
+    said = {"driver": "fake", "address": name, "manage": "Ports", "uplinks": ["Ethernet112"], "ports": ports, **spec}
+    return resource("Switch", name, partition="lab", **said)
+
+
+def switched(count: int | None, *machines: str, revision: str = "", **spec: Any) -> DesiredState:
+    """The fleet of the tests of claims, with a VRF for its network, behind two switches."""
+    state = fleet(count, *machines)
+    more = [
+        resource("Pool", "vrfs", ranges=["104001-104999"]),
+        resource("Network", "front", prefixes=[{"cidr": "10.0.0.0/24"}], vrf={"pool": "vrfs"}),
+        *(leaf(name, *machines, **spec) for name in LEAVES),
+    ]
+    resources = {**state.resources, **{one.key: one for one in more}}
+    named = msgspec.structs.replace(state.revision, id=revision * 40) if revision else state.revision
+    return DesiredState(named, resources)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path, on_after=2.0, off_after=2.0)
+
+
+def switch(world: World, name: str = "leaf01") -> FakeSwitch:
+    return world.switches.switch(name)
+
+
+def port(world: World, name: str = "Ethernet0", of: str = "leaf01") -> SwitchPort:
+    return switch(world, of).ports[name]
+
+
+def places(world: World, name: str = "Ethernet0") -> set[tuple[int | None, str | None]]:
+    """Where the ports of this name are, on both switches."""
+    return {(port(world, name, of).vlan, port(world, name, of).vrf) for of in LEAVES}
+
+
+def planned(world: World, key: str) -> Change | None:
+    kind, _, name = key.partition("/")
+    return next((one for one in world.engine.plan().changes if one.key == ResourceKey(kind, name)), None)
+
+
+def running(world: World, *machines: str) -> list[Metal]:
+    """Machines that run for a claim."""
+    metals = [Metal(world, name) for name in machines]
+    world.commit(switched(None, *machines))
+    live(world, metals, 300)
+    world.commit(switched(len(machines), *machines))
+    live(world, metals, 600)
+    assert {at(world, name) for name in machines} == {Phase.RUNNING}
+    return metals
+
+
+def test_the_ports_of_a_machine_follow_its_life(world: World) -> None:
+    """Unprovisioned while it is free and installed, in the VRF while it runs, unprovisioned before the wipe."""
+    metal = Metal(world, "m1")
+    seen: list[tuple[str, Any]] = []
+    world.commit(switched(None, "m1"))
+    watched(world, metal, seen, 300)
+    assert at(world, "m1") is Phase.AVAILABLE
+    world.commit(switched(1, "m1"))
+    watched(world, metal, seen, 600)
+    assert at(world, "m1") is Phase.RUNNING
+    assert places(world) == {(None, "Vrf104001")}
+    world.commit(switched(None, "m1", revision="c"))
+    watched(world, metal, seen, 900)
+    assert at(world, "m1") is Phase.AVAILABLE
+    assert metal.writes == ["debian-12.0.1", "wiped"]
+    assert seen == [("Pxe", {FREE}), ("Pxe", {FREE}), ("Hdd", {(None, "Vrf104001")}), ("Pxe", {FREE})]
+    assert places(world) == {FREE}
+    assert [world.engine.plan().changes, world.crashes] == [(), []]
+
+
+def watched(world: World, metal: Metal, seen: list[tuple[str, Any]], seconds: float) -> None:
+    """Let time pass in small pieces, and note where the ports are when the machine boots."""
+    booted = len(metal.bmc.booted_from)
+    for _ in range(int(seconds / 5)):
+        live(world, [metal], 5)
+        if len(metal.bmc.booted_from) > booted:
+            booted = len(metal.bmc.booted_from)
+            seen.append((str(metal.bmc.booted_from[-1]), places(world)))
+
+
+def test_a_vrf_that_no_port_needs_is_removed_and_one_of_others_is_left(world: World) -> None:
+    metals = running(world, "m1")
+    switch(world).vrfs["VrfOfOthers"] = 7
+    assert switch(world).vrfs["Vrf104001"] == 104001
+    world.commit(switched(None, "m1", revision="c"))
+    live(world, metals, 900)
+    assert switch(world).vrfs == {"VrfOfOthers": 7}
+
+
+def test_no_machine_boots_while_a_port_is_not_where_it_must_be_and_the_plan_says_which(world: World) -> None:
+    switch(world, "leaf02").faults.append(SwitchFault.SLOW_ORCHAGENT)
+    switch(world, "leaf02").slowness = 1e9
+    metal = Metal(world, "m1")
+    world.commit(switched(None, "m1"))
+    live(world, [metal], 60)
+    assert metal.bmc.booted_from == []
+    change = planned(world, "Machine/m1")
+    assert change is not None
+    (why,) = {hold.reason for hold in change.held_by if hold.by == "switch-port"}
+    assert why.startswith("port Ethernet0 of Switch/leaf02 must be in the unprovisioned VLAN 4000, but Switch/leaf02")
+    switch(world, "leaf02").faults.clear()
+    switch(world, "leaf02").change("Ethernet0", vlan=4000)
+    switch(world, "leaf02").forget()
+    live(world, [metal], 300)
+    assert at(world, "m1") is Phase.AVAILABLE
+
+
+def test_a_switch_that_cannot_be_read_holds_its_own_machines_alone(world: World) -> None:
+    metals = [Metal(world, name) for name in ("m1", "m2")]
+    state = switched(None, "m1", "m2")
+    apart = {
+        ResourceKey("Switch", "leaf01"): leaf("leaf01", "m1"),
+        ResourceKey("Switch", "leaf02"): leaf("leaf02", "m2"),
+    }
+    switch(world, "leaf02").faults.append(SwitchFault.UNREACHABLE)
+    world.commit(DesiredState(state.revision, {**state.resources, **apart}))
+    live(world, metals, 300)
+    assert (at(world, "m1"), len(metals[1].bmc.booted_from)) == (Phase.AVAILABLE, 0)
+    change = planned(world, "Machine/m2")
+    assert change is not None
+    assert any("Switch/leaf02 cannot be read" in hold.reason for hold in change.held_by)
+    switch(world, "leaf02").faults.clear()
+    live(world, metals, 600)
+    assert at(world, "m2") is Phase.AVAILABLE
+
+
+def test_a_port_that_a_person_moved_is_drift_and_is_put_back_by_way_of_the_unprovisioned_vlan(world: World) -> None:
+    metals = running(world, "m1")
+    before = len(switch(world).applied)
+    switch(world).vrfs["VrfOfOthers"] = 7
+    switch(world).change("Ethernet0", vrf="VrfOfOthers")
+    live(world, metals, 600)
+    assert (port(world).vlan, port(world).vrf) == (None, "Vrf104001")
+    steps = [config.ports["Ethernet0"] for config in switch(world).applied[before:]]
+    assert [(one.vlan, one.vrf) for one in steps] == [(4000, None), (None, "Vrf104001")]
+    assert "DriftDetected" in world.reasons("leaf01")
+    assert at(world, "m1") is Phase.RUNNING
+
+
+def test_only_the_switch_that_is_changed_gets_a_configuration_and_others_ports_are_never_in_it(world: World) -> None:
+    switch(world).change("Ethernet112", vlan=77)
+    switch(world).change("Ethernet40", vlan=78)
+    running(world, "m1")
+    named = {name for config in switch(world).applied for name in config.ports}
+    assert named == {"Ethernet0"}
+    assert (port(world, "Ethernet112").vlan, port(world, "Ethernet40").vlan) == (77, 78)
+
+
+def test_what_stops_in_the_middle_is_done_again_and_the_life_goes_on(world: World) -> None:
+    switch(world).faults += [SwitchFault.HALF_APPLIED, SwitchFault.RELOAD_FAILED, SwitchFault.BUSY]
+    running(world, "m1")
+    assert places(world) == {(None, "Vrf104001")}
+
+
+def test_a_slow_switch_is_waited_for(world: World) -> None:
+    for name in LEAVES:
+        switch(world, name).faults.append(SwitchFault.SLOW_ORCHAGENT)
+        switch(world, name).slowness = 20
+    (metal,) = [Metal(world, "m1")]
+    world.commit(switched(None, "m1"))
+    live(world, [metal], 300)
+    assert at(world, "m1") is Phase.AVAILABLE
+    assert "ActionFailed" not in world.reasons("leaf01")
+
+
+@pytest.mark.parametrize("word", ["maintenance", "suspend"])
+def test_nothing_is_sent_to_a_switch_on_which_people_work(world: World, word: str) -> None:
+    paused: dict[str, Any] = {word: {"reason": "new optics"}}
+    world.commit(switched(None, "m1", **paused))
+    live(world, [Metal(world, "m1")], 300)
+    assert switch(world).applied == []
+    change = planned(world, "Switch/leaf01")
+    assert change is not None
+    assert [(hold.kind, hold.by, hold.reason) for hold in change.held_by] == [(HoldKind.DECLARED, word, "new optics")]
+
+
+def test_a_switch_that_is_only_observed_is_not_changed_and_holds_no_machine(world: World) -> None:
+    metal = Metal(world, "m1")
+    world.commit(switched(None, "m1", manage="None"))
+    live(world, [metal], 300)
+    assert (switch(world).applied, at(world, "m1")) == ([], Phase.AVAILABLE)
+
+
+def test_a_port_that_the_switch_does_not_have_holds_itself_alone(world: World) -> None:
+    state = switched(None, "m1")
+    ports = [{"name": "Ethernet999", "machine": "m1"}, {"name": "Ethernet8"}]
+    odd = leaf("leaf01", ports=ports)
+    world.commit(DesiredState(state.revision, {**state.resources, odd.key: odd}))
+    live(world, [Metal(world, "m1")], 120)
+    assert port(world, "Ethernet8").vlan == 4000
+    change = planned(world, "Switch/leaf01")
+    assert change is not None
+    assert [(hold.path, hold.reason) for hold in change.held_by] == [
+        ("spec.ports[Ethernet999]", "the switch has no port Ethernet999")
+    ]
+
+
+def test_a_port_is_found_by_its_alias(world: World) -> None:
+    """metal-core#112: the port id is the alias on one SONiC, and the name on another."""
+    state = switched(None, "m1")
+    odd = leaf("leaf01", ports=[{"name": "port1", "alias": "Eth1/1", "machine": "m1"}])
+    world.commit(DesiredState(state.revision, {**state.resources, odd.key: odd}))
+    live(world, [metal := Metal(world, "m1")], 300)
+    assert (port(world).vlan, at(world, metal.name)) == (4000, Phase.AVAILABLE)
+
+
+def test_of_a_running_machine_only_one_port_is_changed_at_a_time(world: World) -> None:
+    """The network of its claim gets another VRF: one port is in the new one before the other is touched."""
+    metals = running(world, "m1")
+    switch(world, "leaf01").faults.append(SwitchFault.SLOW_ORCHAGENT)
+    switch(world, "leaf01").slowness = 40
+    before = len(switch(world, "leaf02").applied)
+    state = switched(1, "m1", revision="d")
+    moved = resource("Network", "front", prefixes=[{"cidr": "10.0.0.0/24"}], vrf={"pool": "vrfs", "number": 104500})
+    world.commit(DesiredState(state.revision, {**state.resources, moved.key: moved}))
+    live(world, metals, 60)
+    assert len(switch(world, "leaf02").applied) == before
+    change = planned(world, "Switch/leaf02")
+    assert change is not None
+    assert [hold.by for hold in change.held_by] == ["other-port"]
+    live(world, metals, 600)
+    assert places(world) == {(None, "Vrf104500")}
+    assert at(world, "m1") is Phase.RUNNING
+
+
+def test_a_port_is_not_taken_from_a_tenant_while_the_other_switch_cannot_be_read(world: World) -> None:
+    metals = running(world, "m1")
+    switch(world, "leaf02").faults.append(SwitchFault.UNREACHABLE)
+    live(world, metals, 600)
+    before = len(switch(world).applied)
+    state = switched(1, "m1", revision="d")
+    moved = resource("Network", "front", prefixes=[{"cidr": "10.0.0.0/24"}], vrf={"pool": "vrfs", "number": 104500})
+    world.commit(DesiredState(state.revision, {**state.resources, moved.key: moved}))
+    live(world, metals, 600)
+    assert len(switch(world).applied) == before
+    change = planned(world, "Switch/leaf01")
+    assert change is not None
+    assert "Machine/m1 would have no port left" in change.held_by[0].reason
+
+
+def test_what_takes_a_port_from_a_running_machine_is_disruptive(world: World) -> None:
+    running(world, "m1")
+    switch(world).change("Ethernet0", vrf="VrfOfOthers")
+    world.engine.use_observations([observed(world)])
+    change = planned(world, "Switch/leaf01")
+    assert change is not None
+    assert change.disruption is Disruption.DISRUPTIVE
+
+
+def observed(world: World) -> Observation:
+    return Observation(ResourceKey("Switch", "leaf01"), world.now(), switch(world).read())
+
+
+def test_a_switch_that_is_no_longer_declared_is_forgotten_and_not_changed(world: World) -> None:
+    metals = running(world, "m1")
+    before = len(switch(world).applied)
+    state = switched(1, "m1", revision="d")
+    gone = {key: one for key, one in state.resources.items() if key.kind != "Switch"}
+    world.commit(DesiredState(state.revision, gone))
+    live(world, metals, 300)
+    assert (len(switch(world).applied), places(world)) == (before, {(None, "Vrf104001")})
+    assert ResourceKey("Switch", "leaf01") not in world.facts()
+
+
+def test_a_new_process_sends_nothing_again(world: World) -> None:
+    metals = running(world, "m1")
+    before = len(switch(world).applied)
+    world.restart()
+    live(world, metals, 600)
+    assert len(switch(world).applied) == before
