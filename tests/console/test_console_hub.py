@@ -26,7 +26,6 @@ class Notes:
         self.handle = ""
         self.marks: list[str] = []
         self.told: list[tuple[str, ...]] = []
-        self.is_full = False
 
     @property
     def size(self) -> int:
@@ -37,8 +36,6 @@ class Notes:
         self.recorded.setdefault(name, bytearray())
 
     def write(self, data: bytes) -> None:
-        if self.is_full and self.name:
-            raise OSError(28, "No space left on device")
         if self.name:
             self.recorded[self.name] += data
 
@@ -273,45 +270,16 @@ def test_the_next_tenancy_begins_with_an_empty_replay_and_a_recording_of_its_own
     in_virtual_time(test)
 
 
-def test_a_full_disk_costs_the_recording_and_not_the_console() -> None:
+def test_people_are_informed_that_a_console_is_not_recorded_and_when_it_is_again() -> None:
     async def test() -> None:
         room = Room()
         ada = room.enter()
         await settled()
-        room.notes.is_full = True
-        room.driver.say("r1-01", b"go on")
-        room.driver.say("r1-01", b" and on")
-        seen = await shown(ada)
-        assert b"not recorded any more" in seen
-        assert seen.count(b"not recorded") == 1
-        assert seen.endswith(b"go on and on")
-        assert room.hub.type(ada, b"x")
-        assert [one[0] for one in room.notes.told].count("unrecorded") == 1, (
-            "a recording without a person is missed too"
-        )
-        await room.hub.stop("over")
-
-    in_virtual_time(test)
-
-
-def test_a_recording_goes_on_when_the_disk_has_room_again() -> None:
-    async def test() -> None:
-        room = Room()
-        ada = room.enter()
-        await settled()
-        room.notes.is_full = True
-        room.driver.say("r1-01", b"lost")
-        await asyncio.sleep(61)
-        room.driver.say("r1-01", b"lost too")
-        room.notes.is_full = False
-        room.hub.refresh(console(tenancy="claim-next-0"))
-        room.driver.say("r1-01", b"within the minute")
-        await asyncio.sleep(61)
-        room.driver.say("r1-01", b"of the next")
-        assert bytes(room.notes.recorded["claim-next-0"]) == b"of the next"
-        assert b"lost" not in room.notes.recorded["claim-web-0"]
+        room.hub.recording_changed(OSError(28, "No space left on device"))
+        assert b"not recorded any more: [Errno 28] No space left on device" in await shown(ada)
+        assert ("unrecorded", "r1-01") in [one[:2] for one in room.notes.told], "also where no person is connected"
+        room.hub.recording_changed(None)
         assert b"recorded again" in await shown(ada)
-        assert [one[0] for one in room.notes.told].count("unrecorded") == 1
         await room.hub.stop("over")
 
     in_virtual_time(test)

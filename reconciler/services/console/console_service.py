@@ -20,6 +20,7 @@ from reconciler.async_runtime import (
     Runner,
     create_task,
     gather,
+    in_thread,
     running_loop,
     time_limit,
 )
@@ -29,6 +30,7 @@ from reconciler.model.event import EventReason, EventType
 from reconciler.services.boot.rate_limit import EventLimit
 from reconciler.services.console.hub import Hub
 from reconciler.services.console.recording import Recorder, remove_old
+from reconciler.services.console.recording_queue import RecordingQueue
 from reconciler.services.console.ssh_server import (
     ConsoleServer,
     Desk,
@@ -42,7 +44,7 @@ from reconciler.services.console_port import Consoles, ConsolesReport, ConsoleSt
 _TICK = 1.0
 """Seconds between two checks of what is declared and remembered, besides those at each change."""
 HOLD_TICKS, PRUNE_TICKS = 5, 3600
-_STOP_SECONDS = 10.0
+_STOP_SECONDS, _RECORDING_SECONDS = 10.0, 3.0
 
 
 class ConsoleError(Exception):
@@ -94,6 +96,7 @@ class ConsoleService:
         self._stopping: AsyncFlag | None = None
         self._started = runtime.future()
         self._thread = runtime.thread(self._run, "consoles")
+        self._recordings = runtime.pool(1, "recordings")
         self._published: tuple[ConsoleStatus, ...] | None = None
         self.port = 0
         self.host_key = ""
@@ -152,6 +155,9 @@ class ConsoleService:
             stops = (hub.stop("groundstate stops; connect again later") for hub in self._hubs.values())
             await gather(*stops, *self._endings)
             await self._server.stop()
+            with suppress(TimeoutError):  # a disk that hangs does not keep the daemon from stopping
+                async with time_limit(_RECORDING_SECONDS):
+                    await in_thread(self._recordings.shutdown)
 
     async def _tick(self, stopping: AsyncFlag) -> None:
         count = 0
@@ -159,8 +165,7 @@ class ConsoleService:
             if not count % HOLD_TICKS:
                 self._hold()
             if not count % PRUNE_TICKS:
-                for path in remove_old(self._settings.folder, self._now()):
-                    self._log.info("RecordingRemoved", file=path.name)
+                self._recordings.submit(self._prune)
             self._check()
             self._drop_unwanted()
             self._publish()
@@ -199,14 +204,32 @@ class ConsoleService:
     def _hub(self, state: MachineConsoleState) -> Hub:
         hub = self._hubs.get(state.machine)
         if hub is None:
-            recorder = Recorder(self._settings.folder / state.machine, self._now)
-            hub = self._hubs[state.machine] = Hub(state, self._open, recorder, self)
+            hub = self._hubs[state.machine] = Hub(state, self._open, self._recorder(state.machine), self)
             hub.start()
         else:
             # A login may come between a change and its check. It must not see what was said to the last tenant.
             self._server.check()
             hub.refresh(state)
         return hub
+
+    def _recorder(self, machine: str) -> RecordingQueue:
+        loop = running_loop()
+
+        def tell(why: OSError | None) -> None:
+            with suppress(RuntimeError):  # it was closed in this moment
+                loop.call_soon_threadsafe(self._recording_changed, machine, why)
+
+        recorder = Recorder(self._settings.folder / machine, self._now)
+        return RecordingQueue(recorder, self._recordings.submit, self._now, tell)
+
+    def _recording_changed(self, machine: str, why: OSError | None) -> None:
+        if (hub := self._hubs.get(machine)) is not None:
+            hub.recording_changed(why)
+
+    def _prune(self) -> None:
+        """In the thread of the recordings."""
+        for path in remove_old(self._settings.folder, self._now()):
+            self._log.info("RecordingRemoved", file=path.name)
 
     async def _open(self, access: ConsoleAccess, former: str, heard: Callable[[bytes], None], steal: bool) -> Line:
         return await self._consoles.open(access, former, heard, steal)

@@ -92,7 +92,7 @@ class Watcher:
 
 
 class HubRecorder(Protocol):
-    """Where a hub records. See recording.Recorder."""
+    """Where a hub records. None of it waits for a disk, or raises. See recording.Recorder, and RecordingQueue."""
 
     @property
     def size(self) -> int: ...
@@ -145,9 +145,8 @@ class Hub:
         self._steals = self._reopens = False
         self._changed = AsyncFlag()
         self._trouble = ""
-        self._not_recorded_until: float | None = None
         self._task: AsyncTask[None] | None = None
-        self._record(lambda: recorder.begin(state.tenancy.name, state.settings.keep))
+        recorder.begin(state.tenancy.name, state.settings.keep)
         self._mark_order()
 
     # -- sessions ------------------------------------------------------------------------------------------------------
@@ -251,7 +250,7 @@ class Hub:
             self._recent.clear()
             if self._line is not None:
                 self._line.drop_unsent()
-            self._record(lambda: self._recorder.begin(state.tenancy.name, state.settings.keep))
+            self._recorder.begin(state.tenancy.name, state.settings.keep)
             self.tell(f"the machine is {state.tenancy.words} from now on")
         if state.order != before.order or state.tenancy != before.tenancy:
             self._mark_order()
@@ -267,38 +266,22 @@ class Hub:
 
     def _mark_order(self) -> None:
         if self.state.order:
-            self._record(lambda: self._recorder.mark(f"order {self.state.order}"))
+            self._recorder.mark(f"order {self.state.order}")
 
     def _heard(self, data: bytes) -> None:
         self._recent += data
         del self._recent[:-REPLAYED]
-        self._record(lambda: self._recorder.write(data))
+        self._recorder.write(data)
         for watcher in self.watchers:
             watcher.put(data)
 
-    def _record(self, write: Callable[[], None]) -> None:
-        """A full disk costs the recording, and not the console; a minute later it may have room again."""
-        again = self._not_recorded_until
-        if again is not None and running_loop().time() < again:
-            return
-        try:
-            if again is not None:
-                self._recorder.begin(self.state.tenancy.name, self.state.settings.keep)
-            write()
-        except OSError as error:
-            self._stop_recording(error, is_new=again is None)
-            return
-        if again is not None:
-            self._not_recorded_until = None
+    def recording_changed(self, why: OSError | None) -> None:
+        """The console is not recorded any more, because of `why`; None: it is recorded again."""
+        if why is None:
             self.tell("this console is recorded again")
-
-    def _stop_recording(self, why: OSError, *, is_new: bool) -> None:
-        with suppress(OSError):
-            self._recorder.close()
-        self._not_recorded_until = running_loop().time() + LONGEST_WAIT
-        if is_new:
-            self.tell("this console is not recorded any more", f"this console is not recorded any more: {why}")
-            self._reports.recording_lost(self.machine, f"the console is not recorded: {why}; trying again every minute")
+            return
+        self.tell("this console is not recorded any more", f"this console is not recorded any more: {why}")
+        self._reports.recording_lost(self.machine, f"the console is not recorded: {why}; trying again every minute")
 
     # -- the line ------------------------------------------------------------------------------------------------------
 
@@ -346,7 +329,7 @@ class Hub:
             return self._failed(DriverError(f"the driver failed because of {defect(error)}; report this bug"))
         self._line, self._trouble = FilteredLine(line), ""
         try:
-            self._record(lambda: self._recorder.opened(line.handle))
+            self._recorder.opened(line.handle)
             self.tell("the line is open")
             self._reports.line_opened(self.machine)
             why = await self._until_lost(line)
@@ -377,7 +360,7 @@ class Hub:
             async with time_limit(CLOSING_SECONDS):
                 await line.close()
                 if lost is None:
-                    self._record(self._recorder.closed)
+                    self._recorder.closed()
 
     def _failed(self, why: DriverError) -> DriverError:
         if not self._trouble:
