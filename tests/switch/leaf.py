@@ -107,8 +107,8 @@ class Leaf:
     ) -> None:
         self._closing = True
         self._listener.close()
-        if error is not None and (log := self.folder / "sshd.log").exists():
-            print(log.read_text())  # pytest shows it with a failure.
+        if (log := self.folder / "sshd.log").exists():
+            print(log.read_text())  # pytest shows it with a failure. Without one, sshd has nothing to say.
         self._process.kill()
         self._process.wait()
         if self._process.stdout is not None:
