@@ -8,7 +8,7 @@ a git server the token. `drivers.base` hands these functions on to the reconcile
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from urllib.parse import quote, unquote
 
 from drivers.base.support import scheduling
@@ -58,9 +58,12 @@ class KnownSecrets:
 
     def hidden(self, text: str, least: int = SHORTEST) -> str:
         """The text without any of them that has at least so many characters."""
-        begun = self._by_beginning
-        parts, kept = [], 0
-        for at in self._places(text):
+        places = self._places(text)
+        if not places:
+            return text  # As of nearly every text.
+        begun, kept = self._by_beginning, 0
+        parts: list[str] = []
+        for at in places:
             if at < kept:
                 continue
             found = (form for form in begun.get(text[at : at + SHORTEST], ()) if _is_at(form, text, at))
@@ -70,13 +73,13 @@ class KnownSecrets:
                 kept = at + length
         return "".join([*parts, text[kept:]]) if parts else text
 
-    def _places(self, text: str) -> Iterable[int]:
+    def _places(self, text: str) -> Sequence[int]:
         """Where a secret may begin, in order; each at most once."""
         begun = self._by_beginning
         if len(begun) > _FEW:
             return [at for at in range(len(text) - SHORTEST + 1) if text[at : at + SHORTEST] in begun]
-        beginnings = list(begun)
-        return sorted(at for beginning in beginnings if beginning in text for at in _each(beginning, text))
+        found = [beginning for beginning in list(begun) if beginning in text]
+        return sorted(at for beginning in found for at in _each(beginning, text)) if found else ()
 
 
 def _each(part: str, text: str) -> Iterator[int]:
