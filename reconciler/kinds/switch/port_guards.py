@@ -26,8 +26,8 @@ def serves_tenant(machine: str | None, view: KindView) -> bool:
 
 
 def other_port_hold(machine: str, here: PortPlace, path: str, view: KindView) -> Hold | None:
-    """The hold on a change that would cut a machine off: one of its other ports is not as it must be, and comes first,
-    or cannot be seen. Of ports that are all to be changed, the first by name goes first."""
+    """The hold on a change that would cut a machine off. One of its other ports cannot be seen, or is not as it must
+    be and comes first. Of ports that are all to be changed, the first by name goes first."""
     if view.desired is None:
         return None
     others = [place for place in cabled_ports(view.desired, machine) if place.switch != here.switch]

@@ -37,6 +37,8 @@ ABSENT = "absent"
 
 
 _CONFIG, _PORT = "config", "port"
+# Made here: where several threads are the first to make a decoder of a type, the process crashes (msgspec 0.22).
+_CONFIGS, _PORTS = msgspec.json.Decoder(SwitchConfig), msgspec.json.Decoder(PortConfig)
 
 
 def _context(config: SwitchConfig, port: str = "") -> dict[str, Any]:
@@ -46,7 +48,7 @@ def _context(config: SwitchConfig, port: str = "") -> dict[str, Any]:
 
 def config_of(action: SetValue) -> SwitchConfig:
     """The configuration of the pass."""
-    return msgspec.convert(action.context[_CONFIG], SwitchConfig)
+    return _CONFIGS.decode(msgspec.json.encode(action.context[_CONFIG]))
 
 
 class SwitchRules:
@@ -96,7 +98,7 @@ class SwitchRules:
         if action.field == VRFS:
             return action.item not in value.vrfs
         found = value.ports.get((action.context or {}).get(_PORT, action.item))
-        return found is not None and shows(found, msgspec.convert(action.value, PortConfig))
+        return found is not None and shows(found, _PORTS.decode(msgspec.json.encode(action.value)))
 
     def patience(self, action: Action, resource: Resource[Any] | None) -> float:
         """How long a switch may take until it runs what it has accepted."""
