@@ -11,6 +11,7 @@ import pytest
 from drivers.base import (
     Bmc,
     BootEnabled,
+    BootMode,
     BootOverride,
     BootTarget,
     Busy,
@@ -181,3 +182,25 @@ def test_a_bmc_that_closed_a_connection_under_a_write_gets_a_new_one_for_each_wr
     opened = server.connections
     bmc.reset(ResetType.ON)
     assert (server.connections, server.count("POST", RESET)) == (opened + 1, 2)
+
+
+@pytest.mark.parametrize("written", ["{%s}", "urn:uuid:%s", "UUID:%s", "%s"])
+def test_a_uuid_is_read_in_whatever_form(driver: RedfishDriver, pki: Pki, written: str) -> None:
+    """The machine itself reports its UUID in the plain form, by which it is known when it starts from the network."""
+    known = "38947555-7742-3448-3784-823347823834"
+    for spelled in (known, known.upper(), known.replace("-", "")):
+        with RedfishServer(pki.context, service(UUID=written % spelled)) as server:
+            found = driver.open(endpoint(server, pki.tls)).read().uuid
+        assert found is not None
+        assert found.lower() == known
+
+
+def test_an_override_is_read_in_whatever_letters(driver: RedfishDriver, pki: Pki) -> None:
+    boot = {
+        "BootSourceOverrideTarget": "PXE",
+        "BootSourceOverrideEnabled": "once",
+        "BootSourceOverrideMode": "legacy",
+    }
+    with RedfishServer(pki.context, service(Boot=boot)) as server:
+        found = driver.open(endpoint(server, pki.tls)).read().boot
+    assert found == BootOverride(BootTarget.PXE, BootEnabled.ONCE, BootMode.LEGACY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
@@ -22,6 +23,14 @@ RESET = "#ComputerSystem.Reset"
 _TEXTS = ("PowerState", "IndicatorLED", "UUID", "SerialNumber", "SKU", "Manufacturer", "Model")
 _PARTS = frozenset({*_TEXTS, "@odata.id", "Id", "Actions", "Boot", "LocationIndicatorActive", "Status"})
 _TARGETS = "BootSourceOverrideTarget@Redfish.AllowableValues"
+_OVERRIDE: dict[str, type[StrEnum]] = {
+    "BootSourceOverrideTarget": BootTarget,
+    "BootSourceOverrideEnabled": BootEnabled,
+    "BootSourceOverrideMode": BootMode,
+}
+_UUID = re.compile(
+    r"(?i)(?:urn:)?(?:uuid:)?\{?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})\}?"
+)
 LONGEST = 253
 """Characters of a name, a model, a serial number."""
 _PLACEHOLDERS = frozenset(
@@ -118,7 +127,7 @@ def system_state(system: ParsedSystem, resets: tuple[Reset, ...] | None) -> Syst
         boot=boot,
         indicator=indicator,
         health=_health(system.document.get("Status")),
-        uuid=firmware_text(system.uuid),
+        uuid=_uuid(firmware_text(system.uuid)),
         serial=firmware_text(system.serial_number),
         sku=_common(firmware_text(system.sku)),
         manufacturer=_common(firmware_text(system.manufacturer)),
@@ -186,7 +195,7 @@ def _needed(document: dict[str, Any], path: str) -> dict[str, Any]:
     )[2]
     boot = document.get("Boot")
     if isinstance(boot, dict):
-        needed["Boot"] = {name: value for name, value in boot.items() if _is_boot(name, value)}
+        needed["Boot"] = {name: _spelled(name, value) for name, value in boot.items() if _is_boot(name, value)}
     settings = _object(_object(document, "@Redfish.Settings"), "SettingsObject")
     if isinstance(settings.get("@odata.id"), str):
         needed["@Redfish.Settings"] = {"SettingsObject": {"@odata.id": settings["@odata.id"]}}
@@ -204,6 +213,12 @@ def _is_boot(name: str, value: object) -> bool:
     if name.endswith("@Redfish.AllowableValues"):
         return isinstance(value, list)
     return isinstance(value, str) or (value is None and name == "HttpBootUri")
+
+
+def _spelled(name: str, value: Any) -> Any:
+    """What is set of the override, in the letters of the standard: sushy knows no others."""
+    kind = _OVERRIDE.get(name)
+    return value if kind is None else one_of(kind, value) or value
 
 
 def _object(document: dict[str, Any], name: str) -> dict[str, Any]:
@@ -231,6 +246,13 @@ def _health(status: object) -> str | None:
     if not isinstance(status, dict):
         return None
     return _common(firmware_text(status.get("HealthRollup")) or firmware_text(status.get("Health")))
+
+
+def _uuid(text: str | None) -> str | None:
+    """The UUID as Redfish writes it, for those who write it as RFC 4122 or Windows does; any other text unchanged. The
+    machine itself reports it in the plain form."""
+    found = _UUID.fullmatch(text) if text is not None else None
+    return "-".join(found.groups()) if found is not None else text
 
 
 def firmware_text(value: object, longest: int = LONGEST) -> str | None:
