@@ -52,6 +52,7 @@ CONSOLE_DRIVERS = {
 }
 SWITCH_DRIVERS = {
     "linux": "drivers.switch.linux:LinuxSwitches",
+    "linux-bridged": "drivers.switch.linux:bridged_switches",
     "sonic": "drivers.switch.sonic:SonicSwitches",
     "fake": "drivers.switch.fake.fake_switch:open_driver",
 }

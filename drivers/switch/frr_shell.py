@@ -74,7 +74,7 @@ class FrrShell:
         return reload_lines(tested.output.decode(errors="replace"))
 
     async def reload(self) -> None:
-        """Make the checked configuration the running one, and save it. Raises Rejected: a part may be done.
+        """Make the checked configuration the running one, and save it. Raises Busy: a part may be done.
 
         A reload that failed was taken for done at metal-stack (metal-core#108). So FRR is asked for what it runs then.
         """
@@ -85,9 +85,7 @@ class FrrShell:
             left = await self.changes()
         if done.status or left:
             why = f"still differs: {'; '.join(left)}" if left else done.words
-            raise Rejected(
-                f"{self.where}: FRR was not reloaded in full, and no port was changed: {excerpt(why, _SHOWN)}"
-            )
+            raise Busy(f"{self.where}: FRR was not reloaded in full, and no port was changed: {excerpt(why, _SHOWN)}")
 
     def _json(self, output: bytes, command: str) -> object:
         try:

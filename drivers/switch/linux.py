@@ -1,19 +1,13 @@
-"""The driver `linux`: a host with FRR, bridges, VRFs and lldpd, which is what Cumulus Linux is.
+"""The drivers `linux` and `linux-bridged`: a host with FRR, bridges, VRFs and lldpd, which is what Cumulus Linux is.
 
 The unprovisioned VLAN is one of the bridge that filters VLANs, or on a host without such a bridge a bridge named
-`vlanN`. A VRF is a device of the kernel. What `ip` sets is lost when the host restarts. A port is in no bridge and no
-VRF then, until groundstate puts it right.
+`vlanN`. A VRF is a device of the kernel, or for `linux-bridged` a bridge of the VRF's name. What `ip` sets is lost when
+the host restarts. A port is in no bridge and no VRF then, until groundstate puts it right.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated
-
-from msgspec import Meta
-
 from drivers.base import (
-    DriverOptions,
     ManagedSwitch,
     SwitchConfig,
     SwitchEndpoint,
@@ -32,48 +26,37 @@ from drivers.switch.linux_state import LinuxLinks, linux_links, lldp_name, lldp_
 from drivers.switch.ssh_shell import SwitchShell, in_session, ssh_address
 
 
-class VrfForm(StrEnum):
-    """What a VRF is on a Linux host."""
-
-    ROUTED = "Routed"
-    """A VRF device of the kernel: each machine is routed, and speaks BGP."""
-    BRIDGED = "Bridged"
-    """A bridge: the machines of a VRF share one segment, which EVPN stretches to other switches."""
-
-
-class LinuxOptions(DriverOptions, frozen=True):
-    """What only this driver knows."""
-
-    vrfs: Annotated[
-        VrfForm, Meta(description="Routed: VRF devices of the kernel. Bridged: one bridge for each VRF.")
-    ] = VrfForm.ROUTED
-
-
 class LinuxSwitches:
-    """See SwitchDriver. A connection ends with its call, so there is nothing else to close."""
+    """See SwitchDriver. A connection ends with its call, so there is nothing else to close.
 
-    options_type = LinuxOptions
+    `routed`: a VRF is a device of the kernel, and each of its machines is routed and speaks BGP. Without: a VRF is a
+    bridge, so that its machines share a segment, which EVPN stretches to other switches.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, routed: bool = True) -> None:
+        self._routed = routed
         self._closed = scheduling.flag()
 
     def open(self, endpoint: SwitchEndpoint) -> ManagedSwitch:
         """See SwitchDriver."""
         ssh_address(endpoint.address)
-        return LinuxSwitch(endpoint, self._closed)
+        return LinuxSwitch(endpoint, self._closed, routed=self._routed)
 
     def close(self) -> None:
         """See SwitchDriver."""
         self._closed.set()
 
 
+def bridged_switches() -> LinuxSwitches:
+    """The driver named `linux-bridged`."""
+    return LinuxSwitches(routed=False)
+
+
 class LinuxSwitch:
     """See ManagedSwitch."""
 
-    def __init__(self, endpoint: SwitchEndpoint, closed: scheduling.Flag) -> None:
-        self._endpoint, self._closed = endpoint, closed
-        options = endpoint.options if isinstance(endpoint.options, LinuxOptions) else LinuxOptions()
-        self._routed = options.vrfs is VrfForm.ROUTED
+    def __init__(self, endpoint: SwitchEndpoint, closed: scheduling.Flag, *, routed: bool) -> None:
+        self._endpoint, self._closed, self._routed = endpoint, closed, routed
 
     def read(self) -> SwitchState:
         """See ManagedSwitch."""

@@ -15,6 +15,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from drivers.base import (
+    Busy,
     DriverOptions,
     ManagedSwitch,
     Rejected,
@@ -180,7 +181,7 @@ async def _save(shell: SwitchShell, redis: Redis) -> None:
         return
     saved = await shell.run("config", "save", "-y", writes=True)
     if saved.status:
-        raise Rejected(f"{shell.where}: the configuration is in force, but `config save` failed: {saved.words}")
+        raise Busy(f"{shell.where}: the configuration is in force, but `config save` failed: {saved.words}")
 
 
 async def _stored(shell: SwitchShell) -> object:

@@ -18,7 +18,7 @@ from drivers.base import (
     SwitchScope,
     VrfConfig,
 )
-from drivers.switch.linux import LinuxOptions, LinuxSwitches, VrfForm
+from drivers.switch.linux import bridged_switches
 from drivers.switch.sonic import SonicSwitches
 from tests.switch.leaf import Leaf, missing, running_leaf, until
 from tests.switch.sonic_leaf import running_sonic_leaf, sonic_missing
@@ -62,9 +62,8 @@ def login(leaf: Leaf) -> Callable[[Peer], str]:
 @contextmanager
 def linux() -> Iterator[Rack]:
     with running_leaf() as leaf:
-        options = LinuxOptions(vrfs=VrfForm.BRIDGED)
-        endpoint = SwitchEndpoint("linux", leaf.address, leaf.host_key, login(leaf), options=options)
-        yield Rack(leaf, LinuxSwitches().open(endpoint))
+        endpoint = SwitchEndpoint("linux-bridged", leaf.address, leaf.host_key, login(leaf))
+        yield Rack(leaf, bridged_switches().open(endpoint))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The driver `linux` against a real host in namespaces, by the suite of all drivers."""
+"""The driver `linux-bridged` against a real host in namespaces, by the suite of all drivers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from drivers.base import Peer, SwitchEndpoint
-from drivers.switch.linux import LinuxOptions, LinuxSwitches, VrfForm
+from drivers.switch.linux import bridged_switches
 from drivers.testing.switch_conformance import SwitchConformance, SwitchSubject
 from tests.switch.leaf import Leaf, needs_leaf, running_leaf
 
@@ -26,11 +26,11 @@ def endpoint(leaf: Leaf) -> SwitchEndpoint:
     def login(_peer: Peer) -> str:
         return leaf.key()
 
-    return SwitchEndpoint("linux", leaf.address, leaf.host_key, login, options=LinuxOptions(vrfs=VrfForm.BRIDGED))
+    return SwitchEndpoint("linux-bridged", leaf.address, leaf.host_key, login)
 
 
 @needs_leaf
-class TestLinux(SwitchConformance):
+class TestLinuxBridged(SwitchConformance):
     @classmethod
     @contextmanager
     def start(cls, request: pytest.FixtureRequest) -> Iterator[SwitchSubject]:
@@ -41,5 +41,5 @@ class TestLinux(SwitchConformance):
             leaf.run("ip", "link", "set", "swp1", "master", f"vlan{vlan}")
 
         yield SwitchSubject(
-            LinuxSwitches(), endpoint(leaf), ("swp1", "swp2"), ("swp5",), by_hand=by_hand, away=leaf.away
+            bridged_switches(), endpoint(leaf), ("swp1", "swp2"), ("swp5",), by_hand=by_hand, away=leaf.away
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from drivers.base import (
+    Busy,
     ManagedSwitch,
     PortConfig,
     Rejected,
@@ -101,7 +102,7 @@ def test_a_save_that_fails_is_said_to_have_failed(leaf: SonicLeaf, switch: Manag
     leaf.write("/usr/local/sbin/config", "#!/bin/sh\necho no space left >&2\nexit 1\n", "755")
     try:
         leaf.database.put(CONFIG, "PORT|Ethernet8", mtu="1501")
-        with pytest.raises(Rejected, match="in force, but `config save` failed: no space left"):
+        with pytest.raises(Busy, match="in force, but `config save` failed: no space left"):
             switch.apply(config(PortConfig(4000)))
         assert switch.read().saved is False
     finally:
