@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drivers.base import BgpPeer, Rejected, SwitchConfig, Unreadable, excerpt, read_json
+from drivers.base import BgpPeer, Busy, Rejected, SwitchConfig, Unreadable, excerpt, read_json
 from drivers.switch.frr_config import frr_config, kept_sections
 from drivers.switch.frr_state import bgp_peers, reload_lines, same_statements, vnis
 from drivers.switch.ssh_shell import SwitchShell
