@@ -50,6 +50,7 @@ from reconciler.kinds.sink.sink_check import check_sink
 from reconciler.kinds.sink.sink_columns import SINK_COLUMNS, sink_conditions
 from reconciler.kinds.sink.spec import EventSinkSpec
 from reconciler.kinds.switch import spec as switch
+from reconciler.kinds.switch.cabling import machine_cabling, switch_cabling
 from reconciler.kinds.switch.switch_access import SWITCH_ACCESS
 from reconciler.kinds.switch.switch_check import check_switch
 from reconciler.kinds.switch.switch_columns import SWITCH_COLUMNS, switch_conditions
@@ -211,6 +212,7 @@ KINDS: dict[str, Kind] = {
             under_way=machine_under_way,
             admit=admit_claimed,
             follows=switch.switches_at,
+            compared=machine_cabling,
             counted=(MACHINE_PHASES,),
         ),
         Kind(
@@ -235,6 +237,7 @@ KINDS: dict[str, Kind] = {
             fact_rules=SwitchFactRules(),
             paused=switch.switch_paused,
             follows=switch.machines_at,
+            compared=switch_cabling,
         ),
         Kind(
             "MachineClaim",

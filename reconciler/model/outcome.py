@@ -134,6 +134,9 @@ class ConditionType(StrEnum):
     `groundstate inventory --accept`."""
     SIZE_AS_DECLARED = "SizeAsDeclared"
     """Shown while it is False: the inventory does not fit `spec.size`."""
+    CABLED = "Cabled"
+    """Of a machine with declared switch ports, and of a switch with machines. True: at each port, the switch or the
+    machine reports the declared other end. False: one of the two reports another end. Unknown: neither reports one."""
     BOOT_REQUEST_FAILED = LifecycleFailureReason.BOOT_REQUEST_FAILED.value
     AGENT_MISSING = LifecycleFailureReason.AGENT_MISSING.value
     AGENT_SILENT = LifecycleFailureReason.AGENT_SILENT.value
@@ -204,6 +207,12 @@ class ConditionReason(StrEnum):
     condition of the failure is True."""
     NOTED = "Noted"
     """A boot request failed, and groundstate tries again. The condition of the failure is True."""
+    CABLED_AS_DECLARED = "CabledAsDeclared"
+    """LLDP reports the declared cabling. Cabled is True."""
+    CABLED_OTHERWISE = "CabledOtherwise"
+    """LLDP reports another cabling than the declared one. The message says what each end reports. Cabled is False."""
+    NOT_HEARD = "NotHeard"
+    """LLDP reports nothing about a declared port. That is no sign of a missing cable. Cabled is Unknown."""
     ONCE_READS_CONTINUOUS = "OnceReadsContinuous"
     """The one-time boot override was sent, and the BMC shows this override as Continuous. The machine may boot from
     that target every time. BootOverride is False."""

@@ -11,6 +11,7 @@ from drivers.base import Inventory
 from reconciler.kinds import INVENTORIED, KINDS, SIZED
 from reconciler.kinds.common.defect import REPORT, defect
 from reconciler.kinds.common.inventory_diff import PartChange, between, inventory_differences
+from reconciler.kinds.common.kind import Inventories
 from reconciler.kinds.common.machine_inventory import Kept, StoredInventory
 from reconciler.kinds.machine.labels import aggregate_labels, inventory_labels, size_by_inventory
 from reconciler.model.diagnostic import Diagnostic, Severity
@@ -20,9 +21,6 @@ from reconciler.model.plans.plan import digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 _NAMED = 5
-
-Inventories = Mapping[ResourceKey, StoredInventory]
-"""What is kept."""
 
 
 def changes(kept: Kept) -> tuple[PartChange, ...]:

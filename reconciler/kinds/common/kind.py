@@ -16,6 +16,7 @@ from reconciler.kinds.common.fact_rules import FactRules
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.field_types.reference_fields import named_resources
 from reconciler.kinds.common.kind_metrics import CountedGauge, LevelGauge
+from reconciler.kinds.common.machine_inventory import StoredInventory
 from reconciler.kinds.common.turn_order import TurnOrder
 from reconciler.model.actions.action import Action
 from reconciler.model.diagnostic import Diagnostic
@@ -28,6 +29,9 @@ from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.model.sink_state import SinkReport
 
 T = TypeVar("T")
+
+Inventories = Mapping[ResourceKey, StoredInventory]
+"""What is kept of inventories, by resource."""
 
 
 BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -139,6 +143,12 @@ def _serves(_value: Any, _facts: ResourceFacts) -> bool:
 
 
 def _follows_nothing(_key: ResourceKey, _desired: DesiredState) -> Iterable[ResourceKey]:
+    return ()
+
+
+def _not_compared(
+    _resource: Resource[Any], _desired: DesiredState, _observed: ObservedState, _known: Inventories
+) -> Iterable[Condition]:
     return ()
 
 
@@ -269,6 +279,9 @@ class Kind(msgspec.Struct, frozen=True):
     delivery_conditions: Callable[[Resource[Any], SinkReport | None], tuple[Condition, ...]] | None = None
     """The conditions of a resource that is sent events, Ready first; `None` instead of a report: the daemon has not
     begun. None instead of the function: resources of the kind are sent none."""
+    compared: Callable[[Resource[Any], DesiredState, ObservedState, Inventories], Iterable[Condition]] = _not_compared
+    """Conditions that compare the resource with what others report, such as both ends of a cable. The inventories are
+    those of the resource and of those that `follows` names."""
     follows: Callable[[ResourceKey, DesiredState], Iterable[ResourceKey]] = _follows_nothing
     """The resources of other kinds that wait for what is observed of this resource, as machines wait for the ports of
     a switch. They are reconciled again when it changes."""

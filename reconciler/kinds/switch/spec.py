@@ -73,8 +73,8 @@ class CabledPort(Spec, frozen=True, kw_only=True):
             Meta(
                 pattern=r"^\S+$",
                 max_length=64,
-                description="The machine's network interface at the port, by its name or MAC address. "
-                "Each interface can be at one port only.",
+                description="The machine's network interface at the port, by its name or MAC address. The condition "
+                "Cabled compares this with the inventory.",
                 examples=["eth0", "52:54:00:12:34:56"],
             ),
         ]
@@ -125,6 +125,18 @@ class SwitchSpec(Spec, frozen=True, kw_only=True):
         Annotated[
             CredentialRef,
             Meta(description="The source of the private SSH key of the user, or of the password."),
+        ]
+        | None
+    ) = None
+    system: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=255,
+                description="The name that the switch sends with LLDP, as inventories of machines show it. The default "
+                "is the name of the document.",
+            ),
         ]
         | None
     ) = None

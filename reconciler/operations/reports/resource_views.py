@@ -187,7 +187,8 @@ def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], s
         observed = {one.key: one for one in store.observations(observed_types())}
         everything = (*universe(desired, facts), *asked_keys(targets, selector))
         chosen = select(targets, selector, desired, everything, lambda: derived_labels(store, desired))
-        inventories = store.inventories.all({key for key in chosen if key.kind in INVENTORIED})
+        others = {other for key in chosen for other in KINDS[key.kind].follows(key, desired)}
+        inventories = store.inventories.all({key for key in {*chosen, *others} if key.kind in INVENTORIED})
         deliveries = store.sinks.reports() if any(key.kind in DELIVERED_TO for key in chosen) else {}
         judge, _ = standing_of(store, asked)
         waits = daemon_transient_guards(store)
@@ -260,6 +261,8 @@ class _Fleet(msgspec.Struct, frozen=True):
         if key.kind in INVENTORIED:
             known = self.inventories.get(key, NO_INVENTORY)
             states = (*states, *inventory_conditions(resource, known, desired))
+        if resource is not None:
+            states = (*states, *KINDS[key.kind].compared(resource, desired, self.observed, self.inventories))
         delivery = self.deliveries.get(key.name) if key.kind in DELIVERED_TO else None
         if resource is not None and (delivered := KINDS[key.kind].delivery_conditions) is not None:
             states = delivered(resource, delivery)

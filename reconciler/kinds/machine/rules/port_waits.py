@@ -21,8 +21,8 @@ SWITCH_PORT = "switch-port"
 
 
 def port_holds(spec: MachineSpec, actions: Sequence[Action], view: KindView) -> tuple[Hold, ...]:
-    """The holds on a start of the machine, on the boot override and on the power: one for each port that is not seen
-    where it must be. A machine that is powered off first is not held yet: its ports follow when it is off."""
+    """The holds on a start of the machine, for each port that is not where it must be. They are on the boot override
+    and on the power. A machine that is powered off first is not held yet: its ports follow when it is off."""
     starts = [action for action in actions if isinstance(action, PowerOn | SetBoot)]
     if not managed(spec) or not starts or any(isinstance(action, PowerOff) for action in actions):
         return ()
