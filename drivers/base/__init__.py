@@ -99,6 +99,8 @@ from drivers.base.support.known_secrets import NO_NAME as NO_NAME
 from drivers.base.support.known_secrets import excerpt as excerpt
 from drivers.base.support.known_secrets import hidden as hidden
 from drivers.base.support.known_secrets import note_secrets as note_secrets
+from drivers.base.values.hardware import ConsoleOffer as ConsoleOffer
+from drivers.base.values.hardware import ConsoleUse as ConsoleUse
 from drivers.base.values.hardware import Disk as Disk
 from drivers.base.values.hardware import Gpu as Gpu
 from drivers.base.values.hardware import Inventory as Inventory

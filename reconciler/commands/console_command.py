@@ -23,6 +23,7 @@ from reconciler.operations.reports.console_reports import (
     HOST_KEY_ALIAS,
     ConsoleServerPlace,
     LogRequest,
+    console_hint_of,
     console_recordings,
     console_server,
     list_consoles,
@@ -36,6 +37,10 @@ _CONTROL = re.compile(
     # C1 control is control in UTF-8 too, and the marks of direction show a line in another order than it has.
     r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
+
+
+_SSH_FAILED = 255
+"""What ssh ends with when it got no session (ssh(1), EXIT STATUS)."""
 
 
 class _ConsoleGroup(click.Group):
@@ -94,15 +99,27 @@ def connect_command(
     """
     if watch and steal:
         raise click.UsageError("--watch and --steal exclude each other")
+    where = where_from(values)
     with exit_in_words():
-        place = console_server(where_from(values), server)
+        place = console_server(where, server)
     if shutil.which("ssh") is None:
         fail("ssh is not installed; install OpenSSH's client")
     with tempfile.TemporaryDirectory() as folder:
         known = Path(folder) / "known_hosts"
         known.write_text(f"{HOST_KEY_ALIAS} {place.host_key}\n")
         mode = "watch" if watch else "steal" if steal else "type"
-        sys.exit(subprocess.run(ssh_command(place, machine, mode, known, identity), check=False).returncode)
+        code = subprocess.run(ssh_command(place, machine, mode, known, identity), check=False).returncode
+    if code == _SSH_FAILED:
+        _say_hint(where, machine)
+    sys.exit(code)
+
+
+def _say_hint(where: Where, machine: str) -> None:
+    """The service gives one answer to an unknown machine and to a wrong key; who can read the store may know more."""
+    with exit_in_words():
+        hint = console_hint_of(where, machine)
+    if hint:
+        click.echo(f"note: {machine}: {hint}; spec.console of the machine or its partition says what is used", err=True)
 
 
 def ssh_command(place: ConsoleServerPlace, machine: str, mode: str, known: Path, identity: str | None) -> list[str]:
@@ -186,6 +203,8 @@ def hostkey_command(server: str | None, **values: Any) -> None:
 
 
 _TITLES = ["NAME", "DRIVER", "LINE", "SINCE", "TENANCY", "WRITER", "CONNECTED", "RECORDED"]
+_OFFERED = "OFFERED BY BMC"
+"""A column of the wide table."""
 
 
 def show_consoles(where: Where, output: str, *, headers: bool = True) -> None:
@@ -203,6 +222,7 @@ def show_consoles(where: Where, output: str, *, headers: bool = True) -> None:
             "writer": one.writer or None,
             "connected": one.watchers,
             "recordedBytes": one.recorded,
+            "offeredByBmc": found.offers.get(one.machine) or None,
         }
         line = one.line if one.line in ("open", "closed") else "lost"
         row = [
@@ -215,8 +235,10 @@ def show_consoles(where: Where, output: str, *, headers: bool = True) -> None:
             str(one.watchers),
             _size(one.recorded),
         ]
+        row += [found.offers.get(one.machine) or "-"] if output == "wide" else []
         records.append((form, row))
-    print_records(_TITLES, records, "Console", output, headers=headers)
+    titles = [*_TITLES, _OFFERED] if output == "wide" else _TITLES
+    print_records(titles, records, "Console", output, headers=headers)
 
 
 def _size(number: int) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from drivers.base import (
@@ -15,6 +16,7 @@ from drivers.base import (
     BootMode,
     BootOverride,
     BootTarget,
+    ConsoleUse,
     IndicatorLED,
     Inventory,
     PowerState,
@@ -96,14 +98,14 @@ RECORDED = [
 
 @lru_cache
 def recording(tree: str) -> dict[str, Any]:
-    """The service root and all below Systems, by path."""
+    """The service root and all below Systems and Managers, by path."""
     documents = {}
     with tarfile.open(TREES / f"{tree}.tar.xz") as archive:
         for member in archive:
             parts = member.name.split("/")[1:-1]
             parts = parts[2:] if parts[:2] == ["redfish", "v1"] else parts
             file = archive.extractfile(member) if member.name.endswith("/index.json") else None
-            if file and (not parts or parts[0] == "Systems"):
+            if file and (not parts or parts[0] in ("Systems", "Managers")):
                 documents["/".join([ROOT, *parts])] = json.load(file)
     return documents
 
@@ -250,8 +252,9 @@ def test_a_recorded_machine_holds_what_a_person_counts(inside: Inside, driver: R
             assert " ".join(seen.missing) == inside.missing
 
 
-# Lenovo's Settings resource is asked at the first look whether an override waits there for the next boot.
-@pytest.mark.parametrize(("tree", "most"), [("nv-libredfish-dell", 8), ("nv-libredfish-lenovo", 10)])
+# Lenovo's Settings resource is asked at the first look whether an override waits there for the next boot. One request
+# is for the Manager, and one more at Lenovo for its NetworkProtocol.
+@pytest.mark.parametrize(("tree", "most"), [("nv-libredfish-dell", 8), ("nv-libredfish-lenovo", 11)])
 def test_a_recorded_bmc_that_expands_is_asked_little(tree: str, most: int, driver: RedfishDriver, pki: Pki) -> None:
     with RedfishServer(pki.context, recording(tree)) as server:
         look_inside(server, driver, pki, tree)
@@ -303,3 +306,53 @@ def test_a_recorded_bmc_is_found_and_its_systems_are_listed(tree: str, driver: R
         assert {one.system_id for one in RECORDED if one.tree == tree} <= set(
             driver.systems(endpoint(server, pki.tls)).ids
         )
+
+
+SERIAL, SHELL, SCREEN = ConsoleUse.SERIAL, ConsoleUse.SHELL, ConsoleUse.GRAPHICAL
+OFFERED = {
+    "csm-rie-EX425": None,
+    "csm-rie-Gigabyte": {(SERIAL, "IPMI", 623, True)},
+    "csm-rie-Intel": {(SERIAL, "IPMI", 0, False), (SERIAL, "SSH", 0, False)},
+    # The only one whose ComputerSystem has a SerialConsole, and so the only one with the port of the console.
+    "csm-rie-OpenBMC-stock": {(SERIAL, "IPMI", 623, True), (SERIAL, "SSH", 2200, True)},
+    "dmtf-public-bladed": set(),
+    "dmtf-public-rackmount1": {
+        (SERIAL, "IPMI", 623, True),
+        (SERIAL, "SSH", 0, True),
+        (SERIAL, "Telnet", 0, True),
+    },
+    "nv-libredfish-dell": set(),
+    # SerialConsole says that IPMI is on, and NetworkProtocol that it is off.
+    "nv-libredfish-hpe": {(SERIAL, "IPMI", 623, False), (SERIAL, "SSH", 0, True)},
+    "nv-libredfish-lenovo": {(SERIAL, "IPMI", 623, False), (SERIAL, "SSH", 0, True)},
+}
+"""The serial consoles of a recording; None: it says nothing of any console."""
+
+
+def test_what_a_recorded_bmc_says_of_its_serial_console_comes_with_the_inventory(
+    recorded: Recorded, server: RedfishServer, driver: RedfishDriver, pki: Pki
+) -> None:
+    found = driver.open(endpoint(server, pki.tls, recorded.system_id)).inventory().consoles
+    offered = OFFERED[recorded.tree]
+    assert (found is None) == (offered is None)
+    assert {msgspec.structs.astuple(one) for one in found or () if one.use is SERIAL} == (offered or set())
+    asked = [one.path for one in server.seen("GET") if "/Managers/" in one.path]
+    assert len(asked) <= 2
+    assert not [path for path in asked if "SerialInterfaces" in path]
+
+
+@pytest.mark.parametrize(
+    ("tree", "offered"),
+    [
+        ("nv-libredfish-dell", {(SHELL, "SSH"), (SHELL, "IPMI"), (SCREEN, "KVMIP")}),
+        ("dmtf-public-bladed", {(SCREEN, "KVMIP")}),
+    ],
+)
+def test_the_shell_of_a_recorded_bmc_is_not_taken_for_a_console(
+    tree: str, offered: set[tuple[str, str]], driver: RedfishDriver, pki: Pki
+) -> None:
+    """dsx-ai-factory/infra-controller#4887: people got onto the BMC instead."""
+    system = next(one.system_id for one in RECORDED if one.tree == tree)
+    with RedfishServer(pki.context, recording(tree)) as server:
+        found = driver.open(endpoint(server, pki.tls, system)).inventory().consoles
+    assert {(one.use, one.protocol) for one in found or ()} == offered

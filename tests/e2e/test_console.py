@@ -13,11 +13,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from drivers.base import ConsoleOffer, ConsoleUse, Inventory
+from reconciler.kinds.common.machine_inventory import Origin
+from reconciler.model.resource import ResourceKey
+from reconciler.store import Store
 from tests.drivers import ssh_bmc
 from tests.drivers.sol_bmc import PASSWORD, USER, SolBmc
 from tests.drivers.ssh_bmc import SshBmc
@@ -306,6 +311,32 @@ def test_a_commit_that_takes_the_key_away_ends_the_session(
         nowhere.sees(b"Permission denied (publickey)")
         assert nowhere.end() == 255
         until(lambda: desk.told("ConsoleRefused") or None, "the refusal in the ledger")
+
+
+def test_what_a_bmc_says_of_its_consoles_is_shown_and_not_used(
+    desk: Desk, lines: Lines, key: Path, in_terminal: Opens
+) -> None:
+    declare(desk, lines, key)
+    ipmi, ssh = (ConsoleOffer(ConsoleUse.SERIAL, *one) for one in (("IPMI", 623, False), ("SSH", 2200, True)))
+    with serving(desk):
+        store = Store.open(f"sqlite:///{desk.store}")
+        for name in ("m0", "m2"):
+            inventory = Inventory(consoles=(ipmi, ssh))
+            store.inventories.put(ResourceKey("Machine", name), Origin.OUT_OF_BAND, inventory, datetime.now(UTC))
+        store.close()
+        said = "the BMC says that it offers the serial console over IPMI on port 623 (off), SSH on port 2200"
+        assert said in desk.run("describe", "machine/m2").out
+        undeclared = in_terminal("console", "m2", "-i", str(key))
+        undeclared.sees(b"Permission denied (publickey)")
+        undeclared.sees(f"m2: {said}".encode())
+        assert undeclared.end() == 255
+        terminal = in_terminal("console", "m0", "-i", str(key))
+        terminal.sees(b"terminal server")
+        until(lambda: listed(desk) or None, "the line in the list")
+        assert "IPMI on port 623 (off), SSH on port 2200" in desk.run("get", "consoles", "-o", "wide").out
+        assert "IPMI" not in desk.run("get", "consoles").out
+        terminal.type(b"\r~.")
+        assert terminal.end() == 0
 
 
 def test_a_line_that_the_settings_do_not_allow_is_not_connected_to(

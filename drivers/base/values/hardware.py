@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 
@@ -73,6 +75,27 @@ class Neighbour(msgspec.Struct, frozen=True, omit_defaults=True):
     """The chassis id of the other side."""
 
 
+class ConsoleUse(StrEnum):
+    """What a person gets who connects."""
+
+    SERIAL = "serial"
+    SHELL = "shell"
+    GRAPHICAL = "graphical"
+
+
+class ConsoleOffer(msgspec.Struct, frozen=True, omit_defaults=True, order=True):
+    """One way to a console, as a BMC reports it. It is a hint for people: nothing is done because of it."""
+
+    use: ConsoleUse
+    """`serial`: the console of the machine. `shell`: the shell of the BMC itself. `graphical`: the screen."""
+    protocol: str
+    """`IPMI`, `SSH`, `Telnet` or `KVMIP`."""
+    port: int = 0
+    """The port; 0: not reported."""
+    enabled: bool | None = None
+    """Whether it is on in the BMC; None: not reported."""
+
+
 class UnreadPart(msgspec.Struct, frozen=True, order=True):
     """One part that is listed and could not be read. `part`: the field of Inventory that it belongs to. `name`: its
     own, empty where not even that is known, as for a page of a list."""
@@ -109,6 +132,8 @@ class Inventory(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is at the other end of their cables; None: not reported."""
     unread: tuple[UnreadPart, ...] = ()
     """What is listed and could not be read. The rest of such a list is there, and not whole."""
+    consoles: tuple[ConsoleOffer, ...] | None = None
+    """The consoles that the BMC offers; None: not reported."""
 
     def is_whole(self, name: str) -> bool:
         """Whether all parts of this field are known."""

@@ -19,6 +19,7 @@ from drivers.base import (
     UnreadPart,
     hardware_address,
 )
+from drivers.bmc.redfish.redfish_consoles import read_console_offers
 from drivers.bmc.redfish.redfish_reader import Listed, PartUnreadable, Reader, RedfishDocument, is_absent, read_part
 from drivers.bmc.redfish.redfish_system import firmware_text
 from drivers.bmc.redfish.wire.redfish_errors import NotFound
@@ -82,6 +83,7 @@ def read_inventory(
         if nics.found or (nics.is_whole and is_listed)
         else None,
         unread=tuple(sorted(UnreadPart(name, one) for name, names in unread.items() for one in names)),
+        consoles=read_console_offers(system, reader),
     )
 
 

@@ -25,6 +25,7 @@ from reconciler.commands.printing import dump
 from reconciler.commands.reports.resource_printer import ResourcePrinter
 from reconciler.commands.terminal import exit_in_words, fitting, relax_garbage_collection, say_notes, wait_while_read
 from reconciler.kinds import implied
+from reconciler.kinds.common.consoles.offered_consoles import console_hint
 from reconciler.operations.reports.resource_views import (
     Description,
     ListRequest,
@@ -162,6 +163,8 @@ def _described(one: Description) -> str:
             f"{short_age(kept.taken_at, at)} ago; `groundstate inventory` shows it" if kept.taken_at else "not read yet"
         )
         lines.append(f"Inventory:   {kept.origin}, {taken}")
+    if hint := console_hint(one.inventory):
+        lines.append(f"Console:     {hint}")
     lines += [f"In force:    {clean(words_of(one))}" for one in view.overrides]
     lines += [f"Paused:      {clean(pause_words(one))}" for one in view.pauses]
     lines += [f"Holds:       {clean(', '.join(map(str, view.held_changes)))}"] if view.held_changes else []

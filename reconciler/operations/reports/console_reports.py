@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 
 import msgspec
 
+from reconciler.kinds.common.consoles.offered_consoles import console_hint, serial_offers
+from reconciler.model.resource import ResourceKey
 from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.serving.serve_consoles import console_folder
 from reconciler.operations.where import Where
@@ -22,10 +24,12 @@ _REPORTS = msgspec.json.Decoder(ConsolesReport)
 
 
 class ConsoleListing(msgspec.Struct, frozen=True):
-    """The consoles that are held or watched, at `at`."""
+    """The consoles that are held or watched, at `at`. `offers`: by machine, over what its BMC says that it offers the
+    serial console; empty where it does not say."""
 
     at: datetime
     consoles: tuple[ConsoleStatus, ...]
+    offers: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
 
 
@@ -51,7 +55,21 @@ def list_consoles(where: Where) -> ConsoleListing:
         elif not is_live:
             at.note("the daemon is not running, so no console is open")
         found = report.consoles if report is not None and is_live else ()
-        return ConsoleListing(now(), found, at.notes)
+        return ConsoleListing(now(), found, _offers(at, [one.machine for one in found]), at.notes)
+
+
+def console_hint_of(where: Where, machine: str) -> str:
+    """What the BMC of the machine says of its serial console, in words; empty where it does not. Raises
+    OperationError."""
+    key = ResourceKey("Machine", machine)
+    with Workspace(where) as at, at.store() as store:
+        return console_hint(store.inventories.of(key))
+
+
+def _offers(at: Workspace, machines: Collection[str]) -> dict[str, str]:
+    with at.store() as store:
+        kept = store.inventories.all({ResourceKey("Machine", name) for name in machines})
+    return {key.name: serial_offers(one) for key, one in kept.items()}
 
 
 def console_server(where: Where, server: str | None = None) -> ConsoleServerPlace:

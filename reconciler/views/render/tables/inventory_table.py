@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import zip_longest
 
 from drivers.base import Inventory
+from reconciler.kinds.common.consoles.offered_consoles import offered_consoles
 from reconciler.kinds.common.mac_vendor import mac_vendor
 from reconciler.kinds.common.machine_inventory import Kept, SizeFound, StoredInventory
 from reconciler.model.counting import count
@@ -16,6 +17,8 @@ from reconciler.views.render.tables.sizes import in_bytes
 from reconciler.views.render.words import Paint, clean, unpainted
 
 _NOTHING = "unknown"
+_CONSOLES = "consoles"
+"""Only a BMC can have them, and many report none."""
 
 
 def inventory_lines(
@@ -38,6 +41,8 @@ def inventory_lines(
     ]
     for section, lines in _SECTIONS.items():
         cells = [None if one.value is None else lines(one.value, wide) for one in inventory.all]
+        if section == _CONSOLES and not any(cells):
+            continue
         columns = [[_NOTHING] if cell is None else list(cell) or ["none"] for cell in cells]
         for at, row in enumerate(zip_longest(*columns, fillvalue="")):
             rows.append((section if at == 0 else "", *row))
@@ -114,6 +119,10 @@ def _neighbours(value: Inventory, _wide: bool) -> list[str] | None:
     return [f"{clean(one.interface)} -> {clean(one.system)} {clean(one.port)}" for one in value.neighbours]
 
 
+def _consoles(value: Inventory, _wide: bool) -> list[str] | None:
+    return None if value.consoles is None else offered_consoles(value.consoles)
+
+
 def _with_unread(each: list[str], value: Inventory, name: str) -> list[str] | None:
     """The lines of a list, and of what is listed and could not be read; None where nothing is known."""
     unread = value.unread_of(name)
@@ -141,4 +150,5 @@ _SECTIONS: dict[str, Callable[[Inventory, bool], list[str] | None]] = {
     "GPUs": _gpus,
     "interfaces": _nics,
     "neighbours": _neighbours,
+    _CONSOLES: _consoles,
 }
