@@ -1,23 +1,20 @@
 """Events as messages of NATS JetStream.
 
-nats-py is asyncio. The loop of a sink runs only while `send` does, on the thread of the caller.
+nats-py is asyncio. The loop of a sink runs only while `send` or `close` does, on the thread of the caller.
 """
 
 from __future__ import annotations
 
+import itertools
 import socket
-import ssl
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from drivers.base import (
-    AuthenticationFailed,
     Credential,
     DriverError,
-    Forbidden,
     Peer,
     Rejected,
     SinkDelivery,
@@ -27,19 +24,21 @@ from drivers.base import (
     excerpt,
 )
 from drivers.base.support import event_loop, scheduling
+from drivers.sink.nats_errors import SHOWN, TOO_LARGE, WRONG_LAST_ID, error_code, nats_failure, too_large
 from drivers.sink.sink_tls import tls_context
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
+    from drivers.sink.nats_client import NatsClient
 
 NATS_PORT = 4222
 IDLE_SECONDS = 30.0
 """A connection that was not used for so long is opened again: meanwhile no one answered the server's PING."""
 GRACE_SECONDS = 1.0
 """How long answers are awaited after the server reported an error, which names no message."""
-_SHOWN = 300
-_WRONG_LAST_ID = 10070
-"""The server's code for another last message id than expected: the message before is not in the stream."""
+MOST_ADDRESSES = 8
+"""Addresses of one name that are tried."""
+_HEADERS = 1024
+"""Bytes that the headers of a message have at most. The server counts them too."""
 
 
 class NatsSink:
@@ -49,165 +48,173 @@ class NatsSink:
 
     def __init__(self, endpoint: SinkEndpoint) -> None:
         self._endpoint = endpoint
-        self._loop: Any = None
-        self._client: Client | None = None
+        self._runner: event_loop.Runner | None = None
+        self._client: NatsClient | None = None
         self._used = 0.0
-        self._heard: list[str] = []
         self._waiting: list[Any] = []
 
     def send(self, messages: Sequence[SinkMessage], now: datetime) -> SinkDelivery:
         """See EventSink."""
         if scheduling.monotonic() - self._used > IDLE_SECONDS:
             self.close()
-        self._heard.clear()
+        usable = False
         try:
-            client = self._client or self._open()
-            delivery: SinkDelivery = self._loop.run_until_complete(self._publish(client, messages))
+            delivery = self._delivered(messages)
+            # After a refusal more answers may be on their way, which belong to no message of the next delivery.
+            usable = delivery.taken == len(messages)
         except DriverError as error:
             delivery = SinkDelivery(0, error)
-        if delivery.error is not None:
-            self.close()
+        finally:
+            if not usable:
+                self.close()
         self._used = scheduling.monotonic()
         return delivery
 
     def close(self) -> None:
-        """See EventSink."""
+        """See EventSink. Takes no longer than CLOSE_SECONDS, whatever the server does."""
         client, self._client = self._client, None
-        loop, self._loop = self._loop, None
-        if loop is None:
+        runner, self._runner = self._runner, None
+        if runner is None:
             return
         try:
             if client is not None:
-                loop.run_until_complete(_closed(client))
+                runner.run(client.end())
         finally:
-            loop.run_until_complete(_settled(loop))
-            loop.close()
+            runner.close()
 
-    def _open(self) -> Client:
-        if self._loop is None:
-            self._loop = event_loop.new_event_loop()
-        client: Client = self._loop.run_until_complete(self._connected(*self._login()))
-        self._client = client
-        return client
+    def _run(self, work: Any) -> Any:
+        if self._runner is None:
+            self._runner = event_loop.Runner()
+            # The loop would print what nats-py leaves unfinished. It is in `heard`, or a time-out.
+            self._runner.get_loop().set_exception_handler(lambda _loop, _context: None)
+        return self._runner.run(work)
 
-    def _login(self) -> tuple[str, Credential | None]:
-        """The address of the server, and the login for it. The name is resolved here, so that the login goes to no
-        other address than the one that was judged. Raises DriverError."""
+    def _open(self) -> NatsClient:
+        """Connect to the first address that answers. Raises DriverError: the first one."""
+        addresses = self._addresses()
+        ends, failed = scheduling.monotonic() + self._endpoint.timeout, list[DriverError]()
+        for tried, number in enumerate(addresses):
+            left = ends - scheduling.monotonic()
+            try:
+                login = self._login(number)
+            except DriverError as error:
+                failed.append(error)
+                continue
+            try:
+                client: NatsClient = self._run(self._connected(number, login, left / (len(addresses) - tried)))
+            except Unreachable as error:
+                failed.append(error)
+            else:
+                return client
+        raise failed[0]
+
+    def _addresses(self) -> list[str]:
+        """All numbers of the server. The name is resolved here, so that the login goes to no other address than the one
+        that was judged. Raises Unreachable."""
         parts = urlsplit(self._endpoint.address)
-        host, port = parts.hostname or "", parts.port or NATS_PORT
+        host = parts.hostname or ""
         try:
-            number = str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0])
+            found = socket.getaddrinfo(host, parts.port or NATS_PORT, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             raise Unreachable(f"{self._endpoint.address}: the host {host} cannot be resolved: {error}") from error
-        peer = Peer(number, verified=parts.scheme == "tls" and not self._endpoint.tls.insecure)
+        return list(dict.fromkeys(str(one[4][0]) for one in found))[:MOST_ADDRESSES]
+
+    def _login(self, number: str) -> Credential | None:
+        is_verified = urlsplit(self._endpoint.address).scheme == "tls" and not self._endpoint.tls.insecure
         ask = self._endpoint.credential
-        shown = f"[{number}]" if ":" in number else number
-        return f"{parts.scheme}://{shown}:{port}", ask(peer) if ask is not None else None
+        return ask(Peer(number, verified=is_verified)) if ask is not None else None
 
-    async def _connected(self, address: str, login: Credential | None) -> Client:
-        from nats.aio.client import Client
+    async def _connected(self, number: str, login: Credential | None, seconds: float) -> NatsClient:
+        from drivers.sink.nats_client import NatsClient
 
-        client, parts = Client(), urlsplit(self._endpoint.address)
+        parts = urlsplit(self._endpoint.address)
+        encrypted = parts.scheme == "tls"
         more: dict[str, Any] = {}
-        if parts.scheme == "tls":
+        if encrypted:
             more |= {"tls": tls_context(self._endpoint), "tls_hostname": parts.hostname}
         if login is not None:
             more |= {"user": login.username, "password": login.password}
-        try:
-            await client.connect(
-                servers=[address],
-                name="groundstate",
-                error_cb=self._note,
-                allow_reconnect=False,
-                # Zero is "for ever" there. The reconciler decides when to try again.
-                max_reconnect_attempts=1,
-                reconnect_time_wait=0,
-                connect_timeout=int(self._endpoint.timeout),
-                **more,
-            )
-        except Exception as error:
-            await _closed(client)
-            raise self._failure(error) from error
+        client = NatsClient(encrypted, self._heard_of)
+        shown = f"[{number}]" if ":" in number else number
+        error = await client.open(f"{parts.scheme}://{shown}:{parts.port or NATS_PORT}", max(1.0, seconds), **more)
+        if error is not None:
+            await client.end()
+            raise nats_failure(self._endpoint, error, client.heard, f"no connection within {seconds:.0f} s") from error
         return client
 
-    async def _publish(self, client: Client, messages: Sequence[SinkMessage]) -> SinkDelivery:
-        """Send all, then read the answers in order. A message is taken only behind the one before it, so that what is
-        sent again after a failure never comes behind what followed it."""
-        stream = client.jetstream()
-        self._waiting = []
+    def _delivered(self, messages: Sequence[SinkMessage]) -> SinkDelivery:
+        """Send all, up to one that does not fit. One that the stream refuses for its size is sent in its short form.
+        Raises DriverError, and then none is taken."""
+        client = self._client = self._client or self._open()
+        fitting = (_fitting(client.most_bytes, message) for message in messages)
+        bodies = [body for body in itertools.takewhile(bool, fitting) if body is not None]
+        taken, error = self._run(self._publish(client, messages[: len(bodies)], bodies))
+        if error_code(error) == TOO_LARGE and (short := messages[taken].short) and short != bodies[taken]:
+            self.close()
+            client = self._client = self._open()
+            also, error = self._run(self._publish(client, messages[taken : taken + 1], [short]))
+            taken += also
+        if taken and {error_code(one) for one in (error, *client.heard)} == {WRONG_LAST_ID}:
+            return SinkDelivery(taken)  # Another writer of the stream came in between: the rest is sent at once.
+        if error is not None:
+            late = f"no acknowledgement within {self._endpoint.timeout:g} s"
+            return SinkDelivery(taken, nats_failure(self._endpoint, error, client.heard, late, messages[taken].id))
+        if taken == len(bodies) < len(messages):
+            said = f"the server takes {client.most_bytes} bytes with the headers"
+            return SinkDelivery(taken, too_large(self._endpoint, messages[taken].id, said))
+        return SinkDelivery(taken)
+
+    async def _publish(
+        self, client: NatsClient, messages: Sequence[SinkMessage], bodies: Sequence[bytes]
+    ) -> tuple[int, BaseException | None]:
+        """Send all, then read the answers in order; how many were taken, and the error of the next one. A message is
+        taken only behind the one before it, so that what is sent again after a failure never comes behind what followed
+        it. No step but the last one waits."""
+        client.heard.clear()
         failed: Exception | None = None
-        before = ""
-        for message in messages:
-            headers = {"Nats-Msg-Id": message.id}
+        self._waiting, before = [], ""
+        for message, body in zip(messages, bodies, strict=True):
+            headers = {"Nats-Msg-Id": message.id, "Nats-Expected-Stream": self._endpoint.stream}
             if before:
                 headers["Nats-Expected-Last-Msg-Id"] = before
             try:
-                self._waiting.append(
-                    await stream.publish_async(
-                        nats_subject(message), message.body, stream=self._endpoint.stream, headers=headers
-                    )
-                )
-            except Exception as error:  # noqa: BLE001  as above
+                self._waiting.append(await client.stream.publish_async(nats_subject(message), body, headers=headers))
+            except Exception as error:  # noqa: BLE001  nats-py raises many
                 failed = error
                 break
             before = message.id
-        end = self._loop.call_later(self._endpoint.timeout, self._give_up)
         try:
-            await client.flush(timeout=max(1, int(self._endpoint.timeout)))
-            return await self._answers(failed)
-        except Exception as error:  # noqa: BLE001  as above: the flush failed
-            return SinkDelivery(0, self._failure(failed or error, maybe_sent=True))
+            if self._waiting:
+                await event_loop.wait_for_tasks(self._waiting, timeout=self._endpoint.timeout)
+            for taken, one in enumerate(self._waiting):
+                if (refused := self._refused(client, one)) is not None:
+                    return taken, refused
+            return len(self._waiting), failed
         finally:
-            end.cancel()
             self._give_up()
             self._waiting = []
 
-    async def _answers(self, failed: Exception | None) -> SinkDelivery:
-        waiting = self._waiting
-        await _all_done(self._loop, waiting)
-        for taken, one in enumerate(waiting):
-            error = TimeoutError() if one.cancelled() else one.exception()
-            if error is None:
-                continue
-            if taken and getattr(error, "err_code", None) == _WRONG_LAST_ID:
-                return SinkDelivery(taken)  # Another writer of the stream came in between: the rest is sent at once.
-            return SinkDelivery(taken, self._failure(error, maybe_sent=True))
-        return SinkDelivery(len(waiting), None if failed is None else self._failure(failed))
+    def _refused(self, client: NatsClient, answer: Any) -> BaseException | None:
+        if not answer.done() or answer.cancelled():
+            # A stream answers in order, so the first refusal is of the first message without an acknowledgement.
+            return next((one for one in client.heard if error_code(one) is not None), TimeoutError())
+        error: BaseException | None = answer.exception()
+        if error is None and answer.result().stream != self._endpoint.stream:
+            said = excerpt(str(answer.result().stream), SHOWN)
+            return Rejected(f"{self._endpoint.address}: the acknowledgement names another stream: {said}")
+        return error
 
-    async def _note(self, error: Exception) -> None:
-        """nats-py's hook. Some reasons come only here, while the caller sees a time-out (nats-io/nats.py#533)."""
-        self._heard.append(excerpt(str(error) or type(error).__name__, _SHOWN))
-        if self._waiting:
-            self._loop.call_later(GRACE_SECONDS, self._give_up)
+    def _heard_of(self, error: BaseException | None) -> None:
+        """`error`: None at the end of the connection."""
+        if error is None or error_code(error) is not None:
+            # What follows a refused message is refused too, as it names the one before.
+            self._give_up()
+        elif self._waiting:
+            event_loop.running_loop().call_later(GRACE_SECONDS, self._give_up)
 
     def _give_up(self) -> None:
         for one in self._waiting:
             one.cancel()
-
-    def _failure(self, error: BaseException, *, maybe_sent: bool = False) -> DriverError:
-        """The error in the words of the server, and of what was heard beside it."""
-        if isinstance(error, DriverError):
-            return error
-        own = excerpt(getattr(error, "description", None) or str(error) or type(error).__name__, _SHOWN)
-        said = "; ".join(dict.fromkeys([*self._heard[-3:], own]))
-        words = f"{self._endpoint.address}: {said}"
-        low = said.lower()
-        if isinstance(error, ssl.SSLCertVerificationError) or "certificate verify failed" in low:
-            return Unreachable(f"{words}; set tls.caFile to the authority that signed the certificate")
-        if "authorization violation" in low or "authorization failed" in low:
-            return AuthenticationFailed(f"{words}; check the user and password of credentialRef")
-        if "permissions violation" in low:
-            return Forbidden(f"{words}; allow the user to publish to gs.> and to subscribe to _INBOX.>")
-        if "no response from stream" in low:
-            return Rejected(
-                f"{words}. No stream takes the subjects gs.>; create the stream {self._endpoint.stream}, or correct "
-                "its subjects"
-            )
-        if getattr(error, "err_code", None) is not None or "maximum payload" in low:
-            return Rejected(words)
-        if isinstance(error, TimeoutError) and not self._heard:
-            words = f"{self._endpoint.address}: no acknowledgement within {self._endpoint.timeout:g} s"
-        return Unreachable(words, maybe_sent=maybe_sent)
 
 
 def open_nats(endpoint: SinkEndpoint) -> NatsSink:
@@ -223,22 +230,7 @@ def nats_subject(message: SinkMessage) -> str:
     return ".".join(("gs", *(part.translate(_NOT_A_TOKEN) for part in message.subject)))
 
 
-async def _all_done(loop: Any, futures: Sequence[Any]) -> None:
-    """Wait until each has an answer, an error, or was given up."""
-    for one in futures:
-        if not one.done():
-            done = loop.create_future()
-            one.add_done_callback(lambda _, done=done: done.done() or done.set_result(None))
-            await done
-
-
-async def _closed(client: Client) -> None:
-    with suppress(Exception):  # It is over, whatever it says.
-        await client.close()
-
-
-async def _settled(loop: Any) -> None:
-    """Give what nats-py began and did not await one turn, so that nothing is left unfinished in the loop."""
-    done = loop.create_future()
-    loop.call_later(0, lambda: done.done() or done.set_result(None))
-    await done
+def _fitting(most_bytes: int, message: SinkMessage) -> bytes | None:
+    """The body, or else its short form, that a server takes which takes so many bytes; None: neither."""
+    most = most_bytes - _HEADERS
+    return next((one for one in (message.body, message.short) if one is not None and len(one) <= most), None)

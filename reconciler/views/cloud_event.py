@@ -10,6 +10,9 @@ from drivers.base import SinkMessage
 from reconciler.model.event import Event
 from reconciler.model.resource import ResourceKey
 
+SHORT_MESSAGE = 500
+"""Characters of a message that a receiver gets which refuses the whole event as too large."""
+
 _FLEET = ResourceKey("Fleet", "-")
 """Stands in a subject for events that are about no one resource."""
 
@@ -18,7 +21,8 @@ class CloudEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """The attributes, in the names of the specification, and `data`: the event as `events -o json` prints it.
 
     `sequence` is the extension of that name: 20 digits, which sort as text in the order of the ledger. `partitionkey`
-    keeps the events of one resource in order where a receiver has partitions.
+    keeps the events of one resource in order where a receiver has partitions. `shortened`: the message was too long for
+    the receiver, and is not whole.
     """
 
     specversion: str
@@ -33,6 +37,7 @@ class CloudEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     data: Event
     subject: str | None = None
     revision: str | None = None
+    shortened: bool = False
 
 
 def cloud_event(fleet: str, seq: int, event: Event) -> CloudEvent:
@@ -66,5 +71,12 @@ def event_id(fleet: str, seq: int, event: Event) -> str:
 def sink_message(fleet: str, seq: int, event: Event) -> SinkMessage:
     """The same, as a driver sends it."""
     about = event.key or _FLEET
-    body = msgspec.json.encode(cloud_event(fleet, seq, event))
-    return SinkMessage(event_id(fleet, seq, event), body, (about.kind, about.name, str(event.reason)))
+    whole = cloud_event(fleet, seq, event)
+    short = None if len(event.message) <= SHORT_MESSAGE else msgspec.json.encode(_shortened(whole))
+    return SinkMessage(whole.id, msgspec.json.encode(whole), (about.kind, about.name, str(event.reason)), short)
+
+
+def _shortened(whole: CloudEvent) -> CloudEvent:
+    message = whole.data.message
+    said = f"{message[:SHORT_MESSAGE]}... (the first {SHORT_MESSAGE} of {len(message)} characters)"
+    return msgspec.structs.replace(whole, data=msgspec.structs.replace(whole.data, message=said), shortened=True)

@@ -104,6 +104,7 @@ def free_port() -> int:
 
 _CONFIG = """
 listen: "127.0.0.1:{port}"
+{more}
 jetstream {{ store_dir: "{store}", max_file: 1GB, sync_interval: always }}
 authorization {{ users: [
   {{ user: gs, password: "{password}", permissions: {{ publish: ["gs.>"], subscribe: ["_INBOX.>"] }} }}
@@ -117,10 +118,10 @@ PASSWORD = "nats-Password-1"
 class NatsServer:
     """A real server with a stream, whose files outlive it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: str = "") -> None:
         folder.mkdir(exist_ok=True)
         self.port, self._folder = free_port(), folder
-        config = _CONFIG.format(port=self.port, store=folder / "js", password=PASSWORD)
+        config = _CONFIG.format(port=self.port, store=folder / "js", password=PASSWORD, more=more)
         (folder / "nats.conf").write_text(config)
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -185,9 +186,9 @@ class NatsServer:
 
 
 @contextmanager
-def nats_server(folder: Path) -> Iterator[NatsServer]:
-    """One for a test."""
-    server = NatsServer(folder)
+def nats_server(folder: Path, more: str = "") -> Iterator[NatsServer]:
+    """One for a test, with more lines of configuration."""
+    server = NatsServer(folder, more)
     try:
         yield server
     finally:

@@ -22,6 +22,9 @@ class SinkMessage(msgspec.Struct, frozen=True):
     """A CloudEvent 1.0 in the structured JSON format."""
     subject: tuple[str, str, str]
     """Kind, name and reason; kind and name are `Fleet` and `-` for an event about the fleet as a whole."""
+    short: bytes | None = None
+    """The same event with a shorter message, for a receiver that refuses the body as too large. None: the body is
+    short already."""
 
 
 class SinkEndpoint(msgspec.Struct, frozen=True):
