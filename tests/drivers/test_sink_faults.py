@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,10 @@ def hook(receiver: Receiver, timeout: float = 10, secrets: tuple[str, ...] = (SE
     return open_webhook(SinkEndpoint(receiver.url, secrets=lambda: secrets, timeout=timeout))
 
 
+def whsec(size: int) -> str:
+    return "whsec_" + base64.b64encode(b"k" * size).decode()
+
+
 def why(delivery: SinkDelivery) -> str:
     assert delivery.error is not None
     return str(delivery.error)
@@ -48,7 +53,21 @@ class TestWebhook:
 
     def test_a_secret_without_the_prefix_signs_with_its_own_bytes(self) -> None:
         """As Forgejo, Stripe and others have it."""
-        assert signatures(["plain"], "m", 1, b"{}") == signatures(["whsec_cGxhaW4="], "m", 1, b"{}")
+        prefixed = "whsec_" + base64.b64encode(b"plain" * 5).decode()
+        assert signatures(["plain" * 5], "m", 1, b"{}") == signatures([prefixed], "m", 1, b"{}")
+
+    @pytest.mark.parametrize("secret", ["", "whsec_", *(whsec(size) for size in (1, 23, 65)), "whsec_!"])
+    def test_a_key_that_is_none_signs_nothing(self, receiver: Receiver, secret: str) -> None:
+        """Standard Webhooks: 24 to 64 bytes."""
+        delivery = hook(receiver, secrets=(secret,)).send([message(1)], NOW)
+        assert (delivery.taken, delivery.error and delivery.error.reason) == (0, ErrorReason.AUTHENTICATION_FAILED)
+        assert receiver.requests == []
+
+    @pytest.mark.parametrize("size", [24, 64])
+    def test_keys_of_24_to_64_bytes_sign(self, receiver: Receiver, size: int) -> None:
+        sink = hook(receiver, secrets=(whsec(size),))
+        assert sink.send([message(1)], NOW) == SinkDelivery(1)
+        sink.close()
 
     @pytest.mark.parametrize(
         ("status", "headers", "reason", "ended"),

@@ -111,7 +111,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "cryptography": ("reconciler/services/boot/http/tls.py", "drivers/console/ipmi/ipmi_wire.py"),
     "asyncssh": ("reconciler/services/console/", "drivers/console", "drivers/switch"),
     "jmespath": ("reconciler/kinds/catalogue/", "reconciler/views/render/json_path.py"),
-    "nats": ("drivers/sink/nats.py",),
+    "nats": ("drivers/sink/nats_client.py",),
     "trustme": ("drivers/bmc/emulator.py",),
     "pytest": ("drivers/testing/",),
 }
