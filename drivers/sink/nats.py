@@ -35,7 +35,7 @@ IDLE_SECONDS = 30.0
 """A connection that was not used for so long is opened again: meanwhile no one answered the server's PING."""
 GRACE_SECONDS = 1.0
 """How long answers are awaited after the server reported an error, which names no message."""
-MOST_ADDRESSES = 8
+MOST_SERVERS = 8
 """Addresses of one name that are tried."""
 _HEADERS = 1024
 """Bytes that the headers of a message have at most. The server counts them too."""
@@ -71,7 +71,7 @@ class NatsSink:
         return delivery
 
     def close(self) -> None:
-        """See EventSink. Takes no longer than CLOSE_SECONDS, whatever the server does."""
+        """See EventSink. Takes no longer than NATS_CLOSE_SECONDS, whatever the server does."""
         client, self._client = self._client, None
         runner, self._runner = self._runner, None
         if runner is None:
@@ -117,7 +117,7 @@ class NatsSink:
             found = socket.getaddrinfo(host, parts.port or NATS_PORT, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             raise Unreachable(f"{self._endpoint.address}: the host {host} cannot be resolved: {error}") from error
-        return list(dict.fromkeys(str(one[4][0]) for one in found))[:MOST_ADDRESSES]
+        return list(dict.fromkeys(str(one[4][0]) for one in found))[:MOST_SERVERS]
 
     def _login(self, number: str) -> Credential | None:
         is_verified = urlsplit(self._endpoint.address).scheme == "tls" and not self._endpoint.tls.insecure

@@ -13,7 +13,7 @@ from nats.js import JetStreamContext
 
 from drivers.base.support import event_loop
 
-CLOSE_SECONDS = 1.0
+NATS_CLOSE_SECONDS = 1.0
 """How long the server may take for the end of a connection, which is cut then."""
 _USUAL_MOST_BYTES = 1024 * 1024
 """Of a server that does not say."""
@@ -64,7 +64,7 @@ class NatsClient(Client):
 
     async def end(self) -> None:
         """Close the connection, or cut it if that takes long."""
-        await _within(CLOSE_SECONDS, self.close())
+        await _within(NATS_CLOSE_SECONDS, self.close())
         writer = getattr(self._transport, "_io_writer", None)  # `close` leaves it open after some errors.
         if writer is not None:
             writer.transport.abort()

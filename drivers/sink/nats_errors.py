@@ -21,7 +21,7 @@ def error_code(error: BaseException | None) -> int | None:
     return code if isinstance(code, int) else None
 
 
-def error_words(error: BaseException) -> str:
+def nats_words(error: BaseException) -> str:
     """What the server said, or the name of the error."""
     said = getattr(error, "description", None) or str(error) or type(error).__name__
     return excerpt(str(said), SHOWN)
@@ -34,7 +34,7 @@ def nats_failure(
     `event`: the id of the event that was not taken; empty before any was sent."""
     if isinstance(error, DriverError):
         return error
-    said = "; ".join(dict.fromkeys(error_words(one) for one in (*heard, error) if str(one) or not heard))
+    said = "; ".join(dict.fromkeys(nats_words(one) for one in (*heard, error) if str(one) or not heard))
     words, low, code = f"{endpoint.address}: {said}", said.lower(), error_code(error)
     about = f" (event {event})" if event else ""
     if isinstance(error, ssl.SSLCertVerificationError) or "certificate verify failed" in low:
