@@ -220,8 +220,12 @@ class Store:
             found = _entries(connection.execute(wanted))
             if self._database.sqlite or not found or not ledger_order.has_gap(connection, cursor, found[-1].seq):
                 return found
-        with self._database.read() as connection:  # What was committed meanwhile shows in a new transaction.
-            return _entries(connection.execute(wanted)) if ledger_order.wait_for_writers(connection) else []
+        with self._database.read() as connection:
+            ledger_order.begin_again(connection)
+            if not ledger_order.wait_for_writers(connection):
+                return []
+            # Behind the last number that was seen there may be new gaps.
+            return _entries(connection.execute(wanted.where(table.c.seq <= found[-1].seq)))
 
     def last_event(self, before: datetime | None = None) -> int:
         """The number of the event that was added last; 0 for none. `before`: of the last one ahead of all that happened

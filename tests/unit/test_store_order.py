@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import psycopg
 import pytest
 
+from reconciler import runtime
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Store
-from reconciler.store.rows import ledger_order
 
 VALUE = '{"at":"2026-01-01T00:00:00Z","type":"Normal","reason":"Bound","message":"first"}'
 INSERT = "INSERT INTO event (at, value) VALUES (now(), %s)"
@@ -54,10 +55,41 @@ def test_a_list_that_nobody_reads_on_waits_for_nobody(store: Store, slow: psycop
     assert [entry.event.message for entry in store.events()] == ["second"]
 
 
-def test_a_reader_that_stops_while_it_holds_the_lock_keeps_nobody_from_writing_for_long(store: Store) -> None:
-    """PostgreSQL ends the session; without that, the lock of a suspended laptop lasts until TCP gives up."""
-    with store._database.read() as connection:
-        assert ledger_order.wait_for_writers(connection)
-        assert connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar_one() == "5s"
-    with store._database.read() as connection:
-        assert connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar_one() == "0"
+def test_a_reader_waits_for_no_vacuum_and_no_writer_waits_for_a_reader(
+    store: Store, slow: psycopg.Connection, empty_postgresql_url: str
+) -> None:
+    """VACUUM holds this lock on a large ledger for minutes."""
+    with psycopg.connect(empty_postgresql_url) as vacuum, psycopg.connect(empty_postgresql_url) as writer:
+        vacuum.execute("LOCK TABLE event IN SHARE UPDATE EXCLUSIVE MODE")
+        writer.execute("SET lock_timeout = '100ms'")
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(read, store)
+            for _ in range(20):
+                writer.execute(INSERT, (VALUE,))
+                writer.commit()
+            slow.rollback()
+            reading.result()
+        assert len(read(store)) == 21
+
+
+def test_what_is_added_while_a_reader_waits_is_not_ahead_of_a_gap(
+    store: Store, slow: psycopg.Connection, empty_postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second writer has its number while the reader waits for the first one, and a third one ends before it."""
+    with psycopg.connect(empty_postgresql_url) as late:
+
+        def wait(_seconds: float) -> None:
+            monkeypatch.setattr(runtime, "sleep", lambda _: None)
+            late.execute(INSERT, (VALUE,))
+            store.append([Event(datetime.now(UTC), EventType.NORMAL, EventReason.BOUND, "last", None)])
+            slow.commit()
+
+        monkeypatch.setattr(runtime, "sleep", wait)
+        assert read(store) == ["first", "second"]
+        late.commit()
+    assert read(store) == ["first", "second", "first", "last"]
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_writer_that_does_not_end_keeps_what_follows_back(store: Store) -> None:
+    assert [read(store) for _ in range(2)] == [[], []]

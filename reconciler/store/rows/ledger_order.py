@@ -4,24 +4,33 @@ after a larger one. A reader that remembers the largest number would miss that e
 from __future__ import annotations
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+
+from reconciler import runtime
 
 _HAS_GAP = text("SELECT count(*) < :last - :since FROM event WHERE seq > :since AND seq <= :last")
 """A gap may be an event of a transaction that is still open. Its age says nothing: the times of events are those of the
 writers' clocks, and an event can be recorded long after it happened."""
-_WAIT = (
-    text("SET LOCAL lock_timeout = '1s'"),
-    text("SET LOCAL idle_in_transaction_session_timeout = '5s'"),
-    text("LOCK TABLE event IN SHARE MODE"),
-)
-"""Each transaction that adds an event holds the opposite lock from before the event has its number until its end. A
-reader that is suspended, or cut off, while it holds the lock must not keep the daemon from writing for hours."""
-_NOT_IN_TIME = "55P03"
+_WRITERS = text("""
+    SELECT DISTINCT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND mode = 'RowExclusiveLock'
+    AND relation = 'event'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+""")
+"""Each transaction that adds an event holds this lock from before the event has its number until after its end is seen.
+
+To lock the table against writers would tell the same. But such a lock also waits for VACUUM, and all writers wait
+behind it."""
+WRITERS_SECONDS = 1.0
+"""How long a reader waits for open transactions."""
+_BETWEEN = 0.01
 
 
 def begin(connection: Connection) -> None:
     """Have all of this transaction see the same: what is committed after the list is a gap of the list."""
     connection.execution_options(isolation_level="REPEATABLE READ")
+
+
+def begin_again(connection: Connection) -> None:
+    """Have each statement of this transaction see what was committed before it, whatever the server's default is."""
+    connection.execution_options(isolation_level="READ COMMITTED")
 
 
 def has_gap(connection: Connection, since: int, last: int) -> bool:
@@ -30,12 +39,15 @@ def has_gap(connection: Connection, since: int, last: int) -> bool:
 
 
 def wait_for_writers(connection: Connection) -> bool:
-    """Wait until every event that has a number is committed, or will never be. False: not within a second. A reader
-    that may not lock does not wait."""
-    try:
-        with connection.begin_nested():
-            for statement in _WAIT:
-                connection.execute(statement)
-    except DBAPIError as error:
-        return getattr(error.orig, "sqlstate", None) != _NOT_IN_TIME
-    return True
+    """Wait until each transaction that has added events by now has ended, whatever others begin. False: not within a
+    second. On PostgreSQL."""
+    open_ones = _writers(connection)
+    ends = runtime.monotonic() + WRITERS_SECONDS
+    while open_ones and runtime.monotonic() < ends:
+        runtime.sleep(_BETWEEN)
+        open_ones &= _writers(connection)
+    return not open_ones
+
+
+def _writers(connection: Connection) -> set[str]:
+    return set(connection.execute(_WRITERS).scalars())
