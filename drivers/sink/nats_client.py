@@ -1,5 +1,5 @@
-"""nats-py's client with three rules of its own: encrypted or not at all, no memory for what was said long ago, and an
-end within a time limit. nats-py swallows cancellations in places, so a time limit cuts the connection too."""
+"""nats-py's client with three rules of its own. It encrypts or sends nothing, remembers few errors, and ends within a
+time limit. nats-py swallows cancellations in places, so a time limit cuts the connection too."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _REMEMBERED = 3
 
 
 class NatsClient(Client):
-    """One connection. `encrypted`: the server must speak TLS, before anything is sent to it. nats-py leaves that to the
-    server, and would send the login in clear text to whoever answers in its place. `informed` is called for each error
-    that was heard, and with None at the end of the connection."""
+    """One connection. `encrypted`: the server must ask for TLS before the client sends anything. nats-py leaves TLS to
+    the server, and sends the login in clear text to any other server at the address. `informed` is called for each
+    error, and with None at the end of the connection."""
 
     def __init__(self, encrypted: bool, informed: Callable[[BaseException | None], None]) -> None:
         super().__init__()
@@ -71,8 +71,8 @@ class NatsClient(Client):
         await event_loop.pause(0)
 
     async def note(self, error: Exception) -> None:
-        """nats-py's hook. Some reasons come only here, while the caller sees a time-out (nats-io/nats.py#533): what the
-        server reports of a connection, and what a stream answers to a message."""
+        """nats-py's hook. Some reasons come only here, while the caller sees a time-out (nats-io/nats.py#533).
+        The server reports errors of a connection so, and nats-py the refusals of a stream."""
         if len(self.heard) < _REMEMBERED:
             self.heard.append(error)
         self._informed(error)

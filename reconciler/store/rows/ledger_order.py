@@ -14,10 +14,10 @@ _WRITERS = text("""
     SELECT DISTINCT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND mode = 'RowExclusiveLock'
     AND relation = 'event'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """)
-"""Each transaction that adds an event holds this lock from before the event has its number until after its end is seen.
+"""Each transaction that adds an event holds this lock from before the event has its number until after others can see its end.
 
-To lock the table against writers would tell the same. But such a lock also waits for VACUUM, and all writers wait
-behind it."""
+A lock of the table against writers shows the same. But that lock also waits for VACUUM, and all writers wait
+meanwhile."""
 WRITERS_SECONDS = 1.0
 """How long a reader waits for open transactions."""
 _BETWEEN = 0.01
@@ -39,8 +39,8 @@ def has_gap(connection: Connection, since: int, last: int) -> bool:
 
 
 def wait_for_writers(connection: Connection) -> bool:
-    """Wait until each transaction that has added events by now has ended, whatever others begin. False: not within a
-    second. On PostgreSQL."""
+    """Wait until the end of each transaction that has added events up to now. False: not within a second. On
+    PostgreSQL."""
     open_ones = _writers(connection)
     ends = runtime.monotonic() + WRITERS_SECONDS
     while open_ones and runtime.monotonic() < ends:
