@@ -14,7 +14,7 @@ _WRITERS = text("""
     SELECT DISTINCT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND mode = 'RowExclusiveLock'
     AND relation = 'event'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """)
-"""Each transaction that adds an event holds this lock from before the event has its number until after others can see its end.
+"""Each transaction that adds an event holds this lock from before the event has its number until after its end.
 
 A lock of the table against writers shows the same. But that lock also waits for VACUUM, and all writers wait
 meanwhile."""
