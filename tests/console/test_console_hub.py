@@ -233,6 +233,20 @@ def test_a_line_that_cannot_be_opened_is_tried_seldomer_and_told_once() -> None:
     in_virtual_time(test)
 
 
+def test_during_a_boot_request_a_line_is_tried_at_least_every_five_seconds() -> None:
+    async def test() -> None:
+        room = Room()
+        room.driver.refusals["r1-01"] = Unreachable("the machine is off, and its serial line with it")
+        room.hub.refresh(console(order="Install 7"))
+        room.hub.hold(is_held=True)
+        await asyncio.sleep(30)
+        waits = [round(b - a) for a, b in zip(room.openings, room.openings[1:], strict=False)]
+        assert waits == [1, 2, 4, 5, 5, 5, 5]
+        await room.hub.stop("over")
+
+    in_virtual_time(test)
+
+
 def test_a_driver_with_a_defect_costs_its_own_line_and_no_more() -> None:
     async def test() -> None:
         room = Room()

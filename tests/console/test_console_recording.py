@@ -20,6 +20,7 @@ from reconciler.services.console.recording import (
     KEPT,
     MOST_MARKS,
     Recorder,
+    last_order,
     last_words,
     read_marks,
     read_recording,
@@ -123,6 +124,18 @@ def test_the_last_line_of_the_order_under_way_without_terminal_control(tmp_path:
     assert last_words(folder) == "the console was recorded as claim-web-0, and is empty"
     writing.write(b"x" * 10_000 + b"\r\n\x1b[31mwipefs: /dev/sda: busy\x1b[0m\r\n\r\n  ")
     assert last_words(folder) == 'the console was recorded as claim-web-0 and ends with "wipefs: /dev/sda: busy"'
+    writing.close()
+
+
+def test_an_order_begins_where_it_was_marked_first(tmp_path: Path) -> None:
+    """A daemon that was killed meanwhile marks it again."""
+    folder, writing = tmp_path / "r1-01", recorder(tmp_path)
+    writing.begin("claim-web-0", 1 << 20)
+    assert last_order(folder, "claim-web-0") is None
+    for order, begin in (("Inspect 1", 0), ("Inspect 1", 0), ("Install 2", 20), ("Install 2", 20)):
+        writing.mark(f"order {order}")
+        writing.write(b"0123456789")
+        assert last_order(folder, "claim-web-0") == begin
     writing.close()
 
 

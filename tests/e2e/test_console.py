@@ -22,6 +22,7 @@ import pytest
 from drivers.base import ConsoleOffer, ConsoleUse, Inventory
 from reconciler.kinds.common.machine_inventory import Origin
 from reconciler.model.resource import ResourceKey
+from reconciler.services.console.recording import Recorder
 from reconciler.store import Store
 from tests.drivers import ssh_bmc
 from tests.drivers.sol_bmc import PASSWORD, USER, SolBmc
@@ -351,6 +352,22 @@ def test_a_line_that_the_settings_do_not_allow_is_not_connected_to(
         terminal.type(b"~.")
         terminal.end()
     assert lines.writers == []
+
+
+def test_the_last_order_is_that_of_the_wipe_when_the_machine_is_free_again(desk: Desk) -> None:
+    """The recording of the free machine is the newest then, and has no order."""
+    desk.commit(lab=[document("Partition", "lab")])
+    assert desk.run("plan").code in (0, 2)
+    writing = Recorder(desk.store.parent / "console" / "m0", lambda: datetime.now(UTC))
+    writing.begin("release-web-0", 1 << 20)
+    writing.mark("order wipe 1")
+    writing.write(b"zeroes read back\r\n")
+    writing.begin("free-1", 1 << 20)
+    writing.close()
+    os.utime(desk.store.parent / "console" / "m0" / "release-web-0.log", (1, 1))
+    assert "zeroes read back" in desk.run("console", "log", "m0", "--last-order").out
+    assert desk.run("console", "log", "m0").out == ""
+    assert "free-1 has no boot request" in desk.run("console", "log", "m0", "--last-order", "--recording", "free-1").err
 
 
 def test_without_a_service_it_says_how_to_start_one(desk: Desk) -> None:

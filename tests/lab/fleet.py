@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.lab.enter import ROOT
-from tests.lab.lab_world import ADDRESS, IPXE, Lab
+from tests.lab.lab_world import ADDRESS, CONSOLES, IPXE, Lab
 from tests.lab.prepare import IMAGE, OS_IMAGE
 
 HTTP, API = 9809, 9810
@@ -41,7 +41,10 @@ class LabFleet:
         self.checksum = f"sha256:{digest}"
         settings = lab.directory / "config" / "groundstate" / "config.toml"
         settings.parent.mkdir(parents=True)
-        settings.write_text(f'credentials.lab = {{env = "BMC", networks = ["{ADDRESS}", "127.0.0.0/8"]}}\n')
+        settings.write_text(
+            f'console_lines = ["unix:{CONSOLES}/*"]\n'
+            f'credentials.lab = {{env = "BMC", networks = ["{ADDRESS}", "127.0.0.0/8"]}}\n'
+        )
         settings.chmod(0o600)
         self._git("init", "-q", "-b", "main")
         if lab.ca_file.exists():  # Without machines there is no BMC.
@@ -65,7 +68,8 @@ class LabFleet:
         """The document of a managed machine."""
         machine = self.lab.machine(n)
         bmc = f"{{address: '{self.lab.bmc_url}', systemId: {machine.uuid}}}"
-        spec = f"{{partition: lab, rack: r{n % 2}, bmc: {bmc}, lifecycle: {{mode: Managed}}}}"
+        console = f"{{address: 'unix:{machine.console}'}}"
+        spec = f"{{partition: lab, rack: r{n % 2}, bmc: {bmc}, console: {console}, lifecycle: {{mode: Managed}}}}"
         return HEAD.format(kind="Machine", name=machine.name, spec=spec)
 
     def claim(self, name: str = "web", count: int = 1, **more: Any) -> str:
@@ -83,9 +87,10 @@ class LabFleet:
         return HEAD.format(kind="MachineClaim", name=name, spec=json.dumps(spec))
 
     def _base(self) -> str:
-        tls = "{caFile: bmc-ca.pem}"
+        bmc = "{credentialRef: {name: lab}, tls: {caFile: bmc-ca.pem}}"
         boot = f"{{networks: [{{cidr: 10.77.0.0/24, range: 10.77.0.100-10.77.0.200}}], server: {ADDRESS}"
         boot += f", discovery: {self._discovery}, startFrom: {self._start_from}}}"
+        console = "{driver: tcp, hold: Orders}"
         sizes = [{"type": "cores", "min": 1, "max": 1}, {"type": "memory", "min": "512Mi", "max": "1Gi"}]
         sizes.append({"type": "storage", "min": "1Gi", "max": "4Gi"})
         front = "{prefixes: [{cidr: 10.77.0.0/24, reserved: [10.77.0.1-10.77.0.209]}]}"
@@ -94,7 +99,7 @@ class LabFleet:
         documents = (
             ("Tenant", "acme", "{}"),
             ("Project", "shop", "{tenant: acme}"),
-            ("Partition", "lab", f"{{bmc: {{credentialRef: {{name: lab}}, tls: {tls}}}, boot: {boot}}}"),
+            ("Partition", "lab", f"{{bmc: {bmc}, boot: {boot}, console: {console}}}"),
             ("Size", "small", f"{{constraints: {json.dumps(sizes)}}}"),
             ("Network", "front", front),
             ("Image", "lab-1.0.0", image),
@@ -113,6 +118,7 @@ class LabFleet:
         self._options = more or self._options
         options = ["--boot-address", ADDRESS, "--boot-image", str(IMAGE), "--boot-files", str(self.files)]
         options += ["--boot-loaders", str(IPXE), "--listen", "127.0.0.1:0", "--log-format", "text"]
+        options += ["--console-listen", "127.0.0.1:0"]
         process = self._process = self.lab.spawn(
             f"daemon-{self._daemons}",
             self._command("run", *options, *self._options, "--interval", "1", "--resync", "10"),
@@ -164,6 +170,10 @@ class LabFleet:
         found = re.findall(r"gs\.token=(\S+)", self.lab.serial(n))
         return found[-1] if found else "none"
 
+    def recorded(self, n: int) -> str:
+        """What the console of the machine has said since its last boot request, as the daemon recorded it."""
+        return self.ask("console", "log", self.lab.machine(n).name, "--last-order")
+
     def figures(self, n: int) -> str:
         """Seconds since the first event of the machine, of each of them."""
         events = [one for one in self.events() if (one.get("key") or {}).get("name") == self.lab.machine(n).name]
@@ -196,7 +206,7 @@ class LabFleet:
 
     def _command(self, *words: str) -> list[str]:
         where = ["--repo", str(self.repository), "--store", str(self.store)]
-        group = 2 if words[0] == "boot" else 1
+        group = 2 if words[0] in ("boot", "console") else 1
         first = words[:group]
         wanted = where[:2] if words[0] == "boot" else where
         # In the repository, as relative paths of documents begin where the settings file is looked for.

@@ -32,6 +32,7 @@ BMC_PORT = 8443
 IPXE = Path("/usr/lib/ipxe")
 OVMF = Path("/usr/share/OVMF")
 LLDP_SOCKET = "/run/lldpd.lab"
+CONSOLES = Path("/run/consoles")
 SWITCH = "leaf01"
 
 T = TypeVar("T")
@@ -69,6 +70,11 @@ class LabMachine:
     def port(self) -> str:
         """The port of the switch that it hangs on; the neighbour's port id in its LLDP."""
         return f"port{self.number}"
+
+    @property
+    def console(self) -> Path:
+        """The socket of its serial line, if it has a BMC. A socket's path has 107 bytes at most."""
+        return CONSOLES / self.name
 
     @property
     def system(self) -> str:

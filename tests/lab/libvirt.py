@@ -52,7 +52,8 @@ DOMAIN = """\
 <controller type='sata'/><disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>
 <interface type='bridge'><source bridge='br0'/><mac address='{m.mac}'/><target dev='{m.port}'/>
 <model type='virtio'/></interface>
-<serial type='file'><source path='{m.serial_log}' append='on'/><target port='0'/></serial>
+<serial type='unix'><source mode='bind' path='{m.console}'/><log file='{m.serial_log}' append='on'/>
+<target port='0'/></serial>
 <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng><memballoon model='none'/></devices></domain>
 """
 
@@ -70,6 +71,7 @@ def start(lab: Lab, machines: Sequence[LabMachine], memory_mib: int, disk_mib: i
     virsh("pool-define-as", "default", "dir", "--target", str(pool))
     virsh("pool-start", "default")
     for machine in machines:
+        machine.console.parent.mkdir(exist_ok=True)
         with machine.disk.open("wb") as disk:
             disk.truncate(disk_mib << 20)
         xml = lab.directory / f"{machine.name}.xml"

@@ -16,6 +16,7 @@ from tests.lab.fleet import API, LabFleet
 from tests.lab.lab_world import ADDRESS, Lab
 
 UP = "INSTALLED-OS-UP hostname=web-{slot} address=10.77.0.{address}/24 image=lab-os-1"
+INSTALLED = re.compile(r"agent: installing \S+ on /dev/vda [\s\S]*agent: \S+ is on /dev/vda")
 
 
 @in_lab(2700, every_commit=True)
@@ -45,6 +46,7 @@ def test_a_power_cut_and_a_daemon_killed_at_each_step_end_well(tmp_path: Path) -
         fleet.wait_phase(0, "Running", 180)
         fleet.kill()
         assert len(fleet.told(0, "ImageWritten")) == 1
+        assert INSTALLED.search(fleet.recorded(0))
         fleet.commit("Give it back", web=None)
         fleet.wait_told(0, "Releasing", 120)
         fleet.kill()
@@ -53,6 +55,7 @@ def test_a_power_cut_and_a_daemon_killed_at_each_step_end_well(tmp_path: Path) -
         fleet.wait_phase(0, "Available", 240)
         assert _blank(lab.machine(0).disk)
         assert len(fleet.told(0, "DisksWiped")) == 1
+        assert f"groundstate-agent: {fleet.told(0, 'DisksWiped')[0]}" in fleet.recorded(0)
         lab.until("no address held", 120, lambda: "10.77.0.210" not in fleet.ask("ipam", "get", codes=(0, 1)))
 
 
@@ -91,6 +94,7 @@ def test_four_machines_at_once_from_an_address_in_git_to_a_running_system_and_ba
         fleet.commit("Claim four", web=fleet.claim(count=4))
         for n in range(4):
             fleet.wait_phase(n, "Running", 900)
+            assert INSTALLED.search(fleet.recorded(n))
         up = [lab.wait_serial(n, "INSTALLED-OS-UP", 10) for n in range(4)]
         # Which of the four is first to be given an address is not said.
         assert sorted(re.findall(r"hostname=(\S+)", " ".join(up))) == [f"web-{slot}" for slot in range(4)]
@@ -100,7 +104,9 @@ def test_four_machines_at_once_from_an_address_in_git_to_a_running_system_and_ba
         fleet.commit("Give them back", web=None)
         for n in range(4):
             fleet.wait_phase(n, "Available", 900)
-            assert fleet.told(n, "DisksWiped")[-1].startswith("vda 2147483648 bytes: ")
+            proof = fleet.told(n, "DisksWiped")[-1]
+            assert proof.startswith("vda 2147483648 bytes: ")
+            assert f"groundstate-agent: {proof}" in fleet.recorded(n)
             assert _blank(lab.machine(n).disk)
             assert not lab.is_on(n)
         lab.until("no address held", 120, lambda: "10.77.0.21" not in fleet.ask("ipam", "get", codes=(0, 1)))

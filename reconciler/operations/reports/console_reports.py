@@ -14,7 +14,7 @@ from reconciler.operations.serving.serve_consoles import console_folder
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.runtime import now
-from reconciler.services.console.recording import ORDER, Recording, read_marks, read_recording, recordings
+from reconciler.services.console.recording import Recording, last_order, read_recording, recordings
 from reconciler.services.console_port import CONSOLES_REPORT, ConsolesReport, ConsoleStatus
 
 HOST_KEY_ALIAS = "groundstate-console"
@@ -126,13 +126,13 @@ def read_console_log(where: Where, request: LogRequest, wait: Callable[[float], 
         folder = console_folder(where) / request.machine
         offset = recording.begin
         if request.last_order:
-            marks = [one.offset for one in read_marks(folder, recording.name) if one.words.startswith(ORDER)]
-            if not marks:
+            order = last_order(folder, recording.name)
+            if order is None:
                 raise OperationError(
                     f"{request.machine}: the recording {recording.name} has no boot request",
                     FailureReason.NOT_FOUND,
                 )
-            offset = max(marks[-1], recording.begin)
+            offset = max(order, recording.begin)
         while True:
             data = read_recording(folder, recording, offset)
             if data:
@@ -155,4 +155,7 @@ def _chosen(where: Where, request: LogRequest) -> Recording:
             "console.hold says so, or while a person is connected",
             FailureReason.NOT_FOUND,
         )
-    return found[-1]
+    # After a wipe, the newest recording is that of the free machine.
+    folder = console_folder(where) / request.machine
+    with_orders = [one for one in found if last_order(folder, one.name) is not None] if request.last_order else []
+    return (with_orders or found)[-1]

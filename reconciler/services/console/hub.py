@@ -30,6 +30,8 @@ REPLAYED = 64 * 1024
 UNREAD = 256 * 1024
 """Bytes that wait for a slow watcher; of more, the oldest half is dropped."""
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+ORDER_WAIT = 5.0
+"""The longest wait during a boot request, as what the agent prints meanwhile is missing from the recording."""
 CLOSING_SECONDS = 5.0
 
 
@@ -312,11 +314,12 @@ class Hub:
                 continue
             if running_loop().time() - opened > LONGEST_WAIT:
                 wait = FIRST_WAIT  # it was open for long
+            wait = min(wait, ORDER_WAIT if self.state.order else LONGEST_WAIT)
             again = f"; trying again in {wait:.0f} s"
             if self._trouble:
                 self.tell(f"the line is not open{_hint(why)}{again}", f"{self._trouble}{again}")
             await self._until_changed(wait)
-            wait = min(wait * 2, LONGEST_WAIT)
+            wait *= 2
 
     async def _hold_line(self) -> DriverError | None:
         """Open the line and wait until it is lost; None when it was closed because it is not wanted any more."""

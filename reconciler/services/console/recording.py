@@ -145,6 +145,13 @@ def read_marks(folder: Path, name: str) -> list[RecordingMark]:
     return found
 
 
+def last_order(folder: Path, name: str) -> int | None:
+    """At which byte of a recording the last boot request began; None without one. A daemon that was restarted within a
+    request has marked it again."""
+    orders = [one for one in read_marks(folder, name) if one.words.startswith(ORDER)]
+    return next((one.offset for one in orders if one.words == orders[-1].words), None)
+
+
 class Recording(msgspec.Struct, frozen=True):
     """A recording on disk. `begin`: how many bytes of it were removed. `last`: when it was written last."""
 
@@ -199,11 +206,11 @@ def last_words(folder: Path) -> str:
     """Which recording a machine has of the boot request under way, and its last line, in words; empty where it has
     none. `folder`: of the machine."""
     found = recordings(folder)
-    orders = [one.offset for one in read_marks(folder, found[-1].name) if one.words.startswith(ORDER)] if found else []
-    if not orders:
+    order = last_order(folder, found[-1].name) if found else None
+    if order is None:
         return ""
     newest = found[-1]
-    begin = max(orders[-1], newest.begin + newest.size - _READ_FOR_LINE)
+    begin = max(order, newest.begin + newest.size - _READ_FOR_LINE)
     try:
         said = _STEERING.sub(b"", read_recording(folder, newest, begin))
     except OSError:
