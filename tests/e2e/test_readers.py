@@ -26,6 +26,7 @@ READERS = {
     "inventory": ["inventory", "m0"],
     "explain-size": ["explain-size", "m0"],
     "capacity": ["capacity"],
+    "ports": ["ports"],
     "ipam tree": ["ipam", "tree"],
     "ipam check": ["ipam", "check"],
     "ipam export": ["ipam", "export"],

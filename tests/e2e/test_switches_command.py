@@ -31,6 +31,10 @@ def test_a_port_is_planned_changed_and_shown(tmp_path: Path) -> None:
     shown = desk.run("describe", "sw/leaf01").out
     assert "vlan: 4000" in shown
     assert "Cabled=Unknown  NotHeard: port Ethernet0 of Switch/leaf01 hears nothing" in shown
+    [row] = desk.run("ports", "leaf01", "-o", "json").json
+    assert (row["machine"], row["network"], row["must_be_in"]) == ("m1", "VLAN 4000", "VLAN 4000")
+    assert desk.run("ports", "--machine", "m2", "-o", "json").json == []
+    assert "the declared switches are leaf01" in desk.run("ports", "leaf09").err
     assert "set-value (spec.ports[Ethernet0]" in desk.run("events", "switch/leaf01").out
 
 

@@ -46,12 +46,14 @@ SUBJECTS: dict[str, tuple[tuple[str, ...], str]] = {
     "operations/reports/built_in_views.py": (("guard",), "the guards that no document declares"),
     "operations/reports/inventory_report.py": (("catalogue", "machine"), "what is in a machine, and what follows"),
     "operations/reports/placement_report.py": (("catalogue",), "which machine a claim would get in a partition"),
+    "operations/reports/port_report.py": (("switch",), "ports of switches"),
     "operations/reports/size_report.py": (("catalogue",), "why a machine has a size, or none"),
     "operations/requests/event_sinks.py": (("sink",), "what people ask of an event sink"),
     "operations/requests/restart_machine.py": (("machine",), "a power cycle of a machine"),
     "operations/serving/": (("catalogue", "machine"), "the boot service of partitions"),
     "commands/console_command.py": ((), "names of machines, completed by the shell, for their consoles"),
     "commands/serving/boot_commands.py": ((), "names of partitions, completed by the shell, for their DHCP server"),
+    "commands/reports/ports_command.py": (("switch",), "ports of switches"),
     "commands/reports/ipam_commands.py": ((), "names of networks, completed by the shell, for the tree of the IPAM"),
 }
 """Modules, and folders, of generic rooms that are about one subject: the wings that are about it too, and the

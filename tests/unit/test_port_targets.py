@@ -23,9 +23,9 @@ from reconciler.model.values.boot_purpose import LifecycleFailure, LifecycleFail
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MACHINE = ResourceKey("Machine", "m1")
 VRF = PortTarget(vrf=104001)
-CLAIMED = {"claim": "web", "slot": 0, "claimed_at": NOW}
-WRITTEN = {**CLAIMED, "written": Written("debian", "sha256:0", "web", NOW)}
-RELEASED = {**WRITTEN, "releasing_at": NOW}
+CLAIMED: dict[str, Any] = {"claim": "web", "slot": 0, "claimed_at": NOW}
+WRITTEN: dict[str, Any] = {**CLAIMED, "written": Written("debian", "sha256:0", "web", NOW)}
+RELEASED: dict[str, Any] = {**WRITTEN, "releasing_at": NOW}
 ON, OFF, UNREAD = SystemState(power=PowerState.ON), SystemState(power=PowerState.OFF), None
 
 

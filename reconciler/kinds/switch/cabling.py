@@ -7,7 +7,7 @@ the name that it sends is the one of its present system.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import msgspec
 
@@ -98,30 +98,34 @@ def _switch_end(
         return CableEnd(None, f"Switch/{place.switch} reports no LLDP neighbours")
     found = found_port(port, state)
     heard = [one for one in state.neighbours if found is not None and one.port in (found.name, found.alias)]
-    owners = _owners(desired, known)
     for one in heard:
-        owner = _owner(one, owners, desired)
+        owner = _owner(one, machine, desired, known)
         if owner is not None:
             return CableEnd(owner == machine, f"{place} hears Machine/{owner}")
     said = ", ".join(sorted({one.system or one.mac or "an unnamed neighbour" for one in heard}))
     return CableEnd(None, f"{place} hears {said or 'nothing'}")
 
 
-def _owner(neighbour: SwitchNeighbour, owners: Mapping[str, str], desired: DesiredState) -> str | None:
-    for text in (neighbour.mac, neighbour.remote_port):
-        if text is not None and (owner := owners.get(mac_address(text) or "")) is not None:
-            return owner
+def _owner(neighbour: SwitchNeighbour, declared: str, desired: DesiredState, known: Inventories) -> str | None:
+    """The machine that is heard, first compared with the declared one, as nearly all cables are right. A MAC address
+    of several machines is of none."""
+    macs = {mac for text in (neighbour.mac, neighbour.remote_port) if text and (mac := mac_address(text)) is not None}
+    if macs & _macs_of(ResourceKey("Machine", declared), desired, known):
+        return declared
+    others = (
+        [one.key.name for one in desired.of_kind("Machine") if macs & _macs_of(one.key, desired, known)] if macs else []
+    )
+    if len(others) == 1:
+        return others[0]
     name = neighbour.system
     return name if name is not None and ResourceKey("Machine", name) in desired.resources else None
 
 
-def _owners(desired: DesiredState, known: Inventories) -> dict[str, str]:
-    """The machine of each MAC address, declared or inventoried. An address of several machines is of none."""
-    found: dict[str, set[str]] = {}
-    for machine in desired.of_kind("Machine"):
-        for mac in {*machine.spec.macs, *known.get(machine.key, NO_INVENTORY).macs}:
-            found.setdefault(mac_address(mac) or mac, set()).add(machine.key.name)
-    return {mac: next(iter(names)) for mac, names in found.items() if len(names) == 1}
+def _macs_of(machine: ResourceKey, desired: DesiredState, known: Inventories) -> frozenset[str]:
+    """Declared, or in the inventory."""
+    resource = desired.resources.get(machine)
+    declared = resource.spec.macs if resource is not None and isinstance(resource.spec, MachineSpec) else ()
+    return known.get(machine, NO_INVENTORY).macs.union(declared)
 
 
 def _machine_end(
