@@ -75,7 +75,7 @@ Bugs cost the object that they concern, and nothing else. Report them with the m
 
 Recorded by the daemon, about an [EventSink](../events.md). They are sent to every other sink that wants them.
 
-{{SinkFailed SinkRecovered SinkBehind SinkReplayed Test}}
+{{SinkFailed SinkRecovered SinkBehind SinkRemoved SinkReplayed Test}}
 
 ## Refused machines
 

@@ -74,7 +74,8 @@ class EventReason(StrEnum):
     CLAIMED = "Claimed"
     """Normal. Of a Machine: the machine is bound to a MachineClaim, in this slot. Nothing was sent."""
     RENAMED = "Renamed"
-    """Normal. A claim has a new name (`spec.renamedFrom`). Its machines stay, and nothing is wiped."""
+    """Normal. A claim or an event sink has a new name (`spec.renamedFrom`). The machines of a claim stay, and nothing
+    is wiped. A sink keeps its place in the ledger."""
     RELEASING = "Releasing"
     """Normal. A MachineClaim releases machines. Each is stopped and wiped, and is free after that."""
     FREED = "Freed"
@@ -243,13 +244,18 @@ class EventReason(StrEnum):
     BOOT_REQUEST_NOT_CURRENT = "BootRequestNotCurrent"
     """Warning. An agent or a system reported for a boot request that is not current any more."""
     SINK_FAILED = "SinkFailed"
-    """Warning. An event sink took no events: it did not answer, or refused. groundstate tries again. Recorded once,
-    until the sink takes events again, and never sent to that sink."""
+    """Warning. An event sink took no events: it did not answer, or refused. groundstate tries again. Recorded once
+    until the sink takes events again, at most once an hour, and never sent to that sink."""
     SINK_RECOVERED = "SinkRecovered"
-    """Normal. The event sink takes events again. Never sent to that sink."""
+    """Normal. The event sink takes events again after a SinkFailed, or has caught up after a SinkBehind. Never sent to
+    that sink."""
     SINK_BEHIND = "SinkBehind"
-    """Warning. An event sink has taken no events for 72 hours. Nothing is skipped: the events are kept until the sink
-    takes them, or its document is removed. Recorded every 72 hours, and never sent to that sink."""
+    """Warning. An event has waited for an event sink for 72 hours, because the sink fails, is slow or is suspended.
+    Nothing is skipped: the events are kept until the sink takes them, or its document is removed. Recorded once until
+    the sink has caught up, and never sent to that sink."""
+    SINK_REMOVED = "SinkRemoved"
+    """Normal, Warning. The document of an event sink was removed. A Warning if events waited for the sink: the message
+    says how many, and since when. groundstate does not send them any more."""
     SINK_REPLAYED = "SinkReplayed"
     """Normal. A person asked for events to be sent to an event sink once more (`groundstate sink replay`)."""
     TEST = "Test"

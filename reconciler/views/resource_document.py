@@ -26,7 +26,13 @@ class DeliveryStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """How far an event sink is; `explain eventsink.status.delivery` shows the descriptions."""
 
     cursor: Annotated[int, Meta(description="All events up to this number are taken, or are not for this sink.")]
-    lag_events: Annotated[int, Meta(description="How many events in the ledger come after the cursor.")]
+    lag_events: Annotated[
+        int,
+        Meta(
+            description="How many events in the ledger come after the cursor. Above 1,000, this is an estimate: gaps "
+            "in the numbers of events count too."
+        ),
+    ]
     behind_since: Annotated[datetime | None, Meta(description="When the first of these events was recorded.")] = None
     failures: Annotated[int, Meta(description="How many deliveries failed in a row.")] = 0
     failing_since: Annotated[datetime | None, Meta(description="When the first of these deliveries failed.")] = None

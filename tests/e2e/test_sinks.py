@@ -18,7 +18,7 @@ from standardwebhooks import Webhook
 
 from reconciler.store import LedgerEntry, Store
 from tests.drivers.event_receivers import PASSWORD, SECRET, NatsServer, Receiver, nats_server
-from tests.e2e.desk import Desk, Running, address, document, network
+from tests.e2e.desk import Desk, Running, address, document, machine, network, partition
 from tests.e2e.test_daemon import metric
 
 SETTINGS = """
@@ -218,6 +218,65 @@ def test_kill_9_of_nats_server_and_of_the_daemon_leave_no_gap_in_the_stream(seat
     assert placed == sorted(placed)
     assert placed == wanted(seat, placed[0] - 1)
     assert "gs.IPAddress.a1.ActionSent" in {subject for subject, _ in came}
+
+
+def test_a_sink_of_the_first_start_gets_all_that_follows_from_the_revision_that_brought_it(
+    seat: Desk, receiver: Receiver
+) -> None:
+    """It began up to a second later, and missed what the daemon did first."""
+    seat.commit(lab=[network(), hook(receiver), *(address(f"ip{n}") for n in range(5))])
+    with seat.daemon() as daemon:
+        daemon.until(lambda: len(told(seat, "ActionConfirmed")) >= 6, "all addresses")
+        settled(daemon, seat)
+        daemon.end(signal.SIGTERM)
+    brought = told(seat, "RevisionApplied")[0].seq
+    came = numbers(receiver.taken())
+    assert came == wanted(seat, brought - 1)
+    assert came[0] == brought
+
+
+def test_a_renamed_sink_gets_what_waited_and_a_removed_one_is_told_of(desk: Desk, receiver: Receiver) -> None:
+    allowed(desk)
+    receiver.answer = lambda _: (503, {}, b"")
+    desk.commit(lab=[network(), hook(receiver), hook(receiver, "web")])
+    with desk.daemon() as daemon:
+        daemon.logged("SinkFailed", key="EventSink/ops")
+        daemon.logged("SinkFailed", key="EventSink/web")
+        desk.commit(lab=[network(), hook(receiver, "pager", renamedFrom="ops"), address("ip1")])
+        daemon.logged("SinkRemoved", key="EventSink/web")
+        daemon.logged("Renamed", key="EventSink/pager")
+        receiver.answer = lambda _: (204, {}, b"")
+        assert desk.run("sink", "replay", "pager", "--after", "0").code == 0
+        settled(daemon, desk, "pager")
+        daemon.end(signal.SIGTERM)
+    removed = told(desk, "SinkRemoved")
+    assert [(str(one.event.key), one.event.type) for one in removed] == [("EventSink/web", "Warning")]
+    assert "waited for the sink since" in removed[0].event.message
+    assert set(numbers(receiver.taken())) >= set(wanted(desk))
+
+
+def test_a_project_that_gets_a_machine_later_does_not_get_its_former_events(desk: Desk, receiver: Receiver) -> None:
+    """The sink of the second project is suspended while the first one has the machine, and then replays all."""
+    allowed(desk)
+    tenant = document("Tenant", "acme")
+    projects = [document("Project", name, tenant="acme") for name in ("shop", "ware")]
+    suspended: dict[str, Any] = {"send": {"project": "ware"}, "suspend": {"reason": "moving"}}
+    with desk.daemon() as daemon:
+        for project in ("shop", None, "ware"):
+            more: dict[str, Any] = suspended if project != "ware" else {"send": {"project": "ware"}}
+            owned = {"project": project} if project is not None else {}
+            desk.commit(lab=[tenant, *projects, partition(), machine("m1", **owned), hook(receiver, **more)])
+            reason = {"shop": "Bound", None: "Unbound", "ware": "Bound"}[project]
+            number = 2 if project == "ware" else 1
+            daemon.until(lambda: len(told(desk, reason)) >= number, f"{reason} of {project}")  # noqa: B023
+        settled(daemon, desk)
+        assert desk.run("sink", "replay", "ops", "--after", "0").code == 0
+        daemon.until(lambda: str(receiver.taken()).count("Bound") >= 2, "the replay")
+        settled(daemon, desk)
+        daemon.end(signal.SIGTERM)
+    machines = [one for one in map(json.loads, receiver.taken()) if one.get("subject") == "Machine/m1"]
+    assert {one["data"]["project"] for one in machines} == {"ware"}
+    assert not any("Unbound" in one["type"] for one in machines)
 
 
 class TestCommands:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from drivers.base import Busy, DriverError, Rejected, SinkDelivery, SinkMessage, Unreachable
+from reconciler.daemon.sinks.deliverer import DeclaredSinks, Deliverer
 from reconciler.daemon.sinks.lane import Lane, LaneSettings
 from reconciler.kinds.common.event_subject import with_subject
 from reconciler.kinds.common.field_types.bmc_access import CredentialRef
@@ -20,8 +22,11 @@ from reconciler.kinds.common.field_types.label_selector import parse_selector
 from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.sink.delivery import (
     BEHIND_AFTER,
+    CAUGHT_UP,
+    believed,
     cursor_after,
     document_mark,
+    settle_age,
     settle_delivery,
     wait_before,
 )
@@ -31,7 +36,7 @@ from reconciler.kinds.sink.spec import EventSinkSpec, NatsSpec, SendSpec, SinkPa
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import DesiredState, Resource, ResourceKey, Revision, Source
-from reconciler.model.sink_state import SinkState, SinkTrouble
+from reconciler.model.sink_state import SinkState, SinkTrouble, replayed
 from reconciler.store import Store
 from reconciler.views.cloud_event import cloud_event, event_id, sink_message
 
@@ -322,11 +327,74 @@ class TestDecision:
         assert (after.state.seq, after.state.trouble.failures) == (11, 1)
         assert after.state.trouble.since == NOW + timedelta(hours=5)
 
-    def test_a_sink_that_is_behind_for_72_hours_is_told_of_every_72_hours(self) -> None:
-        _, told = self.failures([DOWN] * 300, timedelta(hours=1))
-        behind = [one.at - NOW for one in told if one.reason == EventReason.SINK_BEHIND]
-        assert behind == [BEHIND_AFTER * number for number in (1, 2, 3, 4)]
-        assert sum(one.reason == EventReason.SINK_FAILED for one in told) == 1
+    def flapping(self, minutes: int) -> list[Event]:
+        """Down in each odd minute and up in each even one."""
+        state, told = BEFORE, list[Event]()
+        for minute in range(minutes):
+            delivery = SinkDelivery(0, DOWN) if minute % 2 else SinkDelivery(1)
+            after = settle_delivery(WEBHOOK, state, state.seq, delivery, NOW + timedelta(minutes=minute), 0)
+            state = after.state
+            told += after.events
+        return told
+
+    def test_a_receiver_that_comes_and_goes_is_told_of_once_an_hour(self) -> None:
+        told = self.flapping(181)
+        assert [(one.reason, (one.at - NOW).total_seconds() / 60) for one in told] == [
+            (reason, minute + later)
+            for minute in (1, 61, 121)
+            for reason, later in (("SinkFailed", 0), ("SinkRecovered", 1))
+        ]
+        assert "failed 29 more times" in told[2].message
+
+    def test_a_failure_that_was_not_told_is_told_when_it_lasts(self) -> None:
+        state = BEFORE
+        for minute, delivery in enumerate([SinkDelivery(0, DOWN), SinkDelivery(1), SinkDelivery(0, DOWN)]):
+            state = settle_delivery(WEBHOOK, state, 10, delivery, NOW + timedelta(minutes=minute), 0).state
+        later = settle_delivery(WEBHOOK, state, 10, SinkDelivery(0, DOWN), NOW + timedelta(minutes=61), 0)
+        assert [one.reason for one in later.events] == ["SinkFailed"]
+        back = settle_delivery(WEBHOOK, later.state, 11, SinkDelivery(1), NOW + timedelta(minutes=62), 0)
+        assert [one.reason for one in back.events] == ["SinkRecovered"]
+
+    @pytest.mark.parametrize(
+        ("spec", "trouble", "why"),
+        [
+            (msgspec.structs.replace(WEBHOOK, suspend=SinkPause(reason="moving")), SinkTrouble(), "suspended"),
+            (WEBHOOK, SinkTrouble(1, NOW, error="410", ended=document_mark(WEBHOOK)), "wants no more events"),
+            (WEBHOOK, SinkTrouble(1, NOW, error="no answer"), "no answer"),
+            (WEBHOOK, SinkTrouble(), "more slowly"),
+        ],
+    )
+    def test_a_sink_that_an_event_waits_for_72_hours_is_told_of_once_whatever_the_reason(
+        self, spec: EventSinkSpec, trouble: SinkTrouble, why: str
+    ) -> None:
+        state, told = SinkState("ops", 10, trouble), list[Event]()
+        for hour in range(300):
+            after = settle_age(spec, state, NOW, NOW + timedelta(hours=hour))
+            state, told = (after.state, [*told, *after.events]) if after is not None else (state, told)
+        assert [(one.reason, one.at - NOW) for one in told] == [("SinkBehind", BEHIND_AFTER)]
+        assert why in told[0].message
+
+    @pytest.mark.parametrize("waits", [None, timedelta(minutes=59)])
+    def test_a_sink_that_was_behind_is_told_of_again_when_it_has_caught_up(self, waits: timedelta | None) -> None:
+        behind = SinkState("ops", 10, SinkTrouble(behind_at=NOW - timedelta(hours=9)))
+        assert settle_age(WEBHOOK, behind, NOW - CAUGHT_UP, NOW) is None
+        after = settle_age(WEBHOOK, behind, None if waits is None else NOW - waits, NOW)
+        assert after is not None
+        assert [one.reason for one in after.events] == ["SinkRecovered"]
+        assert settle_age(WEBHOOK, after.state, NOW - BEHIND_AFTER, NOW) is not None
+
+    def test_old_events_that_are_replayed_wait_since_the_replay(self) -> None:
+        state = replayed(BEFORE, 1, NOW)
+        year = NOW - timedelta(days=365)
+        assert settle_age(WEBHOOK, state, year, NOW + timedelta(hours=71)) is None
+        assert settle_age(WEBHOOK, state, year, NOW + BEHIND_AFTER) is not None
+
+    @pytest.mark.parametrize("taken", [-1, 4])
+    def test_an_answer_that_cannot_be_true_skips_no_event(self, taken: int) -> None:
+        found = believed(SinkDelivery(taken), 3)
+        assert found.taken == 0
+        assert "report this bug" in str(found.error)
+        assert believed(SinkDelivery(3), 3) == SinkDelivery(3)
 
     def test_a_receiver_that_wants_no_more_waits_for_another_document(self) -> None:
         gone = SinkDelivery(0, Rejected("410"), ended=True)
@@ -450,6 +518,112 @@ class TestLane:
     def test_a_removed_sink_is_left_alone(self, store: Store) -> None:
         told(store, 3)
         lanes, sink = Lanes(store, FakeSink(1)), FakeSink(1)
-        store.sinks.keep([])
+        store.sinks.arrange({}, "r1", NOW)
         assert lanes.lane.step() > 0
         assert sink.got == []
+
+    @pytest.mark.parametrize("taken", [2, -1])
+    def test_a_driver_that_counts_wrong_skips_no_event(self, store: Store, taken: int) -> None:
+        texts, sink = told(store, 1), FakeSink(1)
+        right, sink.send = sink.send, lambda *_: SinkDelivery(taken)  # type: ignore[method-assign]
+        lanes = Lanes(store, sink)
+        lanes.lane.step()
+        assert [one.reason for one in lanes.reported] == ["SinkFailed"]
+        sink.send = right  # type: ignore[method-assign]
+        lanes.now += timedelta(seconds=5)
+        lanes.lane.step()
+        assert sink.got == texts
+
+    def test_a_suspended_sink_that_events_wait_for_is_told_of(self, store: Store) -> None:
+        told(store, 3)
+        suspended = msgspec.structs.replace(WEBHOOK, suspend=SinkPause(reason="moving"))
+        lanes = Lanes(store, FakeSink(1), suspended)
+        lanes.now = NOW + BEHIND_AFTER
+        lanes.lane.step()
+        lanes.lane.step()
+        assert [one.reason for one in lanes.reported] == ["SinkBehind"]
+
+    def test_a_slow_sink_is_told_of_within_a_page(self, store: Store) -> None:
+        """A page is a thousand events, and one answer may take 20 s."""
+        texts, sink = told(store, 9), FakeSink(1)
+        lanes = Lanes(store, sink)
+        right = sink.send
+
+        def slow(messages: Sequence[SinkMessage], now: datetime) -> SinkDelivery:
+            lanes.now += timedelta(hours=20)
+            return right(messages, now)
+
+        sink.send = slow  # type: ignore[method-assign]
+        lanes.lane.step()
+        assert sink.got == texts
+        behind = next(one for one in lanes.reported if one.reason == EventReason.SINK_BEHIND)
+        assert behind.at - NOW == timedelta(hours=80)
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait for other threads."""
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+class TestManySinks:
+    """Threads of their own, over one store."""
+
+    BROKEN = msgspec.structs.replace(WEBHOOK, send=SendSpec(selector="a b"))
+    """No document has such a selector, as it is refused: it stands for whatever defect meets one sink."""
+
+    def settings(self, store: Store, sinks: Mapping[str, FakeSink], reported: list[Event]) -> LaneSettings:
+        return LaneSettings(
+            store,
+            lambda name, _spec: sinks[name],
+            lambda event: event,
+            reported.append,
+            lambda *_: None,
+            lambda: NOW,
+            lambda: 0.0,
+        )
+
+    def test_a_defect_that_meets_one_sink_is_told_and_delays_no_other(self, store: Store) -> None:
+        texts, sinks, reported = told(store, 3), {"ops": FakeSink(1), "web": FakeSink(1)}, list[Event]()
+        deliverer = Deliverer(self.settings(store, sinks, reported), lambda: None, lambda _: None)
+        for name in sinks:
+            store.sinks.begin(name, 0)
+        deliverer.arrange(DeclaredSinks("r1", {"ops": self.BROKEN, "web": WEBHOOK}))
+        until(lambda: len(sinks["web"].got) >= len(texts) and bool(reported))
+        deliverer.leave()
+        assert sinks["ops"].got == []
+        assert [(one.reason, one.key) for one in reported] == [("SinkFailed", ResourceKey("EventSink", "ops"))]
+        assert sinks["web"].got[:3] == texts
+        state = store.sinks.get("ops")
+        assert state is not None
+        assert (state.seq, state.trouble.failures) == (0, 1)
+
+    def test_a_driver_that_cannot_close_is_told_of_and_ends_nothing(self, store: Store) -> None:
+        texts, reported, sink = told(store, 1), list[Event](), FakeSink(1)
+
+        def broken() -> None:
+            raise ZeroDivisionError
+
+        sink.close = broken  # type: ignore[method-assign]
+        deliverer = Deliverer(self.settings(store, {"ops": sink}, reported), lambda: None, lambda _: None)
+        store.sinks.begin("ops", 0)
+        deliverer.arrange(DeclaredSinks("r1", {"ops": WEBHOOK}))
+        until(lambda: sink.got == texts)
+        deliverer.leave()
+        assert [one.reason for one in reported] == ["SinkFailed"]
+        assert "could not be closed" in reported[0].message
+
+    def test_a_removed_sink_is_reported_and_a_renamed_one_goes_on_where_it_was(self, store: Store) -> None:
+        texts, reported = told(store, 3), list[Event]()
+        sinks = {"pager": FakeSink(1)}
+        for name in ("ops", "web"):
+            store.sinks.begin(name, store.follow(0)[0].seq)
+        deliverer = Deliverer(self.settings(store, sinks, reported), lambda: None, lambda _: None)
+        renamed = msgspec.structs.replace(WEBHOOK, renamed_from="ops")
+        deliverer.arrange(DeclaredSinks("r1", {"pager": renamed}))
+        until(lambda: len(sinks["pager"].got) >= 4)
+        deliverer.leave()
+        assert [one.reason for one in reported] == ["Renamed", "SinkRemoved"]
+        assert sinks["pager"].got == [*texts[1:], *(one.message for one in reported)]

@@ -40,6 +40,7 @@ SUBJECTS: dict[str, tuple[tuple[str, ...], str]] = {
     "observed/switch_backend.py": (("switch",), "the backend of switches"),
     "observed/sink_connections.py": (("sink",), "how sinks of events are reached"),
     "daemon/sinks/": (("sink",), "events that are sent to sinks"),
+    "store/rows/sink_rows.py": (("sink",), "the places of event sinks in the ledger"),
     "daemon/proposals.py": (("catalogue",), "proposals of the machines that are found in partitions"),
     "views/render/tables/sizes.py": (("catalogue",), "why a machine has a size, or none"),
     "operations/onboarding/": (("catalogue",), "machines that are found in partitions"),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
-from reconciler.daemon.sinks.deliverer import Deliverer
+from reconciler.daemon.sinks.deliverer import DeclaredSinks, Deliverer
 from reconciler.daemon.sinks.lane import LaneSettings
 from reconciler.kinds import DELIVERED_TO
 from reconciler.model.event import Event
@@ -28,11 +27,12 @@ def event_deliverer(
 ) -> Deliverer:
     """Sends the ledger of this store to the sinks that are in force in this engine."""
 
-    def declared() -> Mapping[str, Any] | None:
+    def declared() -> DeclaredSinks | None:
         desired = engine.desired
         if desired is None:
             return None
-        return {one.key.name: one.spec for kind in DELIVERED_TO for one in desired.of_kind(kind)}
+        sinks = {one.key.name: one.spec for kind in DELIVERED_TO for one in desired.of_kind(kind)}
+        return DeclaredSinks(desired.revision.id, sinks)
 
     def counted(reports: Mapping[str, SinkReport]) -> None:
         metrics.sinks_counted(reports, context.now())

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from reconciler.desired.rules.findings import Finding
+from reconciler.kinds import DELIVERED_TO
 from reconciler.kinds.claim.renamed_from import RENAMABLE
 from reconciler.kinds.claim.spec import ClaimConsole, MachineClaimSpec, host_names
 from reconciler.kinds.common.consoles.ssh_keys import check_console_keys
@@ -19,7 +20,7 @@ def check_claims(state: DesiredState) -> Iterator[Finding]:
         yield from _machines(claim, state)
         yield from _console_keys(claim, state)
     yield from _hostnames(state.of_kind("MachineClaim"))
-    for kind in RENAMABLE:
+    for kind in (*RENAMABLE, *DELIVERED_TO):
         yield from _renames(kind, state)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from reconciler.kinds.common.column import NOTHING, Column, ResourceView
-from reconciler.kinds.sink.delivery import document_mark
+from reconciler.kinds.sink.delivery import has_ended
 from reconciler.kinds.sink.spec import EventSinkSpec
 from reconciler.model.counting import count
 from reconciler.model.outcome import Condition, ConditionReason, ConditionType, Status
 from reconciler.model.resource import Resource
-from reconciler.model.sink_state import SinkReport
+from reconciler.model.sink_state import SinkLag, SinkReport
 
 READY, RECONCILING, STALLED = ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED
 
@@ -22,7 +22,7 @@ def sink_conditions(resource: Resource[EventSinkSpec], report: SinkReport | None
         words = "the daemon has not begun to send events to this sink; start one with `groundstate run`"
         return (*_suspended(spec), Condition(READY, Status.UNKNOWN, ConditionReason.NOT_OBSERVED, words))
     trouble = report.state.trouble
-    if trouble.ended and trouble.ended == document_mark(spec):
+    if has_ended(spec, trouble):
         words = (
             f"the receiver wants no more events: {trouble.error}; change the document, or use `groundstate sink replay`"
         )
@@ -39,8 +39,16 @@ def sink_conditions(resource: Resource[EventSinkSpec], report: SinkReport | None
             Condition(RECONCILING, Status.TRUE, ConditionReason.RETRYING, words, trouble.since),
             *_suspended(spec),
         )
-    words = f"all events up to {report.state.seq} are taken; {count(report.lag.events, 'event')} in the ledger after it"
+    words = f"all events up to {report.state.seq} are taken; {_lagging(report.lag)} in the ledger after it"
     return (Condition(READY, Status.TRUE, ConditionReason.RECONCILED, words), *_suspended(spec))
+
+
+def _number(lag: SinkLag) -> str:
+    return f"{'' if lag.exact else '~'}{lag.events}"
+
+
+def _lagging(lag: SinkLag) -> str:
+    return count(lag.events, "event") if lag.exact else f"about {count(lag.events, 'event')}"
 
 
 def _suspended(spec: EventSinkSpec) -> tuple[Condition, ...]:
@@ -56,7 +64,7 @@ def _target(view: ResourceView, _: datetime) -> str:
 
 
 def _lag(view: ResourceView, _: datetime) -> str:
-    return NOTHING if view.delivery is None else str(view.delivery.lag.events)
+    return NOTHING if view.delivery is None else _number(view.delivery.lag)
 
 
 def _behind(view: ResourceView, now: datetime) -> str:

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from drivers.base import Tls
 from reconciler.kinds.common.field_types.bmc_access import CredentialRef
-from reconciler.kinds.common.field_types.fields import Spec, Text, reference_field
+from reconciler.kinds.common.field_types.fields import RenamedFrom, Spec, Text, names_of, reference_field
 from reconciler.model.event import EventReason
 
 WEBHOOK, NATS = "webhook", "nats"
@@ -153,6 +153,13 @@ class EventSinkSpec(Spec, frozen=True, kw_only=True):
         Annotated[SinkPause, Meta(description="Send nothing for now. Events are kept, and are sent after the pause.")]
         | None
     ) = None
+
+    renamed_from: RenamedFrom | None = None
+
+    @property
+    def former(self) -> tuple[str, ...]:
+        """The names that it had before."""
+        return names_of(self.renamed_from)
 
     @property
     def driver(self) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from datetime import datetime
 
 import msgspec
 from sqlalchemy import Connection, Row, delete, func, select, update
 
 from reconciler import runtime
-from reconciler.model.event import Event
-from reconciler.model.sink_state import SinkLag, SinkReport, SinkState, SinkTrouble
+from reconciler.kinds.sink.arrangement import arrange, removed_event, renamed_event
+from reconciler.model.event import Event, EventReason
+from reconciler.model.sink_state import SinkLag, SinkReport, SinkState, SinkTrouble, replayed
 from reconciler.store.rows.ledger import append
+from reconciler.store.rows.restart_rows import Described, undescribed
+from reconciler.store.sql import decoders
 from reconciler.store.sql.database import Database
 from reconciler.store.sql.dialects import insert_for
 from reconciler.store.sql.tables import event, meta, sink
@@ -18,6 +22,10 @@ from reconciler.store.sql.tables import event, meta, sink
 FLEET_META = "fleet-id"
 """In `meta`: what events of this store are known by elsewhere."""
 _FLEET_ID = select(meta.c.value).where(meta.c.name == FLEET_META)
+MOST_COUNTED = 1000
+"""Events that are counted of a lag. It is done each few seconds for each sink, so it must not scan the ledger."""
+_MOST_APPLIED = 100
+"""So often a revision may have been applied again before a sink that it declares has a place in the ledger."""
 _TROUBLE = msgspec.json.Decoder(SinkTrouble)
 
 
@@ -54,9 +62,31 @@ class SinkTable:
 
     def begin(self, name: str, seq: int) -> None:
         """Have a cursor from now on, if there is none."""
-        row = {"name": name, "seq": seq, "trouble": _json(SinkTrouble())}
         with self._database.write() as connection:
-            connection.execute(insert_for(connection)(sink).values(**row).on_conflict_do_nothing())
+            _begin(connection, name, seq)
+
+    def arrange(
+        self, declared: Mapping[str, tuple[str, ...]], revision: str, now: datetime, described: Described = undescribed
+    ) -> tuple[Event, ...]:
+        """Have a cursor for each of the sinks that are declared, and for no other; each is given with its former names.
+        Returns the events that the ledger has of it.
+
+        A renamed sink keeps its cursor. A new one begins with the event that says that the revision was applied, so
+        that it gets what followed. A removed one is forgotten, and the ledger is not kept for it."""
+        with self._database.write() as connection:
+            states = {row.name: _read(row) for row in connection.execute(select(sink).order_by(sink.c.name))}
+            found = arrange(states, declared)
+            gone = [SinkReport(states[name], _lag(connection, states[name].seq)) for name in found.removed]
+            for old, new in found.renamed.items():
+                connection.execute(update(sink).where(sink.c.name == old).values(name=new))
+            connection.execute(delete(sink).where(sink.c.name.in_(found.removed)))
+            begins = _applied(connection, revision) if found.begun else 0
+            for name in found.begun:
+                _begin(connection, name, begins)
+            told = [renamed_event(old, new, now) for old, new in found.renamed.items()]
+            events = tuple(map(described, [*told, *(removed_event(one, now) for one in gone)]))
+            append(connection, events)
+        return events
 
     def advance(self, before: SinkState, after: SinkState, events: Collection[Event] = ()) -> bool:
         """Put the sink's new state with the events of it, all or nothing. False: the cursor was set meanwhile, or the
@@ -71,17 +101,21 @@ class SinkTable:
     def rewind(self, name: str, seq: int, told: Event) -> bool:
         """Set the cursor back to `seq`, and let the sink be tried at once; the ledger says so. False: there is no such
         sink, or the cursor is not behind it, and nothing is changed."""
-        back = update(sink).where(sink.c.name == name, sink.c.seq >= seq)
         with self._database.write() as connection:
-            done = connection.execute(back.values(seq=seq, trouble=_json(SinkTrouble())))
-            if done.rowcount:
-                append(connection, [told])
-        return bool(done.rowcount)
+            asked = select(sink).where(sink.c.name == name, sink.c.seq >= seq).with_for_update()
+            row = connection.execute(asked).first()
+            if row is None:
+                return False
+            back = replayed(_read(row), seq, told.at)
+            changed = update(sink).where(sink.c.name == name).values(seq=seq, trouble=_json(back.trouble))
+            connection.execute(changed)
+            append(connection, [told])
+        return True
 
-    def keep(self, names: Collection[str]) -> None:
-        """Forget all others: their documents were removed, and the ledger is not kept for them."""
-        with self._database.write() as connection:
-            connection.execute(delete(sink).where(sink.c.name.not_in(list(names))))
+    def oldest_after(self, seq: int) -> datetime | None:
+        """When the first event after the cursor was recorded; None: there is none."""
+        with self._database.read() as connection:
+            return _oldest(connection, seq)
 
     def reports(self) -> dict[str, SinkReport]:
         """Every sink with how far it is behind the end of the ledger, by name."""
@@ -91,11 +125,42 @@ class SinkTable:
             return {state.name: SinkReport(state, _lag(connection, state.seq)) for state in states}
 
 
+def _begin(connection: Connection, name: str, seq: int) -> None:
+    row = {"name": name, "seq": seq, "trouble": _json(SinkTrouble())}
+    connection.execute(insert_for(connection)(sink).values(**row).on_conflict_do_nothing())
+
+
+def _applied(connection: Connection, revision: str) -> int:
+    """The number before the event that says that this revision was applied; the last number, if it is not there yet. A
+    revision that was applied again and again, with no other one in between, was applied first then."""
+    applied = (
+        select(event.c.seq, event.c.value)
+        .where(event.c.kind.is_(None), event.c.value.like(f'%"reason":"{EventReason.REVISION_APPLIED}"%'))
+        .order_by(event.c.seq.desc())
+        .limit(_MOST_APPLIED)
+    )
+    begins = None
+    for seq, value in connection.execute(applied):
+        if decoders.EVENT.decode(value).revision != revision:
+            break
+        begins = seq - 1
+    return begins if begins is not None else connection.scalar(select(func.max(event.c.seq))) or 0
+
+
 def _lag(connection: Connection, cursor: int) -> SinkLag:
     later = event.c.seq > cursor
-    behind = connection.scalar(select(func.count()).select_from(event).where(later)) or 0
-    oldest = connection.scalar(select(event.c.at).where(later).order_by(event.c.seq).limit(1)) if behind else None
-    return SinkLag(behind, oldest)
+    some = select(event.c.seq).where(later).limit(MOST_COUNTED + 1).subquery()
+    counted = connection.scalar(select(func.count()).select_from(some)) or 0
+    oldest = _oldest(connection, cursor) if counted else None
+    if counted <= MOST_COUNTED:
+        return SinkLag(counted, oldest)
+    first = connection.scalar(select(event.c.seq).where(later).order_by(event.c.seq).limit(1)) or 0
+    last = connection.scalar(select(func.max(event.c.seq))) or 0
+    return SinkLag(max(counted, last - first + 1), oldest, exact=False)
+
+
+def _oldest(connection: Connection, cursor: int) -> datetime | None:
+    return connection.scalar(select(event.c.at).where(event.c.seq > cursor).order_by(event.c.seq).limit(1))
 
 
 def _read(row: Row[tuple[str, int, str]]) -> SinkState:

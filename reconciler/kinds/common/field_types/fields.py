@@ -108,8 +108,9 @@ _Name = Annotated[str, Meta(pattern=NAME_PATTERN, max_length=253)]
 RenamedFrom = Annotated[
     _Name | tuple[_Name, ...],
     Meta(
-        description="The earlier name of this document, or a list of all earlier names. Facts, machines and addresses "
-        "move to the new name: nothing is released, wiped or restarted. The field may stay after the rename.",
+        description="The earlier name of this document, or a list of all earlier names. Facts, machines, addresses and "
+        "the place of an EventSink in the ledger move to the new name: nothing is released, wiped, restarted or left "
+        "out. The field may stay after the rename.",
         examples=["web"],
     ),
 ]
