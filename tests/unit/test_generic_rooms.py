@@ -53,6 +53,7 @@ SUBJECTS: dict[str, tuple[tuple[str, ...], str]] = {
     "operations/requests/restart_machine.py": (("machine",), "a power cycle of a machine"),
     "operations/serving/": (("catalogue", "machine"), "the boot service of partitions"),
     "commands/console_command.py": ((), "names of machines, completed by the shell, for their consoles"),
+    "operations/reports/console_reports.py": ((), "what the BMCs of machines say of their consoles"),
     "commands/serving/boot_commands.py": ((), "names of partitions, completed by the shell, for their DHCP server"),
     "commands/reports/ports_command.py": (("switch",), "ports of switches"),
     "commands/reports/ipam_commands.py": ((), "names of networks, completed by the shell, for the tree of the IPAM"),
