@@ -3,6 +3,7 @@ time limit. nats-py swallows cancellations in places, so a time limit cuts the c
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
@@ -15,6 +16,9 @@ from drivers.base.support import event_loop
 
 NATS_CLOSE_SECONDS = 1.0
 """How long the server may take for the end of a connection, which is cut then."""
+# It logs tracebacks of what a server sends. A delivery says what matters of that.
+logging.getLogger("nats").propagate = False
+logging.getLogger("nats").addHandler(logging.NullHandler())
 _USUAL_MOST_BYTES = 1024 * 1024
 """Of a server that does not say."""
 _REMEMBERED = 3
@@ -42,7 +46,7 @@ class NatsClient(Client):
     def most_bytes(self) -> int:
         """The largest message that the server takes, headers included."""
         said: object = self.max_payload
-        return said if isinstance(said, int) and said > 0 else _USUAL_MOST_BYTES
+        return said if type(said) is int and said > 0 else _USUAL_MOST_BYTES
 
     async def open(self, address: str, seconds: float, **more: Any) -> BaseException | None:
         """Connect to `nats://NUMBER:PORT`, once. Why that was not possible."""

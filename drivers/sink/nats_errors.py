@@ -22,7 +22,11 @@ def error_code(error: BaseException | None) -> int | None:
 
 
 def nats_words(error: BaseException) -> str:
-    """What the server said, or the name of the error."""
+    """What the server said; empty for a time-out. nats-py raises errors of Python for answers that it cannot read."""
+    if isinstance(error, TypeError | LookupError | AttributeError | ValueError | RecursionError):
+        return excerpt(f"the answer of the server cannot be read ({type(error).__name__}: {error})", SHOWN)
+    if isinstance(error, TimeoutError) and not str(error):
+        return ""
     said = getattr(error, "description", None) or str(error) or type(error).__name__
     return excerpt(str(said), SHOWN)
 
@@ -34,7 +38,7 @@ def nats_failure(
     `event`: the id of the event that was not taken; empty before any was sent."""
     if isinstance(error, DriverError):
         return error
-    said = "; ".join(dict.fromkeys(nats_words(one) for one in (*heard, error) if str(one) or not heard))
+    said = "; ".join(dict.fromkeys(filter(None, map(nats_words, (*heard, error)))))
     words, low, code = f"{endpoint.address}: {said}", said.lower(), error_code(error)
     about = f" (event {event})" if event else ""
     if isinstance(error, ssl.SSLCertVerificationError) or "certificate verify failed" in low:
@@ -56,7 +60,7 @@ def nats_failure(
         return too_large(endpoint, event, said)
     if code is not None:
         return Rejected(f"{words}{about}")
-    if isinstance(error, TimeoutError) and not heard:
+    if not said:
         words = f"{endpoint.address}: {late}"
     return Unreachable(words, maybe_sent=bool(event))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,86 @@ class TestTime:
         with odd_nats(usual(lambda line, _: line.close())) as server:
             delivery = sent(bus(f"nats://127.0.0.1:{server.port}", timeout=50), message(0))
         assert why(delivery)[0] == ErrorReason.UNREACHABLE
+
+
+def replied(text: bytes) -> Callable[[OddLine, bytes], None]:
+    """Answers a message with this line of the protocol; `$R` is the reply subject."""
+    return lambda line, reply: line.send(text.replace(b"$R", reply))
+
+
+ODD_ANSWERS = [
+    b"MSG $R 1 99999999999\r\n{}",
+    b"MSG $R 1 " + b"9" * 5000 + b"\r\n{}",
+    b"MSG $R 1 -5\r\n{}\r\n",
+    b"MSG $R 77 2\r\n{}\r\n",
+    b"MSG x 1 2\r\n{}\r\n",
+    b"HMSG $R 1 10 2\r\nNATS/1.0\r\n\r\n",
+    b"HMSG $R 1 99 4\r\nabcd\r\n",
+    b"\x00\xff garbage\r\n",
+    b"x" * 100_000,
+    b"-ERR 'Stale Connection'\r\n",
+    b"-ERR '\xff\xfe'\r\n",
+    b"-ERR '" + b"x" * 3000 + b"'\r\n",
+    b"INFO {bad\r\n",
+    b"INFO []\r\n",
+    b'INFO {"ldm":true}\r\n',
+    *(
+        b"MSG $R 1 %d\r\n%s\r\n" % (len(body), body)
+        for body in (
+            b"5",
+            b"null",
+            b'"error"',
+            b'{"error":null}',
+            b'{"error":"x"}',
+            b'{"error":{}}',
+            b'{"error":{"code":"x","err_code":"y","description":5}}',
+            b'{"error":{"code":503,"err_code":10076,"description":"JetStream not enabled"}}',
+            b'{"stream":"GROUNDSTATE"}',
+            b"[" * 100_000,
+        )
+    ),
+]
+ODD_GREETINGS = [
+    b"HTTP/1.1 400 Bad\r\n\r\n",
+    b"INFO \r\n",
+    b"INFO []\r\n",
+    b"INFO null\r\n",
+    b"INFO \xff\r\n",
+    b"x" * 500_000,
+    b"-ERR 'Maximum Connections'\r\n",
+    greeting(max_payload=0),
+    greeting(max_payload="x"),
+    greeting(max_payload=None),
+    greeting(max_payload=10),
+    greeting(tls_required=True),
+]
+
+
+class TestOddServers:
+    @pytest.mark.parametrize("answer", ODD_ANSWERS, ids=lambda text: repr(text[:40]))
+    def test_an_odd_answer_takes_nothing_and_is_an_error_in_words(self, answer: bytes) -> None:
+        with odd_nats(usual(replied(answer))) as server:
+            delivery = sent(bus(f"nats://127.0.0.1:{server.port}", timeout=1), message(0), message(1))
+        self.is_in_words(delivery)
+
+    @pytest.mark.parametrize("hello", ODD_GREETINGS, ids=lambda text: repr(text[:60]))
+    def test_so_does_an_odd_greeting(self, hello: bytes) -> None:
+        with odd_nats(usual(hello=hello)) as server:
+            delivery = sent(bus(f"nats://127.0.0.1:{server.port}", timeout=1), message(0))
+        self.is_in_words(delivery)
+
+    @pytest.mark.parametrize("pong", [b"", b"-ERR\r\n", b"+OK\r\n", b"PING\r\n", b"xx\r\n", b"x" * 100_000])
+    def test_so_does_an_odd_answer_to_the_login(self, pong: bytes) -> None:
+        with odd_nats(usual(pong=pong)) as server:
+            delivery = sent(bus(f"nats://127.0.0.1:{server.port}", timeout=1), message(0))
+        self.is_in_words(delivery)
+
+    def is_in_words(self, delivery: SinkDelivery) -> None:
+        assert delivery.taken == 0
+        reason, said = why(delivery)
+        assert reason in (ErrorReason.UNREACHABLE, ErrorReason.REJECTED)
+        assert said.partition(": ")[2].strip()
+        assert len(said) < 800
 
 
 class TestTrust:
