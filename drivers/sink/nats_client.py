@@ -16,7 +16,7 @@ from drivers.base.support import event_loop
 
 NATS_CLOSE_SECONDS = 1.0
 """How long the server may take for the end of a connection, which is cut then."""
-# It logs tracebacks of what a server sends. A delivery says what matters of that.
+# nats-py logs tracebacks of what a server sends. A delivery says what matters of that.
 logging.getLogger("nats").propagate = False
 logging.getLogger("nats").addHandler(logging.NullHandler())
 _USUAL_MOST_BYTES = 1024 * 1024
