@@ -168,6 +168,7 @@ def test_a_wipe_is_proved_for_every_disk_that_was_ever_found(world: World, parts
     assert parts.unwiped("m1", "sda 1 bytes: discard\nsdb 1 bytes: discard") == []
     assert parts.unwiped("m1", "sda 1 bytes: discard") == ["sdb"]
     keep.put(M1, Origin.IN_BAND, Inventory(disks=(Disk("/dev/sda", 1),)), START)
+    assert parts.unwiped("m1", f"sda {'9' * 5000} bytes: discard") == ["sda", "sdb"]
     assert parts.unwiped("m1", "sda 1 bytes: discard") == ["sdb"], "it was there before"
     keep.accept(M1, Origin.IN_BAND)
     assert parts.unwiped("m1", "sda 1 bytes: discard") == []

@@ -74,8 +74,10 @@ def replay_command(name: str, after: str, **values: Any) -> None:
     with exit_in_words():
         asked = replay_events(where_from(values), name, after)
     say_notes(asked.notes)
-    click.echo(
-        clean(f"{asked.name}: {count(asked.events, 'event')} after {asked.after} will be sent, if the sink wants")
-    )
+    events = f"{asked.name}: {count(asked.events, 'event')} after {asked.after} will be sent"
+    if asked.suspended is not None:
+        click.echo(clean(f"{events} when the sink is no longer suspended. It is suspended: {asked.suspended}"))
+    else:
+        click.echo(clean(f"{events}, if the sink wants"))
     if not asked.at_work:
         click.echo("no daemon is running; `groundstate run` sends them", err=True)

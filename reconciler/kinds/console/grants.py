@@ -5,6 +5,7 @@ A grant follows from the documents and the facts of the moment. The owner of a s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -28,6 +29,7 @@ from reconciler.kinds.machine.spec import MachineSpec, machine_access
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 ADMIN = "admin"
+_SLOT = re.compile(r"[0-9]{1,9}")
 
 
 class ConsoleGrant(msgspec.Struct, frozen=True):
@@ -144,7 +146,7 @@ def _stamp(at: datetime | None) -> str:
 def machine_of_slot(user: str, held: Iterable[tuple[str, LifecycleFacts]]) -> str | None:
     """The machine that `CLAIM.SLOT` means, of those that claims hold; None where there is none."""
     claim, _, slot = user.rpartition(".")
-    if not claim or not slot.isascii() or not slot.isdigit():
+    if not claim or not _SLOT.fullmatch(slot):
         return None
     return next(
         (name for name, one in held if one.claim == claim and one.slot == int(slot) and one.releasing_at is None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 
@@ -87,7 +88,7 @@ def console_server(where: Where, server: str | None = None) -> ConsoleServerPlac
     host, port = report.host, report.port
     if server is not None:
         named, _, number = server.rpartition(":")
-        host, port = (named, int(number)) if named and number.isdigit() else (server, port)
+        host, port = (named, int(number)) if named and re.fullmatch(r"[0-9]{1,9}", number) else (server, port)
     elif host in ("0.0.0.0", "::"):  # noqa: S104  compared, and not listened on
         host = "127.0.0.1"
     return ConsoleServerPlace(host.strip("[]"), port, report.host_key)

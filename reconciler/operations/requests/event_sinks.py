@@ -20,6 +20,8 @@ from reconciler.operations.workspace import Workspace
 from reconciler.runtime import now
 from reconciler.views.cloud_event import sink_message
 
+_MOST_DIGITS = 18
+
 
 class SinkTest(msgspec.Struct, frozen=True):
     """A test event that was taken: by which sink, where, under which id, after how many seconds."""
@@ -39,6 +41,8 @@ class SinkReplay(msgspec.Struct, frozen=True):
     events: int
     at_work: bool
     """Whether a daemon runs, which sends them."""
+    suspended: str | None = None
+    """Why the document suspends the sink; None: it does not."""
     notes: tuple[str, ...] = ()
 
 
@@ -72,7 +76,8 @@ def replay_events(where: Where, name: str, after: str) -> SinkReplay:
     with Workspace(where) as at:
         resource, desired = _sink(at, name)
         sink = resource.key.name
-        begin = None if after.isascii() and after.isdecimal() else moment_of(at, after)
+        number = _number(after)
+        begin = None if number is not None else moment_of(at, after)
         with at.changing() as store:
             state = store.sinks.get(sink)
             if state is None:
@@ -81,7 +86,7 @@ def replay_events(where: Where, name: str, after: str) -> SinkReplay:
                     "one with `groundstate run`",
                     FailureReason.NOT_FOUND,
                 )
-            seq = store.last_event(before=begin) if begin is not None else int(after)
+            seq = store.last_event(before=begin) if number is None else number
             said = f"events after {seq} are sent once more"
             told = Event(now(), EventType.NORMAL, EventReason.SINK_REPLAYED, said, resource.key, by=where.by("sink"))
             told = described_by(desired, {})(told)
@@ -93,7 +98,20 @@ def replay_events(where: Where, name: str, after: str) -> SinkReplay:
             lag = store.sinks.reports()[sink].lag.events
             daemon = store.daemon.get()
         at_work = daemon is not None and daemon.at_work(now())
-        return SinkReplay(sink, seq, lag, at_work, at.notes)
+        pause = resource.spec.suspend
+        return SinkReplay(sink, seq, lag, at_work, pause.reason if pause is not None else None, at.notes)
+
+
+def _number(after: str) -> int | None:
+    """The number of an event; None: it is a time. Raises OperationError."""
+    if not (after.isascii() and after.isdecimal()):
+        return None
+    if len(after) > _MOST_DIGITS:
+        raise OperationError(
+            f"--after has a number of {len(after)} digits, and the number of an event has at most {_MOST_DIGITS}; "
+            "`groundstate events` shows the numbers"
+        )
+    return int(after)
 
 
 def _named(seq: int, begin: datetime | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +67,6 @@ def serve_consoles(options: ConsoleOptions, daemon: Daemon, where: Where, log: A
 
 def _place(listen: str) -> tuple[str, int]:
     host, _, port = listen.rpartition(":")
-    if not port.isdigit() or int(port) > 65535:
+    if not re.fullmatch(r"[0-9]{1,9}", port) or int(port) > 65535:
         raise OperationError(f"--console-listen {listen}: give HOST:PORT, or port 0 for any free port")
     return host.strip("[]") or "127.0.0.1", int(port)

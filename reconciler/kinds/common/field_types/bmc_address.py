@@ -18,6 +18,7 @@ _SCHEMES = ("http", "https")
 _STANDARD_PORTS = (None, 80, 443)
 """Without a port it is one of these two, which one host has for one BMC."""
 _MOST_PORT = 65535
+_PORT = re.compile(r"[0-9]{1,9}")
 IN_BRACKETS = "write an IPv6 address in brackets, such as [2001:db8::12]"
 
 
@@ -128,7 +129,7 @@ def _host_fault(v6: str | None, host: str) -> tuple[str, str] | None:
 
 
 def _port_fault(port: str | None) -> tuple[str, str] | None:
-    if port is None or (port.isascii() and port.isdigit() and 0 < int(port) <= _MOST_PORT):
+    if port is None or (_PORT.fullmatch(port) and 0 < int(port) <= _MOST_PORT):
         return None
     return (f"{port or 'nothing'} is not a port", f"write a port from 1 to {_MOST_PORT}, or leave the port out")
 

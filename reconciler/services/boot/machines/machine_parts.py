@@ -4,6 +4,7 @@ wiped."""
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -15,6 +16,7 @@ from reconciler.onboarding.inband import read_inband
 
 INDEX_KEPT = timedelta(seconds=30)
 MACHINE = "Machine"
+_BYTES = re.compile(r"[0-9]{1,19}")
 
 
 class KeptParts(Protocol):
@@ -79,7 +81,7 @@ def _proved(proof: str) -> Iterable[tuple[str, float]]:
     for name, *words in filter(None, map(str.split, proof.splitlines())):
         if words[:2] == ["left", "alone:"]:
             yield name, math.inf
-        elif len(words) > 1 and words[0].isdecimal() and words[1] == "bytes:":
+        elif len(words) > 1 and _BYTES.fullmatch(words[0]) and words[1] == "bytes:":
             yield name, int(words[0])
 
 
