@@ -150,9 +150,10 @@ class Leaf:
                         self._session(connection)
 
     def _session(self, connection: socket.socket) -> None:
-        sshd = self.entered("/usr/sbin/sshd", "-i", "-f", str(self.settings), "-E", str(self.folder / "sshd.log"))
+        sshd = self.entered("/usr/sbin/sshd", "-i", "-f", str(self.settings), "-e")
         end = connection.fileno()
-        process = subprocess.Popen(sshd, stdin=end, stdout=end, stderr=subprocess.DEVNULL)
+        with (self.folder / "sshd.log").open("ab") as log:
+            process = subprocess.Popen(sshd, stdin=end, stdout=end, stderr=log)
         threading.Thread(target=process.wait, daemon=True).start()
 
     @contextmanager
