@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from drivers.base import Credential, SecretUnavailable
+from drivers.base import Credential, SecretUnavailable, hidden
 from drivers.secret.environment import EnvSource
 from drivers.secret.exec import ExecSource
 from drivers.secret.file import FileSource
+from drivers.secret.secret_text import secret_lines
 
 SECRET = "hunter2"
 ADA = Credential("ada", SECRET)
@@ -162,3 +163,36 @@ def test_a_reference_of_the_wrong_shape_is_refused(
 ) -> None:
     with pytest.raises(SecretUnavailable, match="credentialRef"):
         source.resolve(reference)
+
+
+class TestSecretsOfSeveralLines:
+    """A private key, of which no line may be shown."""
+
+    KEY = (
+        "-----BEGIN OPENSSH PRIVATE KEY-----\n" + "b3BlbnNzaC1rZXktdjEAAAAA\n" * 3 + "-----END OPENSSH PRIVATE KEY-----"
+    )
+
+    def test_all_lines_are_given_and_hidden(self, tmp_path: Path) -> None:
+        file = tmp_path / "leaf.key"
+        file.write_text(self.KEY + "\n\n")
+        file.chmod(0o600)
+        assert secret_lines({"file": str(file)}) == self.KEY + "\n"
+        assert "b3BlbnNzaC1rZXktdjEAAAAA" not in hidden("refused: b3BlbnNzaC1rZXktdjEAAAAA")
+
+    def test_a_password_is_one_line(self, tmp_path: Path) -> None:
+        file = tmp_path / "leaf.password"
+        file.write_text("correct-horse\n")
+        file.chmod(0o600)
+        assert secret_lines({"file": str(file)}) == "correct-horse"
+
+    @pytest.mark.parametrize(("mode", "text"), [(0o644, "key"), (0o600, " \n"), (0o600, b"\xff\xfe")])
+    def test_what_cannot_be_used_is_refused(self, tmp_path: Path, mode: int, text: str | bytes) -> None:
+        file = tmp_path / "leaf.key"
+        file.write_bytes(text.encode() if isinstance(text, str) else text)
+        file.chmod(mode)
+        with pytest.raises(SecretUnavailable, match=r"leaf\.key"):
+            secret_lines({"file": str(file)})
+
+    def test_a_reference_has_exactly_one_source(self) -> None:
+        with pytest.raises(SecretUnavailable, match="exactly one"):
+            secret_lines({"file": "a", "env": "B"})

@@ -305,3 +305,28 @@ def test_a_new_process_sends_nothing_again(world: World) -> None:
     world.restart()
     live(world, metals, 600)
     assert len(switch(world).applied) == before
+
+
+def test_a_port_moves_within_seconds_of_what_moves_it(world: World) -> None:
+    """Not at the next observation of the switch: who waits is reconciled when what it waits for changes."""
+    metal = Metal(world, "m1")
+    world.commit(switched(None, "m1"))
+    live(world, [metal], 300)
+    world.commit(switched(1, "m1"))
+    while world.machine(metal.key).lifecycle.written is None:
+        live(world, [metal], 5)
+    while world.machine(metal.key).lifecycle.boot_request is not None:
+        live(world, [metal], 5)
+    assert places(world) == {(None, "Vrf104001")}
+
+
+def test_a_switch_at_rest_is_not_asked_more_often_because_of_machines_that_report(world: World) -> None:
+    metal = Metal(world, "m1")
+    metal.ticks_to_write = 200
+    world.commit(switched(None, "m1"))
+    live(world, [metal], 300)
+    world.commit(switched(1, "m1"))
+    live(world, [metal], 120)
+    before = world.stepped.count(ResourceKey("Switch", "leaf01"))
+    live(world, [metal], 300)
+    assert world.stepped.count(ResourceKey("Switch", "leaf01")) - before < 10
