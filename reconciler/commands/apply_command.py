@@ -36,6 +36,8 @@ from reconciler.views.progress import Progress, ProgressRow, ProgressStage
 from reconciler.views.render.plans import plan_from_json
 from reconciler.views.render.plans.text import summary_line
 
+_NEW_OBJECTS = 10_000
+"""Before the youngest objects are checked for garbage. Most end before that, which is 5 % of the CPU of a large run."""
 _EXIT_CODES = {Ending.AS_DECLARED: 0, Ending.HELD: 3, Ending.UNDONE: 1}
 
 
@@ -142,7 +144,7 @@ class _Dialogue:
     @contextmanager
     def working(self, progress: Progress, stop: runtime.Flag) -> Iterator[Callable[[ProgressRow], None]]:
         """The rows, until the end, Ctrl-C or the timeout."""
-        relax_garbage_collection()
+        relax_garbage_collection(_NEW_OBJECTS)
         board = Board(progress, sys.stderr)
         with _interruptible(stop, self._timeout), board:
             yield board.show

@@ -28,14 +28,15 @@ EXIT_ERROR = 1
 """Of every failure; 2 and 3 say what a plan has found."""
 
 
-def relax_garbage_collection() -> None:
+def relax_garbage_collection(new_objects: int | None = None) -> None:
     """For commands that run for hours: collect garbage, but leave out permanent objects.
 
-    Old objects are checked less often. With 10,000 machines that stops every thread for half a second."""
+    Old objects are checked less often. With 10,000 machines that stops every thread for half a second. `new_objects`:
+    how many come before the youngest ones are checked; None: Python's own number."""
     gc.freeze()
     gc.enable()
     young, middle, _ = gc.get_threshold()
-    gc.set_threshold(young, middle, _COLLECTIONS)
+    gc.set_threshold(new_objects or young, middle, _COLLECTIONS)
 
 
 def on_terminal(stream: object) -> bool:
