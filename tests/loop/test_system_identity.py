@@ -331,6 +331,36 @@ def test_a_system_that_no_other_machine_has_is_recorded_and_told(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    ("address", "later", "held"),
+    [
+        ("bmc1.example", (UUIDS["b"], "SN-B234"), True),
+        ("10.0.0.1", (UUIDS["b"], "SN-B234"), False),
+        ("bmc1.example", (UUIDS["b"], "SN-A123"), False),
+        ("bmc1.example", (UUIDS["b"], None), False),
+        ("bmc1.example", (UUIDS["a"], "SN-B234"), False),
+    ],
+)
+def test_a_name_that_leads_to_another_machine_waits_for_a_person(
+    tmp_path: Path, address: str, later: tuple[str, str | None], held: bool
+) -> None:
+    """The other machine may be one that git and the store have forgotten. A new mainboard keeps the serial number."""
+    world = World(tmp_path)
+    wire(world, address, UUIDS["a"], "SN-A123", power="Off")
+    world.commit(documents("a", m1=(address, "Off")))
+    world.run(60)
+    wire(world, address, *later)
+    world.run(1200)
+    assert (writes(world) == []) is held
+    assert holders(world) == ({"m1": {GUARD}} if held else {})
+    if held:
+        (hold,) = changes(world)["m1"].held_by
+        assert "neither UUID nor serial number is the same, so the name bmc1.example may lead to" in hold.reason
+        confirm(world, "m1")
+        world.run(1200)
+        assert writes(world) == [address]
+
+
+@pytest.mark.parametrize(
     "addresses", [("10.0.0.1", "10.0.0.2"), ("bmc:8001", "bmc:8002"), ("[2001:db8::1]", "[2001:db8::2]")]
 )
 def test_certainly_two_bmcs_that_report_one_system_are_two_machines(tmp_path: Path, addresses: tuple[str, str]) -> None:

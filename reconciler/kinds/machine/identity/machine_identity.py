@@ -67,6 +67,13 @@ def is_same(one: SystemIdentity, other: SystemIdentity) -> bool | None:
     return None
 
 
+def is_wholly_other(one: SystemIdentity, other: SystemIdentity) -> bool:
+    """Whether neither the UUID nor the serial number is the same. A new mainboard keeps the serial number of its
+    chassis, or has none."""
+    both = None not in (one.uuid, one.serial, other.uuid, other.serial)
+    return both and is_same(one, other) is False and one.serial != other.serial
+
+
 def is_shared(one: SystemIdentity, other: SystemIdentity) -> bool:
     """Whether two BMCs report one system. Systems with one UUID and two serial numbers are two: some board makers give
     many boards one UUID."""
