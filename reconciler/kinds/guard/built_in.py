@@ -102,7 +102,7 @@ _EVERY = (
     BuiltInGuard(
         "system-identity",
         "Holds all changes of a machine whose BMC reports the system of another machine, or another system than before "
-        "after spec.bmc was changed or a host name led to another machine.",
+        "at another address or behind a host name.",
         "the machine is managed as the system that its BMC reports now",
         narrow=True,
     ),
