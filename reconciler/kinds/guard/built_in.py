@@ -101,8 +101,8 @@ _EVERY = (
     ),
     BuiltInGuard(
         "system-identity",
-        "Holds all changes of a machine whose BMC reports the system of another machine, or another system at a "
-        "new address or behind a host name.",
+        "Holds all changes of a machine whose BMC reports the system of another machine, or another system than before "
+        "after spec.bmc was changed.",
         "the machine is managed as the system that its BMC reports now",
         narrow=True,
     ),
