@@ -51,6 +51,7 @@ _COMMANDS = {
     "ports": "reconciler.commands.reports.ports_command:ports_command",
     "schema": "reconciler.commands.reports.info_commands:schema_command",
     "demo": "reconciler.commands.repository.demo_command:demo_command",
+    "simulate": "reconciler.commands.reports.simulate_command:simulate_command",
     "version": "reconciler.commands.reports.info_commands:version_command",
     "completion": "reconciler.commands.reports.info_commands:completion_command",
 }
@@ -86,6 +87,7 @@ _SUMMARIES = {
     "ports": "Show the ports of switches, and in which network each is.",
     "schema": "Print a kind's JSON Schema.",
     "demo": "Run groundstate on a simulated fleet.",
+    "simulate": "Run the daemon on a simulated fleet in which things go wrong.",
     "version": "Print versions.",
     "completion": "Print a shell's completion script.",
 }

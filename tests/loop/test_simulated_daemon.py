@@ -32,7 +32,7 @@ from reconciler.planning.guards.standing import CommandLimits
 from reconciler.services.log import logger
 from reconciler.store import Store
 from tests.e2e.desk import Desk, machine, partition
-from tests.simulated_runtime import SimulatedRuntime
+from reconciler.operations.simulation.simulated_runtime import SimulatedRuntime
 
 MACHINES = [f"m{number}" for number in range(6)]
 

@@ -26,24 +26,35 @@ class _Over(BaseException):
     """The simulation has ended while the thread waited."""
 
 
+class SimulatedProcess:
+    """The threads that end together when it is killed, and that stand still together while it is stopped."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.is_dead, self.is_stopped = name, False, False
+
+
 class _Turn:
     """A simulated thread's place in the order of things."""
 
-    def __init__(self, name: str) -> None:
-        self.name, self.baton = name, threading.Semaphore(0)
+    def __init__(self, name: str, process: SimulatedProcess) -> None:
+        self.name, self.process, self.baton = name, process, threading.Semaphore(0)
         self.waits, self.woken = 0, False
 
 
 class SimulatedRuntime(Runtime):
     """Who uses it steps through time with `run_for`, and calls `close` in the end.
 
-    `trace`: a digest of who ran when. `errors`: what ended a thread that nobody asks for its result. The thread that
-    makes it must never have to wait for another one but by `run_for`.
+    `trace`: a digest of who ran when. `errors`: what ended a thread that nobody asks for its result. `clock_error`: by
+    how many seconds the wall clock is wrong. The thread that makes it must never have to wait for another one but by
+    `run_for`.
     """
 
     def __init__(self, seed: int) -> None:
-        self.chance, self.elapsed, self.switches = random.Random(seed), 0.0, 0
+        self.chance, self.elapsed, self.switches = random.Random(seed), 0.0, 0  # noqa: S311  the same for each seed
+        self.clock_error = 0.0
         self.errors: list[BaseException] = []
+        self._world = SimulatedProcess("world")
+        self._stopped: list[_Turn] = []
         self._digest = hashlib.sha256()
         self._ready: list[_Turn] = []
         self._sleepers: list[tuple[float, int, int, _Turn]] = []
@@ -57,10 +68,34 @@ class SimulatedRuntime(Runtime):
         """Equal for two runs in which the same happened in the same order at the same times."""
         return self._digest.hexdigest()
 
-    def run_for(self, seconds: float) -> None:
-        """Let so much time go by."""
+    @property
+    def running_process(self) -> SimulatedProcess:
+        """Whose thread runs now."""
+        return self._world if self._running is None else self._running.process
+
+    def kill(self, process: SimulatedProcess) -> None:
+        """End its threads where they are: none of them runs again, and nothing is put in order."""
+        process.is_dead = True
+        self._ready = [turn for turn in self._ready if turn.process is not process]
+        self._stopped = [turn for turn in self._stopped if turn.process is not process]
+
+    def stop(self, process: SimulatedProcess) -> None:
+        """Let none of its threads run until `go_on` (SIGSTOP)."""
+        process.is_stopped = True
+        self._stopped += [turn for turn in self._ready if turn.process is process]
+        self._ready = [turn for turn in self._ready if turn.process is not process]
+
+    def go_on(self, process: SimulatedProcess) -> None:
+        """Let them run again (SIGCONT)."""
+        process.is_stopped = False
+        self._ready += [turn for turn in self._stopped if turn.process is process]
+        self._stopped = [turn for turn in self._stopped if turn.process is not process]
+
+    def run_for(self, seconds: float, switches: int | None = None) -> None:
+        """Let so much time go by; with `switches`, no more than so many changes of the running thread."""
         until = self.elapsed + seconds
-        while True:
+        last = None if switches is None else self.switches + switches
+        while last is None or self.switches < last:
             if self._ready:
                 self._let_go_on(self._ready.pop(self.chance.randrange(len(self._ready))))
             elif self._sleepers and self._sleepers[0][0] <= until:
@@ -79,7 +114,8 @@ class SimulatedRuntime(Runtime):
             for turn in [thread.turn]:  # type: ignore[attr-defined]
                 turn.baton.release()
             thread.join(10.0)
-            assert not thread.is_alive(), f"{thread.name} does not end"
+            if thread.is_alive():
+                raise RuntimeError(f"the simulated thread {thread.name} does not end")
 
     def _let_go_on(self, turn: _Turn) -> None:
         self.switches += 1
@@ -91,10 +127,10 @@ class SimulatedRuntime(Runtime):
 
     # -- what the primitives are made of -----------------------------------------------------------------------------
 
-    def begin(self, run: Callable[[], object], name: str) -> None:
-        """Start a thread."""
+    def begin(self, run: Callable[[], object], name: str, process: SimulatedProcess | None = None) -> None:
+        """Start a thread, of the process whose thread runs now if none is given."""
         self._count += 1
-        turn = _Turn(f"{name}#{self._count}")
+        turn = _Turn(f"{name}#{self._count}", process or self.running_process)
 
         def body() -> None:
             turn.baton.acquire()
@@ -103,8 +139,9 @@ class SimulatedRuntime(Runtime):
                     run()
             except _Over:
                 pass
-            except BaseException as error:  # noqa: BLE001  for the test to look at
-                self.errors.append(error)
+            except BaseException as error:  # noqa: BLE001  for who simulates to look at
+                if not self._over:
+                    self.errors.append(error)
             finally:
                 self._outside.release()
 
@@ -112,11 +149,12 @@ class SimulatedRuntime(Runtime):
         thread.turn = turn  # type: ignore[attr-defined]
         self._threads.append(thread)
         thread.start()
-        self._ready.append(turn)
+        self._make_ready(turn)
 
     def turn(self) -> tuple[_Turn, int]:
         """The running thread, and its wait to come: what `wake` needs."""
-        assert self._running is not None, "the thread that steps through time must not wait"
+        if self._running is None:
+            raise RuntimeError("the thread that steps through time must not wait")
         return self._running, self._running.waits
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -142,7 +180,11 @@ class SimulatedRuntime(Runtime):
 
     def _rouse(self, turn: _Turn, *, woken: bool) -> None:
         turn.waits, turn.woken = turn.waits + 1, woken
-        self._ready.append(turn)
+        self._make_ready(turn)
+
+    def _make_ready(self, turn: _Turn) -> None:
+        if not turn.process.is_dead:
+            (self._stopped if turn.process.is_stopped else self._ready).append(turn)
 
     def perhaps_let_others_go_first(self) -> None:
         """Where a thread may be interrupted."""
@@ -209,7 +251,7 @@ class SimulatedRuntime(Runtime):
         self.wait(seconds)
 
     def now(self) -> datetime:
-        return START + timedelta(seconds=self.elapsed)
+        return START + timedelta(seconds=self.elapsed + self.clock_error)
 
     def random(self) -> float:
         return self.chance.random()

@@ -1,0 +1,110 @@
+"""`groundstate simulate`: the daemon under seeds of trouble, in virtual time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import click
+
+from reconciler.commands.options import DurationType, output_option
+from reconciler.commands.printing import dump
+from reconciler.commands.terminal import EXIT_ERROR, exit_in_words
+from reconciler.operations.simulation.scenario import Trouble
+from reconciler.operations.simulation.seeds import SeedResult, never_happened, simulate_seeds
+from reconciler.views.render.words import clean, count
+
+_NAMES = {one.name.lower().replace("_", "-"): one for one in Trouble}
+
+
+@click.command("simulate", short_help="Run the daemon on a simulated fleet in which things go wrong.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="The first seed.")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="How many seeds.")
+@click.option(
+    "--for",
+    "for_",
+    type=DurationType(timedelta(days=7)),
+    default="1h",
+    show_default=True,
+    help="The virtual time in which things go wrong.",
+)
+@click.option(
+    "--machines", type=click.IntRange(4, 1000), default=12, show_default=True, metavar="N", help="The size of the fleet."
+)
+@click.option(
+    "--only",
+    type=click.Choice(list(_NAMES)),
+    multiple=True,
+    help="Only this trouble, in place of the ones that the seed picks. Can be given several times.",
+)
+@click.option("--trace", is_flag=True, help="Also show the ledger of each run.")
+@output_option("text", "json", "yaml", default="text")
+def simulate_command(
+    seed: int, seeds: int, for_: timedelta, machines: int, only: tuple[str, ...], trace: bool, output: str
+) -> None:
+    """Run the daemon on a simulated fleet in which things go wrong, in virtual time.
+
+    The daemon is the real one, with a real git repository and a real SQLite store. The BMCs are simulated. A seed decides
+    what goes wrong and in which order the threads run: the same seed gives the same run. After the time of --for, nothing
+    goes wrong any more, and the fleet must become as declared. Rules are checked all the time, such as: no action is sent
+    twice, and no machine is powered off that is not declared off. Nothing outside of a temporary folder is read or
+    changed.
+
+    Exit codes: 0 all rules held, 1 a rule was broken; the output names the rule and the seed.
+
+    \b
+    Examples:
+      groundstate simulate --seed 7
+      groundstate simulate --seeds 20 --for 2h
+      groundstate simulate --seed 7 --only killed --only reply-lost --trace
+      groundstate simulate --seeds 5 -o json
+    """
+    troubles = [_NAMES[one] for one in only]
+    results = []
+    with exit_in_words():
+        for result in simulate_seeds(
+            range(seed, seed + seeds), machines=machines, seconds=for_.total_seconds(), only=troubles
+        ):
+            results.append(result)
+            if output == "text":
+                _show(result, trace=trace)
+    if output != "text":
+        click.echo(dump([_form(result, trace=trace) for result in results], output))
+    elif seeds > 1:
+        _sum_up(results)
+    if any(result.violations for result in results):
+        raise click.exceptions.Exit(EXIT_ERROR)
+
+
+def _show(result: SeedResult, *, trace: bool) -> None:
+    broken = count(len(result.violations), "broken rule") if result.violations else "all rules held"
+    click.echo(
+        f"seed {result.seed}: {broken}; {result.seconds / 3600:.1f} h of virtual time, {count(result.writes, 'write')} to "
+        f"BMCs; trace {result.trace[:12]}"
+    )
+    click.echo(f"  trouble: {'; '.join(result.troubles)}")
+    for one in result.violations:
+        click.echo(clean(f"  {one.oracle}: {one.message}"))
+    for event in result.events if trace else ():
+        click.echo(clean(f"  {event.at:%Y-%m-%d %H:%M:%SZ} {event.reason} {event.key or '-'} {event.message}"))
+
+
+def _sum_up(results: list[SeedResult]) -> None:
+    failed = [result.seed for result in results if result.violations]
+    words = f"rules were broken in the seeds {', '.join(map(str, failed))}" if failed else "all rules held in all seeds"
+    click.echo(f"{count(len(results), 'seed')}: {words}")
+    if missing := never_happened(results):
+        click.echo(f"never happened: {'; '.join(missing)}")
+
+
+def _form(result: SeedResult, *, trace: bool) -> dict[str, object]:
+    events = {"events": result.events} if trace else {}
+    return {
+        "seed": result.seed,
+        "seconds": result.seconds,
+        "trace": result.trace,
+        "troubles": [one.name for one in result.troubles],
+        "writes": result.writes,
+        "violations": result.violations,
+        "sometimes": {one.name: times for one, times in result.sometimes.items()},
+        **events,
+    }

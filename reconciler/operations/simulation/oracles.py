@@ -1,0 +1,187 @@
+"""What must hold of every run, whatever went wrong in it. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from reconciler.model.actions.in_flight import InFlight
+from reconciler.model.event import Event, EventReason
+from reconciler.operations.simulation.record import Run, SeenWrite
+from reconciler.operations.simulation.scenario import Trouble
+
+_WINDOW = 3600.0
+"""Seconds for which a power-off counts as disruption under way, as in the built-in budget."""
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """What does not hold, and where it was seen."""
+
+    oracle: str
+    message: str
+
+
+Oracle = Callable[[Run], Iterator[str]]
+
+
+def recorded_before_sent(run: Run) -> Iterator[str]:
+    """A write leaves only when the action behind it is on disk."""
+    for write in run.writes:
+        if not write.flights:
+            yield f"{_of(write)} left, and the store had no action in flight for the machine"
+
+
+def sent_once(run: Run) -> Iterator[str]:
+    """An action leaves at most once."""
+    for flight, times in Counter(flight.id for write in run.writes for flight in write.flights).items():
+        if times > 1:
+            yield f"action {flight} left {times} times"
+
+
+def one_at_a_time(run: Run) -> Iterator[str]:
+    """A BMC has at most one action in flight."""
+    for write in run.writes:
+        for flight in write.beside:
+            yield f"{_of(write)} left while {flight.action.name} of {flight.key} behind the same BMC was in flight"
+
+
+def never_fenced(run: Run) -> Iterator[str]:
+    """A daemon from which another one has taken over writes nothing but what it had recorded before, as long as the
+    other one waits for that."""
+    for write in run.writes:
+        if write.epoch != write.last_epoch and not write.was_taken_over:
+            yield f"{_of(write)} left from epoch {write.epoch}, and the store was in epoch {write.last_epoch}"
+
+
+def in_the_ledger(run: Run) -> Iterator[str]:
+    """The ledger has each action that left. One that is sent again is counted beside the first."""
+    for write, flight, event in _sent(run):
+        if event is None:
+            yield f"{_of(write)} left as action {flight.id}, of which the ledger has no ActionSent"
+    left = Counter((write.machine, flight.action.name) for write in run.writes for flight in write.flights)
+    told: Counter[tuple[str, str]] = Counter()
+    for event in _actions_sent(run):
+        if event.key is not None:
+            told[event.key.name, event.about[0]] += event.count
+    for (machine, action), times in left.items():
+        if told[machine, action] < times:
+            yield f"{machine}: {action} left {times} times, and the ledger has {told[machine, action]}"
+
+
+def off_as_declared(run: Run) -> Iterator[str]:
+    """Nothing is powered off unless the revision for which it was done declares it off."""
+    for write, _, event in _sent(run):
+        if not write.powers_off or event is None:
+            continue
+        declared = run.revisions.get(event.revision or "", {}).get(write.machine)
+        if declared is None or declared.power != "Off":
+            said = "nothing" if declared is None else declared.power
+            yield f"{_of(write)} left for revision {str(event.revision)[:10]}, which declares {said}"
+
+
+def within_the_budget(run: Run) -> Iterator[str]:
+    """So many machines are down by groundstate at once, and no more. Where the clock of the host jumps, an hour is what
+    the clock says."""
+    if Trouble.CLOCK_STEPPED in run.troubles:
+        return
+    down: dict[str, float] = {}
+    for write in run.writes:
+        down = {name: at for name, at in down.items() if write.at - at < _WINDOW}
+        if write.powers_on:
+            down.pop(write.machine, None)
+        elif write.powers_off:
+            down[write.machine] = write.at
+            if len(down) > run.budget:
+                yield f"{_of(write)} left, and {len(down)} machines are down: {', '.join(sorted(down))}"
+
+
+def ordered_once(run: Run) -> Iterator[str]:
+    """A boot override for one boot is sent at most once for each request."""
+    asked: Counter[tuple[str, str]] = Counter()
+    for write, _, event in _sent(run):
+        if write.orders_boot and event is not None:
+            declared = run.revisions.get(event.revision or "", {}).get(write.machine)
+            if declared is None or declared.request is None:
+                yield f"{_of(write)} left for revision {str(event.revision)[:10]}, which declares no override"
+            else:
+                asked[write.machine, declared.request] += 1
+    for (machine, request), times in asked.items():
+        if times > 1:
+            yield f"{machine}: the override of {request} left {times} times"
+
+
+def never_taken_back(run: Run) -> Iterator[str]:
+    """A revision that was taken back does not take force again."""
+    order = {sha: number for number, sha in enumerate(run.revisions)}
+    newest = -1
+    for event in run.events:
+        if event.reason is EventReason.REVISION_APPLIED and (about := event.about[0] if event.about else "") in order:
+            if order[about] < newest:
+                yield f"revision {about[:10]} took force after a newer one"
+            newest = max(newest, order[about])
+
+
+def as_declared_in_the_end(run: Run) -> Iterator[str]:
+    """When nothing goes wrong any more, everything is as declared, and no action is in flight."""
+    for name, wanted in run.declared.items():
+        found = run.final[name]
+        if found.power != wanted.power or found.led != wanted.led:
+            yield f"{name}: power {found.power} and LED {found.led}; declared are {wanted.power} and {wanted.led}"
+    for flight in run.unfinished:
+        yield f"{flight.key}: {flight.action.name} ({flight.id}) is still in flight"
+
+
+def nothing_broke(run: Run) -> Iterator[str]:
+    """No daemon and no thread ended, and no resource failed, by a defect of groundstate."""
+    yield from run.failures
+    for event in run.events:
+        if event.reason is EventReason.INTERNAL:
+            yield f"{event.key}: {event.message}"
+
+
+ORACLES: dict[str, Oracle] = {
+    oracle.__name__.replace("_", "-"): oracle
+    for oracle in (
+        recorded_before_sent,
+        sent_once,
+        one_at_a_time,
+        never_fenced,
+        in_the_ledger,
+        off_as_declared,
+        within_the_budget,
+        ordered_once,
+        never_taken_back,
+        as_declared_in_the_end,
+        nothing_broke,
+    )
+}
+
+
+def violations(run: Run) -> list[Violation]:
+    """All that does not hold of the run."""
+    return [Violation(name, message) for name, oracle in ORACLES.items() for message in oracle(run)]
+
+
+def _actions_sent(run: Run) -> list[Event]:
+    return [one for one in run.events if one.reason is EventReason.ACTION_SENT]
+
+
+def _sent(run: Run) -> Iterator[tuple[SeenWrite, InFlight, Event | None]]:
+    """Each write with its action, and the event of that."""
+    told = _actions_sent(run)
+    by_id = {one.action_id: one for one in told}
+    for write in run.writes:
+        for flight in write.flights:
+            # The ledger counts what is sent again, and keeps the id of the first.
+            counted = (
+                one
+                for one in reversed(told)
+                if one.key == flight.key and one.count > 1 and one.about[0] == flight.action.name
+            )
+            yield write, flight, by_id.get(flight.id) or next(counted, None)
+
+
+def _of(write: SeenWrite) -> str:
+    return f"at {write.at:.1f} s, {write.value!r} for {write.machine} by {write.daemon}"

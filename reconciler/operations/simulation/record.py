@@ -1,0 +1,98 @@
+"""What was seen of a simulated run, for its oracles to judge. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import msgspec
+
+from drivers.base import BootOverride, IndicatorLED, PowerState, ResetType
+from reconciler.model.actions.in_flight import InFlight
+from reconciler.model.event import Event
+from reconciler.operations.simulation.scenario import Declared, Trouble
+
+
+class Sometimes(StrEnum):
+    """What must happen in some seed, as a run in which nothing goes wrong at the wrong moment shows nothing."""
+
+    KILLED_BEFORE_SENDING = "killed after an action was recorded and before it was sent"
+    KILLED_IN_FLIGHT = "killed while an action was in flight"
+    TAKEN_OVER_IN_FLIGHT = "taken over from while an action was in flight"
+    KILLED_AT_REST = "killed while no action was in flight"
+    STOPPED_IN_FLIGHT = "stood still while an action was in flight"
+    ENDED_BY_ITSELF = "the daemon ended because of its store or its repository"
+    REPLY_LOST = "the reply to a write was lost"
+    REQUEST_LOST = "a write was lost on its way"
+    DRIFT_REPAIRED = "a change by a person was repaired"
+    BUDGET_HELD = "a guard held a change"
+    REVISION_REFUSED = "a revision was refused"
+    OUTCOME_UNKNOWN = "an action was not confirmed"
+    POWERED_OFF = "a machine was powered off"
+    ORDER_SENT = "a boot override for one boot was sent"
+
+
+class SeenWrite(msgspec.Struct, frozen=True):
+    """A write as it left for a BMC. `at`: seconds. `epoch`: of the daemon that sent it; `last_epoch`: the one that the
+    store had then. `flights`: the actions in flight for that machine, as the store had them on disk then; `beside`:
+    for others behind the same BMC. `was_taken_over`: a newer daemon has the store, and found all of `flights` there."""
+
+    at: float
+    machine: str
+    value: object
+    daemon: str
+    epoch: int
+    last_epoch: int
+    flights: tuple[InFlight, ...]
+    beside: tuple[InFlight, ...]
+    was_taken_over: bool
+
+    @property
+    def powers_off(self) -> bool:
+        """Whether the machine is taken down by it."""
+        return isinstance(self.value, ResetType) and self.value in (
+            ResetType.FORCE_OFF,
+            ResetType.GRACEFUL_SHUTDOWN,
+            ResetType.PUSH_POWER_BUTTON,
+        )
+
+    @property
+    def powers_on(self) -> bool:
+        """Whether the machine is brought up by it."""
+        return self.value in (ResetType.ON, ResetType.FORCE_ON)
+
+    @property
+    def orders_boot(self) -> bool:
+        """Whether it is a boot override."""
+        return isinstance(self.value, BootOverride)
+
+
+class FinalState(msgspec.Struct, frozen=True):
+    """A machine in the end."""
+
+    power: PowerState
+    led: IndicatorLED | None
+
+
+class Run(msgspec.Struct, frozen=True):
+    """All that is known of a run. `revisions`: what each commit declared, oldest first; a broken one is not among them.
+    `budget`: how many machines may be down at once. `failures`: what ended a daemon, or one of its threads,
+    unexpectedly. `unfinished`: actions that are in flight in the end."""
+
+    seed: int
+    seconds: float
+    trace: str
+    troubles: tuple[Trouble, ...]
+    budget: int
+    writes: tuple[SeenWrite, ...]
+    events: tuple[Event, ...]
+    revisions: Mapping[str, Mapping[str, Declared]]
+    final: Mapping[str, FinalState]
+    unfinished: tuple[InFlight, ...]
+    failures: tuple[str, ...]
+    sometimes: Mapping[Sometimes, int]
+
+    @property
+    def declared(self) -> Mapping[str, Declared]:
+        """What the last revision declares."""
+        return list(self.revisions.values())[-1]

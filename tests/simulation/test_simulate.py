@@ -1,0 +1,183 @@
+"""Seeds of trouble: what must hold of every run, and that each rule notices when it does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from drivers.base import Unreachable
+from reconciler.applying import event_recorder, reconcile
+from reconciler.applying.state import EngineState
+from reconciler.daemon import follow
+from reconciler.daemon.ancestry import AncestryVerdict
+from reconciler.kinds.machine.rules import machine_rules, power_rules
+from reconciler.model.event import EventReason
+from reconciler.model.outcome import Done
+from reconciler.operations.simulation.oracles import ORACLES, violations
+from reconciler.operations.simulation.record import Run
+from reconciler.operations.simulation.scenario import Trouble
+from reconciler.operations.simulation.simulate import simulate
+from reconciler.planning.guards import policy
+from reconciler.store.rows import ledger_batch
+from tests.e2e.desk import Desk
+
+SEEDS = range(1, 7)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_all_rules_hold(seed: int) -> None:
+    run = simulate(seed, machines=9, seconds=900.0)
+    assert violations(run) == []
+    assert run.writes
+
+
+def test_a_seed_gives_the_same_run_each_time() -> None:
+    one, again = (simulate(11, machines=4, seconds=300.0) for _ in range(2))
+    assert one.trace == again.trace
+    assert one.events == again.events
+    assert one.trace != simulate(12, machines=4, seconds=300.0).trace
+
+
+# -- each rule notices the defect that it is for ------------------------------------------------------------------------
+
+
+def without_a_record(patch: pytest.MonkeyPatch) -> None:
+    """An action is sent without having been written down."""
+
+    def begin(self: Any, flight: Any, facts: Any, event: Any, epoch: int) -> None:
+        self.append([event])
+        self._set("_flights", flight.key, flight)
+
+    patch.setattr(EngineState, "begin", begin)
+
+
+def without_an_event(patch: pytest.MonkeyPatch) -> None:
+    """The ledger does not say that an action was sent."""
+    begin = EngineState.begin
+
+    def silently(self: EngineState, flight: Any, facts: Any, event: Any, epoch: int) -> None:
+        begin(self, flight, facts, msgspec.structs.replace(event, reason=EventReason.ACTION_PROGRESSED), epoch)
+
+    patch.setattr(EngineState, "begin", silently)
+
+
+def sending_again(patch: pytest.MonkeyPatch) -> None:
+    """What sends tries once more when the reply is lost."""
+    once = reconcile.sent_by
+
+    def twice(*values: Any) -> Any:
+        try:
+            return once(*values)
+        except Unreachable:
+            return once(*values)
+
+    patch.setattr(reconcile, "sent_by", twice)
+
+
+def without_a_lock(patch: pytest.MonkeyPatch) -> None:
+    """Two systems behind one BMC are changed at once."""
+    patch.setattr(reconcile, "lock_holder", lambda *_: None)
+
+
+def without_fencing(patch: pytest.MonkeyPatch) -> None:
+    """A daemon does not notice that another one has taken over."""
+    patch.setattr(ledger_batch, "refuse_other_epoch", lambda *_: None)
+
+
+def off_at_once(patch: pytest.MonkeyPatch) -> None:
+    """A machine that is declared on is powered off."""
+    steps = power_rules.power_steps
+
+    def wrongly(spec: Any, state: Any, view: Any) -> Any:
+        return steps(msgspec.structs.replace(spec, power="Off"), state, view)
+
+    patch.setattr(machine_rules, "power_steps", wrongly)
+
+
+def without_a_budget(patch: pytest.MonkeyPatch) -> None:
+    """No budget is kept."""
+    patch.setattr(policy, "budget_holds", lambda *_: {})
+    patch.setattr(policy, "used_up_holds", lambda *_: {})
+
+
+def forgetting_orders(patch: pytest.MonkeyPatch) -> None:
+    """An override that was sent is not remembered."""
+    patch.setattr(event_recorder, "sent_facts", lambda _flight, facts, _goal: facts)
+
+
+def following_anything(patch: pytest.MonkeyPatch) -> None:
+    """A branch that was taken back is followed."""
+    patch.setattr(follow, "judge_descent", lambda *_: AncestryVerdict.FOLLOWS)
+
+
+def giving_up(patch: pytest.MonkeyPatch) -> None:
+    """A machine is left as it is."""
+    whole = reconcile.Reconciler.reconcile
+
+    def partly(self: Any, key: Any) -> Any:
+        return Done() if key.name == "m03" else whole(self, key)
+
+    patch.setattr(reconcile.Reconciler, "reconcile", partly)
+
+
+def with_a_bug(patch: pytest.MonkeyPatch) -> None:
+    """A reconcile raises what it should not."""
+    learn = reconcile.learn
+
+    def badly(resource: Any, *values: Any) -> Any:
+        if resource.key.name == "m02":
+            raise ZeroDivisionError
+        return learn(resource, *values)
+
+    patch.setattr(reconcile, "learn", badly)
+
+
+DEFECTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], tuple[Trouble, ...]]] = {
+    "recorded-before-sent": (without_a_record, ()),
+    "sent-once": (sending_again, (Trouble.REPLY_LOST,)),
+    "one-at-a-time": (without_a_lock, ()),
+    "never-fenced": (without_fencing, (Trouble.TAKEN_OVER,)),
+    "in-the-ledger": (without_an_event, ()),
+    "off-as-declared": (off_at_once, ()),
+    "within-the-budget": (without_a_budget, (Trouble.BMC_BUSY,)),
+    "ordered-once": (forgetting_orders, (Trouble.BOOT_NOT_KEPT,)),
+    "never-taken-back": (following_anything, (Trouble.HISTORY_REWRITTEN,)),
+    "as-declared-in-the-end": (giving_up, ()),
+    "nothing-broke": (with_a_bug, ()),
+}
+
+
+def test_each_rule_has_a_defect() -> None:
+    assert DEFECTS.keys() == ORACLES.keys()
+
+
+@pytest.mark.parametrize("oracle", DEFECTS)
+def test_each_rule_notices_its_defect(oracle: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant, troubles = DEFECTS[oracle]
+    plant(monkeypatch)
+    noticed: set[str] = set()
+    for seed in range(1, 9):
+        run: Run = simulate(seed, machines=9, seconds=900.0, only=troubles)
+        noticed = {one.oracle for one in violations(run)}
+        if oracle in noticed:
+            return
+    pytest.fail(f"no seed showed it; the last one showed {noticed or 'nothing'}")
+
+
+# -- the command --------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_shows_what_came_of_a_seed(tmp_path: Any) -> None:
+    desk = Desk(tmp_path / "desk")
+    said = desk.run("simulate", "--seed", "3", "--machines", "4", "--for", "2m", "-o", "json")
+    assert said.code == 0, said.err
+    (one,) = json.loads(said.out)
+    assert one["seed"] == 3
+    assert one["violations"] == []
+    again = desk.run("simulate", "--seed", "3", "--machines", "4", "--for", "2m")
+    assert "seed 3: all rules held" in again.out
+    assert one["trace"][:12] in again.out
