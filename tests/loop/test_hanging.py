@@ -13,9 +13,9 @@ from reconciler import runtime
 from reconciler.model.outcome import Done, Outcome, Waiting
 from reconciler.model.resource import ResourceKey
 from reconciler.model.retry import retry_policy
+from reconciler.operations.simulation.simulated_runtime import SimulatedRuntime
 from reconciler.workqueue.loop import COMMIT, Loop
 from reconciler.workqueue.queue import WorkQueue
-from reconciler.operations.simulation.simulated_runtime import SimulatedRuntime
 
 MACHINES, HANGING, WORKERS = 200, 60, 12
 RESYNC, HANG = 10.0, 15.0

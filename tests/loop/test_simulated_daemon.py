@@ -28,11 +28,11 @@ from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.model.event import EventReason
 from reconciler.model.facts import Facts
 from reconciler.observed.connections import Connections, Drivers
+from reconciler.operations.simulation.simulated_runtime import SimulatedRuntime
 from reconciler.planning.guards.standing import CommandLimits
 from reconciler.services.log import logger
 from reconciler.store import Store
 from tests.e2e.desk import Desk, machine, partition
-from reconciler.operations.simulation.simulated_runtime import SimulatedRuntime
 
 MACHINES = [f"m{number}" for number in range(6)]
 

@@ -1,4 +1,4 @@
-"""Seeds of trouble: what must hold of every run, and that each rule notices when it does not."""
+"""Seeds of incident: what must hold of every run, and that each rule notices when it does not."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from reconciler.daemon.ancestry import AncestryVerdict
 from reconciler.kinds.machine.rules import machine_rules, power_rules
 from reconciler.model.event import EventReason
 from reconciler.model.outcome import Done
+from reconciler.operations.simulation.incidents import Incident
 from reconciler.operations.simulation.oracles import ORACLES, violations
-from reconciler.operations.simulation.record import Run
-from reconciler.operations.simulation.scenario import Trouble
+from reconciler.operations.simulation.record import SimulatedRun
 from reconciler.operations.simulation.simulate import simulate
 from reconciler.planning.guards import policy
 from reconciler.store.rows import ledger_batch
@@ -42,7 +42,7 @@ def test_a_seed_gives_the_same_run_each_time() -> None:
     assert one.trace != simulate(12, machines=4, seconds=300.0).trace
 
 
-# -- each rule notices the defect that it is for ------------------------------------------------------------------------
+# -- each rule notices the defect that it is for ---------------------------------------------------------------------
 
 
 def without_a_record(patch: pytest.MonkeyPatch) -> None:
@@ -67,7 +67,7 @@ def without_an_event(patch: pytest.MonkeyPatch) -> None:
 
 def sending_again(patch: pytest.MonkeyPatch) -> None:
     """What sends tries once more when the reply is lost."""
-    once = reconcile.sent_by
+    once: Any = reconcile.sent_by  # type: ignore[attr-defined]
 
     def twice(*values: Any) -> Any:
         try:
@@ -126,7 +126,7 @@ def giving_up(patch: pytest.MonkeyPatch) -> None:
 
 def with_a_bug(patch: pytest.MonkeyPatch) -> None:
     """A reconcile raises what it should not."""
-    learn = reconcile.learn
+    learn: Any = reconcile.learn  # type: ignore[attr-defined]
 
     def badly(resource: Any, *values: Any) -> Any:
         if resource.key.name == "m02":
@@ -136,16 +136,16 @@ def with_a_bug(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(reconcile, "learn", badly)
 
 
-DEFECTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], tuple[Trouble, ...]]] = {
+DEFECTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], tuple[Incident, ...]]] = {
     "recorded-before-sent": (without_a_record, ()),
-    "sent-once": (sending_again, (Trouble.REPLY_LOST,)),
+    "sent-once": (sending_again, (Incident.REPLY_LOST,)),
     "one-at-a-time": (without_a_lock, ()),
-    "never-fenced": (without_fencing, (Trouble.TAKEN_OVER,)),
+    "never-fenced": (without_fencing, (Incident.TAKEN_OVER,)),
     "in-the-ledger": (without_an_event, ()),
     "off-as-declared": (off_at_once, ()),
-    "within-the-budget": (without_a_budget, (Trouble.BMC_BUSY,)),
-    "ordered-once": (forgetting_orders, (Trouble.BOOT_NOT_KEPT,)),
-    "never-taken-back": (following_anything, (Trouble.HISTORY_REWRITTEN,)),
+    "within-the-budget": (without_a_budget, (Incident.BMC_BUSY,)),
+    "ordered-once": (forgetting_orders, (Incident.BOOT_NOT_KEPT,)),
+    "never-taken-back": (following_anything, (Incident.HISTORY_REWRITTEN,)),
     "as-declared-in-the-end": (giving_up, ()),
     "nothing-broke": (with_a_bug, ()),
 }
@@ -157,18 +157,18 @@ def test_each_rule_has_a_defect() -> None:
 
 @pytest.mark.parametrize("oracle", DEFECTS)
 def test_each_rule_notices_its_defect(oracle: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant, troubles = DEFECTS[oracle]
+    plant, incidents = DEFECTS[oracle]
     plant(monkeypatch)
     noticed: set[str] = set()
     for seed in range(1, 9):
-        run: Run = simulate(seed, machines=9, seconds=900.0, only=troubles)
+        run: SimulatedRun = simulate(seed, machines=9, seconds=900.0, only=incidents)
         noticed = {one.oracle for one in violations(run)}
         if oracle in noticed:
             return
     pytest.fail(f"no seed showed it; the last one showed {noticed or 'nothing'}")
 
 
-# -- the command --------------------------------------------------------------------------------------------------------
+# -- the command -----------------------------------------------------------------------------------------------------
 
 
 def test_the_command_shows_what_came_of_a_seed(tmp_path: Any) -> None:

@@ -1,4 +1,4 @@
-"""`groundstate simulate`: the daemon under seeds of trouble, in virtual time."""
+"""`groundstate simulate`: the daemon under seeds of incident, in virtual time."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import click
 from reconciler.commands.options import DurationType, output_option
 from reconciler.commands.printing import dump
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words
-from reconciler.operations.simulation.scenario import Trouble
+from reconciler.model.counting import count
+from reconciler.operations.simulation.incidents import Incident
 from reconciler.operations.simulation.seeds import SeedResult, never_happened, simulate_seeds
-from reconciler.views.render.words import clean, count
+from reconciler.views.render.words import clean
 
-_NAMES = {one.name.lower().replace("_", "-"): one for one in Trouble}
+_NAMES = {one.name.lower().replace("_", "-"): one for one in Incident}
 
 
 @click.command("simulate", short_help="Run the daemon on a simulated fleet in which things go wrong.")
@@ -28,13 +29,18 @@ _NAMES = {one.name.lower().replace("_", "-"): one for one in Trouble}
     help="The virtual time in which things go wrong.",
 )
 @click.option(
-    "--machines", type=click.IntRange(4, 1000), default=12, show_default=True, metavar="N", help="The size of the fleet."
+    "--machines",
+    type=click.IntRange(4, 1000),
+    default=12,
+    show_default=True,
+    metavar="N",
+    help="The size of the fleet.",
 )
 @click.option(
     "--only",
     type=click.Choice(list(_NAMES)),
     multiple=True,
-    help="Only this trouble, in place of the ones that the seed picks. Can be given several times.",
+    help="Only this incident, in place of the ones that the seed picks. Can be given several times.",
 )
 @click.option("--trace", is_flag=True, help="Also show the ledger of each run.")
 @output_option("text", "json", "yaml", default="text")
@@ -43,11 +49,10 @@ def simulate_command(
 ) -> None:
     """Run the daemon on a simulated fleet in which things go wrong, in virtual time.
 
-    The daemon is the real one, with a real git repository and a real SQLite store. The BMCs are simulated. A seed decides
-    what goes wrong and in which order the threads run: the same seed gives the same run. After the time of --for, nothing
-    goes wrong any more, and the fleet must become as declared. Rules are checked all the time, such as: no action is sent
-    twice, and no machine is powered off that is not declared off. Nothing outside of a temporary folder is read or
-    changed.
+    The daemon has a real git repository and a real SQLite store. The BMCs are simulated. A seed decides what goes
+    wrong, and in which order the threads run: the same seed gives the same run. After the time of --for, nothing goes
+    wrong any more, and the fleet must become as declared. Rules are checked all the time. For example, no action is
+    sent twice, and no machine is powered off that is not declared off. Only a temporary folder is changed.
 
     Exit codes: 0 all rules held, 1 a rule was broken; the output names the rule and the seed.
 
@@ -58,11 +63,11 @@ def simulate_command(
       groundstate simulate --seed 7 --only killed --only reply-lost --trace
       groundstate simulate --seeds 5 -o json
     """
-    troubles = [_NAMES[one] for one in only]
+    incidents = [_NAMES[one] for one in only]
     results = []
     with exit_in_words():
         for result in simulate_seeds(
-            range(seed, seed + seeds), machines=machines, seconds=for_.total_seconds(), only=troubles
+            range(seed, seed + seeds), machines=machines, seconds=for_.total_seconds(), only=incidents
         ):
             results.append(result)
             if output == "text":
@@ -77,11 +82,9 @@ def simulate_command(
 
 def _show(result: SeedResult, *, trace: bool) -> None:
     broken = count(len(result.violations), "broken rule") if result.violations else "all rules held"
-    click.echo(
-        f"seed {result.seed}: {broken}; {result.seconds / 3600:.1f} h of virtual time, {count(result.writes, 'write')} to "
-        f"BMCs; trace {result.trace[:12]}"
-    )
-    click.echo(f"  trouble: {'; '.join(result.troubles)}")
+    hours, writes = f"{result.seconds / 3600:.1f} h of virtual time", f"{count(result.writes, 'write')} to BMCs"
+    click.echo(f"seed {result.seed}: {broken}; {hours}, {writes}; trace {result.trace[:12]}")
+    click.echo(f"  incident: {'; '.join(result.incidents)}")
     for one in result.violations:
         click.echo(clean(f"  {one.oracle}: {one.message}"))
     for event in result.events if trace else ():
@@ -102,7 +105,7 @@ def _form(result: SeedResult, *, trace: bool) -> dict[str, object]:
         "seed": result.seed,
         "seconds": result.seconds,
         "trace": result.trace,
-        "troubles": [one.name for one in result.troubles],
+        "incidents": [one.name for one in result.incidents],
         "writes": result.writes,
         "violations": result.violations,
         "sometimes": {one.name: times for one, times in result.sometimes.items()},

@@ -9,8 +9,8 @@ import msgspec
 
 from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event, EventReason
-from reconciler.operations.simulation.record import Run, SeenWrite
-from reconciler.operations.simulation.scenario import Trouble
+from reconciler.operations.simulation.incidents import Incident
+from reconciler.operations.simulation.record import SeenWrite, SimulatedRun
 
 _WINDOW = 3600.0
 """Seconds for which a power-off counts as disruption under way, as in the built-in budget."""
@@ -23,39 +23,39 @@ class Violation(msgspec.Struct, frozen=True):
     message: str
 
 
-Oracle = Callable[[Run], Iterator[str]]
+Oracle = Callable[[SimulatedRun], Iterator[str]]
 
 
-def recorded_before_sent(run: Run) -> Iterator[str]:
+def recorded_before_sent(run: SimulatedRun) -> Iterator[str]:
     """A write leaves only when the action behind it is on disk."""
     for write in run.writes:
         if not write.flights:
             yield f"{_of(write)} left, and the store had no action in flight for the machine"
 
 
-def sent_once(run: Run) -> Iterator[str]:
+def sent_once(run: SimulatedRun) -> Iterator[str]:
     """An action leaves at most once."""
     for flight, times in Counter(flight.id for write in run.writes for flight in write.flights).items():
         if times > 1:
             yield f"action {flight} left {times} times"
 
 
-def one_at_a_time(run: Run) -> Iterator[str]:
+def one_at_a_time(run: SimulatedRun) -> Iterator[str]:
     """A BMC has at most one action in flight."""
     for write in run.writes:
         for flight in write.beside:
             yield f"{_of(write)} left while {flight.action.name} of {flight.key} behind the same BMC was in flight"
 
 
-def never_fenced(run: Run) -> Iterator[str]:
-    """A daemon from which another one has taken over writes nothing but what it had recorded before, as long as the
-    other one waits for that."""
+def never_fenced(run: SimulatedRun) -> Iterator[str]:
+    """A daemon from which another one has taken over begins nothing more. What it had recorded, the other one waits
+    for."""
     for write in run.writes:
         if write.epoch != write.last_epoch and not write.was_taken_over:
             yield f"{_of(write)} left from epoch {write.epoch}, and the store was in epoch {write.last_epoch}"
 
 
-def in_the_ledger(run: Run) -> Iterator[str]:
+def in_the_ledger(run: SimulatedRun) -> Iterator[str]:
     """The ledger has each action that left. One that is sent again is counted beside the first."""
     for write, flight, event in _sent(run):
         if event is None:
@@ -70,7 +70,7 @@ def in_the_ledger(run: Run) -> Iterator[str]:
             yield f"{machine}: {action} left {times} times, and the ledger has {told[machine, action]}"
 
 
-def off_as_declared(run: Run) -> Iterator[str]:
+def off_as_declared(run: SimulatedRun) -> Iterator[str]:
     """Nothing is powered off unless the revision for which it was done declares it off."""
     for write, _, event in _sent(run):
         if not write.powers_off or event is None:
@@ -81,10 +81,10 @@ def off_as_declared(run: Run) -> Iterator[str]:
             yield f"{_of(write)} left for revision {str(event.revision)[:10]}, which declares {said}"
 
 
-def within_the_budget(run: Run) -> Iterator[str]:
+def within_the_budget(run: SimulatedRun) -> Iterator[str]:
     """So many machines are down by groundstate at once, and no more. Where the clock of the host jumps, an hour is what
     the clock says."""
-    if Trouble.CLOCK_STEPPED in run.troubles:
+    if Incident.CLOCK_STEPPED in run.incidents:
         return
     down: dict[str, float] = {}
     for write in run.writes:
@@ -97,7 +97,7 @@ def within_the_budget(run: Run) -> Iterator[str]:
                 yield f"{_of(write)} left, and {len(down)} machines are down: {', '.join(sorted(down))}"
 
 
-def ordered_once(run: Run) -> Iterator[str]:
+def ordered_once(run: SimulatedRun) -> Iterator[str]:
     """A boot override for one boot is sent at most once for each request."""
     asked: Counter[tuple[str, str]] = Counter()
     for write, _, event in _sent(run):
@@ -112,7 +112,7 @@ def ordered_once(run: Run) -> Iterator[str]:
             yield f"{machine}: the override of {request} left {times} times"
 
 
-def never_taken_back(run: Run) -> Iterator[str]:
+def never_taken_back(run: SimulatedRun) -> Iterator[str]:
     """A revision that was taken back does not take force again."""
     order = {sha: number for number, sha in enumerate(run.revisions)}
     newest = -1
@@ -123,7 +123,7 @@ def never_taken_back(run: Run) -> Iterator[str]:
             newest = max(newest, order[about])
 
 
-def as_declared_in_the_end(run: Run) -> Iterator[str]:
+def as_declared_in_the_end(run: SimulatedRun) -> Iterator[str]:
     """When nothing goes wrong any more, everything is as declared, and no action is in flight."""
     for name, wanted in run.declared.items():
         found = run.final[name]
@@ -133,7 +133,7 @@ def as_declared_in_the_end(run: Run) -> Iterator[str]:
         yield f"{flight.key}: {flight.action.name} ({flight.id}) is still in flight"
 
 
-def nothing_broke(run: Run) -> Iterator[str]:
+def nothing_broke(run: SimulatedRun) -> Iterator[str]:
     """No daemon and no thread ended, and no resource failed, by a defect of groundstate."""
     yield from run.failures
     for event in run.events:
@@ -159,16 +159,16 @@ ORACLES: dict[str, Oracle] = {
 }
 
 
-def violations(run: Run) -> list[Violation]:
+def violations(run: SimulatedRun) -> list[Violation]:
     """All that does not hold of the run."""
     return [Violation(name, message) for name, oracle in ORACLES.items() for message in oracle(run)]
 
 
-def _actions_sent(run: Run) -> list[Event]:
+def _actions_sent(run: SimulatedRun) -> list[Event]:
     return [one for one in run.events if one.reason is EventReason.ACTION_SENT]
 
 
-def _sent(run: Run) -> Iterator[tuple[SeenWrite, InFlight, Event | None]]:
+def _sent(run: SimulatedRun) -> Iterator[tuple[SeenWrite, InFlight, Event | None]]:
     """Each write with its action, and the event of that."""
     told = _actions_sent(run)
     by_id = {one.action_id: one for one in told}

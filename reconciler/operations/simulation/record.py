@@ -10,7 +10,7 @@ import msgspec
 from drivers.base import BootOverride, IndicatorLED, PowerState, ResetType
 from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event
-from reconciler.operations.simulation.scenario import Declared, Trouble
+from reconciler.operations.simulation.incidents import DeclaredMachine, Incident
 
 
 class Sometimes(StrEnum):
@@ -74,7 +74,7 @@ class FinalState(msgspec.Struct, frozen=True):
     led: IndicatorLED | None
 
 
-class Run(msgspec.Struct, frozen=True):
+class SimulatedRun(msgspec.Struct, frozen=True):
     """All that is known of a run. `revisions`: what each commit declared, oldest first; a broken one is not among them.
     `budget`: how many machines may be down at once. `failures`: what ended a daemon, or one of its threads,
     unexpectedly. `unfinished`: actions that are in flight in the end."""
@@ -82,17 +82,17 @@ class Run(msgspec.Struct, frozen=True):
     seed: int
     seconds: float
     trace: str
-    troubles: tuple[Trouble, ...]
+    incidents: tuple[Incident, ...]
     budget: int
     writes: tuple[SeenWrite, ...]
     events: tuple[Event, ...]
-    revisions: Mapping[str, Mapping[str, Declared]]
+    revisions: Mapping[str, Mapping[str, DeclaredMachine]]
     final: Mapping[str, FinalState]
     unfinished: tuple[InFlight, ...]
     failures: tuple[str, ...]
     sometimes: Mapping[Sometimes, int]
 
     @property
-    def declared(self) -> Mapping[str, Declared]:
+    def declared(self) -> Mapping[str, DeclaredMachine]:
         """What the last revision declares."""
         return list(self.revisions.values())[-1]

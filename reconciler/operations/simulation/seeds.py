@@ -7,20 +7,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from reconciler.model.event import Event
+from reconciler.operations.simulation.incidents import Incident
 from reconciler.operations.simulation.oracles import Violation, violations
 from reconciler.operations.simulation.record import Sometimes
-from reconciler.operations.simulation.scenario import Trouble
 from reconciler.operations.simulation.simulate import simulate
 
 
 class SeedResult(msgspec.Struct, frozen=True):
-    """What came of a seed. `seconds`: of virtual time. `trace`: equal for two runs in which the same happened at the same
-    times. `writes`: how many left for BMCs."""
+    """What came of a seed. `seconds`: of virtual time. `trace`: equal for two runs in which the same happened at the
+    same times. `writes`: how many left for BMCs."""
 
     seed: int
     seconds: float
     trace: str
-    troubles: tuple[Trouble, ...]
+    incidents: tuple[Incident, ...]
     writes: int
     violations: tuple[Violation, ...]
     sometimes: Mapping[Sometimes, int]
@@ -28,16 +28,14 @@ class SeedResult(msgspec.Struct, frozen=True):
 
 
 def simulate_seeds(
-    seeds: Iterable[int], *, machines: int, seconds: float, only: Sequence[Trouble] = ()
+    seeds: Iterable[int], *, machines: int, seconds: float, only: Sequence[Incident] = ()
 ) -> Iterator[SeedResult]:
-    """Simulate each of these seeds. `seconds`: of the part in which things go wrong. `only`: the troubles in place of
+    """Simulate each of these seeds. `seconds`: of the part in which things go wrong. `only`: the incidents in place of
     those that a seed picks."""
     for seed in seeds:
         run = simulate(seed, machines=machines, seconds=seconds, only=only)
         found = tuple(violations(run))
-        yield SeedResult(
-            seed, run.seconds, run.trace, run.troubles, len(run.writes), found, run.sometimes, run.events
-        )
+        yield SeedResult(seed, run.seconds, run.trace, run.incidents, len(run.writes), found, run.sometimes, run.events)
 
 
 def never_happened(results: Iterable[SeedResult]) -> list[Sometimes]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,13 +16,13 @@ from drivers.bmc.fake.fake_faults import Fault, FaultKind
 from drivers.bmc.fake.fake_machine import FakeMachine
 from reconciler import runtime
 from reconciler.desired.git.plumbing import SourceError
-from reconciler.desired.manifest.manifests import dump_yaml
 from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.model.event import EventReason
 from reconciler.operations.simulation.faulty_network import FaultyNetwork
-from reconciler.operations.simulation.record import FinalState, Run, SeenWrite, Sometimes
-from reconciler.operations.simulation.scenario import Declared, Deed, Scenario, Step, Trouble, scenario
-from reconciler.operations.simulation.simulated_host import Settings, SimulatedDaemon
+from reconciler.operations.simulation.incidents import DeclaredMachine, Incident, Scenario, ScenarioStep, scenario
+from reconciler.operations.simulation.record import FinalState, SeenWrite, SimulatedRun, Sometimes
+from reconciler.operations.simulation.simulated_host import SimulatedDaemon, SimulationSettings
+from reconciler.operations.simulation.simulated_repository import SimulatedRepository
 from reconciler.operations.simulation.simulated_runtime import SimulatedRuntime
 from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.planning.guards.standing import CommandLimits
@@ -39,18 +37,18 @@ counts a power-off for an hour."""
 _SETTLED_SECONDS = 600.0
 """For which it must then stay so."""
 _BMC_FAULTS = {
-    Trouble.BMC_UNREACHABLE: FaultKind.UNREACHABLE,
-    Trouble.BMC_BUSY: FaultKind.BUSY,
-    Trouble.REPLY_LOST: FaultKind.REPLY_LOST,
-    Trouble.REQUEST_LOST: FaultKind.REQUEST_LOST,
-    Trouble.LOGIN_REFUSED: FaultKind.AUTHENTICATION_FAILED,
-    Trouble.SHUTDOWN_IGNORED: FaultKind.SHUTDOWN_IGNORED,
-    Trouble.BOOT_NOT_KEPT: FaultKind.BOOT_NOT_KEPT,
+    Incident.BMC_UNREACHABLE: FaultKind.UNREACHABLE,
+    Incident.BMC_BUSY: FaultKind.BUSY,
+    Incident.REPLY_LOST: FaultKind.REPLY_LOST,
+    Incident.REQUEST_LOST: FaultKind.REQUEST_LOST,
+    Incident.LOGIN_REFUSED: FaultKind.AUTHENTICATION_FAILED,
+    Incident.SHUTDOWN_IGNORED: FaultKind.SHUTDOWN_IGNORED,
+    Incident.BOOT_NOT_KEPT: FaultKind.BOOT_NOT_KEPT,
 }
-_STORE_TROUBLES = {Trouble.DISK_FULL, Trouble.DATABASE_FAILED}
+_STORE_INCIDENTS = {Incident.DISK_FULL, Incident.DATABASE_FAILED}
 
 
-def simulate(seed: int, *, machines: int = 12, seconds: float = 7200.0, only: Sequence[Trouble] = ()) -> Run:
+def simulate(seed: int, *, machines: int = 12, seconds: float = 7200.0, only: Sequence[Incident] = ()) -> SimulatedRun:
     """Run the daemon under this seed. `seconds`: of the part in which things go wrong. The same values give the same
     run, in each process with the same PYTHONHASHSEED."""
     simulation = SimulatedRuntime(seed)
@@ -70,31 +68,29 @@ class _World:
 
     def __init__(self, simulation: SimulatedRuntime, folder: Path, names: Sequence[str]) -> None:
         self._simulation, self._names = simulation, names
-        self._repository, self._store_file = folder / "fleet", folder / "state.db"
+        self._store_file = folder / "state.db"
         self._fleet = FakeFleet(runtime.monotonic, on_after=20.0, off_after=8.0)
         # Some BMCs have two systems.
         shared = len(names) // 3
         self._bmcs = {name: f"bmc-{at // 2 if at < shared else at}" for at, name in enumerate(names)}
-        self._declared = {name: Declared() for name in names}
-        self._revisions: dict[str, dict[str, Declared]] = {}
+        self._declared = {name: DeclaredMachine() for name in names}
         self._writes: list[SeenWrite] = []
         self._sometimes: Counter[Sometimes] = Counter()
-        self._allowed: tuple[Trouble, ...] = ()
+        self._allowed: tuple[Incident, ...] = ()
         self._daemons: list[SimulatedDaemon] = []
         self._budget = max(1, len(names) // 3)
         share = FleetShare(count=self._budget)
         limits = GuardLimits(max_disrupted=share, max_disrupted_per_rack=share, max_unreachable=FleetShare(percent=50))
-        self._settings = Settings(CommandLimits(limits))
+        self._settings = SimulationSettings(CommandLimits(limits))
         self._driver = FaultyNetwork(self._fleet, self._wrote)
-        self._repository.mkdir()
-        self._git("init", "--quiet", "--initial-branch=main")
-        self._tip = self._commit()
+        self._repository = SimulatedRepository(folder / "fleet", self._bmcs)
+        self._repository.commit(self._declared)
         self._reader = Store.open(f"sqlite:///{self._store_file}")
         simulation.begin(self._supervise, "service manager")
 
     def play(self, planned: Scenario) -> None:
         """Let happen what is planned, and then a quiet time."""
-        self._allowed = planned.troubles
+        self._allowed = planned.incidents
         for step in planned.steps:
             self._simulation.run_for(step.after)
             self._happen(step)
@@ -111,21 +107,21 @@ class _World:
             for name, one in self._declared.items()
         )
 
-    def run(self, seed: int, planned: Scenario) -> Run:
+    def run(self, seed: int, planned: Scenario) -> SimulatedRun:
         """What was seen."""
         events = tuple(entry.event for entry in self._reader.events(limit=1_000_000))
         self._count_events(events)
         state = {name: self._machine(name).state for name in self._names}
         failures = [*self._ends(), *(f"a thread ended: {error!r}" for error in self._simulation.errors)]
-        return Run(
+        return SimulatedRun(
             seed=seed,
             seconds=self._simulation.elapsed,
             trace=self._simulation.trace,
-            troubles=planned.troubles,
+            incidents=planned.incidents,
             budget=self._budget,
             writes=tuple(self._writes),
             events=events,
-            revisions=self._revisions,
+            revisions=self._repository.revisions,
             final={name: FinalState(one.power or PowerState.OFF, one.indicator) for name, one in state.items()},
             unfinished=tuple(self._reader.in_flight().values()),
             failures=tuple(failures),
@@ -155,7 +151,7 @@ class _World:
 
     def _start_daemon(self) -> None:
         name = f"daemon {len(self._daemons) + 1}"
-        where = (self._repository, self._store_file, self._driver, self._settings)
+        where = (self._repository.folder, self._store_file, self._driver, self._settings)
         self._daemons.append(SimulatedDaemon(self._simulation, name, *where))
 
     def _ends(self) -> Iterator[str]:
@@ -165,9 +161,9 @@ class _World:
             if error is None:
                 continue
             self._sometimes[Sometimes.ENDED_BY_ITSELF] += 1
-            fenced = isinstance(error, Fenced) and Trouble.TAKEN_OVER in self._allowed
-            by_store = isinstance(error, StoreError) and not _STORE_TROUBLES.isdisjoint(self._allowed)
-            by_source = isinstance(error, SourceError) and Trouble.GIT_AWAY in self._allowed
+            fenced = isinstance(error, Fenced) and Incident.TAKEN_OVER in self._allowed
+            by_store = isinstance(error, StoreError) and not _STORE_INCIDENTS.isdisjoint(self._allowed)
+            by_source = isinstance(error, SourceError) and Incident.GIT_AWAY in self._allowed
             if not (fenced or by_store or by_source):
                 yield f"{daemon.process.name} ended: {type(error).__name__}: {error}"
 
@@ -186,55 +182,56 @@ class _World:
 
     # -- what happens --------------------------------------------------------------------------------------------------
 
-    def _happen(self, step: Step) -> None:
+    def _happen(self, step: ScenarioStep) -> None:
         match step.what:
-            case Deed.COMMIT:
+            case None:
                 self._declared |= dict(step.declared)
-                self._tip = self._commit()
-            case Trouble.BROKEN_COMMIT:
-                self._commit(broken=True)
-            case Trouble.HISTORY_REWRITTEN:
-                older = list(self._revisions)[-min(3, len(self._revisions))]
-                self._git("update-ref", "refs/heads/main", older)
-            case Trouble.GIT_AWAY:
-                self._git_is_away(step.amount)
-            case Trouble.CLOCK_STEPPED:
+                self._repository.commit(self._declared)
+            case Incident.BROKEN_COMMIT:
+                self._repository.commit(self._declared, broken=True)
+            case Incident.HISTORY_REWRITTEN:
+                self._repository.take_back()
+            case Incident.GIT_AWAY:
+                self._repository.hide(hidden=True)
+                self._simulation.run_for(step.amount)
+                self._repository.hide(hidden=False)
+            case Incident.CLOCK_STEPPED:
                 self._simulation.clock_error += step.amount
-            case Trouble.POWER_BUTTON:
+            case Incident.POWER_BUTTON:
                 for name in step.machines:
                     machine = self._machine(name)
                     other = PowerState.OFF if machine.state.power is PowerState.ON else PowerState.ON
                     machine.state = msgspec.structs.replace(machine.state, power=other)
             case what if what in _BMC_FAULTS:
                 for name in step.machines:
-                    fault = Fault(_BMC_FAULTS[Trouble(what)], times=int(step.amount))
+                    fault = Fault(_BMC_FAULTS[what], times=int(step.amount))
                     self._machine(name).faults.add(fault)
             case what:
                 if self._daemon is not None:
-                    self._strike(self._daemon, Trouble(what), step.amount)
+                    self._strike(self._daemon, what, step.amount)
 
-    def _strike(self, daemon: SimulatedDaemon, what: Trouble, amount: float) -> None:
+    def _strike(self, daemon: SimulatedDaemon, what: Incident, amount: float) -> None:
         match what:
-            case Trouble.KILLED:
+            case Incident.KILLED:
                 self._simulation.run_for(30.0, switches=int(amount))
                 if not daemon.has_ended:
                     self._count_kill()
                     daemon.kill()
-            case Trouble.STOPPED:
+            case Incident.STOPPED:
                 if self._reader.in_flight():
                     self._sometimes[Sometimes.STOPPED_IN_FLIGHT] += 1
                 self._simulation.stop(daemon.process)
                 self._simulation.run_for(amount)
                 self._simulation.go_on(daemon.process)
-            case Trouble.ENDED:
+            case Incident.ENDED:
                 daemon.end()
-            case Trouble.TAKEN_OVER:
+            case Incident.TAKEN_OVER:
                 if self._reader.in_flight():
                     self._sometimes[Sometimes.TAKEN_OVER_IN_FLIGHT] += 1
                 # As when somebody removes the file: the next one makes another.
                 self._store_file.with_name(f"{self._store_file.name}.lock").unlink(missing_ok=True)
                 self._start_daemon()
-            case Trouble.DISK_FULL:
+            case Incident.DISK_FULL:
                 daemon.fill_disk(full=True)
                 self._simulation.run_for(amount)
                 daemon.fill_disk(full=False)
@@ -250,18 +247,12 @@ class _World:
         if not flights:
             self._sometimes[Sometimes.KILLED_AT_REST] += 1
 
-    def _git_is_away(self, seconds: float) -> None:
-        here, away = self._repository / ".git", self._repository / "away"
-        here.rename(away)
-        self._simulation.run_for(seconds)
-        away.rename(here)
-
     def _make_peace(self) -> None:
-        """Nothing goes wrong any more, and nobody asks for an override."""
+        """From now on nothing goes wrong, and no override is declared."""
         for name in self._names:
             self._machine(name).faults.clear()
         self._declared = {name: msgspec.structs.replace(one, request=None) for name, one in self._declared.items()}
-        self._tip = self._commit()
+        self._repository.commit(self._declared)
 
     def _count_events(self, events: Sequence[Any]) -> None:
         counted = {
@@ -280,45 +271,3 @@ class _World:
                 self._sometimes[lost[write.fault]] += 1
         self._sometimes[Sometimes.POWERED_OFF] += sum(one.powers_off for one in self._writes)
         self._sometimes[Sometimes.ORDER_SENT] += sum(one.orders_boot for one in self._writes)
-
-    # -- the repository ------------------------------------------------------------------------------------------------
-
-    def _commit(self, *, broken: bool = False) -> str:
-        """Commit what is declared, on top of the newest commit; returns the commit."""
-        if self._revisions:
-            self._git("update-ref", "refs/heads/main", self._tip)
-        documents = [_document("Partition", "lab", {"bmc": {"driver": "fake"}})]
-        for name, one in self._declared.items():
-            spec = {
-                "partition": "lab",
-                "bmc": {"address": self._bmcs[name], "systemId": name},
-                "power": "Onn" if broken else one.power,
-                "indicatorLED": one.led,
-                "shutdown": {"timeoutSeconds": 120, "escalate": "Force"},
-            }
-            if one.request is not None:
-                spec["boot"] = {"target": "Pxe", "enabled": "Once", "request": one.request}
-            documents.append(_document("Machine", name, spec))
-        (self._repository / "fleet.yaml").write_text("---\n".join(dump_yaml(one) for one in documents), "utf-8")
-        self._git("add", "--all")
-        self._git("commit", "--quiet", "--allow-empty", "--message", "Declare it")
-        sha = self._git("rev-parse", "HEAD")
-        if broken:
-            self._tip = sha
-        else:
-            self._revisions[sha] = dict(self._declared)
-        return sha
-
-    def _git(self, *arguments: str) -> str:
-        who = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in _ADA}
-        environment = {**os.environ, **who, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-        command = ["git", "-C", str(self._repository), *arguments]
-        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-        return done.stdout.strip()
-
-
-_ADA = (("NAME", "Ada"), ("EMAIL", "ada@fleet.example"), ("DATE", "2026-01-01T00:00:00Z"))
-
-
-def _document(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    return {"apiVersion": "groundstate/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}

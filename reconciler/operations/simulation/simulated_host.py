@@ -29,7 +29,7 @@ from reconciler.services.log import logger
 from reconciler.store import Store
 
 
-class Settings(msgspec.Struct, frozen=True):
+class SimulationSettings(msgspec.Struct, frozen=True):
     """How a daemon is started. `interval`, `resync`: seconds."""
 
     limits: CommandLimits
@@ -49,7 +49,7 @@ class SimulatedDaemon:
         repository: Path,
         store: Path,
         driver: BmcDriver,
-        settings: Settings,
+        settings: SimulationSettings,
     ) -> None:
         self.process, self.epoch = SimulatedProcess(name), 0
         self.found: frozenset[str] = frozenset()

@@ -19,7 +19,9 @@ from typing import Any, Self, TypeVar
 from reconciler.runtime import Runtime
 
 T = TypeVar("T")
-START = datetime(2026, 1, 1, tzinfo=UTC)
+VIRTUAL_START = datetime(2026, 1, 1, tzinfo=UTC)
+_END_SECONDS = 60.0
+"""Real ones, for a thread that has only to end."""
 
 
 class _Over(BaseException):
@@ -44,7 +46,7 @@ class _Turn:
 class SimulatedRuntime(Runtime):
     """Who uses it steps through time with `run_for`, and calls `close` in the end.
 
-    `trace`: a digest of who ran when. `errors`: what ended a thread that nobody asks for its result. `clock_error`: by
+    `trace`: a digest of who ran when. `errors`: what ended a thread whose result is not asked for. `clock_error`: by
     how many seconds the wall clock is wrong. The thread that makes it must never have to wait for another one but by
     `run_for`.
     """
@@ -92,7 +94,7 @@ class SimulatedRuntime(Runtime):
         self._stopped = [turn for turn in self._stopped if turn.process is not process]
 
     def run_for(self, seconds: float, switches: int | None = None) -> None:
-        """Let so much time go by; with `switches`, no more than so many changes of the running thread."""
+        """Let so much time pass; with `switches`, no more than so many changes of the running thread."""
         until = self.elapsed + seconds
         last = None if switches is None else self.switches + switches
         while last is None or self.switches < last:
@@ -113,7 +115,7 @@ class SimulatedRuntime(Runtime):
         for thread in self._threads:
             for turn in [thread.turn]:  # type: ignore[attr-defined]
                 turn.baton.release()
-            thread.join(10.0)
+            thread.join(_END_SECONDS)
             if thread.is_alive():
                 raise RuntimeError(f"the simulated thread {thread.name} does not end")
 
@@ -251,7 +253,7 @@ class SimulatedRuntime(Runtime):
         self.wait(seconds)
 
     def now(self) -> datetime:
-        return START + timedelta(seconds=self.elapsed + self.clock_error)
+        return VIRTUAL_START + timedelta(seconds=self.elapsed + self.clock_error)
 
     def random(self) -> float:
         return self.chance.random()
@@ -378,7 +380,7 @@ class _Thread:
 
 
 class _Future(Future[Any]):
-    """Whoever asks for the result waits by the simulation's clock before asking the real one."""
+    """Who asks for the result waits by the simulation's clock before asking the real one."""
 
     def __init__(self, runtime: SimulatedRuntime) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """What happens to a simulated fleet: commits, people, and the faults that a seed picks. Pure.
 
-Each seed draws a few kinds of trouble and leaves the others out ("swarm testing", Groce et al., ISSTA 2012). Faults that
-always come together hide each other.
+Each seed draws a few kinds of incident and leaves the others out ("swarm testing", Groce et al., ISSTA 2012). Faults
+that always come together hide each other.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Chance(Protocol):
         ...
 
 
-class Trouble(StrEnum):
+class Incident(StrEnum):
     """What can go wrong, and what people do."""
 
     BMC_UNREACHABLE = "a BMC does not answer"
@@ -58,13 +58,7 @@ class Trouble(StrEnum):
     HISTORY_REWRITTEN = "the branch is taken back"
 
 
-class Deed(StrEnum):
-    """What else happens."""
-
-    COMMIT = "commit"
-
-
-class Declared(msgspec.Struct, frozen=True):
+class DeclaredMachine(msgspec.Struct, frozen=True):
     """What a document says of a machine. `request`: of a boot override for one boot; None: no override."""
 
     power: str = "On"
@@ -72,31 +66,31 @@ class Declared(msgspec.Struct, frozen=True):
     request: str | None = None
 
 
-class Step(msgspec.Struct, frozen=True):
+class ScenarioStep(msgspec.Struct, frozen=True):
     """Something that happens `after` so many seconds since the step before.
 
-    `machines`: whom it concerns. `amount`: seconds, or how often, as the trouble has it. `declared`: of a commit.
+    `what` None: a commit, which declares `declared`. `machines`: whom it concerns. `amount`: seconds, or how often.
     """
 
     after: float
-    what: Trouble | Deed
+    what: Incident | None
     machines: tuple[str, ...] = ()
     amount: float = 0.0
-    declared: tuple[tuple[str, Declared], ...] = ()
+    declared: tuple[tuple[str, DeclaredMachine], ...] = ()
 
 
 class Scenario(msgspec.Struct, frozen=True):
-    """The steps of the first part, in which anything goes wrong, and the kinds of trouble that the seed drew."""
+    """The steps of the first part, in which anything goes wrong, and the kinds of incident that the seed drew."""
 
-    steps: tuple[Step, ...]
-    troubles: tuple[Trouble, ...]
+    steps: tuple[ScenarioStep, ...]
+    incidents: tuple[Incident, ...]
 
 
-def scenario(chance: Chance, machines: Sequence[str], seconds: float, only: Sequence[Trouble] = ()) -> Scenario:
-    """What happens in so many seconds. `only`: the kinds of trouble, in place of those that the seed draws."""
-    kinds = list(Trouble)
-    troubles = tuple(only) or tuple(sorted(chance.sample(kinds, chance.randrange(3, 9)), key=kinds.index))
-    steps: list[Step] = []
+def scenario(chance: Chance, machines: Sequence[str], seconds: float, only: Sequence[Incident] = ()) -> Scenario:
+    """What happens in so many seconds. `only`: the kinds of incident, in place of those that the seed draws."""
+    kinds = list(Incident)
+    incidents = tuple(only) or tuple(sorted(chance.sample(kinds, chance.randrange(3, 9)), key=kinds.index))
+    steps: list[ScenarioStep] = []
     passed, requests = 0.0, 0
     while passed < seconds:
         after = chance.choice((1.0, 3.0, 10.0, 40.0, 120.0, 400.0)) * (0.5 + chance.random())
@@ -109,34 +103,36 @@ def scenario(chance: Chance, machines: Sequence[str], seconds: float, only: Sequ
             for name in chance.sample(machines, chance.randrange(1, most)):
                 requests += 1
                 request = f"request {requests}" if chance.random() < 0.25 else None
-                declared.append((name, Declared(power or _power(chance), chance.choice(("Lit", "Off")), request)))
-            steps.append(Step(after, Deed.COMMIT, declared=tuple(declared)))
+                declared.append(
+                    (name, DeclaredMachine(power or _power(chance), chance.choice(("Lit", "Off")), request))
+                )
+            steps.append(ScenarioStep(after, None, declared=tuple(declared)))
         else:
-            steps.append(_trouble(chance, after, chance.choice(troubles), machines))
-    return Scenario(tuple(steps), troubles)
+            steps.append(_incident(chance, after, chance.choice(incidents), machines))
+    return Scenario(tuple(steps), incidents)
 
 
 def _power(chance: Chance) -> str:
     return "On" if chance.random() < 0.7 else "Off"
 
 
-def _trouble(chance: Chance, after: float, what: Trouble, machines: Sequence[str]) -> Step:
+def _incident(chance: Chance, after: float, what: Incident, machines: Sequence[str]) -> ScenarioStep:
     some = tuple(chance.sample(machines, chance.randrange(1, max(2, len(machines) // 4))))
     match what:
-        case Trouble.KILLED:
+        case Incident.KILLED:
             # The number of changes of the running thread after which it dies, so that it dies anywhere.
-            return Step(after, what, amount=chance.randrange(0, 400))
-        case Trouble.STOPPED | Trouble.DISK_FULL | Trouble.GIT_AWAY:
-            return Step(after, what, amount=chance.choice((5.0, 60.0, 600.0)))
-        case Trouble.CLOCK_STEPPED:
-            return Step(after, what, amount=chance.choice((-3600.0, -600.0, -5.0, 5.0, 600.0, 3600.0)))
+            return ScenarioStep(after, what, amount=chance.randrange(0, 400))
+        case Incident.STOPPED | Incident.DISK_FULL | Incident.GIT_AWAY:
+            return ScenarioStep(after, what, amount=chance.choice((5.0, 60.0, 600.0)))
+        case Incident.CLOCK_STEPPED:
+            return ScenarioStep(after, what, amount=chance.choice((-3600.0, -600.0, -5.0, 5.0, 600.0, 3600.0)))
         case (
-            Trouble.ENDED
-            | Trouble.TAKEN_OVER
-            | Trouble.DATABASE_FAILED
-            | Trouble.BROKEN_COMMIT
-            | Trouble.HISTORY_REWRITTEN
+            Incident.ENDED
+            | Incident.TAKEN_OVER
+            | Incident.DATABASE_FAILED
+            | Incident.BROKEN_COMMIT
+            | Incident.HISTORY_REWRITTEN
         ):
-            return Step(after, what)
+            return ScenarioStep(after, what)
         case _:
-            return Step(after, what, some, chance.choice((1.0, 2.0, 5.0)))
+            return ScenarioStep(after, what, some, chance.choice((1.0, 2.0, 5.0)))
