@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from drivers.base import Unreachable
-from reconciler.applying import event_recorder, reconcile
+from reconciler.applying import reconcile, settlement, state
 from reconciler.applying.state import EngineState
 from reconciler.daemon import follow
 from reconciler.daemon.ancestry import AncestryVerdict
@@ -25,12 +25,13 @@ from reconciler.planning.guards import policy
 from reconciler.store.rows import ledger_batch
 from tests.e2e.desk import Desk
 
+pytestmark = pytest.mark.timeout(900)  # Of real time, on a host that does much else.
 SEEDS = range(1, 7)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_all_rules_hold(seed: int) -> None:
-    run = simulate(seed, machines=9, seconds=900.0)
+    run = simulate(seed, machines=9, seconds=600.0)
     assert violations(run) == []
     assert run.writes
 
@@ -50,7 +51,7 @@ def without_a_record(patch: pytest.MonkeyPatch) -> None:
 
     def begin(self: Any, flight: Any, facts: Any, event: Any, epoch: int) -> None:
         self.append([event])
-        self._set("_flights", flight.key, flight)
+        self._set(state._FLIGHTS, flight.key, flight)
 
     patch.setattr(EngineState, "begin", begin)
 
@@ -105,8 +106,8 @@ def without_a_budget(patch: pytest.MonkeyPatch) -> None:
 
 
 def forgetting_orders(patch: pytest.MonkeyPatch) -> None:
-    """An override that was sent is not remembered."""
-    patch.setattr(event_recorder, "sent_facts", lambda _flight, facts, _goal: facts)
+    """It is not remembered for which request an override had no effect."""
+    patch.setattr(settlement, "_fingerprint", lambda *_: "of no request")
 
 
 def following_anything(patch: pytest.MonkeyPatch) -> None:
@@ -161,7 +162,7 @@ def test_each_rule_notices_its_defect(oracle: str, monkeypatch: pytest.MonkeyPat
     plant(monkeypatch)
     noticed: set[str] = set()
     for seed in range(1, 9):
-        run: SimulatedRun = simulate(seed, machines=9, seconds=900.0, only=incidents)
+        run: SimulatedRun = simulate(seed, machines=9, seconds=600.0, only=incidents, quiet=1800.0)
         noticed = {one.oracle for one in violations(run)}
         if oracle in noticed:
             return

@@ -84,7 +84,7 @@ def _show(result: SeedResult, *, trace: bool) -> None:
     broken = count(len(result.violations), "broken rule") if result.violations else "all rules held"
     hours, writes = f"{result.seconds / 3600:.1f} h of virtual time", f"{count(result.writes, 'write')} to BMCs"
     click.echo(f"seed {result.seed}: {broken}; {hours}, {writes}; trace {result.trace[:12]}")
-    click.echo(f"  incident: {'; '.join(result.incidents)}")
+    click.echo(f"  incidents: {'; '.join(result.incidents)}")
     for one in result.violations:
         click.echo(clean(f"  {one.oracle}: {one.message}"))
     for event in result.events if trace else ():

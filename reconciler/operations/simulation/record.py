@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 
 import msgspec
@@ -33,11 +34,15 @@ class Sometimes(StrEnum):
 
 
 class SeenWrite(msgspec.Struct, frozen=True):
-    """A write as it left for a BMC. `at`: seconds. `epoch`: of the daemon that sent it; `last_epoch`: the one that the
-    store had then. `flights`: the actions in flight for that machine, as the store had them on disk then; `beside`:
-    for others behind the same BMC. `was_taken_over`: a newer daemon has the store, and found all of `flights` there."""
+    """A write as it left for a BMC.
+
+    `at`: seconds; `clock`: what the clock of the host showed. `epoch`: of the daemon that sent it; `last_epoch`: the one
+    that the store had then. `flights`: the actions in flight for that machine, as the store had them on disk then;
+    `beside`: for others behind the same BMC. `was_taken_over`: a newer daemon has the store, and found all of `flights`
+    there."""
 
     at: float
+    clock: datetime
     machine: str
     value: object
     daemon: str

@@ -31,7 +31,7 @@ from reconciler.store.sql.store_errors import Fenced, StoreError
 
 _RESTART_SECONDS = 5.0
 """After which the service manager starts a daemon that ended."""
-_QUIET_SECONDS = 6 * 3600.0
+QUIET_SECONDS = 6 * 3600.0
 """In which a healthy fleet must become as declared. A refused login is tried again after up to an hour, and the budget
 counts a power-off for an hour."""
 _SETTLED_SECONDS = 600.0
@@ -48,16 +48,23 @@ _BMC_FAULTS = {
 _STORE_INCIDENTS = {Incident.DISK_FULL, Incident.DATABASE_FAILED}
 
 
-def simulate(seed: int, *, machines: int = 12, seconds: float = 7200.0, only: Sequence[Incident] = ()) -> SimulatedRun:
-    """Run the daemon under this seed. `seconds`: of the part in which things go wrong. The same values give the same
-    run, in each process with the same PYTHONHASHSEED."""
+def simulate(
+    seed: int,
+    *,
+    machines: int = 12,
+    seconds: float = 7200.0,
+    only: Sequence[Incident] = (),
+    quiet: float = QUIET_SECONDS,
+) -> SimulatedRun:
+    """Run the daemon under this seed. `seconds`: of the part in which things go wrong; `quiet`: of the part after it, at
+    most. The same values give the same run."""
     simulation = SimulatedRuntime(seed)
     names = [f"m{number:02}" for number in range(machines)]
     planned = scenario(simulation.chance, names, seconds, only)
     with tempfile.TemporaryDirectory(prefix="groundstate-simulate-") as folder, runtime.replaced(simulation):
         world = _World(simulation, Path(folder), names)
         try:
-            world.play(planned)
+            world.play(planned, quiet)
             return world.run(seed, planned)
         finally:
             world.close()
@@ -88,14 +95,14 @@ class _World:
         self._reader = Store.open(f"sqlite:///{self._store_file}")
         simulation.begin(self._supervise, "service manager")
 
-    def play(self, planned: Scenario) -> None:
+    def play(self, planned: Scenario, quiet: float) -> None:
         """Let happen what is planned, and then a quiet time."""
         self._allowed = planned.incidents
         for step in planned.steps:
             self._simulation.run_for(step.after)
             self._happen(step)
         self._make_peace()
-        deadline = self._simulation.elapsed + _QUIET_SECONDS
+        deadline = self._simulation.elapsed + quiet
         while self._simulation.elapsed < deadline and not self._is_as_declared():
             self._simulation.run_for(_SETTLED_SECONDS)
         self._simulation.run_for(_SETTLED_SECONDS)
@@ -175,7 +182,9 @@ class _World:
         beside = tuple(one for one in flights if one.key.name != name)
         at, last = self._simulation.elapsed, self._reader.epoch()
         taken_over = bool(mine) and all(one.id in self._daemons[-1].found for one in mine)
-        self._writes.append(SeenWrite(at, name, value, process.name, daemon.epoch, last, mine, beside, taken_over))
+        self._writes.append(
+            SeenWrite(at, runtime.now(), name, value, process.name, daemon.epoch, last, mine, beside, taken_over)
+        )
 
     def _machine(self, name: str) -> FakeMachine:
         return self._fleet.machine(self._bmcs[name], name)
