@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from functools import partial
+from typing import Any, Protocol, TypeVar, cast
 
-from drivers.base import Bmc, Endpoint
+from drivers.base import Bmc, DriverError, Endpoint, Unreachable
 from drivers.bmc.fake.fake import FakeFleet
 from reconciler import runtime
 
+T = TypeVar("T")
 _WRITES = frozenset({"reset", "set_boot", "set_indicator", "insert_media", "eject_media"})
 _READS = frozenset({"read", "task", "inventory"})
 
 
+class WriteObserver(Protocol):
+    """Who is told of writes."""
+
+    def leaves(self, endpoint: Endpoint, value: object) -> int:
+        """A write leaves for a BMC; returns a number by which it is known."""
+        ...
+
+    def is_refused(self, number: int) -> None:
+        """The BMC said that it did nothing."""
+        ...
+
+
 class FaultyNetwork:
-    """A BmcDriver. `wrote` is called with the place and the value of each write when it leaves for a BMC."""
+    """A BmcDriver."""
 
     offline = True
 
-    def __init__(self, fleet: FakeFleet, wrote: Callable[[Endpoint, object], None]) -> None:
-        self._fleet, self._wrote = fleet, wrote
+    def __init__(self, fleet: FakeFleet, observer: WriteObserver) -> None:
+        self._fleet, self._observer = fleet, observer
 
     def open(self, endpoint: Endpoint) -> Bmc:
         """See BmcDriver."""
-        return cast("Bmc", _Far(self._fleet.open(endpoint), endpoint, self._wrote))
+        return cast("Bmc", _Far(self._fleet.open(endpoint), endpoint, self._observer))
 
     def close(self) -> None:
         """See BmcDriver."""
@@ -32,24 +46,34 @@ class FaultyNetwork:
 class _Far:
     """A BMC at the other end."""
 
-    def __init__(self, bmc: Bmc, endpoint: Endpoint, wrote: Callable[[Endpoint, object], None]) -> None:
-        self._bmc, self._endpoint, self._wrote = bmc, endpoint, wrote
+    def __init__(self, bmc: Bmc, endpoint: Endpoint, observer: WriteObserver) -> None:
+        self._bmc, self._endpoint, self._observer = bmc, endpoint, observer
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._bmc, name)
-        if name not in _WRITES | _READS:
-            return method
+        if name in _READS:
+            return partial(_there_and_back, method)
+        return partial(self._write, method) if name in _WRITES else method
 
-        def far(*values: Any, **named: Any) -> Any:
+    def _write(self, method: Callable[[object], T], value: object) -> T:
+        _travel()
+        number = self._observer.leaves(self._endpoint, value)
+        try:
+            return method(value)
+        except DriverError as error:
+            if not (isinstance(error, Unreachable) and error.maybe_sent):
+                self._observer.is_refused(number)
+            raise
+        finally:
             _travel()
-            if name in _WRITES:
-                self._wrote(self._endpoint, values[0])
-            try:
-                return method(*values, **named)
-            finally:
-                _travel()
 
-        return far
+
+def _there_and_back(method: Callable[..., T], *values: Any, **named: Any) -> T:
+    _travel()
+    try:
+        return method(*values, **named)
+    finally:
+        _travel()
 
 
 def _travel() -> None:

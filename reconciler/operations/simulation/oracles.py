@@ -100,10 +100,10 @@ def within_the_budget(run: SimulatedRun) -> Iterator[str]:
 
 
 def ordered_once(run: SimulatedRun) -> Iterator[str]:
-    """A boot override for one boot is sent at most once for each request."""
+    """A boot override for one boot is sent at most once for each request, unless the BMC refused it."""
     asked: Counter[tuple[str, str]] = Counter()
     for write, _, event in _sent(run):
-        if write.orders_boot and event is not None:
+        if write.orders_boot and not write.was_refused and event is not None:
             declared = run.revisions.get(event.revision or "", {}).get(write.machine)
             if declared is None or declared.request is None:
                 yield f"{_of(write)} left for revision {str(event.revision)[:10]}, which declares no override"

@@ -36,10 +36,10 @@ class Sometimes(StrEnum):
 class SeenWrite(msgspec.Struct, frozen=True):
     """A write as it left for a BMC.
 
-    `at`: seconds; `clock`: what the clock of the host showed. `epoch`: of the daemon that sent it; `last_epoch`: the one
-    that the store had then. `flights`: the actions in flight for that machine, as the store had them on disk then;
+    `at`: seconds; `clock`: what the clock of the host showed. `epoch`: of the daemon that sent it. `last_epoch`: the
+    one that the store had then. `flights`: the actions in flight for that machine, as the store had them on disk then.
     `beside`: for others behind the same BMC. `was_taken_over`: a newer daemon has the store, and found all of `flights`
-    there."""
+    there. `was_refused`: the BMC said that it did nothing."""
 
     at: float
     clock: datetime
@@ -51,6 +51,7 @@ class SeenWrite(msgspec.Struct, frozen=True):
     flights: tuple[InFlight, ...]
     beside: tuple[InFlight, ...]
     was_taken_over: bool
+    was_refused: bool = False
 
     @property
     def powers_off(self) -> bool:

@@ -89,7 +89,7 @@ class _World:
         share = FleetShare(count=self._budget)
         limits = GuardLimits(max_disrupted=share, max_disrupted_per_rack=share, max_unreachable=FleetShare(percent=50))
         self._settings = SimulationSettings(CommandLimits(limits))
-        self._driver = FaultyNetwork(self._fleet, self._wrote)
+        self._driver = FaultyNetwork(self._fleet, self)
         self._repository = SimulatedRepository(folder / "fleet", self._bmcs)
         self._repository.commit(self._declared)
         self._reader = Store.open(f"sqlite:///{self._store_file}")
@@ -174,7 +174,8 @@ class _World:
             if not (fenced or by_store or by_source):
                 yield f"{daemon.process.name} ended: {type(error).__name__}: {error}"
 
-    def _wrote(self, endpoint: Endpoint, value: object) -> None:
+    def leaves(self, endpoint: Endpoint, value: object) -> int:
+        """See WriteObserver."""
         name, process = str(endpoint.system_id), self._simulation.running_process
         daemon = next(one for one in self._daemons if one.process is process)
         flights = [one for key, one in self._reader.in_flight().items() if self._bmcs[key.name] == endpoint.address]
@@ -185,6 +186,11 @@ class _World:
         self._writes.append(
             SeenWrite(at, runtime.now(), name, value, process.name, daemon.epoch, last, mine, beside, taken_over)
         )
+        return len(self._writes) - 1
+
+    def is_refused(self, number: int) -> None:
+        """See WriteObserver."""
+        self._writes[number] = msgspec.structs.replace(self._writes[number], was_refused=True)
 
     def _machine(self, name: str) -> FakeMachine:
         return self._fleet.machine(self._bmcs[name], name)
