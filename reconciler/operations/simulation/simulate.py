@@ -56,8 +56,9 @@ def simulate(
     only: Sequence[Incident] = (),
     quiet: float = QUIET_SECONDS,
 ) -> SimulatedRun:
-    """Run the daemon under this seed. `seconds`: of the part in which things go wrong; `quiet`: of the part after it, at
-    most. The same values give the same run."""
+    """Run the daemon under this seed; the same values give the same run.
+
+    `seconds`: of the part in which things go wrong. `quiet`: of the part after it, at most."""
     simulation = SimulatedRuntime(seed)
     names = [f"m{number:02}" for number in range(machines)]
     planned = scenario(simulation.chance, names, seconds, only)
