@@ -16,7 +16,7 @@ _READS = frozenset({"read", "task", "inventory"})
 
 
 class WriteObserver(Protocol):
-    """Who is told of writes."""
+    """Who is informed of writes."""
 
     def leaves(self, endpoint: Endpoint, value: object) -> int:
         """A write leaves for a BMC; returns a number by which it is known."""
