@@ -7,12 +7,15 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from drivers.base import ConsoleEndpoint, DriverError, Line, Unreachable
 from drivers.console.fake_console import FakeConsole
 from reconciler.kinds.common.access.access_rules import ConsoleAccess
 from reconciler.services.console.filtered_line import HELD_SECONDS
 from reconciler.services.console.hub import REPLAYED, UNREAD, Hub, Watcher
+from reconciler.services.console.recent_output import RecentOutput
 from tests.console.console_world import console
 from tests.virtual_loop import in_virtual_time, settled
 
@@ -428,3 +431,15 @@ def test_a_key_that_is_held_back_does_not_reach_the_next_tenant() -> None:
         await room.hub.stop("over")
 
     in_virtual_time(test)
+
+
+@given(st.lists(st.integers(0, 6000), max_size=30), st.integers(1, 20_000))
+def test_of_what_was_said_the_end_is_kept_however_it_came(sizes: list[int], most: int) -> None:
+    recent, said = RecentOutput(most), b""
+    for number, size in enumerate(sizes):
+        data = bytes([number]) * size
+        recent.add(data)
+        said += data
+        assert bytes(recent) == said[-most:]
+    recent.clear()
+    assert bytes(recent) == b""

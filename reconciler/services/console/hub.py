@@ -24,6 +24,7 @@ from reconciler.kinds.common.access.access_rules import ConsoleAccess
 from reconciler.kinds.common.defect import defect
 from reconciler.kinds.console.grants import MachineConsoleState
 from reconciler.services.console.filtered_line import FilteredLine
+from reconciler.services.console.recent_output import RecentOutput
 
 REPLAYED = 64 * 1024
 """Bytes that a new session is shown."""
@@ -138,7 +139,7 @@ class Hub:
     ) -> None:
         self.state = state
         self._open_line, self._recorder, self._reports = open_line, recorder, reports
-        self._recent = bytearray()
+        self._recent = RecentOutput(REPLAYED)
         self.watchers: list[Watcher] = []
         self.writer: Watcher | None = None
         self.is_held = False
@@ -271,8 +272,7 @@ class Hub:
             self._recorder.mark(f"order {self.state.order}")
 
     def _heard(self, data: bytes) -> None:
-        self._recent += data
-        del self._recent[:-REPLAYED]
+        self._recent.add(data)
         self._recorder.write(data)
         for watcher in self.watchers:
             watcher.put(data)
