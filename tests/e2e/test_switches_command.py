@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,19 @@ def test_a_port_is_planned_changed_and_shown(tmp_path: Path) -> None:
     assert desk.run("ports", "--machine", "m2", "-o", "json").json == []
     assert "the declared switches are leaf01" in desk.run("ports", "leaf09").err
     assert "set-value (spec.ports[Ethernet0]" in desk.run("events", "switch/leaf01").out
+
+
+def test_a_saved_plan_brings_the_configuration_of_its_pass(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "desk")
+    desk.commit("Declare it", lab=fleet())
+    saved = tmp_path / "plan.json"
+    desk.run("plan", "switch/leaf01", "--out", str(saved))
+    plan = json.loads(saved.read_text())
+    [action] = [one for change in plan["changes"] for one in change["actions"]]
+    assert action["context"]["config"]["ports"] == {"Ethernet0": {"vlan": 4000, "admin": "Up"}}
+    applied = desk.run("apply", "--yes", str(saved))
+    assert applied.code == 0, applied.err
+    assert "VLAN 4000" in desk.run("ports", "leaf01").out
 
 
 def test_nothing_is_sent_to_a_switch_in_maintenance_and_the_plan_says_why(tmp_path: Path) -> None:

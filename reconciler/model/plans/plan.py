@@ -18,7 +18,7 @@ from reconciler.model.plans.access import AccessChange
 from reconciler.model.plans.override import Override
 from reconciler.model.resource import Commit, ResourceKey, Revision, Source
 
-FORMAT_VERSION = "5.0"
+FORMAT_VERSION = "5.1"
 """Major: a reader must change. Minor: something was added."""
 
 
