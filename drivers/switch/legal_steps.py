@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from drivers.base import Rejected, SwitchConfig, SwitchScope, SwitchState
 
 
@@ -26,10 +28,24 @@ def refuse_unsafe(where: str, config: SwitchConfig, state: SwitchState) -> None:
             )
         if port.vrf is not None and port.vrf not in {*state.vrfs, *config.vrfs}:
             raise Rejected(f"{where}: {name} belongs into {port.vrf}, and the switch has no such VRF")
+    for name, vrf in config.vrfs.items():
+        if (conflict := vlan_conflict(name, vrf.vlan, state.vlans)) is not None:
+            raise Rejected(f"{where}: {name} cannot get VLAN {vrf.vlan}, because {conflict}")
     for name in config.absent_vrfs:
         members = _members(name, config, state)
         if members:
             raise Rejected(f"{where}: {name} cannot be removed, because {', '.join(members)} is in {name}")
+
+
+def vlan_conflict(vrf: str, vlan: int | None, have: Mapping[int, str | None]) -> str | None:
+    """Why the VRF must not get the VLAN. `have`: the VLANs of the switch, with the VRF of each. In the VLAN of another
+    VRF, the machines of two tenants would meet."""
+    own = sorted(one for one, owner in have.items() if owner == vrf)
+    if vlan is None or vlan in own:
+        return None
+    if vlan in have:
+        return f"this VLAN is on the switch already, and belongs to {have[vlan] or 'no VRF'}"
+    return f"{vrf} has VLAN {own[0]}" if own else None
 
 
 def _members(vrf: str, config: SwitchConfig, state: SwitchState) -> list[str]:

@@ -109,9 +109,18 @@ def sonic_state(tables: SonicTables, version: str | None, saved: bool | None) ->
             for name, fields in tables.rows("VRF")
             if tables.vrf_is_there(name)
         },
+        vlans=dict(_vlans(tables)),
         neighbours=tuple(_neighbours(tables)),
         saved=saved,
     )
+
+
+def _vlans(tables: SonicTables) -> Iterator[tuple[int, str | None]]:
+    """As CONFIG_DB has them: what is asked for there is taken already."""
+    for name, _ in tables.rows("VLAN"):
+        if (number := name.removeprefix("Vlan")).isdigit() and len(number) <= 4:
+            vrf = tables.config.get(f"VLAN_INTERFACE|{name}", {}).get("vrf_name", "")
+            yield int(number), clean(vrf) or None
 
 
 def _port(name: str, asked: dict[str, str], tables: SonicTables) -> SwitchPort:

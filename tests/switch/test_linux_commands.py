@@ -189,7 +189,12 @@ STATE = SwitchState(
         "swp9": SwitchPort("swp9"),
     },
     vrfs={"Vrf104001": 104001, "Vrf104002": 104002},
+    vlans={4000: None, 1001: "Vrf104001", 1002: "Vrf104002"},
 )
+
+
+def in_vlan(vlan: int) -> SwitchConfig:
+    return msgspec.structs.replace(config(), vrfs={"Vrf104001": VrfConfig(104001, vlan)})
 
 
 @pytest.mark.parametrize(
@@ -200,6 +205,9 @@ STATE = SwitchState(
         (config(swp9=PortConfig(4000)), "swp9 is an uplink"),
         (config(swp2=PortConfig(vrf="Vrf104002")), "only by way of VLAN 4000"),
         (config(swp1=PortConfig(vrf="Vrf9")), "no such VRF"),
+        (in_vlan(1002), "belongs to Vrf104002"),
+        (in_vlan(4000), "belongs to no VRF"),
+        (in_vlan(1003), "Vrf104001 has VLAN 1001"),
         (config(absent=("Vrf104001",)), "swp2 is in Vrf104001"),
         (config(absent=("Vrf104002",), swp1=PortConfig(vrf="Vrf104002")), "swp1 is in Vrf104002"),
     ],

@@ -227,3 +227,8 @@ def test_words_of_a_command_may_hold_anything() -> None:
 @pytest.mark.parametrize("odd", [None, "x", 5, ["a"], ["a", None], ["a", ["b"]]])
 def test_a_row_that_is_none_has_no_odd_fields(odd: RedisReply) -> None:
     assert all(isinstance(one, str) for one in table(odd).values())
+
+
+def test_the_vlans_of_the_switch_are_known_with_the_vrf_of_each() -> None:
+    bound: Table = {"VLAN|Vlan1001": {"vlanid": "1001"}, "VLAN_INTERFACE|Vlan1001": {"vrf_name": RED}, "VLAN|odd": {}}
+    assert sonic_state(SonicTables({**IN_VLAN, **bound}), None, None).vlans == {1001: RED, 4000: None}

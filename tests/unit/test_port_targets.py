@@ -203,5 +203,13 @@ def test_a_port_with_which_the_switch_is_not_done_is_not_as_it_must_be() -> None
 
 def test_each_vrf_has_a_vlan_of_its_own_on_the_switch() -> None:
     spec = SwitchSpec(partition="lab", driver="fake", address="leaf01", local_vlans="1001-1003")
-    assert local_vlans(spec, (3, 6, 7)) == {3: 1001, 6: 1002, 7: 1003}
-    assert len(local_vlans(spec, tuple(range(10)))) == 3
+    assert local_vlans(spec, (3, 6, 7), {}) == {3: 1001, 6: 1002, 7: 1003}
+    assert len(local_vlans(spec, tuple(range(10)), {})) == 3
+
+
+def test_a_vrf_keeps_its_vlan_when_others_come_and_a_vlan_of_something_else_is_never_taken() -> None:
+    spec = SwitchSpec(partition="lab", driver="fake", address="leaf01", local_vlans="1001-1003")
+    assert local_vlans(spec, (3, 6), {1001: "Vrf6"}) == {6: 1001, 3: 1002}
+    assert local_vlans(spec, (3, 6), {1001: None, 1002: "VrfOfOthers"}) == {3: 1003}
+    moved = msgspec.structs.replace(spec, local_vlans="1501-1503")
+    assert local_vlans(moved, (6,), {1001: "Vrf6"}) == {6: 1001}

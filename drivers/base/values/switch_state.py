@@ -70,6 +70,7 @@ class SwitchState(msgspec.Struct, frozen=True, omit_defaults=True):
     version: Annotated[str | None, Meta(description="The version of its software.")] = None
     ports: Annotated[dict[str, SwitchPort], Meta(description="Its ports, by name.")] = {}
     vrfs: Annotated[dict[str, int | None], Meta(description="Its VRFs, with the VNI of each.")] = {}
+    vlans: Annotated[dict[int, str | None], Meta(description="Its VLANs, with the VRF to which each belongs.")] = {}
     neighbours: Annotated[tuple[SwitchNeighbour, ...] | None, Meta(description="What LLDP heard.")] = None
     peers: Annotated[tuple[BgpPeer, ...] | None, Meta(description="The sessions of BGP.")] = None
     saved: Annotated[bool | None, Meta(description="Whether the running configuration is saved.")] = None

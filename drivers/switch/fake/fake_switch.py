@@ -29,6 +29,7 @@ from drivers.base import (
     Unreachable,
 )
 from drivers.base.support import scheduling
+from drivers.switch.legal_steps import vlan_conflict
 
 PORT_COUNT = 32
 _LANES = 4
@@ -71,6 +72,7 @@ class FakeSwitch:
             for number, lane in enumerate(range(0, PORT_COUNT * _LANES, _LANES))
         }
         self.vrfs: dict[str, int | None] = {}
+        self.vlans: dict[int, str | None] = {}
         self.neighbours: dict[str, SwitchNeighbour] = {}
         self.peers: tuple[BgpPeer, ...] = ()
         self.faults: list[SwitchFault] = []
@@ -90,6 +92,7 @@ class FakeSwitch:
                 version="fake 1.0",
                 ports={name: replace(port, unsettled=name in self._asked) for name, port in self.ports.items()},
                 vrfs=dict(self.vrfs),
+                vlans=dict(self.vlans),
                 neighbours=tuple(heard[1:] if SwitchFault.LLDP_FORGETS in self.faults else heard),
                 peers=self.peers,
                 saved=not self._asked,
@@ -117,6 +120,7 @@ class FakeSwitch:
             if self._strikes(SwitchFault.RELOAD_FAILED):
                 raise Busy(f"{self.address}: FRR could not be reloaded; no port was changed")
             self.vrfs |= {name: vrf.vni for name, vrf in config.vrfs.items()}
+            self.vlans |= {vrf.vlan: name for name, vrf in config.vrfs.items() if vrf.vlan is not None}
             differing = [(name, port) for name, port in config.ports.items() if self._differs(name, port)]
             is_half = self._strikes(SwitchFault.HALF_APPLIED)
             due = self._now() + (self.slowness if SwitchFault.SLOW_ORCHAGENT in self.faults else 0.0)
@@ -127,6 +131,7 @@ class FakeSwitch:
                 raise Unreachable(f"{self.address}: the connection ended", maybe_sent=True)
             for name in config.absent_vrfs:
                 self.vrfs.pop(name, None)
+                self.vlans = {vlan: vrf for vlan, vrf in self.vlans.items() if vrf != name}
 
     def cable(self, neighbour: SwitchNeighbour) -> None:
         """Plug a cable in: the link is up, and LLDP hears the other side."""
@@ -166,6 +171,9 @@ class FakeSwitch:
                 raise Rejected(f"{self.address}: {name} cannot go from {before} into {port.vrf} in one step")
             if port.vrf is not None and port.vrf not in {*self.vrfs, *config.vrfs}:
                 raise Rejected(f"{self.address}: there is no {port.vrf}")
+        for name, vrf in config.vrfs.items():
+            if conflict := vlan_conflict(name, vrf.vlan, self.vlans):
+                raise Rejected(f"{self.address}: {name} cannot get VLAN {vrf.vlan}, because {conflict}")
         members = {port.vrf for name, port in self.ports.items() if name not in config.ports}
         if used := members & set(config.absent_vrfs):
             raise Rejected(f"{self.address}: {', '.join(sorted(map(str, used)))} still has ports")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -220,12 +220,13 @@ def _pass_config(
     ports = settled | changed
     known = known_vrfs(view.desired, view.observed) if view.desired is not None else {}
     used = {port.vrf for port in ports.values()} | {port.vrf for port in state.ports.values()}
-    vlans = local_vlans(spec, tuple(known))
-    vrfs = {
-        vrf_name(number): VrfConfig(number, vlans.get(number), prefixes)
+    here = {
+        number: prefixes
         for number, prefixes in known.items()
         if vrf_name(number) in used and vrf_name(number) not in absent
     }
+    vlans = local_vlans(spec, tuple(here), state.vlans)
+    vrfs = {vrf_name(number): VrfConfig(number, vlans.get(number), prefixes) for number, prefixes in here.items()}
     return SwitchConfig(
         scope=spec.scope,
         unprovisioned_vlan=vlan,
@@ -238,16 +239,21 @@ def _pass_config(
     )
 
 
-def local_vlans(spec: SwitchSpec, numbers: tuple[int, ...]) -> dict[int, int]:
-    """The VLAN of this switch for each VRF: the same each time for the same numbers. Where two numbers would get the
-    same one, the higher number gets the next free one."""
+def local_vlans(spec: SwitchSpec, numbers: tuple[int, ...], have: Mapping[int, str | None]) -> dict[int, int]:
+    """The VLAN of this switch for each VRF. `have`: the VLANs of the switch, with the VRF of each.
+
+    A VRF keeps the VLAN that it has, because machines use it. The others get a free one, from a place that follows from
+    the number. A VLAN that is on the switch for something else is never taken. Without a free VLAN, a VRF has none.
+    """
     first, last = spec.local_range
-    size, taken = last - first + 1, set[int]()
-    found: dict[int, int] = {}
-    for number in sorted(numbers)[:size]:
-        place = next(one for step in range(size) if (one := first + (number + step) % size) not in taken)
-        taken.add(place)
-        found[number] = place
+    size, taken = last - first + 1, {*have, spec.unprovisioned.vlan}
+    vlan_of = {vrf: vlan for vlan, vrf in sorted(have.items(), reverse=True) if vrf is not None}
+    found = {number: vlan_of[vrf_name(number)] for number in numbers if vrf_name(number) in vlan_of}
+    for number in sorted({*numbers} - {*found}):
+        places = (first + (number + step) % size for step in range(size))
+        if (place := next((one for one in places if one not in taken), None)) is not None:
+            taken.add(place)
+            found[number] = place
     return found
 
 
