@@ -58,7 +58,7 @@ LOOKS: tuple[tuple[str, ...], ...] = (
     ("explain-size", "m1"),
     ("schema", "machine"),
     ("capacity",),
-    ("ports",),
+    ("get", "ports"),
     ("explain-placement", "c1"),
     ("ipam", "tree"),
     ("version",),

@@ -26,7 +26,7 @@ READERS = {
     "inventory": ["inventory", "m0"],
     "explain-size": ["explain-size", "m0"],
     "capacity": ["capacity"],
-    "ports": ["ports"],
+    "get ports": ["get", "ports"],
     "ipam tree": ["ipam", "tree"],
     "ipam check": ["ipam", "check"],
     "ipam export": ["ipam", "export"],

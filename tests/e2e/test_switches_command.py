@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.desk import Desk, document
 
 
@@ -32,10 +34,6 @@ def test_a_port_is_planned_changed_and_shown(tmp_path: Path) -> None:
     shown = desk.run("describe", "sw/leaf01").out
     assert "vlan: 4000" in shown
     assert "Cabled=Unknown  NotHeard: port Ethernet0 of Switch/leaf01 hears nothing" in shown
-    [row] = desk.run("ports", "leaf01", "-o", "json").json
-    assert (row["machine"], row["network"], row["must_be_in"]) == ("m1", "VLAN 4000", "VLAN 4000")
-    assert desk.run("ports", "--machine", "m2", "-o", "json").json == []
-    assert "the declared switches are leaf01" in desk.run("ports", "leaf09").err
     assert "set-value (spec.ports[Ethernet0]" in desk.run("events", "switch/leaf01").out
 
 
@@ -49,7 +47,41 @@ def test_a_saved_plan_brings_the_configuration_of_its_pass(tmp_path: Path) -> No
     assert action["context"]["config"]["ports"] == {"Ethernet0": {"vlan": 4000, "admin": "Up"}}
     applied = desk.run("apply", "--yes", str(saved))
     assert applied.code == 0, applied.err
-    assert "VLAN 4000" in desk.run("ports", "leaf01").out
+    assert "VLAN 4000" in desk.run("get", "ports", "leaf01").out
+
+
+SHOWN = (
+    pytest.param(("leaf01",), "leaf01/Ethernet0\n", id="a switch"),
+    pytest.param(("switch/leaf*",), "leaf01/Ethernet0\n", id="a pattern"),
+    pytest.param(("machine/m1",), "leaf01/Ethernet0\n", id="a machine"),
+    pytest.param(("machine/m2",), "", id="a machine without ports"),
+    pytest.param(("-l", "row=a"), "leaf01/Ethernet0\n", id="labels of a switch"),
+    pytest.param(("leaf09",), "leaf01", id="no such switch"),
+    pytest.param(("partition/lab",), "Partition/lab has no ports; name switches, or machine/NAME", id="another kind"),
+    pytest.param(("-w",), "ports cannot be sorted or watched", id="watching"),
+)
+
+
+@pytest.fixture(scope="module")
+def declared(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    documents = [*fleet(), document("Machine", "m2", partition="lab", bmc={"driver": "fake", "address": "m2"})]
+    documents[2]["metadata"]["labels"] = {"row": "a"}
+    desk = Desk(tmp_path_factory.mktemp("ports") / "desk")
+    desk.commit("Declare it", lab=documents)
+    return desk
+
+
+@pytest.mark.parametrize(("asked", "shown"), SHOWN)
+def test_ports_are_listed_by_switch_machine_and_label(declared: Desk, asked: tuple[str, ...], shown: str) -> None:
+    done = declared.run("get", "ports", *asked, "-o", "name")
+    assert done.out == shown if done.code == 0 else shown in done.err
+
+
+def test_a_listed_port_has_its_network_and_the_words_of_both_ends(declared: Desk) -> None:
+    [row] = declared.run("get", "ports", "-o", "json").json["items"]
+    assert (row["machine"], row["network"], row["mustBeIn"]) == ("m1", None, "VLAN 4000")
+    wide = declared.run("get", "ports", "-o", "wide").out
+    assert "Switch/leaf01 reports no LLDP neighbours" in wide
 
 
 def test_nothing_is_sent_to_a_switch_in_maintenance_and_the_plan_says_why(tmp_path: Path) -> None:

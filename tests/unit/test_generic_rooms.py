@@ -55,7 +55,7 @@ SUBJECTS: dict[str, tuple[tuple[str, ...], str]] = {
     "commands/console_command.py": ((), "names of machines, completed by the shell, for their consoles"),
     "operations/reports/console_reports.py": ((), "what the BMCs of machines say of their consoles"),
     "commands/serving/boot_commands.py": ((), "names of partitions, completed by the shell, for their DHCP server"),
-    "commands/reports/ports_command.py": (("switch",), "ports of switches"),
+    "commands/reports/port_listing.py": (("switch",), "ports of switches"),
     "commands/reports/ipam_commands.py": ((), "names of networks, completed by the shell, for the tree of the IPAM"),
 }
 """Modules, and folders, of generic rooms that are about one subject: the wings that are about it too, and the

@@ -79,8 +79,18 @@ def get_resources_command(
       groundstate get overrides
       groundstate get pauses
       groundstate get consoles
+      groundstate get ports leaf01
+      groundstate get ports machine/r12-01
     """
     asked, where = guard_options_of(values), where_from(values)
+    if targets[:1] in (("ports",), ("port",)):
+        if status or sort_by or watch or output.startswith(TEMPLATES):
+            raise click.UsageError("ports cannot be sorted or watched; leave out --status, --sort-by, -w and templates")
+        from reconciler.commands.reports.port_listing import show_ports
+
+        with exit_in_words():
+            show_ports(where, targets[1:], selector, output, headers=not no_headers)
+        return
     if targets in (("overrides",), ("override",), ("pauses",), ("pause",), ("consoles",), ("console",)):
         if selector or status or sort_by or watch or output.startswith(TEMPLATES):
             raise click.UsageError(

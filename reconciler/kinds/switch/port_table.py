@@ -30,12 +30,14 @@ class PortRow(msgspec.Struct, frozen=True):
     switch: Annotated[str, Meta(description="The name of the switch.")]
     port: Annotated[str, Meta(description="The name of the port in the document.")]
     machine: Annotated[str | None, Meta(description="The machine that is declared at the port.")]
+    nic: Annotated[str | None, Meta(description="The machine's interface that is declared at the port.")]
     claim: Annotated[str | None, Meta(description="The claim of the machine.")]
     admin: Annotated[LinkState | None, Meta(description="Whether the port is switched on.")]
     link: Annotated[LinkState | None, Meta(description="Whether the link is up.")]
     network: Annotated[str | None, Meta(description="The VRF or VLAN in which the port is.")]
     must_be_in: Annotated[str | None, Meta(description="The VRF or VLAN in which the port must be. Null: not changed.")]
     cabled: Annotated[Status, Meta(description="Whether LLDP reports the declared cabling.")]
+    lldp: Annotated[str | None, Meta(description="What both ends of the cable report.")]
     bgp: Annotated[str | None, Meta(description="The state of the BGP session at the port.")]
     bgp_since: Annotated[datetime | None, Meta(description="When the session came into this state.")]
 
@@ -80,12 +82,14 @@ def _row(
         switch=switch.key.name,
         port=port.name,
         machine=port.machine,
+        nic=port.nic,
         claim=machine_facts(remembered, key).lifecycle.claim if port.machine is not None else None,
         admin=found.admin if found is not None else None,
         link=found.oper if found is not None else None,
         network=_network(found),
         must_be_in=_wanted(target, switch.spec),
         cabled=status,
+        lldp="; ".join(end.words for end in ends) or None,
         bgp=peer.state if peer is not None else None,
         bgp_since=_since(peer),
     )
