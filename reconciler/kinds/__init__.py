@@ -51,6 +51,7 @@ from reconciler.kinds.sink.sink_columns import SINK_COLUMNS, sink_conditions
 from reconciler.kinds.sink.spec import EventSinkSpec
 from reconciler.kinds.switch import spec as switch
 from reconciler.kinds.switch.cabling import machine_cabling, switch_cabling
+from reconciler.kinds.switch.port_outline import OUTLINED, port_outline
 from reconciler.kinds.switch.switch_access import SWITCH_ACCESS
 from reconciler.kinds.switch.switch_check import check_switch
 from reconciler.kinds.switch.switch_columns import SWITCH_COLUMNS, switch_conditions
@@ -238,6 +239,8 @@ KINDS: dict[str, Kind] = {
             paused=switch.switch_paused,
             follows=switch.machines_at,
             compared=switch_cabling,
+            outline=port_outline,
+            outlined=OUTLINED,
         ),
         Kind(
             "MachineClaim",

@@ -32,7 +32,8 @@ def test_a_port_is_planned_changed_and_shown(tmp_path: Path) -> None:
     assert applied.code == 0, applied.err
     assert "leaf01   lab" in desk.run("get", "switches").out
     shown = desk.run("describe", "sw/leaf01").out
-    assert "vlan: 4000" in shown
+    assert "  Ethernet0  admin Up" in shown
+    assert "    machine  m1\n    network  VLAN 4000\n    cabled   Unknown: port Ethernet0" in shown
     assert "Cabled=Unknown  NotHeard: port Ethernet0 of Switch/leaf01 hears nothing" in shown
     assert "set-value (spec.ports[Ethernet0]" in desk.run("events", "switch/leaf01").out
 

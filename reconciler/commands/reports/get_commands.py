@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import click
@@ -24,7 +26,8 @@ from reconciler.commands.options import (
 from reconciler.commands.printing import dump
 from reconciler.commands.reports.resource_printer import ResourcePrinter
 from reconciler.commands.terminal import exit_in_words, fitting, relax_garbage_collection, say_notes, wait_while_read
-from reconciler.kinds import implied
+from reconciler.kinds import KINDS, implied
+from reconciler.kinds.common.column import OutlineBranch
 from reconciler.kinds.common.consoles.offered_consoles import console_hint
 from reconciler.operations.reports.resource_views import (
     Description,
@@ -152,11 +155,12 @@ def describe_command(targets: tuple[str, ...], selector: str, output: str, **val
 def _described(one: Description) -> str:
     at, view = now(), one.view
     document = resource_document(view)
+    outlined = KINDS[view.key.kind].outlined if view.key.kind in KINDS else ()
     lines = [str(view.key), f"Status:      {view.status}"]
     if view.phase is not None:
         lines.append(f"Phase:       {view.phase}")
     if view.resource is not None:
-        lines += [f"Source:      {view.resource.source}", "Spec:", _indented(document["spec"])]
+        lines += [f"Source:      {view.resource.source}", "Spec:", _indented(_without(document["spec"], outlined))]
     if (meant := implied(view.key)) is not None:
         lines.append(f"For:         {meant.words}, which declares {view.key}")
     if view.machines:
@@ -165,7 +169,9 @@ def _described(one: Description) -> str:
     seen = view.observation
     if seen is not None:
         lines.append(f"Seen:        {short_age(seen.taken_at, at)} ago")
-        lines.append(_indented(_short(document["status"].get("observed") or document["status"].get("error") or {})))
+        found = _without(document["status"].get("observed") or document["status"].get("error") or {}, outlined)
+        lines.append(_indented(_short(found)))
+    lines += _outline(view.outline, at)
     if view.derived:
         lines += ["Labels from the inventory:", *(f"  {name}={clean(text)}" for name, text in view.derived.items())]
     for kept in one.inventory.all:
@@ -191,6 +197,21 @@ def _described(one: Description) -> str:
         for event in one.events
     ]
     return "\n".join(_clean(line) for text in lines for line in text.split("\n"))
+
+
+def _without(value: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: one for name, one in value.items() if name not in names}
+
+
+def _outline(branches: Collection[OutlineBranch], at: datetime) -> list[str]:
+    """A tree with the branches, two steps deep."""
+    lines = [] if not branches else ["Ports:"]
+    for branch in branches:
+        lines.append(f"  {branch.name}  {clean(branch.words)}")
+        since = f" for {short_age(branch.since, at)}" if branch.since is not None else ""
+        below = [f"    {title:<8} {clean(text)}" for title, text in branch.below]
+        lines += [*below[:-1], f"{below[-1]}{since}"] if below else []
+    return lines
 
 
 def _clean(line: str) -> str:

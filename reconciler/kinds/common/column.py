@@ -38,6 +38,15 @@ class Shown(msgspec.Struct, frozen=True):
     """Those that it has."""
 
 
+class OutlineBranch(msgspec.Struct, frozen=True):
+    """A part of a resource, such as a port, and what is below it: each a heading and a text. `since`: of the last."""
+
+    name: str
+    words: str
+    below: tuple[tuple[str, str], ...] = ()
+    since: datetime | None = None
+
+
 class ResourceView(msgspec.Struct, frozen=True):
     """One resource as `get` and `describe` show it: declared, observed, and its conditions in a word and in full.
     `machines`: those of a claim."""
@@ -68,6 +77,8 @@ class ResourceView(msgspec.Struct, frozen=True):
     """Those that stand and cover it."""
     delivery: SinkReport | None = None
     """Of an event sink: how far it is; None: the daemon has not begun with it."""
+    outline: tuple[OutlineBranch, ...] = ()
+    """Its parts, for `describe`."""
 
 
 class Column(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ import msgspec
 from drivers.base import ErrorReason
 from reconciler.kinds.common.access.access_rules import AccessRules
 from reconciler.kinds.common.adoption import Adoption
-from reconciler.kinds.common.column import Column, Shown
+from reconciler.kinds.common.column import Column, OutlineBranch, Shown
 from reconciler.kinds.common.fact_rules import FactRules
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.field_types.reference_fields import named_resources
@@ -152,6 +152,12 @@ def _not_compared(
     return ()
 
 
+def _not_outlined(
+    _resource: Resource[Any], _desired: DesiredState, _observed: ObservedState, _facts: Facts, _known: Inventories
+) -> Iterable[OutlineBranch]:
+    return ()
+
+
 def _at_rest(_facts: ResourceFacts, _now: datetime) -> bool:
     return False
 
@@ -282,6 +288,12 @@ class Kind(msgspec.Struct, frozen=True):
     compared: Callable[[Resource[Any], DesiredState, ObservedState, Inventories], Iterable[Condition]] = _not_compared
     """Conditions that compare the resource with what others report, such as both ends of a cable. The inventories are
     those of the resource and of those that `follows` names."""
+    outline: Callable[[Resource[Any], DesiredState, ObservedState, Facts, Inventories], Iterable[OutlineBranch]] = (
+        _not_outlined
+    )
+    """The parts of a resource that `describe` shows as a tree. The inventories are the same."""
+    outlined: tuple[str, ...] = ()
+    """The fields of the spec and of the observed value that the tree has in place of the YAML."""
     follows: Callable[[ResourceKey, DesiredState], Iterable[ResourceKey]] = _follows_nothing
     """The resources of other kinds that wait for what is observed of this resource, as machines wait for the ports of
     a switch. They are reconciled again when it changes."""

@@ -162,7 +162,7 @@ def describe_resources(
 ) -> Descriptions:
     """The same, each with what is remembered, what is in it, and its newest events. Raises OperationError."""
     with Workspace(where) as at:
-        views = _views(at, asked, targets, selector)
+        views = _views(at, asked, targets, selector, outlined=True)
         with at.store() as store:
             facts = facts_of(store)
             inventories = store.inventories.all({view.key for view in views})
@@ -180,7 +180,9 @@ def describe_resources(
         return Descriptions(found, at.notes, single)
 
 
-def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], selector: str) -> list[ResourceView]:
+def _views(
+    workspace: Workspace, asked: CommandLimits, targets: Iterable[str], selector: str, *, outlined: bool = False
+) -> list[ResourceView]:
     with workspace.store() as store:
         desired, facts = state_and_facts(workspace, store)
         facts = Facts(IndexedFacts(facts.resources), facts.in_flight)  # A claim finds its machines at once.
@@ -207,6 +209,7 @@ def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], s
         judge.limits,
         deliveries,
         at,
+        outlined,
     )
     order = kinds_in_order(targets)
     by_kind = sorted(chosen, key=lambda key: (order.index(key.kind), key in BUILT_IN_KEYS, key.name))
@@ -237,6 +240,7 @@ class _Fleet(msgspec.Struct, frozen=True):
     limits: GuardLimits
     deliveries: Mapping[str, SinkReport]
     at: datetime
+    outlined: bool = False
 
     def view(self, key: ResourceKey) -> ResourceView:
         """The resource; where something is odd about it, that it cannot be shown, as that must hide no other."""
@@ -281,4 +285,7 @@ class _Fleet(msgspec.Struct, frozen=True):
             self.held_by.get(typed(key), ()),
             tuple(one for one in self.pauses if pauses(one, key, desired, facts)),
             delivery,
+            tuple(KINDS[key.kind].outline(resource, desired, self.observed, facts, self.inventories))
+            if self.outlined and resource is not None
+            else (),
         )
