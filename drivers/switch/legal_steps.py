@@ -19,7 +19,7 @@ def refuse_unsafe(where: str, config: SwitchConfig, state: SwitchState) -> None:
         found = state.ports.get(name)
         if found is None:
             raise Rejected(f"{where}: the switch has no port {name}")
-        if name in config.uplinks:
+        if {name, found.alias} & {*config.uplinks}:
             raise Rejected(f"{where}: {name} is an uplink, which groundstate never changes")
         if port.vrf is not None and found.vrf not in (None, port.vrf):
             raise Rejected(

@@ -275,26 +275,6 @@ def test_a_port_is_not_taken_from_a_tenant_while_the_other_switch_cannot_be_read
     assert "Machine/m1 would have no port left" in change.held_by[0].reason
 
 
-def test_the_vlan_of_a_vrf_in_use_stays_when_another_network_comes(world: World) -> None:
-    """104001 and 104003 want the same one of two VLANs. The lower number comes later."""
-    vrf = {"pool": "vrfs", "number": 104003}
-    front = resource("Network", "front", prefixes=[{"cidr": "10.0.0.0/24"}], vrf=vrf)
-    back = resource("Network", "back", prefixes=[{"cidr": "10.1.0.0/24"}], vrf={"pool": "vrfs", "number": 104001})
-    metals = [Metal(world, name) for name in ("m1", "m2")]
-
-    def commit(count: int | None, *networks: Resource[Any]) -> None:
-        state = switched(count, "m1", "m2", localVlans="1001-1002")
-        world.commit(DesiredState(state.revision, {**state.resources, **{one.key: one for one in networks}}))
-        live(world, metals, 900)
-
-    commit(None, front)
-    commit(1, front)
-    assert switch(world).vlans == {1002: "Vrf104003"}
-    commit(2, front, back)
-    assert [port(world, name).vrf for name in ("Ethernet0", "Ethernet4")] == ["Vrf104003", "Vrf104003"]
-    assert {vrf.vlan for config in switch(world).applied for vrf in config.vrfs.values()} == {1002}
-
-
 def test_what_takes_a_port_from_a_running_machine_is_disruptive(world: World) -> None:
     running(world, "m1")
     switch(world).change("Ethernet0", vrf="VrfOfOthers")

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from drivers.base import PowerState, SwitchState, SystemState
+from datetime import timedelta
+
+from drivers.base import LinkState, PortConfig, PowerState, SwitchPort, SwitchState, SystemState
 from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.common.machine_facts import machine_facts
 from reconciler.kinds.switch.port_state import found_port, shows, wanted_config
-from reconciler.kinds.switch.port_targets import has_tenant, port_target
-from reconciler.kinds.switch.spec import PortPlace, cabled_ports, switch_of
+from reconciler.kinds.switch.port_targets import has_tenant, port_target, tenant_network
+from reconciler.kinds.switch.spec import CabledPort, PortPlace, cabled_ports, switch_of
+from reconciler.kinds.switch.vrf_numbers import known_vrfs, vrf_name
 from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import ResourceKey
 
 OTHER_PORT = "other-port"
+TENANT_BEHIND = "tenant-behind"
+LONGEST_AGE = timedelta(minutes=5)
+"""How old an observation of a switch may be for a decision about a machine. Ports may have been moved since."""
+
+
+def recent_state(switch: str, view: KindView) -> SwitchState | None:
+    """What is known of the switch; None: it could not be read, or was read too long ago."""
+    seen = view.observed.get(ResourceKey("Switch", switch))
+    if seen is None or not isinstance(seen.value, SwitchState) or view.now - seen.taken_at > LONGEST_AGE:
+        return None
+    return seen.value
 
 
 def serves_tenant(machine: str | None, view: KindView) -> bool:
@@ -25,9 +39,34 @@ def serves_tenant(machine: str | None, view: KindView) -> bool:
     return has_tenant(machine_facts(view.remembered, key), value) and not is_off
 
 
-def other_port_hold(machine: str, here: PortPlace, path: str, view: KindView) -> Hold | None:
+def stranger_hold(port: CabledPort, seen: SwitchPort, path: str, view: KindView) -> Hold | None:
+    """The hold on a port that is in a VRF in which tenants run, while the documents name no claimed machine for it. The
+    documents were changed while a tenant's machine is behind the port, or a person moved it: this is not known."""
+    key = ResourceKey("Machine", port.machine or "")
+    if view.desired is None or machine_facts(view.remembered, key).lifecycle.claim is not None:
+        return None
+    if seen.vrf not in {vrf_name(number) for number in known_vrfs(view.desired, view.observed)}:
+        return None
+    tenant = next((one for one in view.remembered if _runs_in(one, str(seen.vrf), view)), None)
+    if tenant is None:
+        return None
+    named = f"the documents name {key}, which has no claim" if port.machine else "the documents name no machine"
+    reason = f"the port is in {seen.vrf}, where machines of tenants such as {tenant} run, but {named} for the port"
+    hint = "correct spec.ports of the switch; or, if no tenant's machine is there, move the port at the switch"
+    return Hold(HoldKind.GUARD, TENANT_BEHIND, reason, hint, path)
+
+
+def _runs_in(key: ResourceKey, vrf: str, view: KindView) -> bool:
+    """Whether the machine may run in the VRF for a tenant."""
+    if key.kind != "Machine" or view.desired is None or not serves_tenant(key.name, view):
+        return False
+    number = tenant_network(machine_facts(view.remembered, key), view.desired, view.observed).vrf
+    return number is None or vrf_name(number) == vrf
+
+
+def other_port_hold(machine: str, here: PortPlace, wanted: PortConfig, path: str, view: KindView) -> Hold | None:
     """The hold on a change that would cut a machine off. One of its other ports cannot be seen, or is not as it must
-    be and comes first. Of ports that are all to be changed, the first by name goes first."""
+    be and comes first, or is switched off too. Of ports that are all to be changed, the first by name goes first."""
     if view.desired is None:
         return None
     others = [place for place in cabled_ports(view.desired, machine) if place.switch != here.switch]
@@ -40,19 +79,32 @@ def other_port_hold(machine: str, here: PortPlace, path: str, view: KindView) ->
         if not state and place < here:
             reason = f"Machine/{machine} keeps this port until {place} is changed"
             return Hold(HoldKind.IN_FLIGHT, OTHER_PORT, reason, "continues automatically", path)
+        if state and wanted.admin is LinkState.DOWN and _is_off(place, view):
+            reason = f"Machine/{machine} would have no port left: {place} is switched off"
+            hint = "set admin of one of the two ports to Up, or release the machine first"
+            return Hold(HoldKind.GUARD, OTHER_PORT, reason, hint, path)
     return None
+
+
+def _is_off(place: PortPlace, view: KindView) -> bool:
+    """Whether a port is seen to be switched off."""
+    switch, state = switch_of(view.desired, place.switch) if view.desired else None, recent_state(place.switch, view)
+    ports = switch.spec.ports if switch is not None else ()
+    declared = next((port for port in ports if port.name == place.port), None)
+    found = found_port(declared, state) if declared is not None and state is not None else None
+    return found is not None and found.admin is LinkState.DOWN
 
 
 def is_in_place(place: PortPlace, machine: str, view: KindView) -> bool | None:
     """Whether a port of the machine is seen as it must be; None: this is not known."""
     desired = view.desired
     switch = switch_of(desired, place.switch) if desired is not None else None
-    seen = view.observed.get(ResourceKey("Switch", place.switch))
-    if desired is None or switch is None or seen is None or not isinstance(seen.value, SwitchState):
+    state = recent_state(place.switch, view)
+    if desired is None or switch is None or state is None:
         return None
     target = port_target(machine, desired, view.remembered, view.observed)
     declared = next((port for port in switch.spec.ports if port.name == place.port), None)
-    found = found_port(declared, seen.value) if declared is not None else None
+    found = found_port(declared, state) if declared is not None else None
     if declared is None or found is None or target.obstacle is not None:
         return None
     return shows(found, wanted_config(declared, target, switch.spec.unprovisioned.vlan))

@@ -69,7 +69,7 @@ def port_target(
     seen = observed.get(key)
     if not has_tenant(facts, seen.value if seen is not None else None):
         return TO_UNPROVISIONED
-    return _tenant_network(facts, desired, observed)
+    return tenant_network(facts, desired, observed)
 
 
 def has_tenant(facts: MachineFacts, value: object) -> bool:
@@ -87,7 +87,8 @@ def has_tenant(facts: MachineFacts, value: object) -> bool:
     return lifecycle.stopped_at is None and not is_off
 
 
-def _tenant_network(facts: MachineFacts, desired: DesiredState, observed: ObservedState) -> PortTarget:
+def tenant_network(facts: MachineFacts, desired: DesiredState, observed: ObservedState) -> PortTarget:
+    """Where the ports of a machine with a tenant must be."""
     claim = claim_spec(facts, desired)
     if claim is None:
         return UNCHANGED  # It is about to be released, and keeps its network until then.

@@ -12,7 +12,7 @@ from reconciler.kinds.common.fact_rules import FactRules
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView, Steps
 from reconciler.kinds.ipam.pool import number_state
-from reconciler.kinds.switch.port_guards import other_port_hold, serves_tenant
+from reconciler.kinds.switch.port_guards import other_port_hold, serves_tenant, stranger_hold
 from reconciler.kinds.switch.port_state import (
     config_words,
     cuts,
@@ -72,7 +72,7 @@ class SwitchRules:
             path = item_path(PORTS, port.name)
             if path not in differing:
                 continue
-            hold = _port_hold(port, target, path, state) or _tenant_hold(port, target, path, resource, view)
+            hold = _port_hold(port, target, path, spec, state) or _tenant_hold(port, target, path, resource, view)
             if hold is not None:
                 holds.append(hold)
             else:
@@ -148,11 +148,14 @@ def _unused_vrfs(spec: SwitchSpec, view: KindView, state: SwitchState) -> Iterat
             yield Field(item_path(VRFS, name), ABSENT, state.vrfs[name], False)
 
 
-def _port_hold(port: CabledPort, target: PortTarget, path: str, state: SwitchState) -> Hold | None:
+def _port_hold(port: CabledPort, target: PortTarget, path: str, spec: SwitchSpec, state: SwitchState) -> Hold | None:
     if target.obstacle is not None:
         why, hint = target.obstacle
         return Hold(HoldKind.BLOCKED, "vrf", why, hint, path)
-    if found_port(port, state) is None:
+    if (found := found_port(port, state)) is not None and ({found.name, found.alias} & {*spec.uplinks}):
+        reason = f"{found.name} of the switch is an uplink, and groundstate never changes an uplink"
+        return Hold(HoldKind.BLOCKED, "uplink", reason, "remove the port from spec.ports, or from spec.uplinks", path)
+    if found is None:
         reason = f"the switch has no port {port.name}" + (f" and no alias {port.alias}" if port.alias else "")
         return Hold(HoldKind.BLOCKED, "port", reason, "correct the name of the port, or plug the module in", path)
     return None
@@ -164,9 +167,11 @@ def _tenant_hold(
     """What protects the tenant behind a port."""
     seen = found_port(port, _state(view.value))
     wanted = wanted_config(port, target, resource.spec.unprovisioned.vlan)
-    if port.machine is None or seen is None or not cuts(seen, wanted) or not serves_tenant(port.machine, view):
+    if seen is None or not cuts(seen, wanted):
         return None
-    return other_port_hold(port.machine, PortPlace(resource.key.name, port.name), path, view)
+    if port.machine is None or not serves_tenant(port.machine, view):
+        return stranger_hold(port, seen, path, view)
+    return other_port_hold(port.machine, PortPlace(resource.key.name, port.name), wanted, path, view)
 
 
 def _port_step(

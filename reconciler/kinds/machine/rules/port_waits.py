@@ -9,6 +9,7 @@ from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.machine.rules.boot_rules import BOOT
 from reconciler.kinds.machine.rules.power_rules import POWER
 from reconciler.kinds.machine.spec import MachineSpec, managed
+from reconciler.kinds.switch.port_guards import recent_state
 from reconciler.kinds.switch.port_state import found_port, port_words, shows, wanted_config
 from reconciler.kinds.switch.port_targets import PortTarget, port_target
 from reconciler.kinds.switch.spec import CabledPort, SwitchSpec, cabled_ports, switch_of, switch_paused
@@ -59,7 +60,12 @@ def _wait_of(
             f"{place} is unknown, because {switch.key} cannot be read: {why}",
             f"continues automatically when {switch.key} can be read; or set spec.manage of {switch.key} to None",
         )
-    found, wanted = found_port(port, seen.value), wanted_config(port, target, spec.unprovisioned.vlan)
+    if (state := recent_state(switch.key.name, view)) is None:
+        return (
+            f"{place} is unknown, because {switch.key} was last read at {seen.taken_at:%Y-%m-%d %H:%M:%S} UTC",
+            f"continues automatically when {switch.key} is read again",
+        )
+    found, wanted = found_port(port, state), wanted_config(port, target, spec.unprovisioned.vlan)
     if found is not None and shows(found, wanted):
         return None
     must = f"{place} must be {target.words(spec.unprovisioned.vlan)}"
