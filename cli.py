@@ -91,6 +91,9 @@ _SUMMARIES = {
 }
 
 
+_LONGEST_PLACE = 200
+"""Characters of a path that an error shows: one that is too long for the system would hide what is wrong."""
+
 # 2 means "there are changes" here, and a script must not take a mistyped option for that.
 click.UsageError.exit_code = 1
 
@@ -108,9 +111,11 @@ class Commands(click.Group):
             with ended_in_order():
                 return super().main(*args, **kwargs)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG):
                 raise
-            click.echo(f"error: {error.filename or 'standard output'}: {error.strerror}", err=True)
+            place = str(error.filename or "standard output")
+            shown = place if len(place) <= _LONGEST_PLACE else f"{place[:_LONGEST_PLACE]}..."
+            click.echo(f"error: {shown}: {error.strerror}", err=True)
             # What is left in its buffer would be tried once more at the end, and fail once more.
             sys.stdout = None
             sys.exit(1)

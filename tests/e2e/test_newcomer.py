@@ -252,3 +252,11 @@ def test_a_subfolder_has_the_settings_and_the_store_of_its_repository(desk: Desk
     assert desk.run("get", cwd=desk.repo / "below").json
     assert (desk.repo / ".git" / "groundstate" / "state.db").is_file()
     assert list((desk.repo / "below").iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [("validate", "--repo"), ("plan", "--repo"), ("apply",)])
+def test_a_path_that_is_too_long_is_refused_in_words(tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = Desk(tmp_path / "desk").run(*command, "a" * 5000)
+    assert done.code == 1
+    assert "File name too long" in done.err
+    assert len(done.err) < 500
