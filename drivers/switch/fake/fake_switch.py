@@ -153,7 +153,7 @@ class FakeSwitch:
         if SwitchFault.UNREACHABLE in self.faults:
             raise Unreachable(f"{self.address}: the switch does not answer")
         if self._strikes(SwitchFault.BUSY):
-            raise Busy(f"{self.address}: another session has the configuration locked", retry_after=5.0)
+            raise Busy(f"{self.address}: another session has the configuration locked")
 
     def _refuse(self, config: SwitchConfig) -> None:
         """Raise for what a switch would not survive, or does not have."""
