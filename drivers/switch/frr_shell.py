@@ -85,7 +85,9 @@ class FrrShell:
             left = await self.changes()
         if done.status or left:
             why = f"still differs: {'; '.join(left)}" if left else done.words
-            raise Busy(f"{self.where}: FRR was not reloaded in full, and no port was changed: {excerpt(why, _SHOWN)}")
+            what = f"FRR was not reloaded in full, and no port was changed: {excerpt(why, _SHOWN)}"
+            hint = "If this stays so, compare with `vtysh -c 'show running-config'` on the switch"
+            raise Busy(f"{self.where}: {what}. groundstate tries again. {hint}")
 
     def _json(self, output: bytes, command: str) -> object:
         try:

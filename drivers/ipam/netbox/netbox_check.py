@@ -57,7 +57,8 @@ def _of_prefixes(rows: Sequence[PrefixRow]) -> Iterator[str]:
             if other.block.lo <= one.block.hi:
                 yield (
                     f"{one.block.cidr} of network {one.network} ({one.url}) and {other.block.cidr} of network "
-                    f"{other.network} ({other.url}) overlap; delete one of the networks, or change its prefixes"
+                    f"{other.network} ({other.url}) overlap; in git, give one of the networks "
+                    "other prefixes, or remove it if none of its addresses is in use"
                 )
     for row in rows:
         missing = set(row.declared.prefix.reserved) - set(row.block.prefix.reserved)

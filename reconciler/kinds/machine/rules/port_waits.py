@@ -56,9 +56,10 @@ def _wait_of(
     spec, seen = switch.spec, view.observed.get(ResourceKey("Switch", switch.key.name))
     if seen is None or not isinstance(seen.value, SwitchState):
         why = seen.error.message if seen is not None and seen.error is not None else "not observed yet"
+        unless = f"if {switch.key} is powered off, you can set its spec.manage to None"
         return (
             f"{place} is unknown, because {switch.key} cannot be read: {why}",
-            f"continues automatically when {switch.key} can be read; or set spec.manage of {switch.key} to None",
+            f"continues automatically when {switch.key} can be read; {unless}",
         )
     if (state := recent_state(switch.key.name, view)) is None:
         return (
