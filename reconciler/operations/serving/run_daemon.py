@@ -81,13 +81,11 @@ def run_daemon(
     if settings.boot.address is not None and settings.boot.image is None:
         raise OperationError(NO_IMAGE)
     if settings.observe and settings.boot.address is not None:
-        raise OperationError(
-            "--observe sends nothing, but the boot service starts machines; leave out --boot-address, and boot_address in the settings file"
-        )
+        why = "--observe sends nothing, but the boot service starts machines"
+        raise OperationError(f"{why}; leave out --boot-address, and boot_address in the settings file")
     if settings.observe and settings.console.listen is not None:
-        raise OperationError(
-            "--observe sends nothing, but people type on consoles; leave out --console-listen, and console_listen in the settings file"
-        )
+        why = "--observe sends nothing, but people type on consoles"
+        raise OperationError(f"{why}; leave out --console-listen, and console_listen in the settings file")
     hooks = hook_secrets(settings.hooks)
     with Workspace(where) as at:
         at.keep_to_branch()
