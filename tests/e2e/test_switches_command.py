@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from drivers.base import SwitchNeighbour, SwitchState
+from reconciler.model.observation import Observation
+from reconciler.model.resource import ResourceKey
+from reconciler.store import Store
 from tests.e2e.desk import Desk, document
 
 
@@ -109,3 +114,34 @@ def test_a_switch_outside_of_the_networks_of_the_settings_is_not_contacted(tmp_p
     desk.commit("Declare it", lab=fleet(driver="sonic", address="ssh://admin@10.1.1.11", hostKey=key))
     planned = desk.run("plan", "switch/leaf01")
     assert "bmc_networks" in planned.out + planned.err
+
+
+def test_cabling_is_proposed_from_the_store_and_written_only_to_out(declared: Desk) -> None:
+    done = declared.run("discover", "--cabling")
+    assert (done.code, done.out) == (0, "")
+    assert "no cabling to propose" in done.err
+    assert "leave out ranges" in declared.run("discover", "--cabling", "10.0.0.0/24").err
+
+
+def test_proposed_cabling_is_a_document_that_can_be_committed(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "desk")
+    documents = fleet(manage="None", ports=[])
+    documents[1]["spec"] = {
+        "partition": "lab",
+        "bmc": {"driver": "fake", "address": "m1"},
+        "macs": ["52:54:00:00:00:01"],
+    }
+    desk.commit("Declare it", lab=documents)
+    heard = (SwitchNeighbour("Ethernet0", mac="52:54:00:00:00:01"),)
+    leaf = ResourceKey("Switch", "leaf01")
+    desk.run("plan")
+    store = Store.open(f"sqlite:///{desk.store}")
+    store.put_observations([Observation(leaf, datetime.now(UTC), SwitchState(neighbours=heard))])
+    store.close()
+    done = desk.run("discover", "--cabling", "--out", str(tmp_path / "proposed"))
+    assert done.out == ""
+    assert "Switch/leaf01, port Ethernet0: no machine -> m1: the switch hears Machine/m1" in done.err
+    proposed = (tmp_path / "proposed" / "leaf01.yaml").read_text()
+    desk.commit("Take it", lab=documents[:2], leaf=proposed)
+    assert desk.run("validate").code == 0
+    assert "no cabling to propose" in desk.run("discover", "--cabling").err

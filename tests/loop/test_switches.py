@@ -284,6 +284,20 @@ def test_what_takes_a_port_from_a_running_machine_is_disruptive(world: World) ->
     assert change.disruption is Disruption.DISRUPTIVE
 
 
+def test_a_guard_that_matches_switches_gives_such_a_change_a_window(world: World) -> None:
+    metals = running(world, "m1")
+    windows = {"timeZone": "UTC", "deny": [{"from": "2000-01-01T00:00", "to": "2100-01-01T00:00", "reason": "freeze"}]}
+    guard = resource("Guard", "frozen", match={"kinds": ["Switch"]}, actions=["disruptive"], windows=windows)
+    state = switched(1, "m1")
+    world.commit(msgspec.structs.replace(state, resources={**state.resources, guard.key: guard}))
+    switch(world).change("Ethernet0", vrf="VrfOfOthers")
+    live(world, metals, 600)
+    assert port(world).vrf == "VrfOfOthers"
+    change = planned(world, "Switch/leaf01")
+    assert change is not None
+    assert [(hold.kind, hold.by) for hold in change.held_by] == [(HoldKind.GUARD, "guard/frozen")]
+
+
 def observed(world: World) -> Observation:
     return Observation(ResourceKey("Switch", "leaf01"), world.now(), switch(world).read())
 

@@ -43,7 +43,7 @@ SUBJECTS: dict[str, tuple[tuple[str, ...], str]] = {
     "store/rows/sink_rows.py": (("sink",), "the places of event sinks in the ledger"),
     "daemon/proposals.py": (("catalogue",), "proposals of the machines that are found in partitions"),
     "views/render/tables/sizes.py": (("catalogue",), "why a machine has a size, or none"),
-    "operations/onboarding/": (("catalogue",), "machines that are found in partitions"),
+    "operations/onboarding/": (("catalogue", "switch"), "machines that are found in partitions, and their cables"),
     "operations/reports/built_in_views.py": (("guard",), "the guards that no document declares"),
     "operations/reports/inventory_report.py": (("catalogue", "machine"), "what is in a machine, and what follows"),
     "operations/reports/placement_report.py": (("catalogue",), "which machine a claim would get in a partition"),

@@ -13,7 +13,9 @@ from reconciler.commands.plan_command import fleet_bar
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, say_notes
 from reconciler.onboarding.discovery import HTTPS
 from reconciler.operations.onboarding.deliver_proposals import Delivery
+from reconciler.operations.onboarding.discover_cabling import discover_cabling
 from reconciler.operations.onboarding.discover_machines import DiscoverRequest, discover_machines
+from reconciler.operations.where import Where
 
 
 @click.command("discover", short_help="Find BMCs; write Machine documents for them.")
@@ -54,14 +56,18 @@ from reconciler.operations.onboarding.discover_machines import DiscoverRequest, 
     "--branch", metavar="NAME", help=("Commit the files on this branch; the work tree and HEAD are not changed.")
 )
 @click.option("--push", is_flag=True, help="Push that branch to origin.")
+@click.option("--cabling", is_flag=True, help="Propose spec.ports of the declared switches, from LLDP at both ends.")
 @where_options
-def discover_command(out: str | None, branch: str | None, push: bool, **values: Any) -> None:
+def discover_command(out: str | None, branch: str | None, push: bool, cabling: bool, **values: Any) -> None:
     """Search for BMCs in RANGEs (a prefix, a range a-b, address:port), in DHCP leases, or in the bmcNetworks of the
     Partitions.
 
     Each Redfish service gets exactly one login, with the credentialRef of its Partition. Each system becomes a Machine
     document with lifecycle.mode Observe. Without tls, and without a CA of this host that signed the certificate, the
     document gets the fingerprint of the certificate. Declared machines are skipped, so a second run finds nothing new.
+
+    With --cabling, no address is searched: the latest observations of switches and inventories of machines are compared
+    with spec.ports of the Switch documents. The changes are printed, and the changed documents, or written to --out.
 
     Exit codes: 0 done, 1 a BMC was found and could not be read.
 
@@ -70,8 +76,12 @@ def discover_command(out: str | None, branch: str | None, push: bool, **values: 
       groundstate discover --out machines                  search bmcNetworks of the partitions
       groundstate discover 10.1.0.0/24 --partition fra1
       groundstate discover --leases /var/lib/misc/dnsmasq.leases --branch found --push
+      groundstate discover --cabling --out proposed      Switch documents with the ports that LLDP reports
     """
     where = where_from(values)
+    if cabling:
+        _cabling(where, out, alone=not (values["ranges"] or values["leases"] or branch or push))
+        return
     if push and branch is None:
         raise click.UsageError("--push needs --branch")
     tls = _trust(values)
@@ -86,6 +96,15 @@ def discover_command(out: str | None, branch: str | None, push: bool, **values: 
         click.echo("---\n".join(found.documents.values()), nl=False)
     if found.unreadable:
         raise click.exceptions.Exit(EXIT_ERROR)
+
+
+def _cabling(where: Where, out: str | None, *, alone: bool) -> None:
+    if not alone:
+        raise click.UsageError("--cabling reads the store; leave out ranges, --leases, --branch and --push")
+    with exit_in_words():
+        documents = discover_cabling(where, out, _say)
+    if out is None and documents:
+        click.echo("---\n".join(documents.values()), nl=False)
 
 
 def _trust(values: dict[str, Any]) -> dict[str, Any] | None:

@@ -109,9 +109,14 @@ def _switch_end(
 def _owner(neighbour: SwitchNeighbour, declared: str, desired: DesiredState, known: Inventories) -> str | None:
     """The machine that is heard, first compared with the declared one, as nearly all cables are right. A MAC address
     of several machines is of none."""
-    macs = {mac for text in (neighbour.mac, neighbour.remote_port) if text and (mac := mac_address(text)) is not None}
-    if macs & _macs_of(ResourceKey("Machine", declared), desired, known):
+    if _macs_heard(neighbour) & _macs_of(ResourceKey("Machine", declared), desired, known):
         return declared
+    return heard_machine(neighbour, desired, known)
+
+
+def heard_machine(neighbour: SwitchNeighbour, desired: DesiredState, known: Inventories) -> str | None:
+    """The declared machine that is heard, by its MAC addresses, or else by its name."""
+    macs = _macs_heard(neighbour)
     others = (
         [one.key.name for one in desired.of_kind("Machine") if macs & _macs_of(one.key, desired, known)] if macs else []
     )
@@ -119,6 +124,10 @@ def _owner(neighbour: SwitchNeighbour, declared: str, desired: DesiredState, kno
         return others[0]
     name = neighbour.system
     return name if name is not None and ResourceKey("Machine", name) in desired.resources else None
+
+
+def _macs_heard(neighbour: SwitchNeighbour) -> set[str]:
+    return {mac for text in (neighbour.mac, neighbour.remote_port) if text and (mac := mac_address(text)) is not None}
 
 
 def _macs_of(machine: ResourceKey, desired: DesiredState, known: Inventories) -> frozenset[str]:
@@ -139,7 +148,7 @@ def _machine_end(
     """What the machine's inventory reports of the switch."""
     if inventory is None or inventory.neighbours is None:
         return CableEnd(None, f"the inventory of Machine/{machine} has no LLDP neighbours")
-    nic = _interface(port.nic, inventory)
+    nic = interface_name(port.nic, inventory)
     name = (switch.spec.system or switch.key.name).lower()
     names = _port_names(port, state)
     for one in inventory.neighbours:
@@ -153,7 +162,7 @@ def _machine_end(
     return CableEnd(None, f"Machine/{machine} reports nothing about {place}")
 
 
-def _interface(nic: str | None, inventory: Inventory) -> str | None:
+def interface_name(nic: str | None, inventory: Inventory) -> str | None:
     """The name of the interface that a document names, also by its MAC address."""
     mac = mac_address(nic) if nic is not None else None
     if mac is None:

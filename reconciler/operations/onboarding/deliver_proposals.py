@@ -34,13 +34,14 @@ def deliver_proposals(
     if delivery.branch is not None:
         _commit(texts, where, delivery, delivery.branch, remark)
     elif delivery.out is not None:
-        _write(texts, Path(delivery.out), remark)
+        write_documents(texts, Path(delivery.out), remark)
     if not texts:
         remark("no new machines")
     return texts
 
 
-def _write(texts: dict[str, str], folder: Path, remark: Callable[[str], None]) -> None:
+def write_documents(texts: dict[str, str], folder: Path, remark: Callable[[str], None]) -> None:
+    """A new file for each text. Raises OperationError for a file that exists, which is not overwritten."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
