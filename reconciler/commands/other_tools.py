@@ -38,7 +38,7 @@ _ANSWERS = {
     **dict.fromkeys(("config", "settings"), "`groundstate --help` shows where the settings file is"),
     **dict.fromkeys(("state", "output"), "`groundstate get -o json` prints what groundstate knows"),
     **dict.fromkeys(("ports", "port", "interfaces"), "`groundstate get ports` shows the ports of switches"),
-    **dict.fromkeys(("console", "ssh", "exec", "sol"), "groundstate cannot open a console; use the BMC's console"),
+    **dict.fromkeys(("ssh", "exec", "sol", "attach"), "`groundstate console MACHINE` opens the serial console"),
 }
 """Commands of others that are none here."""
 

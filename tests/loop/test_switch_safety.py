@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from drivers.base import LinkState
 from reconciler.kinds.machine.lifecycle.phases import Phase
+from reconciler.kinds.machine.spec import Pause
 from reconciler.model.plans.plan import HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from tests.loop.metal import Metal, live
@@ -112,3 +114,34 @@ def test_a_port_that_the_switch_knows_as_an_uplink_is_not_changed_under_its_othe
     change = planned(world, "Switch/leaf01")
     assert change is not None
     assert [hold.by for hold in change.held_by] == ["uplink"]
+
+
+def test_no_machine_comes_into_a_vrf_in_which_a_machine_of_another_project_still_is(world: World) -> None:
+    """The number of the VRF goes to another network while the first machine is in maintenance."""
+    metals = [Metal(world, name) for name in ("m1", "m2")]
+    world.commit(switched(None, "m1", "m2"))
+    live(world, metals, 300)
+    world.commit(switched(1, "m1", "m2"))
+    live(world, metals, 600)
+    assert places(world) == {(None, "Vrf104001")}
+    state = switched(1, "m1", "m2", revision="d")
+    kept = state.resources[ResourceKey("Machine", "m1")]
+    paused = msgspec.structs.replace(kept.spec, maintenance=Pause(reason="a fan"))
+    asked = {"partitions": ["lab"], "machines": ["m2"], "image": "debian-12", "networks": [{"network": "back"}]}
+    changed = [
+        msgspec.structs.replace(kept, spec=paused),
+        resource("Network", "front", prefixes=[{"cidr": "10.0.0.0/24"}], vrf={"pool": "vrfs", "number": 104500}),
+        resource("Network", "back", prefixes=[{"cidr": "10.1.0.0/24"}], vrf={"pool": "vrfs", "number": 104001}),
+        resource("Project", "blue", tenant="acme"),
+        resource("MachineClaim", "other", project="blue", selector={}, count=1, **asked),
+    ]
+    world.commit(DesiredState(state.revision, {**state.resources, **{one.key: one for one in changed}}))
+    live(world, metals, 900)
+    assert places(world) == {(None, "Vrf104001")}
+    assert places(world, "Ethernet4") == {(4000, None)}
+    change = planned(world, "Switch/leaf01")
+    assert change is not None
+    assert [hold.by for hold in change.held_by] == ["other-tenant"]
+    assert "port Ethernet0 of Switch/leaf01 of Machine/m1, of project shop, is still in Vrf104001" in (
+        change.held_by[0].reason
+    )

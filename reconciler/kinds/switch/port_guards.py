@@ -16,6 +16,7 @@ from reconciler.model.resource import ResourceKey
 
 OTHER_PORT = "other-port"
 TENANT_BEHIND = "tenant-behind"
+OTHER_TENANT = "other-tenant"
 LONGEST_AGE = timedelta(minutes=5)
 """How old an observation of a switch may be for a decision about a machine. Ports may have been moved since."""
 
@@ -54,6 +55,28 @@ def stranger_hold(port: CabledPort, seen: SwitchPort, path: str, view: KindView)
     reason = f"the port is in {seen.vrf}, where machines of tenants such as {tenant} run, but {named} for the port"
     hint = "correct spec.ports of the switch; or, if no tenant's machine is there, move the port at the switch"
     return Hold(HoldKind.GUARD, TENANT_BEHIND, reason, hint, path)
+
+
+def other_tenant_hold(machine: str, number: int, path: str, view: KindView) -> Hold | None:
+    """The hold on a port that is to come into a VRF in which a port of another project's machine still is, and must not
+    be. The number of a VRF may have been given to another network while a switch or a machine could not be changed."""
+    if view.desired is None:
+        return None
+    mine = machine_facts(view.remembered, ResourceKey("Machine", machine)).project
+    for switch in view.desired.of_kind("Switch"):
+        seen = view.observed.get(switch.key)
+        for port in switch.spec.ports:
+            found = found_port(port, seen.value) if seen is not None and isinstance(seen.value, SwitchState) else None
+            if found is None or found.vrf != vrf_name(number) or not serves_tenant(port.machine, view):
+                continue
+            facts = machine_facts(view.remembered, ResourceKey("Machine", str(port.machine)))
+            belongs = tenant_network(facts, view.desired, view.observed).vrf == number
+            if port.machine != machine and facts.project != mine and not belongs:
+                at = f"{PortPlace(switch.key.name, port.name)} of Machine/{port.machine}"
+                reason = f"{at}, of project {facts.project}, is still in {found.vrf}: two tenants would meet there"
+                hint = f"continues automatically when that port has left {found.vrf}; see what holds {switch.key}"
+                return Hold(HoldKind.GUARD, OTHER_TENANT, reason, hint, path)
+    return None
 
 
 def _runs_in(key: ResourceKey, vrf: str, view: KindView) -> bool:

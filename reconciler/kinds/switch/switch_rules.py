@@ -12,7 +12,7 @@ from reconciler.kinds.common.fact_rules import FactRules
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView, Steps
 from reconciler.kinds.ipam.pool import number_state
-from reconciler.kinds.switch.port_guards import other_port_hold, serves_tenant, stranger_hold
+from reconciler.kinds.switch.port_guards import other_port_hold, other_tenant_hold, serves_tenant, stranger_hold
 from reconciler.kinds.switch.port_state import (
     config_words,
     cuts,
@@ -164,7 +164,11 @@ def _port_hold(port: CabledPort, target: PortTarget, path: str, spec: SwitchSpec
 def _tenant_hold(
     port: CabledPort, target: PortTarget, path: str, resource: Resource[SwitchSpec], view: KindView
 ) -> Hold | None:
-    """What protects the tenant behind a port."""
+    """What protects the tenant behind a port, and the tenants of the network into which it comes."""
+    if target.vrf is not None and port.machine is not None:
+        meets = other_tenant_hold(port.machine, target.vrf, path, view)
+        if meets is not None:
+            return meets
     seen = found_port(port, _state(view.value))
     wanted = wanted_config(port, target, resource.spec.unprovisioned.vlan)
     if seen is None or not cuts(seen, wanted):
