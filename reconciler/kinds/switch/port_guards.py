@@ -58,8 +58,9 @@ def stranger_hold(port: CabledPort, seen: SwitchPort, path: str, view: KindView)
 
 
 def other_tenant_hold(machine: str, number: int, path: str, view: KindView) -> Hold | None:
-    """The hold on a port that is to come into a VRF in which a port of another project's machine still is, and must not
-    be. The number of a VRF may have been given to another network while a switch or a machine could not be changed."""
+    """The hold on a port that is to come into a VRF in which a port of another project's machine wrongly still is.
+
+    The number of the VRF may have been given to another network while a switch or a machine could not be changed."""
     if view.desired is None:
         return None
     mine = machine_facts(view.remembered, ResourceKey("Machine", machine)).project
