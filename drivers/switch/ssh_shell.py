@@ -198,20 +198,11 @@ async def _login(endpoint: SwitchEndpoint) -> AsyncIterator[SwitchShell]:
     client = _Client(lambda: endpoint.secret(peer) if endpoint.secret else "")
     try:
         async with time_limit(_LOGIN_SECONDS):
-            connection: Any = await asyncssh.connect(
-                number,
-                address.port,
-                username=address.user,
-                client_factory=lambda: client,
-                known_hosts=([_host_key(endpoint)], [], []),
-                client_keys=None,
-                agent_path=None,
-                config=None,
-                preferred_auth="publickey,password",
-                compression_algs=None,
-                keepalive_interval=15,
-                keepalive_count_max=3,
-            )
+            try:
+                connection = await _connected(number, address, client, _host_key(endpoint))
+            except (ConnectionResetError, asyncssh.ConnectionLost):
+                # sshd drops connections at random while many begin (sshd_config(5), MaxStartups): once more.
+                connection = await _connected(number, address, client, _host_key(endpoint))
     except asyncssh.HostKeyNotVerifiable:
         raise Rejected(
             f"{endpoint.address}: the host key of the switch is not the one in spec.hostKey. Another host answers, or "
@@ -229,6 +220,23 @@ async def _login(endpoint: SwitchEndpoint) -> AsyncIterator[SwitchShell]:
         raise Unreachable(f"{endpoint.address}: {error.strerror or error}") from None
     async with connection:
         yield SwitchShell(endpoint.address, address.user, connection)
+
+
+async def _connected(number: str, address: SshAddress, client: _Client, host_key: Any) -> Any:
+    return await asyncssh.connect(
+        number,
+        address.port,
+        username=address.user,
+        client_factory=lambda: client,
+        known_hosts=([host_key], [], []),
+        client_keys=None,
+        agent_path=None,
+        config=None,
+        preferred_auth="publickey,password",
+        compression_algs=None,
+        keepalive_interval=15,
+        keepalive_count_max=3,
+    )
 
 
 async def _resolved(endpoint: SwitchEndpoint, address: SshAddress) -> str:

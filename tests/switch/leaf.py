@@ -84,7 +84,8 @@ class Leaf:
     def __init__(self, name: str, ports: tuple[str, ...]) -> None:
         self.name, self.ports = name, ports
         self.folder = Path(tempfile.mkdtemp(prefix="leaf"))
-        self._closing = False
+        self._closing, self.drops = False, 0
+        """How many of the next connections end at once."""
 
     # -- its life ------------------------------------------------------------------------------------------------------
 
@@ -146,7 +147,9 @@ class Leaf:
             while True:
                 connection, _ = self._listener.accept()
                 with connection:
-                    if not self._closing:
+                    if self.drops:
+                        self.drops -= 1
+                    elif not self._closing:
                         self._session(connection)
 
     def _session(self, connection: socket.socket) -> None:

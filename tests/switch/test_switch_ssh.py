@@ -207,3 +207,13 @@ def test_lldp_is_read_from_the_machines_that_are_cabled(leaf: Leaf, endpoint: Sw
     until(hears, "the neighbour")
     mac = leaf.run("ip", "netns", "exec", "m1", "cat", "/sys/class/net/eth0/address").strip()
     assert (heard[0].system, heard[0].description, heard[0].mac) == ("m1", "eth0", mac)
+
+
+def test_a_connection_that_is_dropped_before_the_login_is_made_once_more(leaf: Leaf, endpoint: SwitchEndpoint) -> None:
+    """As sshd drops them at random while many begin (sshd_config(5), MaxStartups)."""
+    leaf.drops = 1
+    assert ran(endpoint, "echo", "there") == b"there\n"
+    leaf.drops = 2
+    with pytest.raises(Unreachable):
+        ran(endpoint, "echo", "there")
+    assert leaf.drops == 0
