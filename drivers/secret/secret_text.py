@@ -18,15 +18,7 @@ def secret_text(reference: object) -> str:
 
     Raises SecretUnavailable with the reference's name, never its content. Keys whose value is None count as absent.
     """
-    table: Mapping[object, object] = reference if isinstance(reference, Mapping) else {}
-    given = [str(key) for key, value in table.items() if value is not None]
-    if len(given) != 1 or given[0] not in TEXT_SOURCES:
-        raise SecretUnavailable(f"a reference to a secret must have exactly one of {', '.join(TEXT_SOURCES)}")
-    name, text = _read(given[0], table[given[0]])
-    try:
-        found = text.decode().strip()
-    except UnicodeDecodeError:
-        raise SecretUnavailable(f"{name} is not UTF-8 text") from None
+    name, found = _text_of(reference)
     if not found or "\n" in found:
         held = "more" if found else "none"
         raise SecretUnavailable(f"{name} must hold one line with the secret, and it holds {held}")
@@ -37,6 +29,15 @@ def secret_text(reference: object) -> str:
 def secret_lines(reference: object) -> str:
     """The text of the same references with all of its lines, such as a private key; without blanks around it. Raises
     SecretUnavailable."""
+    name, found = _text_of(reference)
+    if not found:
+        raise SecretUnavailable(f"{name} is empty")
+    note_secrets(found, *(line for line in found.splitlines() if len(line) > _SHORTEST and " " not in line))
+    return found + ("\n" if "\n" in found else "")
+
+
+def _text_of(reference: object) -> tuple[str, str]:
+    """The name of the source in words, and its text without blanks around it."""
     table: Mapping[object, object] = reference if isinstance(reference, Mapping) else {}
     given = [str(key) for key, value in table.items() if value is not None]
     if len(given) != 1 or given[0] not in TEXT_SOURCES:
@@ -46,10 +47,7 @@ def secret_lines(reference: object) -> str:
         found = text.decode().strip()
     except UnicodeDecodeError:
         raise SecretUnavailable(f"{name} is not UTF-8 text") from None
-    if not found:
-        raise SecretUnavailable(f"{name} is empty")
-    note_secrets(found, *(line for line in found.splitlines() if len(line) > _SHORTEST and " " not in line))
-    return found + ("\n" if "\n" in found else "")
+    return name, found
 
 
 _SHORTEST = 20

@@ -76,7 +76,7 @@ class SeenWrite(msgspec.Struct, frozen=True):
 class FinalState(msgspec.Struct, frozen=True):
     """A machine in the end."""
 
-    power: PowerState
+    power: PowerState | None
     led: IndicatorLED | None
 
 

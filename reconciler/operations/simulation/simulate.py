@@ -18,6 +18,7 @@ from reconciler import runtime
 from reconciler.desired.git.plumbing import SourceError
 from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.model.event import EventReason
+from reconciler.model.plans.plan import CauseKind
 from reconciler.operations.simulation.faulty_network import FaultyNetwork
 from reconciler.operations.simulation.incidents import DeclaredMachine, Incident, Scenario, ScenarioStep, scenario
 from reconciler.operations.simulation.record import FinalState, SeenWrite, SimulatedRun, Sometimes
@@ -130,7 +131,7 @@ class _World:
             writes=tuple(self._writes),
             events=events,
             revisions=self._repository.revisions,
-            final={name: FinalState(one.power or PowerState.OFF, one.indicator) for name, one in state.items()},
+            final={name: FinalState(one.power, one.indicator) for name, one in state.items()},
             unfinished=tuple(self._reader.in_flight().values()),
             failures=tuple(failures),
             sometimes=dict(self._sometimes),
@@ -279,7 +280,7 @@ class _World:
         for event in events:
             if event.reason in counted:
                 self._sometimes[counted[event.reason]] += 1
-            if event.reason is EventReason.ACTION_SENT and "drift since" in event.message:
+            if event.reason is EventReason.ACTION_SENT and CauseKind.DRIFT in event.about:
                 self._sometimes[Sometimes.DRIFT_REPAIRED] += 1
         lost = {FaultKind.REPLY_LOST: Sometimes.REPLY_LOST, FaultKind.REQUEST_LOST: Sometimes.REQUEST_LOST}
         for write in self._fleet.writes:
