@@ -3,6 +3,7 @@
 `pytest tests/plans tests/refusals --update-golden` writes golden files anew; read the difference before you commit it.
 """
 
+import gc
 import os
 import signal
 
@@ -34,7 +35,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_runtest_setup() -> None:
-    """No test hides the words that another one used as passwords."""
+    """No test hides the words that another one used as passwords, nor runs without garbage collection after a command.
+
+    A command turns it off for its process, and what a test leaves open in a cycle of objects would stay open."""
+    gc.enable()
     known_secrets._KNOWN = known_secrets.KnownSecrets()
 
 

@@ -12,7 +12,6 @@ import importlib
 import json
 import os
 import runpy
-import select
 import signal
 import socket
 import subprocess
@@ -61,9 +60,11 @@ class Starter:
             streams[0].write(stdin)
             streams[0].seek(0)
             socket.send_fds(self._line, [json.dumps(order).encode()], [one.fileno() for one in streams])
-            if not select.select([self._line], [], [], timeout)[0]:
-                raise subprocess.TimeoutExpired([program, *arguments], timeout)
-            code = int(self._line.recv(100))
+            self._line.settimeout(timeout)
+            try:
+                code = int(self._line.recv(100))
+            except TimeoutError:
+                raise subprocess.TimeoutExpired([program, *arguments], timeout) from None
             for one in streams:
                 one.seek(0)
             return Ended(code, streams[1].read(), streams[2].read())
