@@ -302,7 +302,7 @@ class Connections:
         except ValueError:
             own = False
         if not own and not matches(str(path), self._grants.ca_files):
-            line = f"ca_files = {json.dumps([str(path)])}"
+            line = f"ca_files = {json.dumps([os.path.normpath(path)])}"
             raise Rejected(
                 f"tls.caFile {named} is not below {base}, and the settings do not allow it. To allow the "
                 f"file, write {line} in {WHERE}"

@@ -93,7 +93,8 @@ def replay_events(where: Where, name: str, after: str) -> SinkReplay:
             if seq > state.seq or not store.sinks.rewind(sink, seq, told):
                 raise OperationError(
                     f"{resource.key} has taken the events up to {state.seq}, so those after {_named(seq, begin)} are "
-                    "still to be sent; nothing was changed, because a replay never skips an event"
+                    "still to be sent; nothing was changed, because a replay never skips an event. To send them "
+                    f"now, use `groundstate sink replay {sink} --after {state.seq}`"
                 )
             lag = store.sinks.reports()[sink].lag.events
             daemon = store.daemon.get()
