@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from drivers.base import OUTSIDE_ERRORS
 from reconciler.applying.context import Context, Ledger
-from reconciler.applying.drift import learn
 from reconciler.applying.event_recorder import EventRecorder
 from reconciler.applying.fleet_plan import FleetPlanner
-from reconciler.applying.lifecycle_reports import LifecycleReports, facts_for_listening
 from reconciler.applying.reconcile import Reconciler
 from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.common.defect import REPORT, defect
+from reconciler.kinds.common.kind import BEGINNING
 from reconciler.kinds.common.kind_metrics import FillLevel
 from reconciler.kinds.common.machine_facts import FactType
 from reconciler.model.diagnostic import Diagnostic
@@ -37,10 +37,15 @@ from reconciler.planning.admission import admit
 from reconciler.planning.affected import affected_keys
 from reconciler.planning.base_guards import carried_from_bases, guards_of_bases
 from reconciler.planning.carry_over import carried_over
+from reconciler.planning.drift import learn
 from reconciler.planning.guards.guard import GuardWorld
 from reconciler.planning.guards.guards_in_force import loosening_words
-from reconciler.planning.restarts import first_of_each, without_cancelled
+from reconciler.planning.restarts import restarts_taken
+from reconciler.services.boot.rate_limit import EventLimit
 from reconciler.store.sql.store_errors import StoreError
+
+_SAVED_EVERY = timedelta(seconds=30)
+"""How often a report that may be lost is written to the store."""
 
 
 class Engine:
@@ -48,7 +53,7 @@ class Engine:
 
     def __init__(self, ledger: Ledger, connections: Connections, facts: Facts, context: Context) -> None:
         now = context.now()
-        remembered = {key: facts_for_listening(key, one, now) for key, one in facts.resources.items()}
+        remembered = {key: _facts_for_listening(key, one, now) for key, one in facts.resources.items()}
         self._context = context
         self._poller = Poller(connections, context.now)
         self._levels: Mapping[ResourceKey, tuple[FillLevel, ...]] = {}
@@ -59,7 +64,8 @@ class Engine:
         backends = Backends(connections, context.now)
         self._reconciler = Reconciler(backends, self._poller, self._state, self._events, self._planner, context)
         self._changed = self._state.watch()
-        self._reports = LifecycleReports(self._state, self._events, self._reconciler.memory.note_progress, context.now)
+        self._reports_saved: dict[ResourceKey, datetime] = {}
+        self._report_events = EventLimit()
 
     def reconcile(self, key: ResourceKey) -> Outcome:
         """Observe one resource and take it one action further: see `Reconciler.reconcile`. Raises StoreError; then
@@ -227,20 +233,7 @@ class Engine:
         """Take up the restarts that were asked for and are new, and drop those that were cancelled. Returns the keys
         of these, and how others have ended. `requests`: the oldest first. Raises StoreError."""
         with self._state.changing():
-            asked = tuple(requests)
-            changed: dict[ResourceKey, ResourceFacts | None] = {**without_cancelled(self._state.facts, asked)}
-            results: list[RestartResult] = []
-            desired = self._state.desired
-            for one in first_of_each(asked) if desired is not None else ():
-                facts = changed.get(one.key) or self._state.facts.get(one.key)
-                if facts is None or desired is None or one.key not in desired.resources:
-                    results.append(RestartResult(one.id, one.key, f"{one.key} is no longer declared"))
-                    continue
-                rules = KINDS[one.key.kind].fact_rules
-                result, after = rules.restart_result(facts, one), rules.restart_asked(facts, one)
-                results += [] if result is None else [result]
-                if after is not facts:
-                    changed[one.key] = after
+            changed, results = restarts_taken(self._state.facts, self._state.desired, tuple(requests))
             self._state.save(changed)
         return list(changed), results
 
@@ -251,13 +244,45 @@ class Engine:
         only the ledger has it. Raises StoreError; then nothing was taken in.
         """
         try:
-            return self._reports.receive(key, request_id, fact, detail)
+            with self._state.changing():
+                return self._take_report(key, request_id, fact, detail)
         except StoreError:
             raise
         except OUTSIDE_ERRORS as error:
             why = f"the report `{fact}` of the agent was not recorded because of {defect(error)}; {REPORT}"
-            self._reports.refused(key, fact, why)
+            if self._is_news(key, fact):
+                with self._state.changing():
+                    self._events.record(key, EventReason.INTERNAL, why, EventType.WARNING, about=("report", fact))
             raise
+
+    def _take_report(self, key: ResourceKey, request_id: str | None, fact: FactType, detail: str) -> bool:
+        """The kind of the resource judges the report; what is new is recorded."""
+        now, before, seen = self._context.now(), self._state.facts.get(key), self._state.observed.get(key)
+        value, rules = seen.value if seen is not None else None, KINDS[key.kind].fact_rules
+        heard = rules.report(before, request_id, fact, detail, value, now) if before is not None else None
+        if heard is None:
+            if self._is_news(key, fact):
+                message = (
+                    f"the agent reported `{fact}` for boot request {request_id}, but that boot request has ended; "
+                    "groundstate ignores the report"
+                )
+                self._events.record(key, EventReason.UNEXPECTED_FACT, message, EventType.WARNING, about=(fact,))
+            return False
+        if heard.facts is not before:
+            if heard.may_be_lost and now - self._reports_saved.get(key, BEGINNING) < _SAVED_EVERY:
+                self._state.set_volatile_facts(key, heard.facts)
+            else:
+                self._state.save({key: heard.facts})
+                self._reports_saved[key] = now
+            # What follows may follow soon, however long it took to come to this.
+            self._reconciler.memory.note_progress(key)
+        if heard.reason and (heard.reason != EventReason.UNEXPECTED_FACT or self._is_news(key, fact)):
+            self._events.record(key, heard.reason, heard.message, heard.severity, about=(fact,))
+        return True
+
+    def _is_news(self, key: ResourceKey, fact: FactType) -> bool:
+        """Whether such a report of the resource may be an event: who repeats itself does not fill the ledger."""
+        return self._report_events.passes(str(key), str(fact), self._context.now()) is not None
 
     # -- what is known -----------------------------------------------------------------------------------------------
 
@@ -316,3 +341,8 @@ class Engine:
 def _levels(held: Mapping[ResourceKey, Any]) -> dict[ResourceKey, tuple[FillLevel, ...]]:
     gauges = {key: KINDS[key.kind].levels for key in held}
     return {key: tuple(gauge.levels_of(held[key])) for key, gauge in gauges.items() if gauge is not None}
+
+
+def _facts_for_listening(key: ResourceKey, facts: ResourceFacts, now: datetime) -> ResourceFacts:
+    """What is remembered of a resource when this process begins to take in reports."""
+    return KINDS[key.kind].fact_rules.at_start(facts, now) if key.kind in KINDS else facts

@@ -12,7 +12,6 @@ import msgspec
 
 from drivers.base import DriverError, ErrorReason, NoSuchTask, Task, Unreachable
 from reconciler.applying.context import Context
-from reconciler.applying.drift import drift_message, learn
 from reconciler.applying.event_recorder import PERHAPS_DONE, ActionRecorder, EventRecorder
 from reconciler.applying.fleet_plan import FleetPlanner
 from reconciler.applying.key_memory import EarlierObservations, KeyMemory, held_words, hold_reason, serves_for
@@ -40,18 +39,12 @@ from reconciler.model.observation import Observation
 from reconciler.model.outcome import Done, Failed, Outcome, OutcomeReason, Waiting
 from reconciler.model.plans.plan import Change, HoldKind, Unknown, digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
-from reconciler.model.retry import (
-    FIRST_CONFIRM,
-    MAYBE_SENT,
-    error_outcome,
-    requeue_delay,
-    retry_policy,
-    waiting,
-)
+from reconciler.model.retry import FIRST_CONFIRM, MAYBE_SENT, error_outcome, requeue_delay, retry_policy, waiting
 from reconciler.observed.backend import DriverDefect, sent_by, task_of
 from reconciler.observed.backends import Backends
 from reconciler.observed.poller import Poller
 from reconciler.planning.carry_over import carried_over
+from reconciler.planning.drift import drift_message, learn
 
 
 class Reconciler:
@@ -333,9 +326,7 @@ class Reconciler:
                     OutcomeReason.RECORDED,
                     f"{describe(flight)} was refused ({error}), but the observation shows that the action took effect",
                 )
-        fields = self._state.compare(resource, seen) if resource else ()
-        prints = (f.fingerprint(resource.spec) for f in fields if resource and f.path == flight.action.served_path)
-        fingerprint = next(prints, None)
+        fingerprint = self._state.fingerprint(flight.action.served_path, resource, seen)
         with self._state.lock:
             waits = wait_out(flight, error, seen, fingerprint, self._state.of(flight.key), self._context.now())
         if waits is not None:

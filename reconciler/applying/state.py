@@ -336,6 +336,11 @@ class EngineState:
         view = KindView(resource.key, seen.value, self.of(resource.key), self._observed, self.desired, self._facts)
         return rules.fields(resource, view) if rules else ()
 
+    def fingerprint(self, path: str, resource: Resource[Any] | None, seen: Observation) -> str | None:
+        """The digest of one field as declared and observed; None if nothing is declared there."""
+        fields = self.compare(resource, seen) if resource is not None else ()
+        return next((field.fingerprint(resource.spec) for field in fields if resource and field.path == path), None)
+
     def keys(self) -> set[ResourceKey]:
         """The keys of all declared and recorded resources."""
         with self.lock:

@@ -21,7 +21,7 @@ from reconciler.model.plans.plan import (
 )
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.placement.placement_result import Placements
-from reconciler.planning.advice import advice_on, on_quotas, or_why_not
+from reconciler.planning.admission import advice_on, on_quotas, or_why_not
 from reconciler.planning.guards.fleet_survey import FleetSurvey
 from reconciler.planning.guards.guard import Guard
 from reconciler.planning.guards.standing import Standing

@@ -8,8 +8,8 @@ import msgspec
 
 from reconciler.kinds import KINDS, RESTARTED
 from reconciler.model.facts import Facts, ResourceFacts
-from reconciler.model.plans.restart import RestartRequest
-from reconciler.model.resource import ResourceKey
+from reconciler.model.plans.restart import RestartRequest, RestartResult
+from reconciler.model.resource import DesiredState, ResourceKey
 
 
 def first_of_each(requests: Iterable[RestartRequest]) -> list[RestartRequest]:
@@ -18,6 +18,27 @@ def first_of_each(requests: Iterable[RestartRequest]) -> list[RestartRequest]:
     for one in requests:
         found.setdefault(one.key, one)
     return list(found.values())
+
+
+def restarts_taken(
+    facts: Mapping[ResourceKey, ResourceFacts], desired: DesiredState | None, requests: Iterable[RestartRequest]
+) -> tuple[dict[ResourceKey, ResourceFacts | None], list[RestartResult]]:
+    """What is remembered after a process that acts has taken up the restarts, and the results of those that end with
+    that. `requests`: the oldest first. While no desired state is in force, only cancelled restarts end."""
+    asked = tuple(requests)
+    changed: dict[ResourceKey, ResourceFacts | None] = {**without_cancelled(facts, asked)}
+    results: list[RestartResult] = []
+    for one in first_of_each(asked) if desired is not None else ():
+        known = changed.get(one.key) or facts.get(one.key)
+        if known is None or desired is None or one.key not in desired.resources:
+            results.append(RestartResult(one.id, one.key, f"{one.key} is no longer declared"))
+            continue
+        rules = KINDS[one.key.kind].fact_rules
+        result, after = rules.restart_result(known, one), rules.restart_asked(known, one)
+        results += [] if result is None else [result]
+        if after is not known:
+            changed[one.key] = after
+    return changed, results
 
 
 def with_restarts(facts: Facts, requests: Iterable[RestartRequest]) -> Facts:

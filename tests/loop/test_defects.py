@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from drivers.base import ErrorReason, PowerState, ResetType, Unreachable
 from drivers.bmc.fake.fake import FakeBmc
 from drivers.ipam.embedded.embedded import EmbeddedIpam
-from reconciler.applying import drift, reconcile
+from reconciler.applying import reconcile
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.machine_facts import FactType
 from reconciler.model.event import Event
@@ -23,7 +23,7 @@ from reconciler.model.facts import Facts
 from reconciler.model.outcome import Condition, ConditionReason, Failed
 from reconciler.model.plans.plan import Change, Unknown
 from reconciler.model.resource import ResourceKey
-from reconciler.planning import plan_isolation, resource_plan
+from reconciler.planning import drift, plan_isolation, resource_plan
 from reconciler.planning.pacing import WRITES_AN_HOUR
 from reconciler.views.conditions import conditions
 from tests.loop.world import World, declare, machine

@@ -21,7 +21,7 @@ from reconciler.model.plans.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey, Revision
 from reconciler.placement import place
 from reconciler.planning import plan_isolation as planning
-from reconciler.planning.advice import or_why_not
+from reconciler.planning.admission import or_why_not
 from reconciler.planning.guards.fleet_survey import FleetSurvey
 from reconciler.planning.guards.guard import GuardWorld
 from reconciler.planning.guards.guard_limits import GuardLimits
