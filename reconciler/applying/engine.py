@@ -291,8 +291,8 @@ class Engine:
         return key in self._state.facts
 
     def reconciled_keys(self) -> list[ResourceKey]:
-        """All that is declared or remembered and can be reconciled."""
-        return [key for key in self._state.keys() if key.kind in RECONCILED]  # noqa: SIM118
+        """All that is declared or remembered and can be reconciled, in order."""
+        return sorted(key for key in self._state.keys() if key.kind in RECONCILED)  # noqa: SIM118
 
     def facts_of(self, key: ResourceKey) -> ResourceFacts:
         """What is remembered of it."""

@@ -74,8 +74,12 @@ class PolicyState:
 
     def watch(self, stop: runtime.Flag) -> None:
         """Look again every few seconds, until `stop`. Raises StoreError."""
-        while not stop.wait(_REFRESH_SECONDS):
-            self.refresh()
+        with self._store.change_watch() as may_have_changed:
+            while not stop.wait(_REFRESH_SECONDS):
+                if may_have_changed() or self._ids_in_force(self._now()) != self._in_force or self._had_restarts:
+                    self.refresh()
+                else:
+                    self._give_sign_of_life(self._now())
 
     def refresh(self) -> None:
         """Look again: overrides and pauses that others wrote or ended, or that ran out; and give a sign of life."""
@@ -105,6 +109,9 @@ class PolicyState:
                 self.report_event(event)
         if self._requests is not None and (keys := self._requests.take()):
             self.requested(keys)
+        self._give_sign_of_life(now)
+
+    def _give_sign_of_life(self, now: datetime) -> None:
         me = self._daemon
         if me is not None and self._epoch and (self._late(now) or me.fleet != self._told):
             self._store.daemon.heartbeat(me, self._epoch, now)

@@ -97,6 +97,8 @@ class Crew:
             return False
 
     def _late(self) -> int:
+        if not self._at_work:
+            return 0
         before = runtime.monotonic() - max(LATE_SECONDS, TIMES_USUAL * median(self._usual or (0.0,)))
         return sum(work.begun < before for work in self._at_work)
 

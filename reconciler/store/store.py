@@ -6,7 +6,7 @@ Every call is one transaction. Calls may come from several threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ from reconciler.store.rows.sink_rows import SinkTable
 from reconciler.store.rows.tokens import TokenTable
 from reconciler.store.sql import decoders as shapes
 from reconciler.store.sql import tables
+from reconciler.store.sql.change_watch import change_watch
 from reconciler.store.sql.database import Database
 from reconciler.store.sql.dialects import insert_for
 from reconciler.store.sql.group_commit import GroupCommit, PendingWrite
@@ -104,6 +105,10 @@ class Store:
     def mark(self) -> str:
         """A text that is another one after each change that a process made to the store. Raises StoreError."""
         return self._database.mark()
+
+    def change_watch(self) -> AbstractContextManager[Callable[[], bool]]:
+        """A function that returns whether any process may have changed the store since its last call."""
+        return change_watch(self._database)
 
     def close(self) -> None:
         """Close every connection."""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -41,6 +45,23 @@ def test_a_seed_gives_the_same_run_each_time() -> None:
     assert one.trace == again.trace
     assert one.events == again.events
     assert one.trace != simulate(12, machines=4, seconds=300.0, quiet=1800.0).trace
+
+
+def test_a_seed_gives_the_same_run_in_each_process(tmp_path: Path) -> None:
+    """Sets of texts, and of structs, have another order in each."""
+    script = (
+        "from reconciler.operations.simulation.incidents import Incident\n"
+        "from reconciler.operations.simulation.simulate import simulate\n"
+        "only = (Incident.CLOCK_STEPPED, Incident.DISK_FULL)\n"
+        "print(simulate(7, machines=6, seconds=900.0, only=only, quiet=600.0).trace)"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", script], check=True, capture_output=True, env={**os.environ, "PYTHONHASHSEED": seed}
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(found) == 1
 
 
 # -- each rule notices the defect that it is for ---------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import math
 import random
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -39,7 +40,8 @@ class _Turn:
     """A simulated thread's place in the order of things."""
 
     def __init__(self, name: str, process: SimulatedProcess) -> None:
-        self.name, self.process, self.baton = name, process, threading.Semaphore(0)
+        self.name, self.process, self.baton = name, process, threading.Lock()
+        self.baton.acquire()  # Released by who hands over to it.
         self.waits, self.woken = 0, False
 
 
@@ -61,7 +63,9 @@ class SimulatedRuntime(Runtime):
         self._ready: list[_Turn] = []
         self._sleepers: list[tuple[float, int, int, _Turn]] = []
         self._running: _Turn | None = None
-        self._outside = threading.Semaphore(0)
+        self._outside = threading.Lock()
+        self._outside.acquire()
+        self._until, self._last_switch = 0.0, math.inf
         self._count, self._over = 0, False
         self._threads: list[threading.Thread] = []
 
@@ -95,19 +99,33 @@ class SimulatedRuntime(Runtime):
 
     def run_for(self, seconds: float, switches: int | None = None) -> None:
         """Let so much time pass; with `switches`, no more than so many changes of the running thread."""
-        until = self.elapsed + seconds
-        last = None if switches is None else self.switches + switches
-        while last is None or self.switches < last:
+        self._until = self.elapsed + seconds
+        self._last_switch = math.inf if switches is None else self.switches + switches
+        first = self._next()
+        if first is not None:
+            self._hand_over(first)
+            self._outside.acquire()
+
+    def _next(self) -> _Turn | None:
+        """Whose turn it is now. None: that of who called `run_for`."""
+        while self.switches < self._last_switch:
             if self._ready:
-                self._let_go_on(self._ready.pop(self.chance.randrange(len(self._ready))))
-            elif self._sleepers and self._sleepers[0][0] <= until:
-                at, _, wait, turn = heapq.heappop(self._sleepers)
-                self.elapsed = max(self.elapsed, at)
-                if turn.waits == wait:
-                    self._rouse(turn, woken=False)
-            else:
-                self.elapsed = until
-                return
+                turn = self._ready.pop(self.chance.randrange(len(self._ready)))
+                self.switches += 1
+                self._digest.update(f"{turn.name} {self.elapsed:.6f};".encode())
+                return turn
+            if not self._sleepers or self._sleepers[0][0] > self._until:
+                self.elapsed = self._until
+                return None
+            at, _, wait, turn = heapq.heappop(self._sleepers)
+            self.elapsed = max(self.elapsed, at)
+            if turn.waits == wait:
+                self._rouse(turn, woken=False)
+        return None
+
+    def _hand_over(self, turn: _Turn | None) -> None:
+        self._running = turn
+        (self._outside if turn is None else turn.baton).release()
 
     def close(self) -> None:
         """End what is left."""
@@ -118,14 +136,6 @@ class SimulatedRuntime(Runtime):
             thread.join(_END_SECONDS)
             if thread.is_alive():
                 raise RuntimeError(f"the simulated thread {thread.name} does not end")
-
-    def _let_go_on(self, turn: _Turn) -> None:
-        self.switches += 1
-        self._digest.update(f"{turn.name} {self.elapsed:.6f};".encode())
-        self._running = turn
-        turn.baton.release()
-        self._outside.acquire()
-        self._running = None
 
     # -- what the primitives are made of -----------------------------------------------------------------------------
 
@@ -145,7 +155,8 @@ class SimulatedRuntime(Runtime):
                 if not self._over:
                     self.errors.append(error)
             finally:
-                self._outside.release()
+                if not self._over:
+                    self._hand_over(self._next())
 
         thread = threading.Thread(target=body, name=turn.name, daemon=True)
         thread.turn = turn  # type: ignore[attr-defined]
@@ -167,10 +178,12 @@ class SimulatedRuntime(Runtime):
         if timeout is not None:
             self._count += 1
             heapq.heappush(self._sleepers, (self.elapsed + max(0.0, timeout), self._count, number, turn))
-        self._outside.release()
-        turn.baton.acquire()
-        if self._over:
-            raise _Over
+        following = self._next()
+        if following is not turn:
+            self._hand_over(following)
+            turn.baton.acquire()
+            if self._over:
+                raise _Over
         return turn.woken
 
     def wake(self, waiting: list[tuple[_Turn, int]]) -> None:

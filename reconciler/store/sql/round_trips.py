@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Dialect, TextClause
+from sqlalchemy import Connection, Dialect, Engine, TextClause
 from sqlalchemy.exc import DBAPIError
 
 
@@ -65,7 +65,7 @@ def sending(connection: Connection, *, commits: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def in_sqlalchemy_errors(connection: Connection) -> Iterator[None]:
+def in_sqlalchemy_errors(connection: Connection | Engine) -> Iterator[None]:
     """Raise the driver's errors as SQLAlchemy's own."""
     base = connection.dialect.loaded_dbapi.Error
     try:
