@@ -82,11 +82,6 @@ def can_be_one_host(one: str, other: str) -> bool:
     return port == other_port and (None in families or families[0] is not families[1])
 
 
-def is_host_name(address: str) -> bool:
-    """Whether a DNS decides to which host the address leads."""
-    return _family(_host_and_port(canonical_address(address))[0]) is None
-
-
 def _host_and_port(canonical: str) -> tuple[str, str]:
     host, colon, port = canonical.rpartition(":")
     return (host, port) if colon and not canonical.endswith("]") else (canonical, "")

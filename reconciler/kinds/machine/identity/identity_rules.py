@@ -13,7 +13,7 @@ import msgspec
 
 from drivers.base import SystemState
 from reconciler.kinds.common.field_types.bmc_access import system_address
-from reconciler.kinds.common.field_types.bmc_address import can_be_one_host, is_host_name
+from reconciler.kinds.common.field_types.bmc_address import can_be_one_host
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView, Steps
 from reconciler.kinds.common.machine_facts import MachineFacts, SystemIdentity, facts_in, machine_facts
@@ -50,14 +50,14 @@ class IdentityConflict(msgspec.Struct, frozen=True):
     was: SystemIdentity | None
     others: tuple[ResourceKey, ...]
     moved_from: str | None = None
-    host_name: str | None = None
-    """The host name that leads to the system, if that is another machine as far as UUID and serial number show."""
+    leads_elsewhere: str | None = None
+    """The address that leads to the system, if that is another machine as far as UUID and serial number show."""
 
     @property
     def holds(self) -> bool:
         """Whether a person must say that the reported system is the right one. A new system at the same address is a
-        new mainboard. A new system at a new address is another machine, and so may be one to which a name leads."""
-        return bool(self.others) or self.moved_from is not None or self.host_name is not None
+        new mainboard. A new system at a new address is another machine, and so is one of which nothing is the same."""
+        return bool(self.others) or self.moved_from is not None or self.leads_elsewhere is not None
 
 
 def identity_conflict(spec: MachineSpec, view: KindView) -> IdentityConflict | None:
@@ -81,8 +81,8 @@ def identity_conflict(spec: MachineSpec, view: KindView) -> IdentityConflict | N
         return None
     if was is None:
         return IdentityConflict(found, None, others)
-    by_name = is_wholly_other(found, was) and is_host_name(spec.bmc.address)
-    return IdentityConflict(found, was, others, former_place(facts), spec.bmc.address if by_name else None)
+    elsewhere = spec.bmc.address if is_wholly_other(found, was) else None
+    return IdentityConflict(found, was, others, former_place(facts), elsewhere)
 
 
 def identity_field(conflict: IdentityConflict, view: KindView) -> Field | None:
@@ -133,9 +133,9 @@ def _hold(conflict: IdentityConflict, view: KindView) -> Hold:
             reason += f"; {conflict.found} is the system of {names}"
             hint = f"correct spec.bmc of {' and '.join(dict.fromkeys((str(key), *_short(declared))))}"
         elif conflict.moved_from is None:
-            reason += f"; neither UUID nor serial number is the same, so the name {conflict.host_name} may lead to "
+            reason += f"; neither UUID nor serial number is the same, so {conflict.leads_elsewhere} may lead to "
             reason += "another machine now"
-            hint = f"check to which host the name leads, or correct spec.bmc of {key}"
+            hint = f"check which machine has the address (DHCP, DNS), or correct spec.bmc of {key}"
         else:
             reason += f" at {conflict.moved_from}; the address and the system changed together, so the BMC may belong "
             reason += "to another machine"
