@@ -39,12 +39,16 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 class OutlineBranch(msgspec.Struct, frozen=True):
-    """A part of a resource, such as a port, and what is below it: each a heading and a text. `since`: of the last."""
+    """A part of a resource, such as a port, and what is below it."""
 
     name: str
+    """The name of the part."""
     words: str
+    """Its state, for people."""
     below: tuple[tuple[str, str], ...] = ()
+    """What is below it: each a heading and a text."""
     since: datetime | None = None
+    """Since when the last of these is so; None: not known."""
 
 
 class ResourceView(msgspec.Struct, frozen=True):
