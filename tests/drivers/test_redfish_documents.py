@@ -60,6 +60,24 @@ def test_a_whole_document_is_read_whole(driver: RedfishDriver, pki: Pki) -> None
     )
 
 
+@pytest.mark.parametrize(
+    ("listed", "allowed"),
+    [
+        (["Once", "Disabled"], (BootEnabled.ONCE, BootEnabled.DISABLED)),
+        (["Once", "Sometimes", 7], (BootEnabled.ONCE,)),
+        (["Sometimes"], None),
+        ([], None),
+        ("Once", None),
+        (None, None),
+    ],
+)
+def test_how_long_an_override_may_last_is_read(
+    driver: RedfishDriver, pki: Pki, listed: object, allowed: tuple[BootEnabled, ...] | None
+) -> None:
+    boot = {"BootSourceOverrideTarget": "None", "BootSourceOverrideEnabled@Redfish.AllowableValues": listed}
+    assert read(driver, pki, Boot=boot).allowed_boot_enabled == allowed
+
+
 def test_an_almost_empty_document_is_read(driver: RedfishDriver, pki: Pki) -> None:
     with RedfishServer(pki.context, {**service(), SYSTEM: {"Id": "1"}}) as server:
         assert driver.open(endpoint(server, pki.tls)).read() == SystemState(allowed_resets=())

@@ -239,6 +239,27 @@ def test_rules_of_one_document(boot: Any, code: str | None) -> None:
     assert [place.code for place in check_machine(document(boot=boot))] == ([code] if code else [])
 
 
+@pytest.mark.parametrize(
+    ("enabled", "offered", "hint"),
+    [
+        ("Once", None, None),
+        ("Once", ["Once", "Disabled"], None),
+        ("Continuous", ["Once", "Disabled"], "set spec.boot.enabled to Once"),
+        ("Once", ["Continuous"], "set spec.boot.enabled to Continuous"),
+        ("Once", ["Disabled"], "remove spec.boot"),
+        ("Disabled", ["Once"], None),
+    ],
+)
+def test_an_override_of_a_duration_that_the_bmc_does_not_offer_is_not_sent(
+    enabled: str, offered: list[str] | None, hint: str | None
+) -> None:
+    at = look(power="Off", boot={"target": "Hdd", "enabled": "Continuous"}, allowed_boot_enabled=offered)
+    target = {} if enabled == "Disabled" else {"target": "Pxe"}
+    one = document(boot={"enabled": enabled, **target})
+    found = RULES.steps(one, at, RULES.fields(one, at))
+    assert (len(found.actions), [hold.hint for hold in found.holds]) == ((1, []) if hint is None else (0, [hint]))
+
+
 @pytest.mark.parametrize(("offered", "target"), [(None, "None"), (["None", "Pxe"], "None"), (["Pxe"], "Pxe")])
 def test_a_disabled_override_names_a_target_that_the_bmc_offers(offered: list[str] | None, target: str) -> None:
     at = look(boot={"target": "Pxe", "enabled": "Continuous"}, allowed_boot_targets=offered)

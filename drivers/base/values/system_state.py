@@ -120,6 +120,15 @@ class SystemState(msgspec.Struct, frozen=True, omit_defaults=True):
             )
         ),
     ] = None
+    allowed_boot_enabled: Annotated[
+        tuple[BootEnabled, ...] | None,
+        Meta(
+            description=(
+                "BootSourceOverrideEnabled values that the BMC accepts. If this field is absent, the BMC does "
+                "not report them."
+            )
+        ),
+    ] = None
     media: Annotated[
         tuple[str, ...] | None,
         Meta(

@@ -245,6 +245,9 @@ class FakeMachine:
             raise Unsupported(
                 f"the BMC does not offer BootSourceOverrideTarget {override.target}; it offers {', '.join(allowed)}"
             )
+        allowed_enabled = self._state.allowed_boot_enabled
+        if allowed_enabled is not None and override.enabled not in (None, *allowed_enabled):
+            raise Unsupported(f"the BMC does not offer BootSourceOverrideEnabled {override.enabled}")
         if self.faults.take(Call.SET_BOOT, frozenset({FaultKind.BOOT_NOT_KEPT})):
             return
         kept = BootOverride(

@@ -23,6 +23,7 @@ RESET = "#ComputerSystem.Reset"
 _TEXTS = ("PowerState", "IndicatorLED", "UUID", "SerialNumber", "SKU", "Manufacturer", "Model")
 _PARTS = frozenset({*_TEXTS, "@odata.id", "Id", "Actions", "Boot", "LocationIndicatorActive", "Status"})
 _TARGETS = "BootSourceOverrideTarget@Redfish.AllowableValues"
+_ENABLED = "BootSourceOverrideEnabled@Redfish.AllowableValues"
 _OVERRIDE: dict[str, type[StrEnum]] = {
     "BootSourceOverrideTarget": BootTarget,
     "BootSourceOverrideEnabled": BootEnabled,
@@ -134,8 +135,14 @@ def system_state(system: ParsedSystem, resets: tuple[Reset, ...] | None) -> Syst
         model=_common(firmware_text(system.model)),
         allowed_resets=resets,
         allowed_boot_targets=None if system.boot is None else some_of(BootTarget, system.boot.allowed_values),
+        allowed_boot_enabled=_allowed_enabled(_object(document, "Boot").get(_ENABLED)),
         unreported=tuple(_unreported(system, boot, indicator)),
     )
+
+
+def _allowed_enabled(values: object) -> tuple[BootEnabled, ...] | None:
+    """None where the BMC lists none that is known: it may accept any, and says itself what it refuses."""
+    return (some_of(BootEnabled, values) if isinstance(values, list) else None) or None
 
 
 def _common(text: str | None) -> str | None:

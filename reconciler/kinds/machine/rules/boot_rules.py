@@ -80,6 +80,8 @@ def boot_steps(spec: MachineSpec, state: SystemState, view: KindView) -> Steps:
             f"the BMC does not offer boot target {boot.target}",
             f"set spec.boot.target to one of {', '.join(sorted({*allowed} - {BootTarget.NONE}))}",
         )
+    if (held := _enabled_not_offered(boot, state)) is not None:
+        return held
     # Sending the mode again queues a BIOS job and a second reboot on iDRAC9 (ironcore-dev/metal-operator#81).
     mode = BootMode(boot.mode) if boot.mode is not None and boot.mode != state.boot.mode else None
     target: BootTarget | None = boot.target
@@ -90,6 +92,17 @@ def boot_steps(spec: MachineSpec, state: SystemState, view: KindView) -> Steps:
     override = BootOverride(target=target, enabled=boot.enabled, mode=mode)
     set_boot = SetBoot(key=view.key, override=override, reason="boot override differs from spec.boot")
     return Steps((set_boot,), passes=(FIRST_SIGHT,) if unsure is not None else ())
+
+
+def _enabled_not_offered(boot: BootSpec, state: SystemState) -> Steps | None:
+    """The hold for an override of a duration that the BMC does not offer: some offer Once and Disabled alone. To switch
+    an override off is sent in any case, because Disabled is left out of some lists and accepted."""
+    allowed = state.allowed_boot_enabled
+    if allowed is None or boot.enabled is BootEnabled.DISABLED or boot.enabled in allowed:
+        return None
+    others = sorted({*allowed} - {BootEnabled.DISABLED})
+    hint = f"set spec.boot.enabled to {' or '.join(others)}" if others else "remove spec.boot"
+    return hold_unsupported(BOOT, f"the BMC does not offer a boot override with enabled {boot.enabled}", hint)
 
 
 def _order_of_unknown_age(boot: BootSpec, state: SystemState, view: KindView) -> Hold | None:
