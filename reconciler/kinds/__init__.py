@@ -51,11 +51,12 @@ from reconciler.kinds.sink.sink_columns import SINK_COLUMNS, sink_conditions
 from reconciler.kinds.sink.spec import EventSinkSpec
 from reconciler.kinds.switch import spec as switch
 from reconciler.kinds.switch.cabling import machine_cabling, switch_cabling
-from reconciler.kinds.switch.port_outline import OUTLINED, port_outline
+from reconciler.kinds.switch.shown.port_outline import OUTLINED, port_outline
+from reconciler.kinds.switch.shown.switch_columns import SWITCH_COLUMNS, switch_conditions
 from reconciler.kinds.switch.switch_access import SWITCH_ACCESS
 from reconciler.kinds.switch.switch_check import check_switch
-from reconciler.kinds.switch.switch_columns import SWITCH_COLUMNS, switch_conditions
-from reconciler.kinds.switch.switch_rules import SwitchFactRules, SwitchRules
+from reconciler.kinds.switch.switch_facts import SwitchFactRules
+from reconciler.kinds.switch.switch_rules import SwitchRules
 from reconciler.model.actions.action import Action
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.resource import DesiredState, Resource, ResourceKey

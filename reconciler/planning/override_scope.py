@@ -43,8 +43,8 @@ def override_refusal(guard: str, *, narrowed: bool) -> str | None:
         )
     if built_in.narrow and not narrowed:
         return (
-            f"guard {guard} cannot be overridden for all machines at once: name machines (machine/NAME), or "
-            "select machines with -l"
+            f"guard {guard} cannot be overridden for all resources at once: name resources (machine/NAME, "
+            "switch/NAME), or select resources with -l"
         )
     return None
 

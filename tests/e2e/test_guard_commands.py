@@ -321,7 +321,7 @@ def test_exchanged_addresses_power_nothing_off_until_each_machine_is_confirmed_b
     assert off(lab) == []
     refused = lab.run("override", "system-identity", "--for", "1h", "--reason", "moved")
     assert refused.code == 1
-    assert "name machines" in refused.err
+    assert "name resources" in refused.err
     done = lab.run("override", "system-identity", "machine/a1", "machine/a2", "--for", "1h", "--reason", "moved")
     assert done.code == 0, done
     assert lab.run("apply", "--yes", *NO_LIMIT).code == 0

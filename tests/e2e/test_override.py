@@ -177,7 +177,10 @@ class TestRefused:
             (["disruption-budget", "--for", "9d", "--reason", "x"], "at most 7d"),
             (["disruption-budget", "-l", "rack=zz", "--for", "1h", "--reason", "x"], "-l rack=zz matches nothing"),
             (["disruption-budget", "machine/zz", "--for", "1h", "--reason", "x"], "no Machine is named 'zz'"),
-            (["first-sight", "--for", "1h", "--reason", "x"], "name machines (machine/NAME), or select machines"),
+            (
+                ["first-sight", "--for", "1h", "--reason", "x"],
+                "name resources (machine/NAME, switch/NAME)",
+            ),
             (["--revoke", "zz"], "does not exist yet"),
             ([], "give one of: the name of a guard, --list"),
             (["disruption-budget", "--list"], "give one of: the name of a guard"),

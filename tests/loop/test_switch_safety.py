@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from drivers.base import LinkState
+from drivers.base import LinkState, SwitchNeighbour
+from drivers.switch.fake.fake_switch import SwitchFault
 from reconciler.kinds.machine.lifecycle.phases import Phase
 from reconciler.kinds.machine.spec import Pause
+from reconciler.model.plans.override import Override
 from reconciler.model.plans.plan import HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from tests.loop.metal import Metal, live
@@ -145,3 +148,134 @@ def test_no_machine_comes_into_a_vrf_in_which_a_machine_of_another_project_still
     assert "port Ethernet0 of Switch/leaf01 of Machine/m1, of project shop, is still in Vrf104001" in (
         change.held_by[0].reason
     )
+
+
+BACK = {"partitions": ["lab"], "machines": ["m2"], "image": "debian-12", "networks": [{"network": "back"}]}
+
+
+def two_tenants(*ports: Any, revision: str = "b") -> DesiredState:
+    """m1 of the project shop in Vrf104001, and m2 of the project blue in Vrf104002."""
+    state = switched(1, "m1", "m2", revision=revision)
+    claim = state.resources[ResourceKey("MachineClaim", "web")]
+    more = [
+        resource("Network", "back", prefixes=[{"cidr": "10.1.0.0/24"}], vrf={"pool": "vrfs", "number": 104002}),
+        resource("Network", "front", prefixes=[{"cidr": "10.0.0.0/24"}], vrf={"pool": "vrfs", "number": 104001}),
+        resource("Project", "blue", tenant="acme"),
+        msgspec.structs.replace(claim, spec=msgspec.structs.replace(claim.spec, machines=("m1",))),
+        resource("MachineClaim", "other", project="blue", selector={}, count=1, **BACK),
+        *(leaf(name, ports=list(ports)) for name in LEAVES if ports),
+    ]
+    return DesiredState(state.revision, {**state.resources, **{one.key: one for one in more}})
+
+
+def two_running(world: World) -> list[Metal]:
+    metals = [Metal(world, name) for name in ("m1", "m2")]
+    world.commit(switched(None, "m1", "m2"))
+    live(world, metals, 300)
+    world.commit(two_tenants())
+    live(world, metals, 900)
+    assert [at(world, name) for name in ("m1", "m2")] == [Phase.RUNNING, Phase.RUNNING]
+    assert both(world) == ["Vrf104001", "Vrf104002"]
+    return metals
+
+
+def both(world: World) -> list[str | None]:
+    return [port(world, name).vrf for name in ("Ethernet0", "Ethernet4")]
+
+
+EXCHANGED = ({"name": "Ethernet0", "machine": "m2"}, {"name": "Ethernet4", "machine": "m1"})
+
+
+def test_two_tenants_whose_machines_are_exchanged_in_the_documents_are_not_joined(world: World) -> None:
+    metals = two_running(world)
+    applied = len(switch(world).applied)
+    world.commit(two_tenants(*EXCHANGED, revision="c"))
+    live(world, metals, 300)
+    assert (both(world), len(switch(world).applied)) == (["Vrf104001", "Vrf104002"], applied)
+    change = planned(world, "Switch/leaf01")
+    assert change is not None
+    assert [(hold.by, hold.path) for hold in change.held_by] == [
+        ("tenant-behind", "spec.ports[Ethernet0]"),
+        ("tenant-behind", "spec.ports[Ethernet4]"),
+    ]
+    assert change.held_by[0].reason == (
+        "port Ethernet0 of Switch/leaf01 must be in Vrf104002, as the documents name Machine/m2 for the port, but "
+        "groundstate put the port into a VRF for Machine/m1, which MachineClaim/web still has"
+    )
+
+
+def test_an_exchange_within_one_vrf_is_no_proof_of_which_machine_is_at_a_port(world: World) -> None:
+    """The port stays in its VRF, so nothing shows that the documents are right. Then the other machine is released."""
+    metals = running(world, "m1", "m2")
+    state = switched(2, "m1", "m2", revision="d", ports=list(EXCHANGED))
+    world.commit(state)
+    live(world, metals, 300)
+    claim = state.resources[ResourceKey("MachineClaim", "web")]
+    fewer = msgspec.structs.replace(claim, spec=msgspec.structs.replace(claim.spec, machines=("m1",), count=1))
+    world.commit(DesiredState(switched(1, revision="e").revision, {**state.resources, claim.key: fewer}))
+    live(world, metals, 300)
+    assert both(world)[0] == "Vrf104001", "m1 runs there, although the documents name m2, which is being released"
+    change = planned(world, "Switch/leaf01")
+    assert change is not None
+    assert [(hold.by, hold.path) for hold in change.held_by] == [("tenant-behind", "spec.ports[Ethernet0]")]
+
+
+def test_a_machine_that_the_switch_hears_by_its_mac_address_is_the_one_at_the_port(world: World) -> None:
+    """The cables were exchanged too."""
+    metals = two_running(world)
+    state = two_tenants(*EXCHANGED, revision="c")
+    known = dict(state.resources)
+    for name, mac in (("m1", "52:54:00:00:00:01"), ("m2", "52:54:00:00:00:02")):
+        found = state.resources[ResourceKey("Machine", name)]
+        known[found.key] = msgspec.structs.replace(found, spec=msgspec.structs.replace(found.spec, macs=(mac,)))
+        for of in LEAVES:
+            switch(world, of).cable(SwitchNeighbour({"m1": "Ethernet4", "m2": "Ethernet0"}[name], mac=mac))
+    world.commit(DesiredState(state.revision, known))
+    live(world, metals, 900)
+    assert both(world) == ["Vrf104002", "Vrf104001"]
+
+
+def test_a_port_at_which_the_switch_hears_another_machine_comes_into_no_vrf(world: World) -> None:
+    """Nothing was recorded of the port yet, as no tenant had it."""
+    metals = [Metal(world, name) for name in ("m1", "m2")]
+    world.commit(switched(None, "m1", "m2"))
+    live(world, metals, 300)
+    switch(world).cable(SwitchNeighbour("Ethernet0", system="m2"))
+    world.commit(two_tenants())
+    live(world, metals, 900)
+    assert port(world).vlan == 4000
+    change = planned(world, "Switch/leaf01")
+    assert change is not None
+    assert "but the switch hears Machine/m2 at the port" in change.held_by[0].reason
+    assert at(world, "m1") is not Phase.RUNNING
+
+
+def overridden(world: World) -> None:
+    now = world.now()
+    override = Override("o1", "tenant-behind", "INC-7", "ada", now, now + timedelta(hours=1), ("switch/leaf*",))
+    world.standing = msgspec.structs.replace(world.standing, overrides=(override,))
+
+
+def test_an_override_lets_a_port_move_as_the_documents_say(world: World) -> None:
+    metals = two_running(world)
+    world.commit(two_tenants(*EXCHANGED, revision="c"))
+    live(world, metals, 120)
+    overridden(world)
+    live(world, metals, 900)
+    assert both(world) == ["Vrf104002", "Vrf104001"]
+    assert any("o1" in event.message for event in world.events)
+
+
+def test_an_override_accepts_no_other_doubt_than_the_one_that_was_shown(world: World) -> None:
+    """It is given for one exchange, and another machine is heard before it is carried out."""
+    metals = two_running(world)
+    for name in LEAVES:
+        switch(world, name).faults.append(SwitchFault.UNREACHABLE)
+    live(world, metals, 60)
+    overridden(world)
+    live(world, metals, 60)
+    world.commit(two_tenants(*EXCHANGED, revision="c"))
+    for name in LEAVES:
+        switch(world, name).faults.clear()
+    live(world, metals, 600)
+    assert both(world) == ["Vrf104001", "Vrf104002"]

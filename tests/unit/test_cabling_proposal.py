@@ -7,7 +7,7 @@ import pytest
 
 from drivers.base import Inventory, Neighbour, Nic, SwitchNeighbour, SwitchPort, SwitchState
 from reconciler.kinds.common.machine_inventory import Kept, Origin, StoredInventory
-from reconciler.kinds.switch.cabling_proposal import CablingProposal, propose_cabling
+from reconciler.kinds.switch.shown.cabling_proposal import CablingProposal, propose_cabling
 from reconciler.model.observation import Observation
 from tests.unit.test_cabling import LEAF, M1, M2, MAC1, MAC2, NOW, PORT_MAC, state
 

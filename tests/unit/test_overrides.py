@@ -133,7 +133,7 @@ class TestWhatIsAccepted:
             ("running", "cannot be overridden. Instead: power the machine off"),
             ("quota", "is not a guard that can be overridden; these guards can: disruption-budget"),
             ("budget", "is not a guard that can be overridden; these guards can: disruption-budget"),
-            ("first-sight", "cannot be overridden for all machines at once"),
+            ("first-sight", "cannot be overridden for all resources at once"),
         ],
     )
     def test_guards_that_cannot(self, guard: str, said: str) -> None:

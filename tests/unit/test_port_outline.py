@@ -6,7 +6,7 @@ import msgspec
 
 from drivers.base import BgpPeer, LinkState, SwitchNeighbour, SwitchPort, SwitchState
 from reconciler.kinds.common.column import OutlineBranch
-from reconciler.kinds.switch.port_outline import port_outline
+from reconciler.kinds.switch.shown.port_outline import port_outline
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.resource import ResourceKey

@@ -8,7 +8,7 @@ import msgspec
 
 from drivers.base import BgpPeer, LinkState, SwitchNeighbour, SwitchPort, SwitchState
 from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts
-from reconciler.kinds.switch.port_table import port_rows
+from reconciler.kinds.switch.shown.port_table import port_rows
 from reconciler.kinds.switch.spec import SwitchSpec
 from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, Resource, ResourceKey, Source

@@ -8,7 +8,7 @@ import click
 
 from reconciler.commands.printing import print_records
 from reconciler.commands.terminal import say_notes
-from reconciler.kinds.switch.port_table import PortRow
+from reconciler.kinds.switch.shown.port_table import PortRow
 from reconciler.operations.reports.port_report import report_ports
 from reconciler.operations.where import Where
 from reconciler.runtime import now

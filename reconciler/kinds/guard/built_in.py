@@ -107,6 +107,23 @@ _EVERY = (
         narrow=True,
     ),
     BuiltInGuard(
+        "tenant-behind",
+        "Holds a switch port if another machine than the declared one seems to be there. A tenant could be cut off, "
+        "or meet another tenant.",
+        "the port is moved as the documents say, whichever machine is at the port",
+        narrow=True,
+    ),
+    BuiltInGuard(
+        "other-tenant",
+        "Holds a switch port that would come into a VRF in which a port of another project's machine wrongly still is.",
+        instead="the change continues automatically when the other port has left the VRF",
+    ),
+    BuiltInGuard(
+        "other-port",
+        "Holds a switch port of a running machine, if the machine could have no other working port.",
+        instead="make the other switch readable, or correct the cabling in the documents",
+    ),
+    BuiltInGuard(
         "unjudged",
         "Holds a change if the guards cannot judge it because of a bug in groundstate.",
         instead="the guards cannot count the effect of the change; report the bug, or change the document",

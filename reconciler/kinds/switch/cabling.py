@@ -109,9 +109,14 @@ def _switch_end(
 def _owner(neighbour: SwitchNeighbour, declared: str, desired: DesiredState, known: Inventories) -> str | None:
     """The machine that is heard, first compared with the declared one, as nearly all cables are right. A MAC address
     of several machines is of none."""
-    if _macs_heard(neighbour) & _macs_of(ResourceKey("Machine", declared), desired, known):
+    if is_heard_by_mac(neighbour, declared, desired, known):
         return declared
     return heard_machine(neighbour, desired, known)
+
+
+def is_heard_by_mac(neighbour: SwitchNeighbour, machine: str, desired: DesiredState, known: Inventories) -> bool:
+    """Whether the switch hears a MAC address of the machine."""
+    return bool(_macs_heard(neighbour) & _macs_of(ResourceKey("Machine", machine), desired, known))
 
 
 def heard_machine(neighbour: SwitchNeighbour, desired: DesiredState, known: Inventories) -> str | None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
+
 from drivers.base import LinkState, PortConfig, PowerState, SwitchPort, SwitchState, SystemState
 from reconciler.kinds.common.kind import KindView
-from reconciler.kinds.common.machine_facts import machine_facts
-from reconciler.kinds.switch.port_state import found_port, shows, wanted_config
-from reconciler.kinds.switch.port_targets import has_tenant, port_target, tenant_network
-from reconciler.kinds.switch.spec import CabledPort, PortPlace, cabled_ports, switch_of
+from reconciler.kinds.common.machine_facts import all_machine_facts, machine_facts
+from reconciler.kinds.switch.port_evidence import others_behind
+from reconciler.kinds.switch.port_state import cuts, found_port, shows, wanted_config
+from reconciler.kinds.switch.port_targets import PortTarget, has_tenant, port_target, tenant_network
+from reconciler.kinds.switch.spec import CabledPort, PortPlace, SwitchSpec, cabled_ports, switch_of
+from reconciler.kinds.switch.switch_facts import switch_facts
 from reconciler.kinds.switch.vrf_numbers import known_vrfs, vrf_name
-from reconciler.model.plans.plan import Hold, HoldKind
-from reconciler.model.resource import ResourceKey
+from reconciler.model.plans.plan import Hold, HoldKind, override_hint
+from reconciler.model.resource import Resource, ResourceKey
 
 OTHER_PORT = "other-port"
 TENANT_BEHIND = "tenant-behind"
@@ -40,9 +44,60 @@ def serves_tenant(machine: str | None, view: KindView) -> bool:
     return has_tenant(machine_facts(view.remembered, key), value) and not is_off
 
 
-def stranger_hold(port: CabledPort, seen: SwitchPort, path: str, view: KindView) -> Hold | None:
-    """The hold on a port that is in a VRF in which tenants run, while the documents name no claimed machine for it. The
-    documents were changed while a tenant's machine is behind the port, or a person moved it: this is not known."""
+class BehindDoubt(msgspec.Struct, frozen=True):
+    """Why a port may have another machine than the documents say. A change of the port could cut a tenant off, or
+    connect two tenants. `behind`: who may be there."""
+
+    behind: str
+    reason: str
+    key: ResourceKey
+    may_be_free: bool = False
+
+    def hold(self, path: str) -> Hold:
+        """The hold on the port, until the documents are right or a person accepts the change."""
+        hint = "correct spec.ports of the switch, or the cable"
+        if self.may_be_free:
+            hint = "correct spec.ports of the switch; or, if no tenant's machine is there, move the port at the switch"
+        return Hold(HoldKind.GUARD, TENANT_BEHIND, self.reason, f"{hint}; or {_if_right(self.key)}", path)
+
+
+def _if_right(key: ResourceKey) -> str:
+    return f"if the documents are right, {override_hint(TENANT_BEHIND, key)}"
+
+
+def port_doubt(
+    port: CabledPort, target: PortTarget, seen: SwitchPort, resource: Resource[SwitchSpec], view: KindView
+) -> BehindDoubt | None:
+    """The doubt about a port that must be changed. None: nothing shows another machine there, or no tenant is
+    concerned."""
+    wanted = wanted_config(port, target, resource.spec.unprovisioned.vlan)
+    leaves, enters = cuts(seen, wanted), wanted.vrf not in (None, seen.vrf)
+    if not leaves and not enters:
+        return None
+    others = others_behind(port, seen, view)
+    found = others if enters else [one for one in others if serves_tenant(one.machine, view)]
+    if not found:
+        return _stranger_doubt(port, seen, view) if leaves else None
+    place, vlan = PortPlace(resource.key.name, port.name), resource.spec.unprovisioned.vlan
+    named = f"name Machine/{port.machine}" if port.machine is not None else "name no machine"
+    said = "; ".join(dict.fromkeys(one.words for one in found))
+    reason = f"{place} must be {target.words(vlan)}, as the documents {named} for the port, but {said}"
+    return BehindDoubt(", ".join(sorted({f"Machine/{one.machine}" for one in found})), reason, resource.key)
+
+
+def is_overridden(hold: Hold, port: CabledPort, view: KindView) -> bool:
+    """Whether an override lifts the hold. A person accepts what the plan showed, so an override accepts no doubt that
+    was observed after it began."""
+    override = view.lifted(hold.by)
+    if override is None or hold.by != TENANT_BEHIND:
+        return False
+    doubt = switch_facts(view.facts).doubts.get(port.name)
+    return doubt is None or override.at > doubt.since
+
+
+def _stranger_doubt(port: CabledPort, seen: SwitchPort, view: KindView) -> BehindDoubt | None:
+    """A port is in a VRF in which tenants run, while the documents name no claimed machine for it. The documents were
+    changed while a tenant's machine is behind the port, or a person moved it: this is not known."""
     key = ResourceKey("Machine", port.machine or "")
     if view.desired is None or machine_facts(view.remembered, key).lifecycle.claim is not None:
         return None
@@ -53,8 +108,7 @@ def stranger_hold(port: CabledPort, seen: SwitchPort, path: str, view: KindView)
         return None
     named = f"the documents name {key}, which has no claim" if port.machine else "the documents name no machine"
     reason = f"the port is in {seen.vrf}, where machines of tenants such as {tenant} run, but {named} for the port"
-    hint = "correct spec.ports of the switch; or, if no tenant's machine is there, move the port at the switch"
-    return Hold(HoldKind.GUARD, TENANT_BEHIND, reason, hint, path)
+    return BehindDoubt(f"a machine in {seen.vrf}", reason, view.key, may_be_free=True)
 
 
 def other_tenant_hold(machine: str, number: int, path: str, view: KindView) -> Hold | None:
@@ -78,6 +132,17 @@ def other_tenant_hold(machine: str, number: int, path: str, view: KindView) -> H
                 hint = f"continues automatically when that port has left {found.vrf}; see what holds {switch.key}"
                 return Hold(HoldKind.GUARD, OTHER_TENANT, reason, hint, path)
     return None
+
+
+def is_among_strangers(machine: str, vrf: str, view: KindView) -> bool:
+    """Whether the machine is in a VRF that belongs to running machines of other projects, and not to its own. Then it
+    leaves the VRF with all ports, and before its own VRF is free."""
+    mine = machine_facts(view.remembered, ResourceKey("Machine", machine)).project
+    if _runs_in(ResourceKey("Machine", machine), vrf, view):
+        return False
+    return any(
+        _runs_in(key, vrf, view) for key, facts in all_machine_facts(view.remembered).items() if facts.project != mine
+    )
 
 
 def _runs_in(key: ResourceKey, vrf: str, view: KindView) -> bool:

@@ -8,11 +8,18 @@ from typing import Any
 import msgspec
 
 from drivers.base import PortConfig, SwitchConfig, SwitchScope, SwitchState, VrfConfig
-from reconciler.kinds.common.fact_rules import FactRules
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView, Steps
+from reconciler.kinds.common.machine_facts import machine_facts
 from reconciler.kinds.ipam.pool import number_state
-from reconciler.kinds.switch.port_guards import other_port_hold, other_tenant_hold, serves_tenant, stranger_hold
+from reconciler.kinds.switch.port_guards import (
+    is_among_strangers,
+    is_overridden,
+    other_port_hold,
+    other_tenant_hold,
+    port_doubt,
+    serves_tenant,
+)
 from reconciler.kinds.switch.port_state import (
     config_words,
     cuts,
@@ -24,26 +31,27 @@ from reconciler.kinds.switch.port_state import (
 )
 from reconciler.kinds.switch.port_targets import PortTarget, port_target
 from reconciler.kinds.switch.spec import CabledPort, PortPlace, SwitchSpec
+from reconciler.kinds.switch.switch_facts import BEHIND, PORT, PORTS
 from reconciler.kinds.switch.vrf_numbers import known_vrfs, vrf_name
 from reconciler.model.actions.action import Action
 from reconciler.model.actions.action_base import Forget, SetValue, SetValueDisruptively, item_path
 from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import Resource, ResourceKey
 
-PORTS, VRFS = "spec.ports", "spec.vrfs"
+_VRFS = "spec.vrfs"
 _PATIENCE = 120.0
 """Seconds. SONiC's orchagent needs some under load."""
 ABSENT = "absent"
 
 
-_CONFIG, _PORT = "config", "port"
+_CONFIG = "config"
 # Made here: where several threads are the first to make a decoder of a type, the process crashes (msgspec 0.22).
 _CONFIGS, _PORTS = msgspec.json.Decoder(SwitchConfig), msgspec.json.Decoder(PortConfig)
 
 
-def _context(config: SwitchConfig, port: str = "") -> dict[str, Any]:
-    """What an action brings to the switch: the configuration of its pass, and the switch's own name of the port."""
-    return {_CONFIG: msgspec.to_builtins(config), **({_PORT: port} if port else {})}
+def _context(config: SwitchConfig, **more: str) -> dict[str, Any]:
+    """What an action brings to the switch: the configuration of its pass. `more`: what the facts of the switch need."""
+    return {_CONFIG: msgspec.to_builtins(config), **{name: value for name, value in more.items() if value}}
 
 
 def config_of(action: SetValue) -> SwitchConfig:
@@ -59,7 +67,7 @@ class SwitchRules:
         spec, state = resource.spec, _state(view.value)
         if spec.scope is SwitchScope.NONE:
             return ()
-        ports = (_port_field(port, target, spec, state) for port, target in _targets(spec, view))
+        ports = (_port_field(port, target, resource, view) for port, target in _targets(spec, view))
         return (*(one for one in ports if one is not None), *_unused_vrfs(spec, view, state))
 
     def steps(self, resource: Resource[SwitchSpec], view: KindView, fields: tuple[Field, ...]) -> Steps:
@@ -67,25 +75,28 @@ class SwitchRules:
         then the others, then VRFs without ports."""
         spec, state = resource.spec, _state(view.value)
         differing = {field.path for field in fields if not field.equal}
-        found, holds = list[tuple[int, SetValue]](), list[Hold]()
+        found, holds, passes = list[tuple[int, SetValue]](), list[Hold](), list[str]()
         for port, target in _targets(spec, view):
             path = item_path(PORTS, port.name)
             if path not in differing:
                 continue
-            hold = _port_hold(port, target, path, spec, state) or _tenant_hold(port, target, path, resource, view)
+            hold = _port_hold(port, target, path, spec, state)
+            if hold is None:
+                hold, passed = _tenant_hold(port, target, path, resource, view)
+                passes += passed
             if hold is not None:
                 holds.append(hold)
             else:
                 found.append(_port_step(port, target, spec, view, state))
         actions = [action for _, action in sorted(found, key=lambda one: one[0])]
-        gone = [field.path for field in fields if not field.equal and field.path.startswith(VRFS)]
+        gone = [field.path for field in fields if not field.equal and field.path.startswith(_VRFS)]
         actions += [_vrf_step(path, spec, view) for path in gone]
         paused = [
             Hold(HoldKind.DECLARED, word, pause.reason, f"remove spec.{word} from the document")
             for word, pause in (("maintenance", spec.maintenance), ("suspend", spec.suspend))
             if pause is not None
         ]
-        return Steps(tuple(actions), (*holds, *paused, *_routing_holds(spec, view)))
+        return Steps(tuple(actions), (*holds, *paused, *_routing_holds(spec, view)), tuple(dict.fromkeys(passes)))
 
     def removal(self, view: KindView) -> Steps:
         """A switch that git no longer declares is forgotten, and nothing is changed on it."""
@@ -95,22 +106,14 @@ class SwitchRules:
         """Whether the switch runs what was asked for."""
         if not isinstance(action, SetValue) or action.item is None or not isinstance(value, SwitchState):
             return False
-        if action.field == VRFS:
+        if action.field == _VRFS:
             return action.item not in value.vrfs
-        found = value.ports.get((action.context or {}).get(_PORT, action.item))
+        found = value.ports.get((action.context or {}).get(PORT, action.item))
         return found is not None and shows(found, _PORTS.decode(msgspec.json.encode(action.value)))
 
     def patience(self, action: Action, resource: Resource[Any] | None) -> float:
         """How long a switch may take until it runs what it has accepted."""
         return _PATIENCE
-
-
-class SwitchFactRules(FactRules):
-    """What is remembered of a switch is what is remembered of every resource."""
-
-    def repeatable(self, _action: Action, _value: Any) -> bool:
-        """A configuration is whole: the same again does the rest, or nothing."""
-        return True
 
 
 def _state(value: Any) -> SwitchState:
@@ -123,13 +126,16 @@ def _targets(spec: SwitchSpec, view: KindView) -> Iterator[tuple[CabledPort, Por
             yield port, port_target(port.machine, view.desired, view.remembered, view.observed)
 
 
-def _port_field(port: CabledPort, target: PortTarget, spec: SwitchSpec, state: SwitchState) -> Field | None:
+def _port_field(port: CabledPort, target: PortTarget, resource: Resource[SwitchSpec], view: KindView) -> Field | None:
     if target.is_unchanged:
         return None
-    wanted, seen = wanted_config(port, target, spec.unprovisioned.vlan), found_port(port, state)
+    wanted = wanted_config(port, target, resource.spec.unprovisioned.vlan)
+    seen = found_port(port, _state(view.value))
     desired = config_words(wanted) if target.obstacle is None else {"vrf": "unknown"}
     is_so = seen is not None and target.obstacle is None and shows(seen, wanted)
     observed = None if seen is None else port_words(seen, wanted)
+    if seen is not None and not is_so and (doubt := port_doubt(port, target, seen, resource, view)) is not None:
+        observed = {**port_words(seen, wanted), BEHIND: doubt.behind}
     return Field(
         item_path(PORTS, port.name), desired, observed, is_so, unknown=seen is None or target.obstacle is not None
     )
@@ -145,7 +151,7 @@ def _unused_vrfs(spec: SwitchSpec, view: KindView, state: SwitchState) -> Iterat
     is_unsure = any(target.obstacle is not None for _, target in _targets(spec, view))
     for name in state.vrfs:
         if name in ours and name not in used and not is_unsure:
-            yield Field(item_path(VRFS, name), ABSENT, state.vrfs[name], False)
+            yield Field(item_path(_VRFS, name), ABSENT, state.vrfs[name], False)
 
 
 def _port_hold(port: CabledPort, target: PortTarget, path: str, spec: SwitchSpec, state: SwitchState) -> Hold | None:
@@ -163,19 +169,29 @@ def _port_hold(port: CabledPort, target: PortTarget, path: str, spec: SwitchSpec
 
 def _tenant_hold(
     port: CabledPort, target: PortTarget, path: str, resource: Resource[SwitchSpec], view: KindView
-) -> Hold | None:
-    """What protects the tenant behind a port, and the tenants of the network into which it comes."""
-    if target.vrf is not None and port.machine is not None:
-        meets = other_tenant_hold(port.machine, target.vrf, path, view)
-        if meets is not None:
-            return meets
-    seen = found_port(port, _state(view.value))
-    wanted = wanted_config(port, target, resource.spec.unprovisioned.vlan)
-    if seen is None or not cuts(seen, wanted):
-        return None
-    if port.machine is None or not serves_tenant(port.machine, view):
-        return stranger_hold(port, seen, path, view)
-    return other_port_hold(port.machine, PortPlace(resource.key.name, port.name), wanted, path, view)
+) -> tuple[Hold | None, tuple[str, ...]]:
+    """What protects the tenant behind a port, and the tenants of the network into which it comes. Also the guards that
+    an override lifts."""
+    seen, vlan = found_port(port, _state(view.value)), resource.spec.unprovisioned.vlan
+    if seen is None:
+        return None, ()
+    passes: tuple[str, ...] = ()
+    if (doubt := port_doubt(port, target, seen, resource, view)) is not None:
+        hold = doubt.hold(path)
+        if not is_overridden(hold, port, view):
+            return hold, ()
+        passes = (hold.by,)
+    if port.machine is None:
+        return None, passes
+    wanted = wanted_config(port, target, vlan)
+    leaves = cuts(seen, next_config(seen, wanted, vlan))
+    if leaves and is_among_strangers(port.machine, str(seen.vrf), view):
+        return None, passes
+    if target.vrf is not None and (meets := other_tenant_hold(port.machine, target.vrf, path, view)) is not None:
+        return meets, passes
+    if not leaves or not serves_tenant(port.machine, view):
+        return None, passes
+    return other_port_hold(port.machine, PortPlace(resource.key.name, port.name), wanted, path, view), passes
 
 
 def _port_step(
@@ -196,18 +212,27 @@ def _port_step(
         field=PORTS,
         item=port.name,
         value=config_words(step),
-        context=_context(_pass_config(spec, view, state, {seen.name: step}), seen.name),
+        context=_context(
+            _pass_config(spec, view, state, {seen.name: step}), port=seen.name, machine=_bound(port, view)
+        ),
         reason=f"the port of {behind} must be {target.words(vlan)}{by_way_of}",
     )
     return (0 if is_on_its_way else 2 if hurts else 1), found
 
 
+def _bound(port: CabledPort, view: KindView) -> str:
+    """The declared machine, if a claim has it and is not releasing it."""
+    key = ResourceKey("Machine", port.machine or "")
+    lifecycle = machine_facts(view.remembered, key).lifecycle
+    return key.name if lifecycle.claim is not None and lifecycle.releasing_at is None else ""
+
+
 def _vrf_step(path: str, spec: SwitchSpec, view: KindView) -> SetValue:
-    name = path.removeprefix(f"{VRFS}[").removesuffix("]")
+    name = path.removeprefix(f"{_VRFS}[").removesuffix("]")
     config = _pass_config(spec, view, _state(view.value), {}, absent=(name,))
     return SetValue(
         key=view.key,
-        field=VRFS,
+        field=_VRFS,
         item=name,
         value=ABSENT,
         context=_context(config),

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from reconciler.kinds import INVENTORIED
-from reconciler.kinds.switch.cabling_proposal import CablingProposal, propose_cabling
+from reconciler.kinds.switch.shown.cabling_proposal import CablingProposal, propose_cabling
 from reconciler.model.resource import API_VERSION, Resource
 from reconciler.operations.onboarding.deliver_proposals import write_documents
 from reconciler.operations.stored_facts import observed_types, state_and_facts

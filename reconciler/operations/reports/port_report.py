@@ -6,7 +6,7 @@ import msgspec
 
 from reconciler.kinds import INVENTORIED
 from reconciler.kinds.selectors import select
-from reconciler.kinds.switch.port_table import PortRow, port_rows
+from reconciler.kinds.switch.shown.port_table import PortRow, port_rows
 from reconciler.operations.operation_error import OperationError
 from reconciler.operations.stored_facts import derived_labels, observed_types, state_and_facts
 from reconciler.operations.where import Where

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from drivers.base import SwitchNeighbour, SwitchState
 from reconciler.kinds.common.column import OutlineBranch
 from reconciler.kinds.common.kind import Inventories
-from reconciler.kinds.switch.port_table import PortRow, port_rows
+from reconciler.kinds.switch.shown.port_table import PortRow, port_rows
 from reconciler.kinds.switch.spec import SwitchSpec
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
