@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 from msgspec.structs import replace
 
 from drivers.base import (
@@ -27,10 +26,9 @@ from drivers.base import (
     Task,
     TaskState,
     Unreachable,
-    Unsupported,
-    is_image,
 )
 from drivers.bmc.fake.fake_faults import FAILING, Call, Eject, FaultKind, Faults, Insert, Value, Write, WriteLog
+from drivers.bmc.simulator.simulated_system import DONE, PowerLag, SimulatedSystem, SimulatedTask
 
 NEW_INVENTORY = Inventory(
     processors=(Processor("Fake 16-Core Processor", 16, 32),) * 2,
@@ -40,30 +38,11 @@ NEW_INVENTORY = Inventory(
 """What is in a machine of which nothing else was said: no GPU, and nothing missing."""
 
 
-RESTARTS = frozenset({ResetType.GRACEFUL_RESTART, ResetType.FORCE_RESTART, ResetType.POWER_CYCLE})
-
-
-DONE = Task(TaskState.COMPLETED, "OK", 100, ("The task is complete.",))
 TASK_FAULTS = frozenset({FaultKind.TASK_FAILS, FaultKind.TASK_CRITICAL})
 TASK_ENDS: dict[FaultKind | None, Task] = {
     FaultKind.TASK_FAILS: Task(TaskState.EXCEPTION, "Critical", None, ("The power supply is not ready.",)),
     FaultKind.TASK_CRITICAL: Task(TaskState.COMPLETED, "Critical", 100, ("Unable to complete the job.",)),
 }
-
-
-class _Task(msgspec.Struct, frozen=True):
-    """The Task of a write: when it began, how many seconds it takes, and how it ends."""
-
-    begun: float
-    seconds: float
-    end: Task
-
-    def at(self, now: float) -> Task:
-        """What it shows at a time."""
-        passed = now - self.begun
-        if passed >= self.seconds:
-            return self.end
-        return Task(TaskState.RUNNING, "OK", int(100 * passed / self.seconds), ("The task is running.",))
 
 
 class FakeMachine:
@@ -83,27 +62,37 @@ class FakeMachine:
         self.faults = Faults(log.lock)
         self.inventory = NEW_INVENTORY
         self.task_after: float | None = None
-        self.media: tuple[str, ...] | None = ()
-        """What is in its only virtual drive; None: it has none."""
-        self.booted_from: list[BootTarget | None] = []
-        """What the boot override said each time that it came up; None: its own order."""
-        self._state = _new_state(address, system_id)
-        self._coming: list[tuple[float, PowerState]] = []
-        self._tasks: list[_Task] = []
+        self._system = SimulatedSystem(f"{system_id} at {address}", _new_state(address, system_id))
+        self._tasks: list[SimulatedTask] = []
 
     @property
     def state(self) -> SystemState:
         """The truth at this moment, whatever reads are reported."""
         with self._log.lock:
             self._advance()
-            return self._state
+            return self._system.state
 
     @state.setter
     def state(self, state: SystemState) -> None:
         """Change the machine by hand, as a person in the data centre would; a power change under way is dropped."""
         with self._log.lock:
-            self._coming.clear()
-            self._state = state
+            self._system = self._system.in_state(state)
+
+    @property
+    def media(self) -> tuple[str, ...] | None:
+        """What is in its only virtual drive; None: it has none."""
+        return self._system.media
+
+    @media.setter
+    def media(self, media: tuple[str, ...] | None) -> None:
+        """Change the drive by hand."""
+        with self._log.lock:
+            self._system = replace(self._system, media=media)
+
+    @property
+    def booted_from(self) -> list[BootTarget | None]:
+        """What the boot override was at each start; None: its own order."""
+        return list(self._system.booted_from)
 
     @property
     def writes(self) -> list[Write]:
@@ -115,17 +104,7 @@ class FakeMachine:
         return self.address, self.system_id
 
     def _advance(self) -> None:
-        while self._coming and self._coming[0][0] <= self._log.now():
-            self._become(self._coming.pop(0)[1])
-
-    def _become(self, power: PowerState) -> None:
-        boot = self._state.boot
-        if power is PowerState.ON is not self._state.power:
-            overridden = boot is not None and boot.enabled in (BootEnabled.ONCE, BootEnabled.CONTINUOUS)
-            self.booted_from.append(boot.target if boot is not None and overridden else None)
-            if boot is not None and boot.enabled is BootEnabled.ONCE:
-                boot = replace(boot, target=BootTarget.NONE, enabled=BootEnabled.DISABLED)
-        self._state = replace(self._state, power=power, boot=boot)
+        self._system = self._system.at(self._log.now())
 
     def read(self, *, media: bool) -> SystemState:
         """What the BMC reports, including simulated faults."""
@@ -158,7 +137,7 @@ class FakeMachine:
             self._fail(fault)
             if ends is None and self.task_after is None:
                 return ACCEPTED
-            self._tasks.append(_Task(self._log.now(), self.task_after or 0.0, ends or DONE))
+            self._tasks.append(SimulatedTask(self._log.now(), self.task_after or 0.0, ends or DONE))
             return Accepted(f"/redfish/v1/TaskService/Tasks/{len(self._tasks)}")
 
     def read_task(self, handle: str) -> Task:
@@ -188,74 +167,30 @@ class FakeMachine:
                 return
 
     def _do(self, value: Value) -> None:
+        system = self._system
         match value:
             case ResetType():
-                self._reset(value)
+                self._system = self._after_reset(system, value)
             case BootOverride():
-                self._set_boot(value)
+                changed = system.set_boot(value)
+                self._system = system if self._takes(Call.SET_BOOT, FaultKind.BOOT_NOT_KEPT) else changed
             case IndicatorLED():
-                if self._state.indicator is None:
-                    raise Unsupported(f"system {self.system_id} at {self.address} has no indicator LED")
-                self._state = replace(self._state, indicator=value)
+                self._system = system.set_indicator(value)
             case Insert(url=url):
-                self._insert(url)
+                changed = system.insert(url)
+                self._system = system if self._takes(Call.INSERT_MEDIA, FaultKind.MEDIA_NOT_KEPT) else changed
             case Eject(url=url):
-                if not self.faults.take(Call.EJECT_MEDIA, frozenset({FaultKind.MEDIA_NOT_KEPT})):
-                    self.media = tuple(one for one in self.media or () if not is_image(one, url))
+                kept = self._takes(Call.EJECT_MEDIA, FaultKind.MEDIA_NOT_KEPT)
+                self._system = system if kept else system.eject(url)
 
-    def _insert(self, url: str) -> None:
-        if self.media is None:
-            raise Unsupported(f"system {self.system_id} at {self.address} has no virtual drive")
-        if self.media:
-            raise Rejected(f"the virtual drive is in use: {self.media[0]} is inserted; eject that image first")
-        if not self.faults.take(Call.INSERT_MEDIA, frozenset({FaultKind.MEDIA_NOT_KEPT})):
-            self.media = (url,)
+    def _after_reset(self, system: SimulatedSystem, value: ResetType) -> SimulatedSystem:
+        changed = system.reset(value, self._log.now(), PowerLag(self.on_after, self.off_after))
+        if value is ResetType.GRACEFUL_SHUTDOWN and self._takes(Call.RESET, FaultKind.SHUTDOWN_IGNORED):
+            return system
+        return changed
 
-    def _reset(self, reset_type: ResetType) -> None:
-        allowed = self._state.allowed_resets
-        if allowed is not None and reset_type not in allowed:
-            raise Unsupported(f"the BMC does not offer ResetType {reset_type}; it offers {', '.join(allowed)}")
-        if reset_type is ResetType.GRACEFUL_SHUTDOWN and self.faults.take(
-            Call.RESET, frozenset({FaultKind.SHUTDOWN_IGNORED})
-        ):
-            return
-        off = self._state.power is PowerState.OFF
-        if reset_type in RESTARTS:
-            if off:
-                raise Rejected(f"{reset_type} is refused because the system is off")
-            self._change(PowerState.OFF, PowerState.ON)
-        elif reset_type in (ResetType.ON, ResetType.FORCE_ON) or (reset_type is ResetType.PUSH_POWER_BUTTON and off):
-            self._change(PowerState.ON)
-        elif reset_type is not ResetType.NMI:
-            self._change(PowerState.OFF)
-
-    def _change(self, *steps: PowerState) -> None:
-        self._coming.clear()
-        at = self._log.now()
-        for power in steps:
-            at += self.on_after if power is PowerState.ON else self.off_after
-            self._coming.append((at, power))
-        self._advance()
-
-    def _set_boot(self, override: BootOverride) -> None:
-        boot, allowed = self._state.boot, self._state.allowed_boot_targets
-        if boot is None:
-            raise Unsupported(f"system {self.system_id} at {self.address} has no boot override; remove spec.boot")
-        if allowed is not None and override.target is not None and override.target not in allowed:
-            raise Unsupported(
-                f"the BMC does not offer BootSourceOverrideTarget {override.target}; it offers {', '.join(allowed)}"
-            )
-        allowed_enabled = self._state.allowed_boot_enabled
-        if allowed_enabled is not None and override.enabled not in (None, *allowed_enabled):
-            raise Unsupported(f"the BMC does not offer BootSourceOverrideEnabled {override.enabled}")
-        if self.faults.take(Call.SET_BOOT, frozenset({FaultKind.BOOT_NOT_KEPT})):
-            return
-        kept = BootOverride(
-            target=boot.target if override.target is None else override.target,
-            enabled=boot.enabled if override.enabled is None else override.enabled,
-            mode=boot.mode if override.mode is None else override.mode,
-        )
-        self._state = replace(self._state, boot=kept)
+    def _takes(self, call: Call, kind: FaultKind) -> bool:
+        return self.faults.take(call, frozenset({kind})) is not None
 
 
 def _new_state(address: str, system_id: str) -> SystemState:
