@@ -15,6 +15,9 @@ from drivers.base import Credential, Endpoint, ResetType, Tls
 from drivers.bmc.emulator import EmulatorFleet
 from drivers.bmc.fake.fake import FakeFleet
 from drivers.bmc.redfish.redfish import RedfishDriver
+from drivers.bmc.simulator.bmc_profile import PROFILES, built_in_profile
+from drivers.bmc.simulator.fleet.memory_connection import memory_address, memory_driver
+from drivers.bmc.simulator.fleet.simulated_fleet import SimulatedFleet
 from drivers.testing.bmc_conformance import BmcConformance, BmcSubject
 
 FIRST = "5a1f0000-0000-4000-8000-00000000000a"
@@ -59,3 +62,30 @@ class TestFake(BmcConformance):
             machine.state = replace(machine.state, allowed_resets=listed, uuid=system_id)
             machine.task_after = 3.0
         yield BmcSubject(lambda: fleet, Endpoint("fake", "bmc-1"), (FIRST, SECOND), wait, None, makes_systems=True)
+
+
+class SimulatedInMemory(BmcConformance):
+    """The simulated BMC of a profile, reached without a socket. The time is virtual."""
+
+    profile = "generic"
+
+    @classmethod
+    @contextmanager
+    def start(cls, directory: Path) -> Iterator[BmcSubject]:
+        now, login = [0.0], Credential("operator", "simulated")
+        profile = built_in_profile(cls.profile)
+
+        def wait() -> None:
+            now[0] += 0.25
+
+        fleet = SimulatedFleet(profile, 2, login)
+        driver = partial(memory_driver, fleet, lambda: now[0])
+        at = Endpoint("redfish", memory_address(0), credential=lambda _: login)
+        ids = tuple(one.name for one in fleet.bmcs[0].systems)
+        image = "http://images.example/agent.iso"
+        yield BmcSubject(driver, at, ids, wait, memory_address(9), image=image)
+
+
+for _name in PROFILES:
+    _title = f"TestSimulated{_name.title().replace('-', '')}"
+    globals()[_title] = type(_title, (SimulatedInMemory,), {"profile": _name})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
@@ -76,11 +76,14 @@ class RedfishDriver:
     a time all the same. May be shared by threads.
 
     `seconds`: how long a BMC may take for its first answer, and for a system that it answered soon the last time. Any
-    other answer may take twice that. `Endpoint.timeout` takes the place of both.
+    other answer may take twice that. `Endpoint.timeout` takes the place of both. `connect`: makes the connection to a
+    BMC; simulated ones have another.
     """
 
-    def __init__(self, seconds: float = REQUEST_SECONDS) -> None:
-        self._seconds = seconds
+    def __init__(
+        self, seconds: float = REQUEST_SECONDS, connect: Callable[..., RedfishConnection] = RedfishConnection
+    ) -> None:
+        self._seconds, self._connect = seconds, connect
         self._lock = scheduling.lock()
         self._connectors: dict[tuple[BmcAddress, Tls, object, float], OneShotConnector] = {}
         self._turns: dict[BmcAddress, scheduling.Lock] = {}
@@ -115,7 +118,7 @@ class RedfishDriver:
             connector = self._connectors.get(way)
             if connector is None:
                 turn = self._turns.setdefault(address, scheduling.lock())
-                wire = RedfishConnection(address, endpoint.tls, seconds, endpoint.connects)
+                wire = self._connect(address, endpoint.tls, seconds, endpoint.connects)
                 patience = endpoint.timeout or TIMES_FIRST * self._seconds
                 connector = OneShotConnector(wire, endpoint.credential, turn, patience)
                 self._connectors[way] = connector

@@ -34,8 +34,8 @@ class PowerLag(msgspec.Struct, frozen=True):
 
 
 class SimulatedSystem(msgspec.Struct, frozen=True):
-    """One system. Its methods return the system as it is after the write; they raise Rejected or Unsupported for what
-    the system does not do.
+    """One system. Its methods return the system after the write. They raise Rejected or Unsupported for what the system
+    does not do.
 
     `state`: what is so now. `media`: what is in its only virtual drive; None: there is none. `next_boot`: an override
     that waits in a Settings resource for the next start. `booted_from`: what the override was at each start; None: the
