@@ -109,6 +109,7 @@ from drivers.base.values.hardware import Neighbour as Neighbour
 from drivers.base.values.hardware import Nic as Nic
 from drivers.base.values.hardware import Processor as Processor
 from drivers.base.values.hardware import UnreadPart as UnreadPart
+from drivers.base.values.mac_address import canonical_macs as canonical_macs
 from drivers.base.values.mac_address import hardware_address as hardware_address
 from drivers.base.values.mac_address import mac_address as mac_address
 from drivers.base.values.mac_address import mac_fault as mac_fault

@@ -28,6 +28,13 @@ def mac_address(text: str) -> str | None:
     return None if mac_fault(text) else _canonical(text)
 
 
+def canonical_macs(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Each as `mac_address` writes it. A text that is no MAC address is not changed."""
+    if all(map(_UNICAST.fullmatch, texts)):
+        return texts
+    return tuple([mac_address(one) or one for one in texts])
+
+
 def mac_fault(text: str) -> str:
     """Why `text` cannot be the MAC address of one network card; empty when it can."""
     mac = _canonical(text)

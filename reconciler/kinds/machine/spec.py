@@ -12,7 +12,7 @@ from drivers.base import (
     BootEnabled,
     BootTarget,
     Tls,
-    mac_address,
+    canonical_macs,
 )
 from reconciler.kinds.catalogue.image import REFERENCE_PATTERN
 from reconciler.kinds.catalogue.partition import StartFrom
@@ -279,7 +279,7 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         # One spelling, so that whoever compares them need not know of others.
         if self.macs:
-            msgspec.structs.force_setattr(self, "macs", tuple([mac_address(one) or one for one in self.macs]))
+            msgspec.structs.force_setattr(self, "macs", canonical_macs(self.macs))
 
 
 DEFAULT_DRIVER = "redfish"
