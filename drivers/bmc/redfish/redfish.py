@@ -164,7 +164,7 @@ class RedfishSystem:
         self._asks_left = _ASKS
         self._is_quick = False
         self._resets: tuple[ResetType, ...] | None = None
-        self._last: tuple[bytes, SystemState] | None = None
+        self._last: tuple[int, SystemState] | None = None
         """The document that was read last, by its digest, and what it says."""
         self._action: tuple[str, tuple[ResetType, ...] | None] | None = None
         """Where a reset is sent, and which ones the BMC lists, as it said last."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import http.client
 import json
 import re
@@ -101,9 +100,10 @@ class Reply:
         self.status_code, self.headers, self.content = status_code, headers, content
         self._document: dict[str, Any] | None = None
 
-    def digest(self, login: int) -> bytes:
+    def digest(self, login: int) -> int:
         """By which the same answer under the same login is known again: a new login may have a new password to hide."""
-        return hashlib.blake2b(self.content, digest_size=16, salt=login.to_bytes(16, "big")).digest()
+        # Not by hashlib, which lets another thread go on with Python meanwhile, and then waits until it gets on again.
+        return hash((login, self.content))
 
     def json(self) -> dict[str, Any]:
         """The body's one object, its text cleaned and without a password that it repeats. Raises ValueError for
