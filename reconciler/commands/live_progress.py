@@ -33,7 +33,7 @@ _COLOUR = {
 
 
 class Board:
-    """Shows rows as they change. The caller holds a lock around `show`."""
+    """Shows rows as they change. One thread at a time calls `show`."""
 
     def __init__(self, progress: Progress, stream: TextIO) -> None:
         self._progress, self._stream = progress, stream

@@ -7,6 +7,7 @@ with Workspace(where) as at:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -216,6 +217,37 @@ def _engine(at: Workspace, store: Store, context: Context, prospect: Prospect) -
     return engine
 
 
+class ProgressReports:
+    """Calls `report` with each row, in the order in which they came, and in one thread at a time.
+
+    To write a line takes a while, and other threads go on with Python meanwhile. If each waited for its own line, most
+    of them would wait for the lines of others, and each wait is a change of threads."""
+
+    def __init__(self, report: Callable[[ProgressRow], None]) -> None:
+        self._report = report
+        self._rows = deque[ProgressRow]()
+        self._reporting = runtime.lock()
+
+    def put(self, row: ProgressRow) -> None:
+        """Have the row reported: by this thread, or by the one that reports just now."""
+        self._rows.append(row)
+        # Once more after each time, as a row may have come just before the lock was free.
+        while self._rows and self._reporting.acquire(blocking=False):
+            try:
+                self._report_all()
+            finally:
+                self._reporting.release()
+
+    def finish(self) -> None:
+        """Return when all rows so far are reported."""
+        with self._reporting:
+            self._report_all()
+
+    def _report_all(self) -> None:
+        while self._rows:
+            self._report(self._rows.popleft())
+
+
 class _Run:
     """What of the plan is through, shared by the workers; `stop` is set when all of it is."""
 
@@ -223,7 +255,7 @@ class _Run:
         self, changes: list[Change], progress: Progress, report: Callable[[ProgressRow], None], stop: runtime.Flag
     ) -> None:
         self.progress, self.stop = progress, stop
-        self._report, self._lock = report, runtime.lock()
+        self.reports, self._lock = ProgressReports(report), runtime.lock()
         # What was shown as held stays so: room that comes meanwhile would let through others than were shown.
         self._approved = {change.key: change for change in changes if not change.held(HoldKind.GUARD)}
         for change in (change for change in changes if _only_held(change)):
@@ -234,18 +266,20 @@ class _Run:
         """An event of the run."""
         with self._lock:
             row = self.progress.on_event(event)
-            if row is not None:
-                self._report(row)
+        if row is not None:
+            self.reports.put(row)
 
     def gives_up(self, key: ResourceKey, outcome: Outcome) -> bool:
         """Whether the run is through with the resource."""
         with self._lock:
             through = self.progress.outcome(key, outcome)
-            if through:
-                self._report(self.progress.rows[key])
-            if self.progress.is_over:
-                self.stop.set()
-            return through
+            row = self.progress.rows[key] if through else None
+            is_over = self.progress.is_over
+        if row is not None:
+            self.reports.put(row)
+        if is_over:
+            self.stop.set()
+        return through
 
     def approves(self, change: Change) -> bool:
         """Whether all that the change would send was shown."""
@@ -271,8 +305,8 @@ def carry_out(
 ) -> ApplyResult:
     """Send what the plan showed, until all of it is through or `stop` is set.
 
-    `progress` is of the prepared changes; `report` is called with each row that changes, under a lock. Raises
-    StoreError, of which InstanceHeld says that another process is at work.
+    `progress` is of the prepared changes; `report` is called with each row that changes, in one thread at a time.
+    Raises StoreError, of which InstanceHeld says that another process is at work.
     """
     run = _Run(prepared.changes, progress, report, stop)
     with at.changing(create=True) as store, store.instance("apply") as epoch, _watched(store, asked, stop) as standing:
@@ -290,6 +324,7 @@ def carry_out(
             kept = timedelta(days=days) if days is not None else store.retention.kept()
             store.retention.trim_some(now() - kept)
         flying = engine.in_flight
+    run.reports.finish()
     return ApplyResult(tuple(progress.rows.values()), flying, prepared.prospect.plan.unknown, prepared.stale)
 
 
