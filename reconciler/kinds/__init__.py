@@ -30,6 +30,7 @@ from reconciler.kinds.ipam.allocation.rename_advice import advise_on_renames
 from reconciler.kinds.ipam.ipam_columns import ADDRESS_COLUMNS, NETWORK_COLUMNS, NUMBER_COLUMNS, POOL_COLUMNS
 from reconciler.kinds.ipam.ipam_fact_rules import AddressFactRules, IpamFactRules
 from reconciler.kinds.ipam.ipam_metrics import NETWORK_ADDRESSES, POOL_NUMBERS
+from reconciler.kinds.ipam.network_check import check_network
 from reconciler.kinds.ipam.rules.ipaddress_rules import IPAddressRules
 from reconciler.kinds.ipam.rules.network_rules import NetworkRules
 from reconciler.kinds.ipam.rules.pool_rules import NumberRules, PoolRules
@@ -132,7 +133,7 @@ KINDS: dict[str, Kind] = {
             ("net", "nets"),
             "One or more IP prefixes, from which addresses are allocated.",
             network.NetworkSpec,
-            check=network.check_network,
+            check=check_network,
             rules=NetworkRules(),
             observed_type=network.NetworkState,
             backend=IPAM,

@@ -21,7 +21,7 @@ from reconciler.kinds.common.consoles.ssh_keys import key_line
 from reconciler.kinds.console.grants import ADMIN, ConsoleGrant, MachineConsoleState, Tenancy
 from reconciler.model.event import EventReason, EventType
 from reconciler.services.console.console_service import ConsoleService, ConsoleServiceSettings
-from reconciler.services.console.ssh_server import ServerLimits
+from reconciler.services.console.console_session import ServerLimits
 from reconciler.services.console_port import ConsolesReport
 
 PATIENCE = 20.0

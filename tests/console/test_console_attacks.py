@@ -15,7 +15,7 @@ import asyncssh
 import pytest
 
 from reconciler.model.event import EventReason
-from reconciler.services.console.ssh_server import COMMANDS, ServerLimits
+from reconciler.services.console.console_session import COMMANDS, ServerLimits
 from tests.console.console_world import FakeConsoles, Session, console, grant, new_key, now, served, until
 
 ADA, ADA_LINE = new_key("ada@example")

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from reconciler.model.event import EventReason
-from reconciler.services.console.ssh_server import ServerLimits
+from reconciler.services.console.console_session import ServerLimits
 from tests.console.console_world import FakeConsoles, Session, console, grant, new_key, now, served, until
 
 ADA, ADA_LINE = new_key("ada@example")

@@ -42,8 +42,8 @@ def serve_consoles(options: ConsoleOptions, daemon: Daemon, where: Where, log: A
         return
     # Imported here: those who serve nothing need no SSH.
     from reconciler.services.console.console_service import ConsoleError, ConsoleService, ConsoleServiceSettings
+    from reconciler.services.console.console_session import ServerLimits
     from reconciler.services.console.recording import last_words
-    from reconciler.services.console.ssh_server import ServerLimits
 
     host, port = _place(options.listen)
     folder = console_folder(where)

@@ -28,17 +28,11 @@ from reconciler.kinds.common.access.access_rules import ConsoleAccess
 from reconciler.kinds.console.grants import MachineConsoleState
 from reconciler.model.event import EventReason, EventType
 from reconciler.services.boot.rate_limit import EventLimit
+from reconciler.services.console.console_session import Desk, Guest, ServerLimits
 from reconciler.services.console.hub import Hub
 from reconciler.services.console.recording import Recorder, remove_old
 from reconciler.services.console.recording_queue import RecordingQueue
-from reconciler.services.console.ssh_server import (
-    ConsoleServer,
-    Desk,
-    Guest,
-    ServerLimits,
-    host_key_line,
-    read_host_key,
-)
+from reconciler.services.console.ssh_server import ConsoleServer, host_key_line, read_host_key
 from reconciler.services.console_port import Consoles, ConsolesReport, ConsoleStatus
 
 _TICK = 1.0
