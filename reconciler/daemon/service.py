@@ -102,31 +102,10 @@ class Daemon:
         standing.described = self._engine.described
         standing.requested, standing.restarts = self._requested, self._take_restarts
         self.metrics.observing(hold_everything in context.transient_guards)
-        self._follower = Follower(
-            source,
-            self._engine,
-            self._loop,
-            store,
-            context.now,
-            self._record_and_report,
-            self._adopted,
-            self._source_read,
-            cache,
-        )
+        self._follower = self._follower_of(source, cache)
         self.metrics.broken_when(lambda: self._follower.broken)
         self._undeclared = UndeclaredMachines(store)
-        keep = in_band_keeper(store.inventories, self._record_and_report, context.now)
-        parts = MachineParts(store.inventories, keep, context.now)
-        self.provisioning = MachineProvisioning(
-            self._engine,
-            self._moved,
-            self._warn,
-            parts,
-            context.now,
-            self._receive_undeclared,
-            self._boot_failed,
-            self._console_words,
-        )
+        self.provisioning = self._provisioning_of()
         """What the boot service speaks to."""
         self.consoles = MachineConsoles(
             lambda: self._engine.desired,
@@ -142,15 +121,7 @@ class Daemon:
         """Called when a key is granted a console, or a grant ends."""
         self.console_words: Callable[[str], str] = lambda _machine: ""
         """What the recording of a machine's console ends with, in words."""
-        self._reader = InventoryReader(
-            Backends(connections, context.now).inventory,
-            store.inventories,
-            self._record_and_report,
-            context.now,
-            context.random,
-            begins=self._has_observed_all,
-            is_reachable=self._engine.is_reachable,
-        )
+        self._reader = self._inventory_reader_of(connections)
         self._proposer = self._proposer_of(propose, connections) if propose is not None else None
         self._deliverer = event_deliverer(store, self._engine, connections, context, self.metrics, self._report)
 
@@ -177,6 +148,44 @@ class Daemon:
             gives_up=lambda key, _: not self._engine.is_remembered(key),
             suspects=store.unreadable(),
             everything=self._engine.reconciled_keys,
+        )
+
+    def _follower_of(self, source: DesiredSource, cache: Path | None) -> Follower:
+        return Follower(
+            source,
+            self._engine,
+            self._loop,
+            self._store,
+            self._now,
+            self._record_and_report,
+            self._adopted,
+            self._source_read,
+            cache,
+        )
+
+    def _provisioning_of(self) -> MachineProvisioning:
+        inventories = self._store.inventories
+        keep = in_band_keeper(inventories, self._record_and_report, self._now)
+        return MachineProvisioning(
+            self._engine,
+            self._moved,
+            self._warn,
+            MachineParts(inventories, keep, self._now),
+            self._now,
+            self._receive_undeclared,
+            self._boot_failed,
+            self._console_words,
+        )
+
+    def _inventory_reader_of(self, connections: Connections) -> InventoryReader:
+        return InventoryReader(
+            Backends(connections, self._now).inventory,
+            self._store.inventories,
+            self._record_and_report,
+            self._now,
+            self._random,
+            begins=self._has_observed_all,
+            is_reachable=self._engine.is_reachable,
         )
 
     def _proposer_of(self, propose: Propose, connections: Connections) -> Proposer:

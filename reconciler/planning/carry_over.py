@@ -71,11 +71,14 @@ def carried_over(
             changed[key] = msgspec.structs.replace(
                 after, place=here, deletion_policy=policy, joining=joining, access=way
             )
-    for key, facts in leaving.items():
-        kept = KINDS[key.kind].fact_rules.removed(facts, now) if key.kind in KINDS else facts
-        if kept is not facts:
-            changed[key] = kept
-    return changed
+    return changed | _removed(leaving, now)
+
+
+def _removed(leaving: Mapping[ResourceKey, ResourceFacts], now: datetime) -> dict[ResourceKey, ResourceFacts]:
+    """The facts that are different because the resource is not declared any more."""
+    known = {key: facts for key, facts in leaving.items() if key.kind in KINDS}
+    kept = {key: KINDS[key.kind].fact_rules.removed(facts, now) for key, facts in known.items()}
+    return {key: facts for key, facts in kept.items() if facts is not leaving[key]}
 
 
 def with_changes(

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import click
 import msgspec
@@ -36,6 +37,7 @@ from reconciler.operations.reports.resource_views import (
     list_resources,
     watch_resources,
 )
+from reconciler.operations.where import Where
 from reconciler.runtime import now
 from reconciler.views.camel_case import camel_form
 from reconciler.views.columns import short_age
@@ -86,28 +88,10 @@ def get_resources_command(
       groundstate get ports machine/r12-01
     """
     asked, where = guard_options_of(values), where_from(values)
-    if targets[:1] in (("ports",), ("port",)):
-        if status or sort_by or watch or output.startswith(TEMPLATES):
-            raise click.UsageError("ports cannot be sorted or watched; leave out --status, --sort-by, -w and templates")
-        from reconciler.commands.reports.port_listing import show_ports
-
+    narrowed = bool(status or sort_by or watch or output.startswith(TEMPLATES))
+    if (show := _listing_of_its_own(targets, where, selector, narrowed=narrowed)) is not None:
         with exit_in_words():
-            show_ports(where, targets[1:], selector, output, headers=not no_headers)
-        return
-    if targets in (("overrides",), ("override",), ("pauses",), ("pause",), ("consoles",), ("console",)):
-        if selector or status or sort_by or watch or output.startswith(TEMPLATES):
-            raise click.UsageError(
-                f"{targets[0]} cannot be filtered, sorted or watched; leave out -l, --status, --sort-by, -w and "
-                "templates"
-            )
-        from reconciler.commands.console_command import show_consoles
-        from reconciler.commands.requests.override_command import show_overrides
-        from reconciler.commands.requests.pause_commands import show_pauses
-
-        of_word = {"p": show_pauses, "o": show_overrides, "c": show_consoles}
-        show = of_word[targets[0][0]]
-        with exit_in_words():
-            show(where, output, headers=not no_headers)
+            show(output, headers=not no_headers)
         return
     request = ListRequest(targets, selector, tuple(filter(None, status.replace(" ", "").split(","))), sort_by)
     printer = _printer(output, headers=not no_headers, labels=show_labels)
@@ -118,6 +102,34 @@ def get_resources_command(
         relax_garbage_collection()
         for listing in watch_resources(where, asked, request, wait_while_read):
             printer.print_changed(listing)
+
+
+class _Show(Protocol):
+    """Prints a listing."""
+
+    def __call__(self, output: str, *, headers: bool) -> None: ...
+
+
+def _listing_of_its_own(targets: tuple[str, ...], where: Where, selector: str, *, narrowed: bool) -> _Show | None:
+    """What prints the ports, overrides, pauses or consoles that are asked for. None: resources are asked for. Raises
+    UsageError for options that are for resources alone, such as those that are `narrowed`."""
+    if targets[:1] in (("ports",), ("port",)):
+        if narrowed:
+            raise click.UsageError("ports cannot be sorted or watched; leave out --status, --sort-by, -w and templates")
+        from reconciler.commands.reports.port_listing import show_ports
+
+        return partial(show_ports, where, targets[1:], selector)
+    if targets not in (("overrides",), ("override",), ("pauses",), ("pause",), ("consoles",), ("console",)):
+        return None
+    if selector or narrowed:
+        raise click.UsageError(
+            f"{targets[0]} cannot be filtered, sorted or watched; leave out -l, --status, --sort-by, -w and templates"
+        )
+    from reconciler.commands.console_command import show_consoles
+    from reconciler.commands.requests.override_command import show_overrides
+    from reconciler.commands.requests.pause_commands import show_pauses
+
+    return partial({"p": show_pauses, "o": show_overrides, "c": show_consoles}[targets[0][0]], where)
 
 
 def _printer(output: str, *, headers: bool, labels: bool) -> ResourcePrinter:
