@@ -15,6 +15,7 @@ from reconciler.applying.context import Context
 from reconciler.applying.state import EngineState
 from reconciler.kinds import FLEET
 from reconciler.kinds.kind_words import counted, nouns
+from reconciler.model.plans.hold_name import HoldName
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
@@ -134,7 +135,7 @@ class BudgetOrder:
             "must be observed first"
         )
         hint = f"continues automatically when these {these} have been observed"
-        hold = Hold(HoldKind.BLOCKED, "first-look", reason, hint)
+        hold = Hold(HoldKind.BLOCKED, HoldName.FIRST_LOOK, reason, hint)
         return {key: hold for key in going if key in self._looks[1]}
 
 

@@ -17,10 +17,10 @@ from reconciler.kinds import PLACED
 from reconciler.kinds.common.defect import defect
 from reconciler.model.event import EventReason
 from reconciler.model.outcome import Outcome, Waiting
-from reconciler.model.plans.pause import PAUSED
+from reconciler.model.plans.hold_name import HoldName
 from reconciler.model.plans.plan import Change, HoldKind, Plan, Unknown
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guards.pauses import OBSERVE_ONLY, standing_pauses
+from reconciler.planning.guards.pauses import standing_pauses
 from reconciler.planning.guards.reports.guard_report import budget_levels, open_windows
 from reconciler.planning.override_scope import in_force
 from reconciler.services.metrics import Metrics, WorkCount
@@ -169,7 +169,9 @@ def work_count(changes: Collection[Change], unknown: Iterable[Unknown], in_fligh
 
 
 def _state(change: Change) -> str:
-    if change.held(HoldKind.DECLARED) or any(hold.by in (PAUSED, OBSERVE_ONLY) for hold in change.held_by):
+    if change.held(HoldKind.DECLARED) or any(
+        hold.by in (HoldName.PAUSED, HoldName.OBSERVE_ONLY) for hold in change.held_by
+    ):
         return "paused"
     if change.held(HoldKind.GUARD):
         return "held"

@@ -19,6 +19,7 @@ from reconciler.kinds.common.defect import defect
 from reconciler.kinds.common.machine_facts import as_machine_facts, project_of_facts
 from reconciler.model.facts import Facts, grouped
 from reconciler.model.observation import ObservedState
+from reconciler.model.plans.hold_name import HoldName
 from reconciler.model.plans.plan import Hold, HoldKind, typed
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.placement import quotas, reservations
@@ -89,7 +90,7 @@ def _unplaced(claim: _Claim, error: Exception) -> Placement:
     reason = f"the claim cannot be placed because of {defect(error)}"
     hold = Hold(
         HoldKind.GUARD,
-        "unjudged",
+        HoldName.UNJUDGED,
         reason,
         f"report the bug with the output of `groundstate describe {typed(claim.key)}`",
     )

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 import msgspec
 
 from reconciler.model.facts import RecentWrites, ResourceFacts
+from reconciler.model.plans.hold_name import HoldName
 from reconciler.model.plans.plan import Hold, HoldKind
 
 _AN_HOUR = timedelta(hours=1)
-BACK_OFF = "back-off"
 """What a field waits for whose last write failed, or that changed back too often."""
 WRITES_AN_HOUR = 6
 """Of the same value for the same field, accepted or not: a machine that powers off again and again without an action
@@ -61,4 +61,4 @@ def _wait(path: str, goal: str, fingerprint: str, facts: ResourceFacts, now: dat
     if not now < due <= now + _AN_HOUR:
         return None
     hint = f"wait until {due:%H:%M:%S}Z for the next attempt, or declare another value, which is sent at once"
-    return Hold(HoldKind.BLOCKED, BACK_OFF, why, hint, path)
+    return Hold(HoldKind.BLOCKED, HoldName.BACK_OFF, why, hint, path)

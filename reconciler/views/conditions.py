@@ -16,16 +16,16 @@ from reconciler.model.actions.action import Action
 from reconciler.model.facts import Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ObservedState
 from reconciler.model.outcome import Condition, ConditionReason, ConditionType, Status
-from reconciler.model.plans.plan import UNREPORTED, CauseKind, Change, Hold, HoldKind, Unknown, UnknownReason
+from reconciler.model.plans.hold_name import HoldName
+from reconciler.model.plans.plan import CauseKind, Change, Hold, HoldKind, Unknown, UnknownReason
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
-from reconciler.planning.pacing import BACK_OFF
 
 READY, RECONCILING, STALLED = ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED
 
-_DECLARED = {
-    "suspend": ConditionReason.SUSPENDED,
-    "maintenance": ConditionReason.MAINTENANCE,
-    "observe": ConditionReason.OBSERVED,
+_DECLARED: dict[str, ConditionReason] = {
+    HoldName.SUSPEND: ConditionReason.SUSPENDED,
+    HoldName.MAINTENANCE: ConditionReason.MAINTENANCE,
+    HoldName.OBSERVE: ConditionReason.OBSERVED,
 }
 _NEEDS_PEOPLE = frozenset(
     UnknownReason(one)
@@ -129,8 +129,8 @@ def _differing(change: Change, remembered: ResourceFacts, facts: Facts, now: dat
         )
     elif change.held(HoldKind.FAILED):
         yield from _stalled(change, remembered)
-    elif any(hold.by == UNREPORTED for hold in change.held_by):
-        hold = next(hold for hold in change.held_by if hold.by == UNREPORTED)
+    elif any(hold.by == HoldName.UNREPORTED for hold in change.held_by):
+        hold = next(hold for hold in change.held_by if hold.by == HoldName.UNREPORTED)
         yield Condition(READY, Status.UNKNOWN, ConditionReason.NOT_REPORTED, f"{hold.reason}; {hold.hint}")
     elif change.held(HoldKind.BLOCKED):
         yield from _waiting(_first(change, HoldKind.BLOCKED), remembered)
@@ -141,7 +141,7 @@ def _differing(change: Change, remembered: ResourceFacts, facts: Facts, now: dat
 
 def _waiting(hold: Hold, remembered: ResourceFacts) -> Iterator[Condition]:
     """For its own next attempt, or for another resource."""
-    if hold.by != BACK_OFF:
+    if hold.by != HoldName.BACK_OFF:
         yield from _under_way(ConditionReason.DEPENDENCY_NOT_READY, hold.reason, None)
         return
     failure = remembered.failures.get(hold.path or "")

@@ -15,8 +15,8 @@ from drivers.base import BootEnabled, BootTarget, IndicatorLED, PowerState, Rese
 from drivers.bmc.fake.fake_faults import READS, WRITES, Fault, FaultKind
 from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.model.outcome import Done, Failed, Waiting
+from reconciler.model.plans.hold_name import HoldName
 from reconciler.model.plans.override import Override
-from reconciler.model.plans.plan import UNREPORTED
 from reconciler.model.resource import DesiredState
 from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.workqueue.loop import COMMIT
@@ -204,7 +204,7 @@ def test_what_is_not_reported_is_no_drift_and_nothing_is_sent(world: World, part
     bmc.state = msgspec.structs.replace(whole, **{part: None}, unreported=() if part == "power" else (part,))
     world.run(600)
     (change,) = world.engine.plan().changes
-    assert [hold.by for hold in change.held_by] == [UNREPORTED]
+    assert [hold.by for hold in change.held_by] == [HoldName.UNREPORTED]
     assert "remove" not in change.held_by[0].hint
     assert len(world.fleet.writes) == before
     bmc.state = whole

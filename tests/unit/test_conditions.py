@@ -32,9 +32,9 @@ from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.outcome import ActionFailure, Condition, ConditionType, Status
+from reconciler.model.plans.hold_name import HoldName
 from reconciler.model.plans.plan import Cause, CauseKind, Change, Hold, HoldKind, Unknown, Verb
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.pacing import BACK_OFF
 from reconciler.planning.universe import universe
 from reconciler.views.conditions import conditions, status_word
 from tests.unit.planning_worlds import (
@@ -231,7 +231,7 @@ def test_what_waits_for_its_next_attempt_is_retrying_and_says_when() -> None:
     failure = Failure(ActionFailure("TaskFailed"), "the Task of the action reports Killed", NOW, False, 2, "print")
     state = world(MachineFacts(failures={"spec.power": failure}), power="Off")
     reason, hint = f"attempt 2 failed: {failure.message}", "wait until 12:00:40Z"
-    hold = Hold(HoldKind.BLOCKED, BACK_OFF, reason, hint, "spec.power")
+    hold = Hold(HoldKind.BLOCKED, HoldName.BACK_OFF, reason, hint, "spec.power")
     change = Change(KEY, Verb.UPDATE, Cause(CauseKind.COMMIT), held_by=(hold,))
     found = conditions(KEY, state.desired, state.observed, state.facts, NOW, change)
     assert told(found) == {"Ready": "False Retrying", "Reconciling": "True Retrying"}

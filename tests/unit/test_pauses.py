@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from reconciler.daemon.housekeeping import work_count
 from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts
 from reconciler.model.facts import Facts
-from reconciler.model.plans.pause import PAUSED, ResourcePause
+from reconciler.model.plans.hold_name import HoldName
+from reconciler.model.plans.pause import ResourcePause
 from reconciler.model.plans.plan import HoldKind, Plan
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.standing import Standing
@@ -35,7 +36,7 @@ def planned(world: World, *pauses: ResourcePause, **standing: Any) -> Plan:
 
 
 def paused(found: Plan) -> list[str]:
-    return [change.key.name for change in found.changes if any(hold.by == PAUSED for hold in change.held_by)]
+    return [change.key.name for change in found.changes if any(hold.by == HoldName.PAUSED for hold in change.held_by)]
 
 
 def undeclared(world: World, *names: str) -> World:
@@ -64,7 +65,7 @@ class TestWhatItHolds:
     def test_its_hold_says_who_why_until_when_and_how_to_proceed(self) -> None:
         (change,) = (one for one in planned(fleet(), pause(targets=("machine/n7",))).changes if one.key.name == "n7")
         (hold,) = change.held_by
-        assert (hold.kind, hold.by, change.goes) == (HoldKind.GUARD, PAUSED, False)
+        assert (hold.kind, hold.by, change.goes) == (HoldKind.GUARD, HoldName.PAUSED, False)
         assert hold.reason == "paused by ada until 2026-03-01 13:00:00Z: INC-7"
         assert hold.hint == "`groundstate resume p1` ends the pause of machine/n7"
 
@@ -73,8 +74,8 @@ class TestWhatItHolds:
         assert [change.key.name for change in found.changes if change.goes] == ["n1"]
 
     def test_no_override_lets_it_pass(self) -> None:
-        everything = override(PAUSED)
-        assert "`groundstate resume`" in str(override_refusal(PAUSED, narrowed=True))
+        everything = override(HoldName.PAUSED)
+        assert "`groundstate resume`" in str(override_refusal(HoldName.PAUSED, narrowed=True))
         assert len(paused(planned(fleet(), pause(), overrides=(everything,)))) == 10
 
     def test_the_removal_of_what_was_selected_is_held_though_its_labels_are_gone(self) -> None:

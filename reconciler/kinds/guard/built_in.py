@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from reconciler.kinds.guard.spec import GuardSpec, Level
-from reconciler.model.plans.pause import PAUSED
+from reconciler.model.plans.hold_name import HoldName
 from reconciler.model.resource import Resource, ResourceKey, Source
 
 SOURCE = Source("built-in", 0, 0)
@@ -17,7 +17,7 @@ BUILT_IN_ANNOTATION = "groundstate/built-in"
 class BuiltInGuard(msgspec.Struct, frozen=True):
     """One of them."""
 
-    name: str
+    name: HoldName
     holds: str
     """What it holds, and when: a sentence."""
     overridden: str | None = None
@@ -38,108 +38,108 @@ class BuiltInGuard(msgspec.Struct, frozen=True):
 
 _EVERY = (
     BuiltInGuard(
-        "disruption-budget",
+        HoldName.DISRUPTION_BUDGET,
         "Holds changes that would take down more machines of the fleet, or of one rack, at once than the limit.",
         "more machines of the fleet, or of one rack, are taken down at once than the limit",
         limits=("max_disrupted", "max_disrupted_per_rack"),
     ),
     BuiltInGuard(
-        "mass-removal",
+        HoldName.MASS_REMOVAL,
         "Holds all changes if one commit removes more machines from git than the limit.",
         "more machines are removed from git than the limit",
         limits=("max_removed",),
     ),
     BuiltInGuard(
-        "empty-desired-state",
+        HoldName.EMPTY_DESIRED_STATE,
         "Holds all changes if the repository declared machines before and now declares none, or nothing at all.",
         "the repository declared machines before, and now declares none, or nothing at all",
         limits=("allow_empty",),
     ),
     BuiltInGuard(
-        "unreachable-fleet",
+        HoldName.UNREACHABLE_FLEET,
         "Holds disruptive changes while more BMCs than the limit cannot be read.",
         "more BMCs than the limit cannot be read; disruptive changes continue nevertheless",
         limits=("max_unreachable",),
     ),
     BuiltInGuard(
-        "mass-release",
+        HoldName.MASS_RELEASE,
         "Holds the release of more addresses, numbers and networks than the limit.",
         "more addresses, numbers and networks are released than the limit",
         limits=("max_released",),
     ),
     BuiltInGuard(
-        "mass-unclaim",
+        HoldName.MASS_UNCLAIM,
         "Holds the release of more claimed machines than the limit; a released machine is wiped.",
         "more claimed machines are released and wiped than the limit",
         limits=("max_released",),
     ),
     BuiltInGuard(
-        "first-sight",
+        HoldName.FIRST_SIGHT,
         "Holds a one-time boot override that may already have been executed, as the store has no record of it.",
         "a one-time boot override is sent although it may already have been executed",
         narrow=True,
     ),
     BuiltInGuard(
-        "boot-service",
+        HoldName.BOOT_SERVICE,
         "Holds network boots while no boot service runs.",
         instead="network boot needs the boot service; start `groundstate run --boot-address ADDR`",
     ),
     BuiltInGuard(
-        "first-look",
+        HoldName.FIRST_LOOK,
         "Holds disruptive changes of a daemon that has not observed enough of the fleet since its start.",
         instead="the daemon has not observed the fleet yet; the change continues automatically after that",
     ),
     BuiltInGuard(
-        "running",
+        HoldName.RUNNING,
         "Holds inspecting, installing, wiping and claiming a machine that is on, if groundstate did not power it on.",
         instead="power the machine off; see docs/reference/guards.md",
     ),
     BuiltInGuard(
-        "another-system",
+        HoldName.ANOTHER_SYSTEM,
         "Holds all changes of a machine if its BMC reports another system than the system that was inspected.",
         instead="correct spec.bmc; if the mainboard was replaced, write the new UUID into spec.lifecycle.request",
     ),
     BuiltInGuard(
-        "system-identity",
+        HoldName.SYSTEM_IDENTITY,
         "Holds all changes of a machine whose BMC reports the system of another machine, or another system than before "
         "after spec.bmc was changed.",
         "the machine is managed as the system that its BMC reports now",
         narrow=True,
     ),
     BuiltInGuard(
-        "tenant-behind",
+        HoldName.TENANT_BEHIND,
         "Holds a switch port if another machine than the declared one seems to be there. A tenant could be cut off, "
         "or meet another tenant.",
         "the port is moved as the documents say, whichever machine is at the port",
         narrow=True,
     ),
     BuiltInGuard(
-        "other-tenant",
+        HoldName.OTHER_TENANT,
         "Holds a switch port that would come into a VRF in which a port of another project's machine wrongly still is.",
         instead="the change continues automatically when the other port has left the VRF",
     ),
     BuiltInGuard(
-        "other-port",
+        HoldName.OTHER_PORT,
         "Holds a switch port of a running machine, if the machine could have no other working port.",
         instead="make the other switch readable, or correct the cabling in the documents",
     ),
     BuiltInGuard(
-        "unjudged",
+        HoldName.UNJUDGED,
         "Holds a change if the guards cannot judge it because of a bug in groundstate.",
         instead="the guards cannot count the effect of the change; report the bug, or change the document",
     ),
     BuiltInGuard(
-        PAUSED,
+        HoldName.PAUSED,
         "Holds all changes of resources that a pause covers.",
         instead="`groundstate resume` ends a pause; `groundstate get pauses` lists all pauses",
     ),
     BuiltInGuard(
-        "observe-only",
+        HoldName.OBSERVE_ONLY,
         "Holds all changes in a daemon that only observes (`run --observe`).",
         instead="stop the daemon, and start `groundstate run` without --observe",
     ),
     BuiltInGuard(
-        "claimed",
+        HoldName.CLAIMED,
         "Holds the removal of a machine from the store while a claim has the machine.",
         instead="declare the machine until its claim has released the machine",
     ),

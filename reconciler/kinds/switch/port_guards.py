@@ -15,12 +15,10 @@ from reconciler.kinds.switch.port_targets import PortTarget, has_tenant, port_ta
 from reconciler.kinds.switch.spec import CabledPort, PortPlace, SwitchSpec, cabled_ports, switch_of
 from reconciler.kinds.switch.switch_facts import switch_facts
 from reconciler.kinds.switch.vrf_numbers import known_vrfs, vrf_name
+from reconciler.model.plans.hold_name import HoldName
 from reconciler.model.plans.plan import Hold, HoldKind, override_hint
 from reconciler.model.resource import Resource, ResourceKey
 
-OTHER_PORT = "other-port"
-TENANT_BEHIND = "tenant-behind"
-OTHER_TENANT = "other-tenant"
 LONGEST_AGE = timedelta(minutes=5)
 """How old an observation of a switch may be for a decision about a machine. Ports may have been moved since."""
 
@@ -58,11 +56,11 @@ class BehindDoubt(msgspec.Struct, frozen=True):
         hint = "correct spec.ports of the switch, or the cable"
         if self.may_be_free:
             hint = "correct spec.ports of the switch; or, if no tenant's machine is there, move the port at the switch"
-        return Hold(HoldKind.GUARD, TENANT_BEHIND, self.reason, f"{hint}; or {_if_right(self.key)}", path)
+        return Hold(HoldKind.GUARD, HoldName.TENANT_BEHIND, self.reason, f"{hint}; or {_if_right(self.key)}", path)
 
 
 def _if_right(key: ResourceKey) -> str:
-    return f"if the documents are right, {override_hint(TENANT_BEHIND, key)}"
+    return f"if the documents are right, {override_hint(HoldName.TENANT_BEHIND, key)}"
 
 
 def port_doubt(
@@ -89,7 +87,7 @@ def is_overridden(hold: Hold, port: CabledPort, view: KindView) -> bool:
     """Whether an override lifts the hold. A person accepts what the plan showed, so an override accepts no doubt that
     was observed after it began."""
     override = view.lifted(hold.by)
-    if override is None or hold.by != TENANT_BEHIND:
+    if override is None or hold.by != HoldName.TENANT_BEHIND:
         return False
     doubt = switch_facts(view.facts).doubts.get(port.name)
     return doubt is None or override.at > doubt.since
@@ -130,7 +128,7 @@ def other_tenant_hold(machine: str, number: int, path: str, view: KindView) -> H
                 at = f"{PortPlace(switch.key.name, port.name)} of Machine/{port.machine}"
                 reason = f"{at}, of project {facts.project}, is still in {found.vrf}: two tenants would meet there"
                 hint = f"continues automatically when that port has left {found.vrf}; see what holds {switch.key}"
-                return Hold(HoldKind.GUARD, OTHER_TENANT, reason, hint, path)
+                return Hold(HoldKind.GUARD, HoldName.OTHER_TENANT, reason, hint, path)
     return None
 
 
@@ -164,14 +162,14 @@ def other_port_hold(machine: str, here: PortPlace, wanted: PortConfig, path: str
         if state is None:
             reason = f"Machine/{machine} would have no port left: {place} cannot be observed"
             hint = f"make Switch/{place.switch} readable, or correct the cabling in the documents"
-            return Hold(HoldKind.GUARD, OTHER_PORT, reason, hint, path)
+            return Hold(HoldKind.GUARD, HoldName.OTHER_PORT, reason, hint, path)
         if not state and place < here:
             reason = f"Machine/{machine} keeps this port until {place} is changed"
-            return Hold(HoldKind.IN_FLIGHT, OTHER_PORT, reason, "continues automatically", path)
+            return Hold(HoldKind.IN_FLIGHT, HoldName.OTHER_PORT, reason, "continues automatically", path)
         if state and wanted.admin is LinkState.DOWN and _is_off(place, view):
             reason = f"Machine/{machine} would have no port left: {place} is switched off"
             hint = "set admin of one of the two ports to Up, or release the machine first"
-            return Hold(HoldKind.GUARD, OTHER_PORT, reason, hint, path)
+            return Hold(HoldKind.GUARD, HoldName.OTHER_PORT, reason, hint, path)
     return None
 
 

@@ -35,6 +35,7 @@ from reconciler.kinds.switch.switch_facts import BEHIND, PORT, PORTS
 from reconciler.kinds.switch.vrf_numbers import known_vrfs, vrf_name
 from reconciler.model.actions.action import Action
 from reconciler.model.actions.action_base import Forget, SetValue, SetValueDisruptively, item_path
+from reconciler.model.plans.hold_name import HoldName
 from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import Resource, ResourceKey
 
@@ -93,7 +94,7 @@ class SwitchRules:
         actions += [_vrf_step(path, spec, view) for path in gone]
         paused = [
             Hold(HoldKind.DECLARED, word, pause.reason, f"remove spec.{word} from the document")
-            for word, pause in (("maintenance", spec.maintenance), ("suspend", spec.suspend))
+            for word, pause in ((HoldName.MAINTENANCE, spec.maintenance), (HoldName.SUSPEND, spec.suspend))
             if pause is not None
         ]
         return Steps(tuple(actions), (*holds, *paused, *_routing_holds(spec, view)), tuple(dict.fromkeys(passes)))

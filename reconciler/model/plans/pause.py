@@ -6,9 +6,6 @@ from datetime import datetime
 
 import msgspec
 
-PAUSED = "paused"
-"""What holds, as plans, metrics and `status` call it."""
-
 
 class ResourcePause(msgspec.Struct, frozen=True, omit_defaults=True):
     """One row of the store's pauses; never changed but for its end.

@@ -68,10 +68,6 @@ class HoldKind(StrEnum):
     ADVISORY = "advisory"
 
 
-UNREPORTED = "bmc-report"
-"""`Hold.by` if the endpoint does not report the value now, so that it is unknown whether the value differs."""
-
-
 class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
     """What holds a change back, and the flag or edit that lets it pass.
 
@@ -81,7 +77,7 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: HoldKind
     """Which sort of hold it is."""
     by: str
-    """Which guard, field or resource holds it."""
+    """Which guard, field or resource holds it. Nothing is decided by it but by a `HoldName`, or the name of a guard."""
     reason: str
     """Why."""
     hint: str

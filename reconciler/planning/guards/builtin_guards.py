@@ -11,6 +11,7 @@ from reconciler.kinds.guard.matching import group_value, group_words
 from reconciler.kinds.kind_words import counted, endpoints, nouns
 from reconciler.model.actions.action_base import Disruption
 from reconciler.model.counting import count
+from reconciler.model.plans.hold_name import HoldName
 from reconciler.model.plans.plan import Change, Hold, HoldKind, override_hint
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.budgets import Budget, Group, GroupState, group_state
@@ -18,7 +19,7 @@ from reconciler.planning.guards.declared_budgets import groups_of, members_of, n
 from reconciler.planning.guards.fleet_survey import KindSurvey
 from reconciler.planning.guards.guard import Guard, GuardWorld, Holds
 from reconciler.planning.guards.guard_limits import FEW, GuardLimits
-from reconciler.planning.guards.guards_in_force import BUDGET, rack_guard
+from reconciler.planning.guards.guards_in_force import rack_guard
 from reconciler.planning.guards.possible_renames import unseen_newcomers
 
 
@@ -41,7 +42,7 @@ def _empty(limits: GuardLimits, changes: Iterable[Change], world: GuardWorld) ->
     else:
         were = "was" if sum(gone.values()) == 1 else "were"
         reason = f"the desired state declares no {nouns(gone)}, but {counted(gone)} {were} declared before"
-    return _hold_all(changes, "empty-desired-state", reason, "--allow-empty")
+    return _hold_all(changes, HoldName.EMPTY_DESIRED_STATE, reason, "--allow-empty")
 
 
 def _removed(limits: GuardLimits, changes: Iterable[Change], world: GuardWorld) -> Holds:
@@ -55,7 +56,7 @@ def _removed(limits: GuardLimits, changes: Iterable[Change], world: GuardWorld) 
         return {}
     shares = " and ".join(f"{_share(one.lost, one.declared_before)} {nouns({kind})}" for kind, one in over.items())
     reason = f"{shares} were removed from git at once; the limit is {limits.max_removed}"
-    return _hold_all(changes, "mass-removal", reason, f"--max-removed {max(one.lost for one in over.values())}")
+    return _hold_all(changes, HoldName.MASS_REMOVAL, reason, f"--max-removed {max(one.lost for one in over.values())}")
 
 
 def _unreachable(limits: GuardLimits, changes: Iterable[Change], world: GuardWorld) -> Holds:
@@ -66,7 +67,7 @@ def _unreachable(limits: GuardLimits, changes: Iterable[Change], world: GuardWor
             what = f"{_share(one.unreachable, one.observed)} {endpoints(kind)}"
             reason = f"{what} cannot be read; the limit is {limits.max_unreachable}"
             judged = [change for change in hurting if change.key.kind == kind or change.key.kind not in FLEET]
-            holds |= _hold_all(judged, "unreachable-fleet", reason, f"--max-unreachable {one.unreachable}")
+            holds |= _hold_all(judged, HoldName.UNREACHABLE_FLEET, reason, f"--max-unreachable {one.unreachable}")
     return holds
 
 
@@ -82,7 +83,7 @@ def _released(limits: GuardLimits, changes: Iterable[Change], world: GuardWorld)
         f"no document declares them any more; the limit is {allowed} ({limits.max_released})"
     )
     giving = (change for change in changes if change.source is None and change.disruption is Disruption.DESTRUCTIVE)
-    return _hold_all(giving, "mass-release", reason, f"--max-released {fleet.releasing}")
+    return _hold_all(giving, HoldName.MASS_RELEASE, reason, f"--max-released {fleet.releasing}")
 
 
 def _given_back(limits: GuardLimits, changes: Iterable[Change], world: GuardWorld) -> Holds:
@@ -97,7 +98,7 @@ def _given_back(limits: GuardLimits, changes: Iterable[Change], world: GuardWorl
         f"are being wiped now are included); the limit is {allowed} ({limits.max_released})"
     )
     giving = (change for change in changes if any(action.releases for action in change.actions))
-    return _hold_all(giving, "mass-unclaim", reason, f"--max-released {fleet.returning}")
+    return _hold_all(giving, HoldName.MASS_UNCLAIM, reason, f"--max-released {fleet.returning}")
 
 
 def built_in_budgets(world: GuardWorld) -> tuple[Budget, Budget]:
@@ -123,10 +124,10 @@ def _rack_budget(world: GuardWorld) -> Budget:
     def hint(change: Change, down: int, starting: int) -> str:
         whole = fleet(change.key.kind)
         more = f"--max-disrupted {whole.counted + starting} " if starting > whole.room else ""
-        return _hint(BUDGET, change.key, f"{more}--max-disrupted-per-rack {down}")
+        return _hint(HoldName.DISRUPTION_BUDGET, change.key, f"{more}--max-disrupted-per-rack {down}")
 
     return Budget(
-        BUDGET,
+        HoldName.DISRUPTION_BUDGET,
         limits.max_disrupted_per_rack,
         limits.window,
         groups_of=lambda key, world: tuple(name for name in groups_of(guard, key, world) if group_value(name)),
@@ -147,10 +148,10 @@ def _fleet_budget(world: GuardWorld) -> Budget:
         states = [known.get(name) or known.setdefault(name, group_state(racks, name, world)) for name in names]
         most = max((min(one.group.size, one.counted + starting) for one in states if starting > one.room), default=0)
         more = f" --max-disrupted-per-rack {most}" if most > min((one.allowed for one in states), default=0) else ""
-        return _hint(BUDGET, change.key, f"--max-disrupted {down}{more}")
+        return _hint(HoldName.DISRUPTION_BUDGET, change.key, f"--max-disrupted {down}{more}")
 
     return Budget(
-        BUDGET,
+        HoldName.DISRUPTION_BUDGET,
         limits.max_disrupted,
         limits.window,
         groups_of=lambda key, _: (whole_of(key.kind),) if key.kind in FLEET else (),
@@ -198,12 +199,14 @@ def _first_look(kind: str, one: KindSurvey) -> Hold:
         "too many of the others may be unreachable"
     )
     hint = f"continues automatically when the daemon has observed the other {nouns({kind})}"
-    return Hold(HoldKind.BLOCKED, "first-look", reason, hint)
+    return Hold(HoldKind.BLOCKED, HoldName.FIRST_LOOK, reason, hint)
 
 
 def _newcomer_hold(key: ResourceKey) -> Hold:
     reason = f"{key} was added and has not been observed yet, and may be this resource under another name"
-    return Hold(HoldKind.BLOCKED, "first-look", reason, f"continues automatically when the daemon has observed {key}")
+    return Hold(
+        HoldKind.BLOCKED, HoldName.FIRST_LOOK, reason, f"continues automatically when the daemon has observed {key}"
+    )
 
 
 def hold_without_boot_service(last: str = "") -> Guard:
@@ -217,7 +220,7 @@ def hold_without_boot_service(last: str = "") -> Guard:
 
     def unserved(changes: Iterable[Change], _world: GuardWorld) -> Holds:
         ordering = [change for change in changes if any(action.needs_boot_service for action in change.actions)]
-        return {change.key: (Hold(HoldKind.GUARD, "boot-service", reason, hint),) for change in ordering}
+        return {change.key: (Hold(HoldKind.GUARD, HoldName.BOOT_SERVICE, reason, hint),) for change in ordering}
 
     return unserved
 

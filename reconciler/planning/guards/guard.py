@@ -14,6 +14,7 @@ from drivers.base import OUTSIDE_ERRORS
 from reconciler.kinds.common.defect import defect, to_blame
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
+from reconciler.model.plans.hold_name import HoldName
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
@@ -104,7 +105,7 @@ def unjudged(change: Change, error: BaseException) -> Change:
     reason = f"the guards cannot judge this change because of {defect(error)}"
     hold = Hold(
         HoldKind.GUARD,
-        "unjudged",
+        HoldName.UNJUDGED,
         reason,
         "report the bug, with the output of `groundstate describe`. Other resources are not affected",
     )

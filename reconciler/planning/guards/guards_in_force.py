@@ -20,12 +20,12 @@ from reconciler.kinds.guard.matching import RACK
 from reconciler.kinds.guard.spec import DisruptionBudget, GuardMatch, GuardSpec, Level
 from reconciler.kinds.guard.windows import EARLIEST
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
+from reconciler.model.plans.hold_name import HoldName
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.fleet_survey import FleetSurvey
 from reconciler.planning.guards.guard import GuardWorld
 
 GUARD = "Guard"
-BUDGET = "disruption-budget"
 """The built-in budget: of the whole fleet, and of each rack."""
 _RACKS = GuardSpec(match=GuardMatch(kinds=FLEET), budget=DisruptionBudget(max_disrupted=str(TENTH), per=RACK))
 DECLARED = f"{GUARD.lower()}/"
@@ -73,7 +73,9 @@ def declared_guards(desired: DesiredState) -> tuple[GuardInForce, ...]:
 def rack_guard(desired: DesiredState) -> GuardInForce:
     """The part of the built-in budget that counts each rack, as a guard that guards every machine. How many may be down
     in a rack is a limit of the settings, and not in it."""
-    return desired.derived("rack guard", lambda _: GuardInForce(BUDGET, _RACKS, None, (), dynamic=False))
+    return desired.derived(
+        "rack guard", lambda _: GuardInForce(HoldName.DISRUPTION_BUDGET, _RACKS, None, (), dynamic=False)
+    )
 
 
 def new_guards(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFacts]) -> frozenset[str]:
@@ -84,8 +86,8 @@ def new_guards(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceF
         if key.kind == GUARD and as_guard_facts(facts).declared_spec is not None
     }
     declared = {f"{DECLARED}{one.key.name}" for one in desired.of_kind(GUARD) if one.key not in known}
-    counted = any(BUDGET in facts.guarded for key, facts in remembered.items() if key.kind in FLEET)
-    return frozenset(declared if counted else {*declared, BUDGET})
+    counted = any(HoldName.DISRUPTION_BUDGET in facts.guarded for key, facts in remembered.items() if key.kind in FLEET)
+    return frozenset(declared if counted else {*declared, HoldName.DISRUPTION_BUDGET})
 
 
 def _build_declared(desired: DesiredState) -> tuple[GuardInForce, ...]:

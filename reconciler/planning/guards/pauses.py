@@ -9,12 +9,12 @@ from reconciler.kinds import KINDS, implied
 from reconciler.kinds.common.field_types.label_selector import Unmatched
 from reconciler.kinds.selectors import is_selected
 from reconciler.model.facts import Facts
-from reconciler.model.plans.pause import PAUSED, ResourcePause
+from reconciler.model.plans.hold_name import HoldName
+from reconciler.model.plans.pause import ResourcePause
 from reconciler.model.plans.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.guard import GuardWorld, Holds
 
-OBSERVE_ONLY = "observe-only"
 """What holds in a daemon that only observes, as metrics and the log call it."""
 
 
@@ -22,7 +22,10 @@ def hold_everything(changes: Iterable[Change], _world: GuardWorld) -> Holds:
     """The guard of a daemon that only observes: nothing is sent, and nothing is recorded as done."""
     hint = "stop this daemon, and start `groundstate run` without --observe"
     hold = Hold(
-        HoldKind.GUARD, OBSERVE_ONLY, ("the daemon was started with --observe, so the daemon sends nothing"), hint
+        HoldKind.GUARD,
+        HoldName.OBSERVE_ONLY,
+        ("the daemon was started with --observe, so the daemon sends nothing"),
+        hint,
     )
     return {change.key: (hold,) for change in changes}
 
@@ -72,4 +75,6 @@ def _holders(key: ResourceKey, facts: Facts) -> Iterable[ResourceKey]:
 
 def _hold(pause: ResourcePause) -> Hold:
     reason = f"paused by {pause.by} {pause.lasts}: {pause.reason}"
-    return Hold(HoldKind.GUARD, PAUSED, reason, f"`groundstate resume {pause.id}` ends the pause of {pause.covers}")
+    return Hold(
+        HoldKind.GUARD, HoldName.PAUSED, reason, f"`groundstate resume {pause.id}` ends the pause of {pause.covers}"
+    )

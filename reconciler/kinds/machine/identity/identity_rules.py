@@ -30,11 +30,11 @@ from reconciler.kinds.machine.identity.machine_identity import (
 from reconciler.kinds.machine.spec import MachineSpec, managed
 from reconciler.model.actions.record_actions import AcceptSystem
 from reconciler.model.facts import IndexedFacts, ResourceFacts
+from reconciler.model.plans.hold_name import HoldName
 from reconciler.model.plans.plan import Hold, HoldKind, override_hint
 from reconciler.model.resource import ResourceKey
 from reconciler.model.values.system_uuid import byte_swapped_uuid, either_order
 
-SYSTEM_IDENTITY = "system-identity"
 BMC_PATH = "spec.bmc"
 _NAMED = 3
 _MOST_SHARING = 8
@@ -105,10 +105,11 @@ def identity_steps(conflict: IdentityConflict, view: KindView) -> Steps:
     recorded without an override if the address is the same. It is a new mainboard, or a machine in the place."""
     if conflict.holds and not _is_lifted(conflict, view):
         return Steps(holds=(_hold(conflict, view),))
-    passes = (SYSTEM_IDENTITY,) if conflict.holds else ()
+    passes = (HoldName.SYSTEM_IDENTITY,) if conflict.holds else ()
     if conflict.was is None:
         return Steps(passes=passes)
-    why = f"an override of guard {SYSTEM_IDENTITY} accepts the system" if passes else "no other machine has the system"
+    lifted = f"an override of guard {HoldName.SYSTEM_IDENTITY} accepts the system"
+    why = lifted if passes else "no other machine has the system"
     return Steps(
         (AcceptSystem(key=view.key, system=str(conflict.found), was=str(conflict.was), reason=why),), passes=passes
     )
@@ -117,7 +118,7 @@ def identity_steps(conflict: IdentityConflict, view: KindView) -> Steps:
 def _is_lifted(conflict: IdentityConflict, view: KindView) -> bool:
     """Whether an override lifts the hold. A person accepts the system that the plan showed. So an override accepts one
     system, and none that the BMC reports later."""
-    override, since = view.lifted(SYSTEM_IDENTITY), facts_in(view).identity_at
+    override, since = view.lifted(HoldName.SYSTEM_IDENTITY), facts_in(view).identity_at
     return override is not None and (conflict.was is None or since is None or override.at > since)
 
 
@@ -147,7 +148,9 @@ def _hold(conflict: IdentityConflict, view: KindView) -> Hold:
             f"keep one document of the {'' if many else 'two '}machines, or correct spec.bmc; or, if the machines are "
             "different and only report the same system"
         )
-    return Hold(HoldKind.GUARD, SYSTEM_IDENTITY, reason, f"{hint}, {override_hint(SYSTEM_IDENTITY, key)}")
+    return Hold(
+        HoldKind.GUARD, HoldName.SYSTEM_IDENTITY, reason, f"{hint}, {override_hint(HoldName.SYSTEM_IDENTITY, key)}"
+    )
 
 
 def _names(keys: Sequence[ResourceKey]) -> str:

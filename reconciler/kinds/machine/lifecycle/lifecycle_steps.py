@@ -15,6 +15,7 @@ from reconciler.kinds.machine.lifecycle.phases import BootStage
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.actions.bmc_actions import PowerOn, SetBoot
 from reconciler.model.actions.record_actions import AcceptSystem, Free, RecordLifecycle, RequestBoot, RequestErasure
+from reconciler.model.plans.hold_name import HoldName
 from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.values.boot_purpose import LifecycleFailure, LifecycleFailureReason, Purpose
 
@@ -173,7 +174,7 @@ def _at_rest(lifecycle: LifecycleFacts, state: SystemState, view: KindView) -> S
         )
         return _waits(
             HoldKind.GUARD,
-            "running",
+            HoldName.RUNNING,
             "Machine is unclaimed but powered on, and groundstate did not power it on; claims cannot get this machine",
             hint,
         )
@@ -191,7 +192,7 @@ def _inspect(spec: MachineSpec, state: SystemState, view: KindView) -> Steps:
     if state.power is not PowerState.OFF and asked == facts_in(view).lifecycle.heeded_request and not started_here:
         reason = f"power is {state.power}; groundstate does not power off a running machine to inspect it"
         hint = "power the machine off; or set or change spec.lifecycle.request, and groundstate powers the machine off"
-        return _waits(HoldKind.GUARD, "running", reason, hint)
+        return _waits(HoldKind.GUARD, HoldName.RUNNING, reason, hint)
     reason = (
         "not inspected yet" if facts_in(view).lifecycle.inspected_at is None else "spec.lifecycle.request was changed"
     )
@@ -281,7 +282,7 @@ def _unknown_runs(why: str) -> Steps:
     reason = "Machine is powered on, but the store has no record of an installation (restored backup?)"
     return _waits(
         HoldKind.GUARD,
-        "running",
+        HoldName.RUNNING,
         reason,
         (f"check what runs on the machine; groundstate can {why} after the machine is powered off"),
     )

@@ -13,10 +13,10 @@ from reconciler.kinds.common.machine_facts import facts_in
 from reconciler.kinds.machine.rules.unmet_needs import hold_unreported, hold_unsupported, state_of
 from reconciler.kinds.machine.spec import BootSpec, MachineSpec, once_order
 from reconciler.model.actions.bmc_actions import SetBoot
+from reconciler.model.plans.hold_name import HoldName
 from reconciler.model.plans.plan import Hold, HoldKind, override_hint
 
 BOOT = SetBoot.path
-FIRST_SIGHT = "first-sight"
 """The guard that holds a one-time boot override if it is unknown whether the machine already booted with this override.
 """
 
@@ -71,7 +71,7 @@ def boot_steps(spec: MachineSpec, state: SystemState, view: KindView) -> Steps:
     if boot.mode is not None and state.boot.mode is None:
         return hold_unsupported(BOOT, "the BMC has no BootSourceOverrideMode", "remove spec.boot.mode")
     unsure = _order_of_unknown_age(boot, state, view)
-    if unsure is not None and view.lifted(FIRST_SIGHT) is None:
+    if unsure is not None and view.lifted(HoldName.FIRST_SIGHT) is None:
         return Steps(holds=(unsure,))
     allowed = state.allowed_boot_targets
     if allowed is not None and boot.enabled is not BootEnabled.DISABLED and boot.target not in allowed:
@@ -91,7 +91,7 @@ def boot_steps(spec: MachineSpec, state: SystemState, view: KindView) -> Steps:
         target = BootTarget.NONE if allowed is None or BootTarget.NONE in allowed else state.boot.target
     override = BootOverride(target=target, enabled=boot.enabled, mode=mode)
     set_boot = SetBoot(key=view.key, override=override, reason="boot override differs from spec.boot")
-    return Steps((set_boot,), passes=(FIRST_SIGHT,) if unsure is not None else ())
+    return Steps((set_boot,), passes=(HoldName.FIRST_SIGHT,) if unsure is not None else ())
 
 
 def _enabled_not_offered(boot: BootSpec, state: SystemState) -> Steps | None:
@@ -120,7 +120,6 @@ def _order_of_unknown_age(boot: BootSpec, state: SystemState, view: KindView) ->
         also = ", or power the machine off"
     else:
         return None
-    hint = (
-        f"to send the boot override, set or change spec.boot.request{also}; or {override_hint(FIRST_SIGHT, view.key)}"
-    )
-    return Hold(HoldKind.GUARD, FIRST_SIGHT, why, hint, BOOT)
+    lift = override_hint(HoldName.FIRST_SIGHT, view.key)
+    hint = f"to send the boot override, set or change spec.boot.request{also}; or {lift}"
+    return Hold(HoldKind.GUARD, HoldName.FIRST_SIGHT, why, hint, BOOT)

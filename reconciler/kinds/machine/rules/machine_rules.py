@@ -45,6 +45,7 @@ from reconciler.model.actions.bmc_actions import (
 from reconciler.model.actions.record_actions import AcceptSystem, Bind, Free, PinImage, RecordLifecycle, RequestBoot
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import ObservedState
+from reconciler.model.plans.hold_name import HoldName
 from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.model.values.boot_purpose import Purpose
@@ -86,13 +87,13 @@ class MachineRules:
         if managed(spec) and any(field.path == LIFECYCLE_PATH and not field.equal for field in fields):
             step = lifecycle_steps(spec, state, view)
             if spec.maintenance and step.actions:
-                step = Steps(holds=(_declared("maintenance", spec.maintenance.reason, LIFECYCLE_PATH),))
+                step = Steps(holds=(_declared(HoldName.MAINTENANCE, spec.maintenance.reason, LIFECYCLE_PATH),))
             parts.append(step)
         for path, build in _in_order(facts_in(view).lifecycle):
             if any(field.path == path and not field.equal for field in fields):
                 step = build(spec, state, view)
                 if spec.maintenance and path != LED:
-                    step = Steps(holds=(_declared("maintenance", spec.maintenance.reason, path),))
+                    step = Steps(holds=(_declared(HoldName.MAINTENANCE, spec.maintenance.reason, path),))
                 parts.append(step)
         conflict = identity_conflict(resource.spec, view)
         own = Steps() if conflict is None else identity_steps(conflict, view)
@@ -103,7 +104,7 @@ class MachineRules:
         if spec.suspend:
             # Nothing is sent for a binding: it goes on beside what is held.
             paths = {one.path for part in parts[bound:] for one in (*part.actions, *part.holds)} if bound else {None}
-            holds += [_declared("suspend", spec.suspend.reason, path) for path in sorted(paths, key=str)]
+            holds += [_declared(HoldName.SUSPEND, spec.suspend.reason, path) for path in sorted(paths, key=str)]
         if observes(spec):
             paths = {one.path for part in parts for one in (*part.actions, *part.holds)}
             holds += [_observed(path) for path in sorted(paths, key=str)]
@@ -116,7 +117,7 @@ class MachineRules:
         if facts_in(view).lifecycle.claim is not None:
             reason = f"no longer declared, but claimed by MachineClaim/{facts_in(view).lifecycle.claim}"
             hint = "declare the machine again, and remove the document after the claim has released the machine"
-            return Steps((), (Hold(HoldKind.GUARD, "claimed", reason, hint),))
+            return Steps((), (Hold(HoldKind.GUARD, HoldName.CLAIMED, reason, hint),))
         left = facts_in(view).lifecycle.media
         image = f"; the image {left.url} stays in the virtual drive of the BMC" if left is not None else ""
         why = f"no longer declared; groundstate does not change the power of the machine{image}"
@@ -255,10 +256,10 @@ def _other_machine(lifecycle: LifecycleFacts, state: SystemState) -> Hold:
     what = "" if str(new).startswith(system_identity.SERIAL) else "UUID "
     reason = f"BMC reports {what}{new}, but this Machine was recorded with {lifecycle.system}"
     hint = f"correct spec.bmc; or, if the mainboard was replaced, set spec.lifecycle.request to {new}"
-    return Hold(HoldKind.GUARD, "another-system", reason, hint)
+    return Hold(HoldKind.GUARD, HoldName.ANOTHER_SYSTEM, reason, hint)
 
 
-def _declared(word: str, reason: str, path: str | None = None) -> Hold:
+def _declared(word: HoldName, reason: str, path: str | None = None) -> Hold:
     return Hold(HoldKind.DECLARED, word, reason, f"remove spec.{word} from the document", path)
 
 
@@ -268,7 +269,11 @@ def _observed(path: str | None) -> Hold:
         "adopt`); to let it apply only the declared fields, remove spec.lifecycle"
     )
     return Hold(
-        HoldKind.DECLARED, "observe", f"Machine is only observed (spec.lifecycle.mode is {Mode.OBSERVE})", hint, path
+        HoldKind.DECLARED,
+        HoldName.OBSERVE,
+        f"Machine is only observed (spec.lifecycle.mode is {Mode.OBSERVE})",
+        hint,
+        path,
     )
 
 

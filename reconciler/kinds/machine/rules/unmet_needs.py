@@ -6,7 +6,8 @@ from typing import Any
 
 from drivers.base import SystemState
 from reconciler.kinds.common.kind import Steps
-from reconciler.model.plans.plan import UNREPORTED, Hold, HoldKind
+from reconciler.model.plans.hold_name import HoldName
+from reconciler.model.plans.plan import Hold, HoldKind
 
 
 def state_of(value: Any) -> SystemState:
@@ -21,7 +22,7 @@ def hold_unreported(path: str, reason: str) -> Steps:
         f"wait for the next observation. If the BMC still does not report the value of {path} then, check the BMC. "
         "groundstate does not change this value before the BMC reports it"
     )
-    return Steps(holds=(Hold(HoldKind.BLOCKED, UNREPORTED, reason, hint, path),))
+    return Steps(holds=(Hold(HoldKind.BLOCKED, HoldName.UNREPORTED, reason, hint, path),))
 
 
 def hold_unsupported(path: str, reason: str, hint: str) -> Steps:

@@ -13,6 +13,7 @@ from reconciler.kinds.guard.matching import group_value
 from reconciler.kinds.guard.windows import WindowState
 from reconciler.kinds.kind_words import noun
 from reconciler.model.plans.fleet_count import BudgetLevel
+from reconciler.model.plans.hold_name import HoldName
 from reconciler.model.plans.plan import Change, Hold
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.budgets import Budget, GroupState, down_groups, group_state
@@ -21,7 +22,7 @@ from reconciler.planning.guards.declared_budgets import budget_of, group_members
 from reconciler.planning.guards.declared_guards import guards_of_change, holds_on, window_of
 from reconciler.planning.guards.guard import GuardWorld
 from reconciler.planning.guards.guard_marks import guards_of
-from reconciler.planning.guards.guards_in_force import BUDGET, DECLARED, GuardInForce, declared_guards
+from reconciler.planning.guards.guards_in_force import DECLARED, GuardInForce, declared_guards
 
 
 class BudgetReport(msgspec.Struct, frozen=True):
@@ -99,10 +100,10 @@ def guard_verdicts(key: ResourceKey, change: Change | None, world: GuardWorld) -
     declared = [_verdict(one, key, change, world) for one in mine_too]
     holds = [*change.held_by, *change.advice] if change is not None else []
     if key.kind in FLEET:
-        mine = _reasons(holds, BUDGET)
+        mine = _reasons(holds, HoldName.DISRUPTION_BUDGET)
         built_in = built_in_budgets(world)
         reports = tuple(report for one in built_in for report in budget_reports(one, key, world))
-        declared.append(GuardVerdict(BUDGET, "Mandatory", bool(mine), mine, budgets=reports))
+        declared.append(GuardVerdict(HoldName.DISRUPTION_BUDGET, "Mandatory", bool(mine), mine, budgets=reports))
     named = {one.guard for one in declared}
     others = dict.fromkeys(hold.by for hold in holds if hold.kind == "guard" and hold.by not in named)
     return (*declared, *(GuardVerdict(name, "Mandatory", True, _reasons(holds, name)) for name in others))

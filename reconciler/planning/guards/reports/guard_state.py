@@ -9,6 +9,7 @@ import msgspec
 
 from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS
 from reconciler.kinds.guard.windows import WindowState
+from reconciler.model.plans.hold_name import HoldName
 from reconciler.model.plans.plan import Change
 from reconciler.planning.guards.budgets import Budget, down_groups, group_state
 from reconciler.planning.guards.builtin_guards import built_in_budgets, limit_words, whole_groups
@@ -16,7 +17,7 @@ from reconciler.planning.guards.declared_budgets import budget_of, group_members
 from reconciler.planning.guards.declared_guards import window_of
 from reconciler.planning.guards.guard import GuardWorld
 from reconciler.planning.guards.guard_marks import guards_of
-from reconciler.planning.guards.guards_in_force import BUDGET, DECLARED, GuardInForce, guards_in_force
+from reconciler.planning.guards.guards_in_force import DECLARED, GuardInForce, guards_in_force
 from reconciler.planning.guards.reports.guard_report import BudgetReport, group_report
 
 
@@ -59,7 +60,7 @@ def guard_states(name: str, changes: Iterable[Change], world: GuardWorld) -> tup
             built_in=True,
             limit=limit_words(name, world.standing.limits) or None,
             instead=built_in.instead or None,
-            budgets=tuple(_built_in_budgets(world)) if name == BUDGET else (),
+            budgets=tuple(_built_in_budgets(world)) if name == HoldName.DISRUPTION_BUDGET else (),
             holds=_holds(name, changes),
         ),
     )

@@ -9,16 +9,16 @@ from reconciler.kinds import find_kind
 from reconciler.model.counting import count_are
 from reconciler.model.event import Event
 from reconciler.model.plans.fleet_count import BudgetLevel
+from reconciler.model.plans.hold_name import HoldName
 from reconciler.model.plans.override import Override
-from reconciler.model.plans.pause import PAUSED, ResourcePause
-from reconciler.planning.guards.pauses import OBSERVE_ONLY
+from reconciler.model.plans.pause import ResourcePause
 from reconciler.planning.guards.standing import DaemonReport
 from reconciler.views.columns import short_age
 from reconciler.views.render.words import Paint, clean, override_words, pause_words, unpainted
 
 _GROUPS = 5
 """How many groups of declared guards are shown."""
-_HOLDERS = {PAUSED: "a pause", OBSERVE_ONLY: "run --observe"}
+_HOLDERS: dict[str, str] = {HoldName.PAUSED: "a pause", HoldName.OBSERVE_ONLY: "run --observe"}
 _COLOURS = {"Ready": "green", "Held": "yellow", "Stalled": "red", "Unknown": "magenta", "Reconciling": "cyan"}
 
 
