@@ -21,8 +21,8 @@ from reconciler.commands.options import (
     new_store_option,
     option,
     selector_option,
+    where_and_ipam_options,
     where_from,
-    where_options,
 )
 from reconciler.commands.plan_command import fleet_bar, rendered
 from reconciler.commands.terminal import exit_in_words, fail, fitting, on_terminal, relax_garbage_collection, say_notes
@@ -44,7 +44,7 @@ _EXIT_CODES = {Ending.AS_DECLARED: 0, Ending.HELD: 3, Ending.UNDONE: 1}
 @click.command("apply", short_help="Apply the plan: make the fleet match git.")
 @click.argument("plan_or_targets", nargs=-1, metavar="[PLANFILE | KIND[/NAME]...]", shell_complete=complete_target)
 @selector_option()
-@where_options
+@where_and_ipam_options
 @new_store_option
 @guard_options
 @option("--fail-on-unknown", is_flag=True, help="Send nothing and exit with 1 if a resource could not be read.")

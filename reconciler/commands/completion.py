@@ -84,6 +84,27 @@ def complete_selector(ctx: click.Context, _param: click.Parameter, incomplete: s
     return [f"{before}{comma}{one}" for one in found]
 
 
+def complete_column(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Columns of the kinds that are named before, or those that all kinds have. A heading of several words is left out:
+    the shell would take it for several."""
+    from reconciler.views.columns import columns
+
+    words = (*(ctx.params.get("targets") or ()), *ctx.args)  # Click leaves them there before an option without a value.
+    kinds = [kind for word in words if (kind := find_kind(word.partition("/")[0])) is not None] or [*KINDS.values()]
+    of_each = [[column.title.lower() for column in columns(kind.name, wide=True)] for kind in kinds]
+    shared = [title for title in of_each[0] if all(title in titles for titles in of_each)]
+    return [title for title in shared if " " not in title and title.startswith(incomplete.lower())]
+
+
+def complete_status(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Words that a status can be; of the last part of `Stalled,!Ready`."""
+    from reconciler.views.conditions import STATUS_WORDS
+
+    before, comma, part = incomplete.rpartition(",")
+    sign, start = ("!", part[1:]) if part.startswith("!") else ("", part)
+    return [f"{before}{comma}{sign}{word}" for word in STATUS_WORDS if word.lower().startswith(start.lower())]
+
+
 def complete_name(*kinds: str) -> Completion:
     """Names of these kinds."""
     return lambda ctx, _param, incomplete: [name for kind in kinds for name in _names(ctx, kind, incomplete)]

@@ -108,7 +108,17 @@ _option = option
 
 
 def where_options(command: F) -> F:
-    """--repo, --ref, --path, --work-tree, --store, --ipam and what belongs to it."""
+    """--repo, --ref, --path, --work-tree, --store. Also --ipam and what belongs to it, which the help leaves out: these
+    are of the settings, and the commands that act on the IPAM show them."""
+    return _where_options(_ipam_options(command, hidden=True))
+
+
+def where_and_ipam_options(command: F) -> F:
+    """The same, with --ipam and what belongs to it in the help."""
+    return _where_options(_ipam_options(command, hidden=False))
+
+
+def _where_options(command: F) -> F:
     for decorate in reversed(
         (
             option("--repo", "-C", default=".", metavar="PATH|URL", help="The git repository of the desired state."),
@@ -127,6 +137,18 @@ def where_options(command: F) -> F:
                 metavar="URL",
                 help=f"Database of groundstate: an SQLite file or a database URL.  [default: {DEFAULT_STORE}]",
             ),
+        )
+    ):
+        command = decorate(command)
+    return command
+
+
+def _ipam_options(command: F, *, hidden: bool) -> F:
+    def option(*names: str, **kwargs: Any) -> Callable[[F], F]:
+        return _option(*names, hidden=hidden, **kwargs)
+
+    for decorate in reversed(
+        (
             option("--ipam", default=IPAM.name, metavar="NAME", help="The IPAM to use: embedded or netbox."),
             option(
                 "--ipam-url", default=IPAM.url, metavar="URL", help="URL of NetBox, such as https://netbox.example.org."

@@ -19,8 +19,8 @@ from reconciler.commands.options import (
     guard_options_of,
     option,
     output_option,
+    where_and_ipam_options,
     where_from,
-    where_options,
 )
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, fitting, on_terminal, say_notes
 from reconciler.model.plans.plan import Plan
@@ -38,7 +38,7 @@ _OF_PLAN = {"selector", "refresh", "concurrency", "full", "out", "output", "fail
 
 @click.command("plan", short_help="Show what apply would do.")
 @filter_options
-@where_options
+@where_and_ipam_options
 @guard_options
 @option(
     "--refresh/--no-refresh",

@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from drivers.base import clean, printable
+from reconciler.commands.completion import complete_column, complete_status
 from reconciler.commands.options import (
     TEMPLATES,
     filter_options,
@@ -52,9 +53,19 @@ from reconciler.views.resource_document import document_list, resource_document
 @where_options
 @policy_options
 @option(
-    "--status", metavar="WORDS", default="", help="Only resources with this status, such as Stalled,Unknown or !Ready."
+    "--status",
+    metavar="WORDS",
+    default="",
+    help="Only resources with this status, such as Stalled,Unknown or !Ready.",
+    shell_complete=complete_status,
 )
-@option("--sort-by", metavar="COLUMN|PATH", default="", help="Sort by a column, or by a path such as .spec.power.")
+@option(
+    "--sort-by",
+    metavar="COLUMN|PATH",
+    default="",
+    help="Sort by a column, or by a path such as .spec.power.",
+    shell_complete=complete_column,
+)
 @click.option("--watch", "-w", is_flag=True, help="Keep running and print what changes.")
 @option("--show-labels", is_flag=True, help="Add a column with all labels.")
 @headers_option

@@ -16,8 +16,8 @@ from reconciler.commands.options import (
     new_store_option,
     option,
     output_option,
+    where_and_ipam_options,
     where_from,
-    where_options,
 )
 from reconciler.commands.printing import dump, print_table
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, fail, on_terminal, say_notes
@@ -58,7 +58,7 @@ def ipam_group() -> None:
     type=click.IntRange(1),
     help=("Number of levels to show. Level 1 is the top prefixes, without their child prefixes."),
 )
-@where_options
+@where_and_ipam_options
 def tree_command(networks: tuple[str, ...], depth: int | None, **values: Any) -> None:
     """Show every prefix in order of address, children under their parents, each with a bar of its use.
 
@@ -92,7 +92,7 @@ def _marks() -> TreeMarks:
 
 @ipam_group.command("get", short_help="Show which owner holds which address, prefix or number.")
 @click.argument("wanted", nargs=-1, metavar="[NETWORK|POOL|OWNER|ADDRESS|NUMBER]...")
-@where_options
+@where_and_ipam_options
 @headers_option
 @output_option("table", "wide", "json", "yaml", default="table")
 def get_addresses_command(wanted: tuple[str, ...], no_headers: bool, output: str, **values: Any) -> None:
@@ -151,7 +151,7 @@ def _held_row(one: Allocation) -> list[str]:
 
 @ipam_group.command("usage", short_help="Show how full each prefix and pool is.")
 @click.argument("networks", nargs=-1, metavar="[NETWORK]...", shell_complete=complete_name("Network"))
-@where_options
+@where_and_ipam_options
 @headers_option
 @output_option("table", "json", "yaml", default="table")
 def usage_command(networks: tuple[str, ...], no_headers: bool, output: str, **values: Any) -> None:
@@ -187,7 +187,7 @@ def _free(one: Usage) -> str:
     is_flag=True,
     help=("First compute the free space again, from the declared prefixes and the held allocations."),
 )
-@where_options
+@where_and_ipam_options
 def check_command(rebuild: bool, **values: Any) -> None:
     """Check the IPAM: overlaps, allocations with two owners or outside of their prefix, and lost free space.
 
@@ -215,7 +215,7 @@ def check_command(rebuild: bool, **values: Any) -> None:
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="The file. The default is standard output."
 )
-@where_options
+@where_and_ipam_options
 @output_option("yaml", "json", default="yaml")
 def export_command(out: Path | None, output: str, **values: Any) -> None:
     """Write networks, addresses, pools and numbers with their owners to a file, for `import`.
@@ -245,7 +245,7 @@ def export_command(out: Path | None, output: str, **values: Any) -> None:
 @ipam_group.command("import", short_help="Import an exported file.")
 @click.argument("file", type=click.File("r", encoding="utf-8"))
 @click.option("--dry-run", is_flag=True, help="Try the import on a copy in memory and change nothing.")
-@where_options
+@where_and_ipam_options
 @new_store_option
 def import_command(file: IO[str], dry_run: bool, **values: Any) -> None:
     """Add the entries of an exported file to the IPAM. Existing entries are not changed.

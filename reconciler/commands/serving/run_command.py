@@ -17,8 +17,8 @@ from reconciler.commands.options import (
     guard_options_of,
     new_store_option,
     option,
+    where_and_ipam_options,
     where_from,
-    where_options,
 )
 from reconciler.commands.serving.boot_service import boot_from, boot_options
 from reconciler.commands.serving.console_options import console_from, console_options
@@ -30,7 +30,7 @@ from reconciler.store.rows.retention import EVENTS_KEPT
 
 
 @click.command("run", short_help="Run the daemon: keep the fleet matching git.")
-@where_options
+@where_and_ipam_options
 @new_store_option
 @guard_options
 @option("--interval", default=30.0, type=click.FloatRange(1), help="Seconds between fetches of a remote repository.")
