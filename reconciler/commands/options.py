@@ -108,8 +108,8 @@ _option = option
 
 
 def where_options(command: F) -> F:
-    """--repo, --ref, --path, --work-tree, --store. Also --ipam and what belongs to it, which the help leaves out: these
-    are of the settings, and the commands that act on the IPAM show them."""
+    """--repo, --ref, --path, --work-tree, --store. Also --ipam and what belongs to it, which the help leaves out: they
+    are set once, in the settings. The commands that act on the IPAM show them."""
     return _where_options(_ipam_options(command, hidden=True))
 
 

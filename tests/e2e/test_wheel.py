@@ -51,11 +51,24 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     return Installed(wheel, bin_folder)
 
 
-def test_it_is_typed_and_has_the_alerts(installed: Installed) -> None:
+def test_it_is_typed(installed: Installed) -> None:
     with zipfile.ZipFile(installed.wheel) as wheel:
-        names = wheel.namelist()
-    assert {"reconciler/py.typed", "drivers/py.typed"} <= set(names)
-    assert [name for name in names if name.endswith("share/groundstate/prometheus/rules.yml")]
+        assert {"reconciler/py.typed", "drivers/py.typed"} <= set(wheel.namelist())
+
+
+@pytest.mark.parametrize(
+    "name", ["prometheus/rules.yml", "systemd/groundstate.service", "container/Dockerfile", "discovery/agent"]
+)
+def test_what_an_operator_deploys_is_beside_it(installed: Installed, name: str) -> None:
+    shared = installed.bin.parent / "share" / "groundstate" / "deploy"
+    assert (shared / name).read_bytes() == (ROOT / "deploy" / name).read_bytes()
+
+
+def test_it_makes_the_image_of_the_agent_without_a_clone(installed: Installed, desk: Desk) -> None:
+    desk.environment["PATH"] = "/nowhere"  # So that no package is fetched.
+    done = installed.run(desk, "boot", "image", "--out", "image")
+    assert (done.code, done.err.partition(":")[0]) == (1, "error")
+    assert "the discovery image cannot be built" in done.err
 
 
 def test_it_holds_the_suites_for_those_who_write_drivers(installed: Installed) -> None:

@@ -34,10 +34,7 @@ def boot_options(command: F) -> F:
                 "--boot-image",
                 type=_FOLDER,
                 metavar="DIR",
-                help=(
-                    "Directory with the agent's vmlinuz and initrd, made by `./dev image` in a clone of "
-                    "groundstate's repository."
-                ),
+                help=("Directory with the agent's vmlinuz and initrd, made by `groundstate boot image`."),
             ),
             option(
                 "--boot-files",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NO_IMAGE = (
     "--boot-address needs --boot-image, the directory with the image of the agent. To make that directory, run "
-    "`./dev image` in a clone of groundstate's repository"
+    "`groundstate boot image --out DIR`"
 )
 
 
@@ -91,8 +91,8 @@ def serve_boot(
     except OSError as error:
         which = error.filename or options.image
         why = (
-            f"--boot-image: {which}: {error.strerror or error}; to make the image of the agent, run `./dev image` in "
-            "a clone of groundstate's repository"
+            f"--boot-image: {which}: {error.strerror or error}; to make the image of the agent, run "
+            "`groundstate boot image --out DIR`"
         )
         raise OperationError(why, FailureReason.UNAVAILABLE) from error
     with server:

@@ -18,8 +18,7 @@ def with_arguments(image: bytes, arguments: str) -> bytes:
     """The image that gives the kernel these arguments. Raises BootError when it has no room for them."""
     if image.count(ROOM) != 1:
         raise BootError(
-            "the CD image has no space for the kernel arguments; run `./dev image` in a clone of groundstate's "
-            "repository to make a new image"
+            "the CD image has no space for the kernel arguments; run `groundstate boot image` to make a new image"
         )
     words = arguments.encode("ascii")
     if len(words) > len(ROOM):

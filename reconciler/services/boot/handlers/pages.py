@@ -110,8 +110,8 @@ class Pages:
         """`/agent.iso`: the CD image, which BMCs fetch in parts."""
         if self._context.settings.media is None:
             raise NotFound(
-                "the boot service has no CD image (agent.iso in the directory of --boot-image); run `./dev image` in a "
-                "clone of groundstate's repository to make the image"
+                "the boot service has no CD image (agent.iso in the directory of --boot-image); run "
+                "`groundstate boot image` to make the image"
             )
         return _from(request, self._context.settings.folder, IMAGE)
 
