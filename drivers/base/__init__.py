@@ -19,6 +19,7 @@ switch.py         a switch and who opens it
 switch_state.py   one look at a switch, and what is to be made true on it
 event_sink.py     receivers of events
 clean_text.py     text from others, made fit to be kept and shown
+permit.py         whether a write may still leave
 scheduling.py     locks, threads and the clock, which a simulation may replace
 event_loop.py     coroutines, for consoles alone
 known_secrets.py  text without the secrets that this process has read
@@ -89,6 +90,7 @@ from drivers.base.support.errors import DriverError as DriverError
 from drivers.base.support.errors import ErrorReason as ErrorReason
 from drivers.base.support.errors import Exhausted as Exhausted
 from drivers.base.support.errors import Forbidden as Forbidden
+from drivers.base.support.errors import LeaseEnded as LeaseEnded
 from drivers.base.support.errors import NoSuchTask as NoSuchTask
 from drivers.base.support.errors import Rejected as Rejected
 from drivers.base.support.errors import SecretUnavailable as SecretUnavailable
@@ -99,6 +101,8 @@ from drivers.base.support.known_secrets import NO_NAME as NO_NAME
 from drivers.base.support.known_secrets import excerpt as excerpt
 from drivers.base.support.known_secrets import hidden as hidden
 from drivers.base.support.known_secrets import note_secrets as note_secrets
+from drivers.base.support.permit import permitted_by as permitted_by
+from drivers.base.support.permit import require_permit as require_permit
 from drivers.base.values.hardware import ConsoleOffer as ConsoleOffer
 from drivers.base.values.hardware import ConsoleUse as ConsoleUse
 from drivers.base.values.hardware import Disk as Disk

@@ -28,6 +28,7 @@ from drivers.base import (
     clean,
     excerpt,
     read_json,
+    require_permit,
 )
 from drivers.base.support import scheduling
 from drivers.base.support.event_loop import gather, pause
@@ -229,6 +230,7 @@ class Redis:
         """All of them in one transaction, or none. Raises Rejected."""
         if not changes:
             return
+        require_permit()
         self._shell.writes = True
         commands = [("MULTI",), *(change.words() for change in changes), ("EXEC",)]
         answers = await self._ask(_CONFIG, commands, strict=False)

@@ -26,6 +26,7 @@ from drivers.base import (
     Unreachable,
     Unreadable,
     excerpt,
+    require_permit,
 )
 from drivers.base.support.event_loop import Runner, running_loop, time_limit
 
@@ -87,7 +88,9 @@ class SwitchShell:
 
     async def run(self, *command: str, said: str = "", writes: bool = False, plain: bool = False) -> CommandResult:
         """Run it, as root unless it is `plain`. `said`: its standard input. Raises Unreadable for too much output."""
-        self.writes = self.writes or writes
+        if writes:
+            require_permit()
+            self.writes = True
         words = shlex.join(command if plain else (*self._sudo, *command))
         # The PATH of a session without a login may lack the folders of the programs of root.
         line = f"PATH=$PATH:/usr/sbin:/sbin {words}"

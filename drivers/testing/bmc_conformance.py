@@ -33,6 +33,7 @@ from drivers.base import (
     IndicatorLED,
     Inventory,
     InventorySource,
+    LeaseEnded,
     NoSuchTask,
     Peer,
     Power,
@@ -47,6 +48,7 @@ from drivers.base import (
     Unsupported,
     VirtualMedia,
     options_type,
+    permitted_by,
     with_all,
 )
 from drivers.base.support import scheduling
@@ -182,6 +184,16 @@ class BmcConformance:
         for accepted in _writes(subject, system):
             assert isinstance(accepted, Accepted)
             assert accepted.handle is None or isinstance(system, Tasks), "a handle, and no `task` to ask for it"
+
+    def test_a_write_is_not_sent_when_the_permit_ends_just_before(
+        self, subject: BmcSubject, system: System, power: Power
+    ) -> None:
+        """Call `drivers.base.require_permit` after connecting and logging in."""
+        _read_until(subject, system, PowerState.OFF)
+        with pytest.raises(LeaseEnded), permitted_by(_no_more):
+            power.reset(ResetType.ON)
+        subject.wait()
+        assert system.read().power is PowerState.OFF
 
     def test_the_task_of_a_write_is_read_by_its_handle(
         self, subject: BmcSubject, system: System, driver: BmcDriver
@@ -355,6 +367,10 @@ def _several(subject: BmcSubject) -> tuple[str, str]:
     if len(subject.systems) < 2:
         pytest.skip("its BMC has one system")
     return subject.systems[0], subject.systems[1]
+
+
+def _no_more() -> None:
+    raise LeaseEnded("nothing was sent: another process has taken over")
 
 
 def _writes(subject: BmcSubject, system: System) -> Iterator[Accepted]:

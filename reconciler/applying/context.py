@@ -60,6 +60,8 @@ class Context(msgspec.Struct, frozen=True):
     approves: Callable[[Change], bool] = lambda _: True
     follows: Callable[[ResourceKey], bool] = lambda _: True
     """Whether the key is reconciled here and was not abandoned: others may wait for it."""
+    permit: Callable[[], None] = lambda: None
+    """Asked right before a write is sent. Raises LeaseEnded."""
     requeue: Callable[[Collection[ResourceKey]], None] = lambda _: None
     """Is informed of keys for which something is to do now because of another one."""
     failed: Callable[[ResourceKey, BaseException], None] = lambda _key, _error: None

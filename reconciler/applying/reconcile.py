@@ -302,7 +302,7 @@ class Reconciler:
     def _send(self, flight: InFlight, desired: DesiredState, seen: Observation) -> Outcome:
         """Send the action, once."""
         try:
-            accepted = sent_by(self._backends.of(flight.key), flight.action, desired)
+            accepted = sent_by(self._backends.of(flight.key), flight.action, desired, self._context.permit)
         except DriverDefect as defect:
             self._actions.interrupt(flight, defect)
             return Waiting(defect.reason, f"{describe(flight)}: {defect}; {PERHAPS_DONE}", MAYBE_SENT)

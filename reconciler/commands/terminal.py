@@ -26,6 +26,8 @@ _COLLECTIONS = 100
 
 EXIT_ERROR = 1
 """Of every failure; 2 and 3 say what a plan has found."""
+EXIT_TAKEN_OVER = 75
+"""Another process has taken over the store: whatever starts this one may start it again (EX_TEMPFAIL of sysexits)."""
 
 
 def relax_garbage_collection(new_objects: int | None = None) -> None:
@@ -90,7 +92,8 @@ def exit_in_words() -> Iterator[None]:
         if failed is None:
             raise
         _say_failure(failed)
-        raise click.exceptions.Exit(EXIT_ERROR) from error
+        code = EXIT_TAKEN_OVER if failed.reason is FailureReason.TAKEN_OVER else EXIT_ERROR
+        raise click.exceptions.Exit(code) from error
 
 
 def _say_failure(failed: OperationError) -> None:

@@ -82,7 +82,10 @@ class PolicyState:
                     self._give_sign_of_life(self._now())
 
     def refresh(self) -> None:
-        """Look again: overrides and pauses that others wrote or ended, or that ran out; and give a sign of life."""
+        """Look again: overrides and pauses that others wrote or ended, or that ran out; and give a sign of life.
+
+        Raises StoreError, and Fenced when another process has taken over."""
+        self._store.require_not_lost()
         now = self._now()
         for event in (*self._store.overrides.expire(now), *self._store.pauses.expire(now)):
             self.report_event(event)

@@ -22,6 +22,8 @@ from drivers.base import (
     Unsupported,
     clean,
     excerpt,
+    permitted_by,
+    require_permit,
 )
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.defect import error_words
@@ -170,11 +172,14 @@ def driver_error_of(error: BaseException) -> DriverError:
     return DriverDefect(f"{words}; report this bug to the author of the driver")
 
 
-def sent_by(backend: Backend, action: Action, desired: DesiredState) -> Accepted:
-    """Have the backend send one action, once. Raises DriverError: a DriverDefect for all that is no such error, and for
-    an answer that cannot be kept."""
+def sent_by(backend: Backend, action: Action, desired: DesiredState, permit: Callable[[], None]) -> Accepted:
+    """Have the backend send one action, once. `permit` raises LeaseEnded where nothing may be sent any more.
+
+    Raises DriverError: a DriverDefect for all that is no such error, and for an answer that cannot be kept."""
     try:
-        return _as_it_can_be_kept(backend.send(action, desired), Accepted, _ACCEPTED)
+        with permitted_by(permit):
+            require_permit()
+            return _as_it_can_be_kept(backend.send(action, desired), Accepted, _ACCEPTED)
     except OUTSIDE_ERRORS as error:
         raise driver_error_of(error) from error
 

@@ -309,7 +309,11 @@ def carry_out(
     Raises StoreError, of which InstanceHeld says that another process is at work.
     """
     run = _Run(prepared.changes, progress, report, stop)
-    with at.changing(create=True) as store, store.instance("apply") as epoch, _watched(store, asked, stop) as standing:
+    with (
+        at.changing(create=True) as store,
+        store.instance("apply", waiting=at.note) as epoch,
+        _watched(store, asked, stop) as standing,
+    ):
         engine, loop = _wired(at, store, epoch, standing, prepared, run)
         standing.restarts = lambda requests: engine.take_restarts(requests)[1]
         loop.put(run.open_keys(), COMMIT)
@@ -337,6 +341,7 @@ def _wired(
         random=runtime.random,
         by=at.where.by("apply"),
         epoch=epoch,
+        permit=store.require_lease,
         standing=standing.standing,
         commit_of=commits.get,
         report=run.on_event,

@@ -21,6 +21,8 @@ class FailureReason(StrEnum):
     """The documents are valid, but the recorded facts forbid the revision; `diagnostics` has the reasons."""
     IN_USE = "InUse"
     """Another process is at work on the store."""
+    TAKEN_OVER = "TakenOver"
+    """Another process has taken over the store from this one."""
     UNAVAILABLE = "Unavailable"
     """git, the store, a BMC or the IPAM cannot be read or written."""
 
@@ -54,10 +56,12 @@ def operation_error(error: BaseException) -> OperationError | None:
     from reconciler.desired.git.plumbing import SourceError
     from reconciler.kinds.common.field_types.label_selector import Unmatched
     from reconciler.store import StoreError
-    from reconciler.store.sql.store_errors import InstanceHeld
+    from reconciler.store.sql.store_errors import Fenced, InstanceHeld, StoreGone
 
     reasons: tuple[tuple[type[Exception], FailureReason], ...] = (
         (InstanceHeld, FailureReason.IN_USE),
+        (StoreGone, FailureReason.UNAVAILABLE),
+        (Fenced, FailureReason.TAKEN_OVER),
         (StoreError, FailureReason.UNAVAILABLE),
         (SourceError, FailureReason.UNAVAILABLE),
         (DriverError, FailureReason.UNAVAILABLE),

@@ -23,6 +23,7 @@ from reconciler.model.resource import ResourceKey
 from reconciler.store.rows import instance, ledger_order
 from reconciler.store.rows.daemon_status import DaemonTable
 from reconciler.store.rows.inventories import InventoryTable
+from reconciler.store.rows.lease import LEASE_SECONDS, Lease
 from reconciler.store.rows.ledger_batch import write_all
 from reconciler.store.rows.override_rows import OverrideTable
 from reconciler.store.rows.pause_rows import PauseTable
@@ -38,7 +39,7 @@ from reconciler.store.sql.dialects import insert_for
 from reconciler.store.sql.group_commit import GroupCommit, PendingWrite
 from reconciler.store.sql.row_batches import put_rows
 from reconciler.store.sql.row_json import row_json
-from reconciler.store.sql.store_errors import StoreError
+from reconciler.store.sql.store_errors import Fenced, StoreError
 
 T = TypeVar("T")
 
@@ -56,6 +57,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._epoch: int | None = None
+        self._lease = Lease()
         self._group = GroupCommit(lambda writes: self.write(writes))  # noqa: PLW0108  `write` as it is at each call
         self.inventories = InventoryTable(database)
         """What is in the machines."""
@@ -120,15 +122,36 @@ class Store:
             return instance.last_epoch(connection)
 
     @contextmanager
-    def instance(self, name: str) -> Iterator[int]:
+    def instance(
+        self, name: str, *, lease: float = LEASE_SECONDS, waiting: Callable[[str], None] | None = None
+    ) -> Iterator[int]:
         """Be the one instance at work on the store, under `name` (such as `run`); gives the epoch.
 
-        Raises InstanceHeld, naming the holder. The lock ends with the process, however that ends. From here on facts
-        are written as that instance, and no more when another has taken over. Also by a thread that was left behind on
-        a silent BMC, and outlives the lock."""
-        with instance.hold(self._database, name) as epoch:
+        Raises InstanceHeld, naming the holder. On SQLite the lock ends with the process, however that ends. On
+        PostgreSQL the process has a lease of so many seconds, which it renews. With `waiting` the end of the lease of a
+        process that is gone is waited for, of which it is informed once.
+
+        From here on facts are written as that instance, and no more when another has taken over. Also by a thread that
+        was left behind on a silent BMC, and outlives the lock."""
+        self._lease = Lease(lease)
+        with instance.hold(self._database, name, self._lease, waiting) as epoch:
             self._epoch = epoch
             yield epoch
+
+    @property
+    def has_lease(self) -> bool:
+        """Whether the process at work on it has a lease, so that another one can stand by. A SQLite file has a lock."""
+        return not self._database.sqlite
+
+    def require_not_lost(self) -> None:
+        """Raise Fenced when this process has noticed that another one has taken over. Asks no database."""
+        if self._lease.is_lost:
+            raise Fenced("another groundstate process has taken over this store; this process sends nothing more")
+
+    def require_lease(self) -> None:
+        """Raise LeaseEnded unless this process may send a write now: another process may be about to take over. Asks
+        no database."""
+        self._lease.require()
 
     # -- facts and actions -------------------------------------------------------------------------------------------
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import signal
+import socket
+import urllib.error
+import urllib.request
 
 import pytest
 from sqlalchemy import make_url
@@ -31,7 +34,7 @@ def test_apply_plan_and_events(desk: Desk, url: str) -> None:
 
 def test_a_killed_daemon_is_succeeded_and_nothing_is_lost_or_doubled(desk: Desk, url: str) -> None:
     desk.commit(lab=[network(), *(address(f"ip{n}") for n in range(200))])
-    with desk.daemon() as daemon:
+    with desk.daemon("--lease", "3") as daemon:
         daemon.until(lambda: len(held(url)) > 10, "the first addresses")
         daemon.end(signal.SIGKILL)
     before = held(url)
@@ -44,13 +47,65 @@ def test_a_killed_daemon_is_succeeded_and_nothing_is_lost_or_doubled(desk: Desk,
     assert {owner: after[owner] for owner in before} == before
 
 
-def test_a_second_daemon_is_refused(desk: Desk, url: str) -> None:
-    desk.commit(lab=[network()])
-    with desk.daemon() as daemon:
-        daemon.logged("Started")
-        second = desk.run("run", "--listen", "127.0.0.1:0")
-        assert second.code == 1
-        assert f"in use by groundstate run, process {daemon.process.pid} on" in second.err
+class TestASecondDaemon:
+    """It stands by, and takes over."""
+
+    def test_is_well_and_not_ready_while_it_stands_by(self, desk: Desk, url: str) -> None:
+        desk.commit(lab=[network()])
+        port = free_port()
+        with desk.daemon() as first:
+            first.logged("Started")
+            with desk.running("run", "--listen", f"127.0.0.1:{port}") as second:
+                told = second.logged("StandingBy")["message"]
+                assert f"in use by groundstate run, process {first.process.pid} on" in told
+                assert second.until(lambda: ask(port, "/healthz")[0] and ask(port, "/healthz"), "it") == (200, "ok\n")
+                status, words = ask(port, "/readyz")
+                assert (status, words.startswith("standing by: store postgresql:")) == (503, True)
+                assert "groundstate_standby 1" in ask(port, "/metrics")[1]
+                assert second.end(signal.SIGTERM).code == 0
+
+    def test_follows_one_that_is_stopped_at_once(self, desk: Desk, url: str) -> None:
+        desk.commit(lab=[network(), address("web")])
+        with desk.daemon() as first:
+            first.logged("ActionConfirmed", key="IPAddress/web")
+            with desk.daemon() as second:
+                second.logged("StandingBy")
+                assert first.end(signal.SIGTERM).code == 0
+                second.logged("Started")
+                desk.commit(lab=[network(), address("web"), address("mail")])
+                second.logged("ActionConfirmed", key="IPAddress/mail")
+        assert len(set(held(url).values())) == 2
+
+    def test_takes_over_from_one_that_hangs_which_then_ends_with_75(self, desk: Desk, url: str) -> None:
+        desk.commit(lab=[network(), address("web")])
+        with desk.daemon("--lease", "3") as first:
+            first.logged("ActionConfirmed", key="IPAddress/web")
+            with desk.daemon("--lease", "3") as second:
+                second.logged("StandingBy")
+                first.send(signal.SIGSTOP)
+                second.logged("Started")
+                first.send(signal.SIGCONT)
+                ended = first.end()
+                assert (ended.code, "has taken over this store" in ended.err) == (75, True)
+                desk.commit(lab=[network(), address("web"), address("mail")])
+                second.logged("ActionConfirmed", key="IPAddress/mail")
+
+
+def ask(port: int, path: str) -> tuple[int, str]:
+    """The answer of a daemon; 0 while it does not listen."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except urllib.error.URLError:
+        return 0, ""
+
+
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def held(url: str) -> dict[str, str]:

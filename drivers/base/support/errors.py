@@ -61,6 +61,7 @@ class DriverError(Exception):
     ├── Unreachable             no answer, or a broken one: unknown, come back
     │   └── Unreadable          an answer, but of one object that makes no sense
     ├── Busy                    an answer that says "not now": come back
+    │   └── LeaseEnded          nothing was sent, as this process may no longer write
     ├── AuthenticationFailed    come back seldom. BMCs lock accounts after a few tries
     │   ├── Forbidden           the login holds, but may not do this
     │   └── SecretUnavailable   no login went out, as there is none to send: come back
@@ -104,6 +105,10 @@ class Busy(DriverError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class LeaseEnded(Busy):
+    """Nothing was sent: this process may no longer write, because another one has taken over, or is about to."""
 
 
 class AuthenticationFailed(DriverError):

@@ -26,6 +26,7 @@ from drivers.base import (
     Task,
     TaskState,
     Unreachable,
+    require_permit,
 )
 from drivers.bmc.fake.fake_faults import FAILING, Call, Eject, FaultKind, Faults, Insert, Value, Write, WriteLog
 from drivers.bmc.simulator.simulated_system import DONE, PowerLag, SimulatedSystem, SimulatedTask
@@ -125,7 +126,8 @@ class FakeMachine:
             return self.inventory
 
     def write(self, call: Call, value: Value) -> Accepted:
-        """Take a write as the BMC would, faults and all."""
+        """Take a write as the BMC would, faults and all. Raises LeaseEnded."""
+        require_permit()
         with self._log.lock:
             fault = self.faults.take(call, FAILING)
             if fault is not FaultKind.UNREACHABLE:

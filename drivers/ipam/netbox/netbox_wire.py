@@ -29,6 +29,7 @@ from drivers.base import (
     clean,
     hidden,
     read_json,
+    require_permit,
 )
 from drivers.base.support import scheduling
 from drivers.bounded_http import ends_at
@@ -112,16 +113,19 @@ class NetboxConnection:
 
     def post(self, path: str, body: Record | list[Record]) -> Any:
         """Make one object, or a list of them, whole or not at all; return what was made. Raises Refused."""
+        require_permit()
         with self._sending("POST", path) as request:
             return request.post(body)
 
     def patch(self, path: str, body: Record | list[Record], etag: str | None = None) -> Any:
         """Change an object, or a list of them with their ids. `etag`: only if it is still this. Raises Refused."""
+        require_permit()
         with self._sending("PATCH", path, etag=etag) as request:
             return request.patch(body)
 
     def delete(self, path: str, body: list[Record] | None = None, etag: str | None = None) -> None:
         """Delete an object, or those that a list names. Raises Refused."""
+        require_permit()
         with self._sending("DELETE", path, etag=etag) as request:
             request.delete(body)
 

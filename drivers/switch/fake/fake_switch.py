@@ -27,6 +27,7 @@ from drivers.base import (
     SwitchScope,
     SwitchState,
     Unreachable,
+    require_permit,
 )
 from drivers.base.support import scheduling
 from drivers.switch.legal_steps import vlan_conflict
@@ -100,6 +101,7 @@ class FakeSwitch:
 
     def check(self, config: SwitchConfig) -> tuple[str, ...]:
         """See ManagedSwitch."""
+        require_permit()
         with self._lock:
             self._answer()
             self._refuse(config)

@@ -26,6 +26,7 @@ from reconciler.commands.terminal import exit_in_words, on_terminal, relax_garba
 from reconciler.daemon.shutdown import LEAVE_SECONDS, Deadline, Stacks, stopped_by_signals
 from reconciler.operations.serving.run_daemon import RunSettings, run_daemon
 from reconciler.services.log import default_json, logger
+from reconciler.store.rows.lease import LEASE_SECONDS
 from reconciler.store.rows.retention import EVENTS_KEPT
 
 
@@ -64,6 +65,13 @@ from reconciler.store.rows.retention import EVENTS_KEPT
     default="auto",
     help="The format of the log; auto: text on a terminal, else JSON.",
 )
+@option(
+    "--lease",
+    default=LEASE_SECONDS,
+    type=click.FloatRange(3, 300),
+    metavar="SECONDS",
+    help="PostgreSQL only: after how long another daemon on the same store takes over from one that hangs.",
+)
 @option("--observe", is_flag=True, help="Only observe and report drift; send nothing to any BMC or IPAM.")
 @propose_options
 @boot_options
@@ -76,6 +84,7 @@ def run_command(
     listen: str,
     hooks: tuple[str, ...],
     log_format: str,
+    lease: float,
     observe: bool,
     **values: Any,
 ) -> None:
@@ -103,6 +112,7 @@ def run_command(
         propose_from(values),
         observe,
         console_from(values),
+        lease,
         hooks,
     )
     asked, where = guard_options_of(values), where_from(values)

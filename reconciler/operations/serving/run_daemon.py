@@ -26,6 +26,7 @@ from reconciler.operations.onboarding.deliver_proposals import FOLDER
 from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.serving.serve_boot import NO_IMAGE, BootOptions, serve_boot
 from reconciler.operations.serving.serve_consoles import ConsoleOptions, serve_consoles
+from reconciler.operations.serving.stand_by import take_turn
 from reconciler.operations.stored_facts import facts_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
@@ -35,6 +36,7 @@ from reconciler.runtime import now
 from reconciler.services.git_hooks import HookSecrets
 from reconciler.services.http import HealthServer, Site
 from reconciler.store import Store
+from reconciler.store.rows.lease import LEASE_SECONDS
 from reconciler.store.rows.retention import EVENTS_KEPT
 from reconciler.store.sql.store_errors import StoreError
 
@@ -62,6 +64,8 @@ class RunSettings(msgspec.Struct, frozen=True):
     observe: bool = False
     """Only observe and report; send nothing."""
     console: ConsoleOptions = ConsoleOptions()
+    lease: float = LEASE_SECONDS
+    """Seconds after which another daemon on the same PostgreSQL store takes over from this one if it hangs."""
     hooks: tuple[str, ...] = ()
     """What git servers may call after a push: `NAME=env:VARIABLE` or `NAME=file:PATH`, the place of the secret."""
 
@@ -91,7 +95,11 @@ def run_daemon(
         at.keep_to_branch()
         source = at.source()
         propose = _proposal(settings.propose, source, at.where)
-        with at.changing(create=True) as store, stoppable, store.instance("run") as epoch, closing(at):
+        with at.changing(create=True) as store, stoppable, closing(at), ExitStack() as held:
+            served = partial(_serve, settings.listen)
+            epoch = take_turn(store, settings.lease, stop, held, log, served)
+            if epoch is None:
+                return
             me = DaemonReport(
                 at.where.by("run"), now(), asked.limits, settings.boot.address, observes_only=settings.observe
             )
@@ -121,8 +129,14 @@ def _daemon(
     log: Any,
     propose: Propose | None,
 ) -> Daemon:
-    waits = (hold_everything,) if settings.observe else ()
-    context = Context(now=now, random=runtime.random, by=at.where.by("run"), epoch=epoch, transient_guards=waits)
+    context = Context(
+        now=now,
+        random=runtime.random,
+        by=at.where.by("run"),
+        epoch=epoch,
+        permit=store.require_lease,
+        transient_guards=(hold_everything,) if settings.observe else (),
+    )
     pace = DaemonSettings(
         git=settings.interval, resync=settings.resync, workers=settings.concurrency, keep=settings.keep_events
     )
@@ -175,12 +189,15 @@ def hook_secrets(hooks: Sequence[str]) -> HookSecrets:
 
 
 def _health(listen: str, daemon: Daemon, hooks: HookSecrets) -> HealthServer:
+    checks = {"/healthz": daemon.healthy, "/readyz": daemon.ready}
+    return _serve(listen, Site(checks, daemon.metrics.text, hooks, daemon.read_soon), daemon.thread_ended)
+
+
+def _serve(listen: str, site: Site, ended: Callable[[BaseException], None] = lambda _error: None) -> HealthServer:
     host, _, port = listen.rpartition(":")
     try:
         name = host.strip("[]") or "127.0.0.1"
-        checks = {"/healthz": daemon.healthy, "/readyz": daemon.ready}
-        site = Site(checks, daemon.metrics.text, hooks, daemon.read_soon)
-        return HealthServer(name, int(port), site, daemon.thread_ended)
+        return HealthServer(name, int(port), site, ended)
     except (OSError, ValueError, OverflowError) as error:
         why = error.strerror or error if isinstance(error, OSError) else "the port must be a number from 0 to 65535"
         said = f"--listen {listen}: cannot listen there: {why}; give HOST:PORT, or port 0 for any free port"

@@ -96,6 +96,10 @@ CREATE TABLE "inventory" (
 
 CREATE TABLE sink (name TEXT NOT NULL PRIMARY KEY, seq INTEGER NOT NULL, trouble TEXT NOT NULL);
 
-INSERT INTO "alembic_version" VALUES ('0017');
+CREATE TABLE lease (id INTEGER NOT NULL PRIMARY KEY, epoch BIGINT NOT NULL, ends_at TEXT);
 
-INSERT INTO "instance" VALUES (1, 0, NULL)
+INSERT INTO "alembic_version" VALUES ('0018');
+
+INSERT INTO "instance" VALUES (1, 0, NULL);
+
+INSERT INTO "lease" VALUES (1, 0, NULL)

@@ -1,10 +1,12 @@
-"""One instance at a time works on a store. The lock is the kernel's or the server's, so a killed holder frees it. The
-epoch, counted up at every taking, fences a holder that lost the lock without noticing."""
+"""One instance at a time works on a store. On SQLite it has the kernel's lock, which a killed holder frees. On
+PostgreSQL it has a lease, which it renews, and which ends when it is killed, hangs, or cannot reach the server.
+
+The epoch, counted up at every taking, fences a holder that lost the store without noticing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 
 import msgspec
@@ -12,6 +14,7 @@ from sqlalchemy import Connection, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from reconciler import runtime
+from reconciler.store.rows.lease import Lease, LeaseLeft, end_lease, keep_lease, lease_left, take_lease
 from reconciler.store.sql.database import Database
 from reconciler.store.sql.file_modes import file_access
 from reconciler.store.sql.round_trips import Question, ask
@@ -20,9 +23,10 @@ from reconciler.store.sql.store_errors import Fenced, InstanceHeld, StoreError, 
 from reconciler.store.sql.tables import instance_table
 
 _INSTANCE_LOCK = 0x67726F756E64_02
-"""Session advisory lock on PostgreSQL: `ground`, 2."""
-
-
+"""Session advisory lock on PostgreSQL: `ground`, 2. Who has it is alive. It does not say who may write: a connection
+can end without its process, and behind a pool of connections it can outlive the process."""
+_LOOK_AGAIN_SECONDS = 0.5
+"""While a lease runs whose holder seems to be gone."""
 _UPGRADE = "upgrade"
 
 
@@ -39,12 +43,16 @@ class StoreHolder(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def hold(database: Database, name: str) -> Iterator[int]:
-    """Hold the store as `name` (such as `run`) and give the epoch. Raises InstanceHeld, naming the holder."""
-    with _lock(database, name):
-        epoch = _take(database, name)
+def hold(database: Database, name: str, lease: Lease, waiting: Callable[[str], None] | None = None) -> Iterator[int]:
+    """Hold the store as `name` (such as `run`) and give the epoch. Raises InstanceHeld, naming the holder.
+
+    On PostgreSQL the lease is renewed meanwhile. `waiting`: is informed once that the lease of a process which ended
+    without leaving is waited for; None: it is not waited for."""
+    with _file_lock(database, name) if database.sqlite else _session_lock(database) as is_free:
+        epoch = _take(database, name, lease, waiting, is_free=is_free)
         try:
-            yield epoch
+            with nullcontext() if database.sqlite else _kept(database, lease, epoch):
+                yield epoch
         finally:
             # The name is for people: that it stays must not hide what ended the work.
             with suppress(StoreError):
@@ -54,7 +62,13 @@ def hold(database: Database, name: str) -> Iterator[int]:
 @contextmanager
 def hold_for_upgrade(database: Database) -> Iterator[None]:
     """Hold the lock of the store while its schema is migrated. Raises InstanceHeld."""
-    with _lock(database, _UPGRADE):
+    if database.sqlite:
+        with _file_lock(database, _UPGRADE):
+            yield
+        return
+    with _session_lock(database) as is_free:
+        if not is_free:
+            raise _held(database, _UPGRADE)
         yield
 
 
@@ -86,68 +100,116 @@ def refuse_other_epoch(answer: Sequence[tuple[int]], epoch: int) -> None:
         )
 
 
-def _lock(database: Database, name: str) -> AbstractContextManager[object]:
-    if not database.sqlite:
-        return _advisory_lock(database, name)
-    return _file_lock(database, name) if database.file else nullcontext()
-
-
 @contextmanager
-def _file_lock(database: Database, name: str) -> Iterator[None]:
+def _file_lock(database: Database, name: str) -> Iterator[bool]:
     from filelock import FileLock, Timeout
 
+    if database.file is None:
+        yield True
+        return
     with database.in_words():
         # One store has one lock, by whichever links it is reached.
-        file = database.file.resolve() if database.file is not None else None
-        mode = file_access(file.parent).mode if file is not None else 0o600
-        lock = FileLock(f"{file}.lock", timeout=0, mode=mode)
+        file = database.file.resolve()
+        lock = FileLock(f"{file}.lock", timeout=0, mode=file_access(file.parent).mode)
         try:
             lock.acquire()
         except Timeout:
             raise _held(database, name) from None
     try:
-        yield
+        yield True
     finally:
         lock.release()
 
 
 @contextmanager
-def _advisory_lock(database: Database, name: str) -> Iterator[None]:
+def _session_lock(database: Database) -> Iterator[bool]:
+    """Whether no other session has the lock, which this one then has."""
     autocommit = database.engine.execution_options(isolation_level="AUTOCOMMIT")
     with database.in_words():
         connection = autocommit.connect()
     try:
         with database.in_words():
             taken = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _INSTANCE_LOCK}).scalar_one()
-        if not taken:
-            raise _held(database, name)
         try:
-            yield
+            yield bool(taken)
         finally:
             with suppress(SQLAlchemyError):  # A session that is gone holds no lock.
-                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _INSTANCE_LOCK})
+                if taken:
+                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _INSTANCE_LOCK})
     finally:
         connection.close()
 
 
-def _take(database: Database, name: str) -> int:
+def _take(database: Database, name: str, lease: Lease, waiting: Callable[[str], None] | None, *, is_free: bool) -> int:
+    """The new epoch. `is_free`: the process that has the lease seems to be gone."""
+    ends_at = None
+    while True:
+        with database.write() as connection:
+            left = _left(connection)
+            if left is None or left.seconds <= 0:
+                return _count_up(connection, name, lease)
+        if not is_free or ends_at not in (None, left.ends_at):
+            raise _held(database, name)
+        if waiting is None:
+            raise InstanceHeld(_gone(database), f"its lease ends in {left.seconds:.0f} s; try again then")
+        if ends_at is None:
+            waiting(f"{_gone(database)}; waiting up to {left.seconds:.0f} s until its lease ends")
+            ends_at = left.ends_at
+        runtime.sleep(min(_LOOK_AGAIN_SECONDS, left.seconds))
+
+
+def _left(connection: Connection) -> LeaseLeft | None:
+    """What is left of the lease of the holder; None: the lock is the kernel's. It can be taken until the transaction
+    ends, by this one alone."""
+    if connection.dialect.name == "sqlite":
+        return None
+    connection.execute(select(instance_table.c.epoch).with_for_update())
+    return lease_left(connection)
+
+
+def _count_up(connection: Connection, name: str, lease: Lease) -> int:
     holder = StoreHolder(name, runtime.process_id(), runtime.local_host_name(), runtime.now())
-    with database.write() as connection:
-        changed = update(instance_table).values(epoch=instance_table.c.epoch + 1, holder=row_json(holder))
-        return int(connection.execute(changed.returning(instance_table.c.epoch)).scalar_one())
+    changed = update(instance_table).values(epoch=instance_table.c.epoch + 1, holder=row_json(holder))
+    epoch = int(connection.execute(changed.returning(instance_table.c.epoch)).scalar_one())
+    if connection.dialect.name != "sqlite":
+        take_lease(connection, lease, epoch)
+    return epoch
+
+
+@contextmanager
+def _kept(database: Database, lease: Lease, epoch: int) -> Iterator[None]:
+    stop = runtime.flag()
+    renewing = runtime.thread(lambda: keep_lease(database, lease, epoch, stop), "lease")
+    renewing.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        renewing.join(lease.seconds)
 
 
 def _leave(database: Database, epoch: int) -> None:
     with database.write() as connection:
         connection.execute(update(instance_table).where(instance_table.c.epoch == epoch).values(holder=None))
+        if not database.sqlite:
+            end_lease(connection, epoch)
+
+
+def _holder(database: Database) -> StoreHolder | None:
+    with database.read() as connection:
+        value = connection.execute(select(instance_table.c.holder)).scalar_one()
+    return msgspec.json.decode(value, type=StoreHolder) if value else None
+
+
+def _gone(database: Database) -> str:
+    who = _holder(database) or "another groundstate"
+    return f"store {database.where} was in use by {who}, which has lost its connection to the database"
 
 
 def _held(database: Database, wanted: str) -> InstanceHeld:
-    with database.read() as connection:
-        value = connection.execute(select(instance_table.c.holder)).scalar_one()
-    holder = msgspec.json.decode(value, type=StoreHolder) if value else None
+    holder = _holder(database)
     reported = holder or "another groundstate"
-    return InstanceHeld(f"store {database.where} is in use by {reported}; {_advice(holder, wanted)}")
+    return InstanceHeld(f"store {database.where} is in use by {reported}", _advice(holder, wanted))
 
 
 def _advice(holder: StoreHolder | None, wanted: str) -> str:

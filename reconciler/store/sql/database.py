@@ -32,6 +32,10 @@ BUSY_SECONDS = 10.0
 _CACHE_KIB = 512
 """A quarter of SQLite's own, for each connection of the pool: the host caches the file, and no work is measurably
 slower."""
+_SILENT_MS = 10_000
+"""What was sent to PostgreSQL and is not acknowledged for so long ends the connection, instead of after 15 minutes."""
+_IDLE_MS = 15_000
+"""After which PostgreSQL ends a session that stands still in a transaction."""
 
 OLDEST_SQLITE = (3, 35)
 """The first with RETURNING."""
@@ -306,9 +310,10 @@ def _engine(url: URL, *, read_only: bool = False) -> Engine:
             pool_size=8,
             max_overflow=16,
             hide_parameters=True,
-            connect_args={"connect_timeout": 10, "keepalives_idle": 30},
+            connect_args={"connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": _SILENT_MS},
             execution_options={"postgresql_readonly": True} if read_only else {},
         )
+        event.listen(engine, "connect", _connect_postgresql)
         event.listen(engine, "begin", _begin_postgresql)
         return engine
     in_memory = not url.database or url.database == ":memory:"
@@ -367,6 +372,13 @@ def keep_journal(connection: Any, pause: Callable[[float], None] = runtime.sleep
         else:
             return
     connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _connect_postgresql(connection: Any, _record: object) -> None:
+    # A process that is stopped in a transaction would keep the row of `instance` from who takes over.
+    connection.autocommit = True
+    connection.execute(f"SET idle_in_transaction_session_timeout = {_IDLE_MS}")
+    connection.autocommit = False
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -36,7 +36,11 @@ class AlreadyBound(StoreError):
 
 
 class InstanceHeld(StoreError):
-    """Another process is at work on this store. `str()` names it."""
+    """Another process is at work on this store. `holder` says which, and `str()` also how to proceed."""
+
+    def __init__(self, holder: str, advice: str) -> None:
+        super().__init__(f"{holder}; {advice}")
+        self.holder = holder
 
 
 _HOW_TO_SHARE = (

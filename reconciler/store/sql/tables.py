@@ -79,6 +79,14 @@ instance_table = Table(
     Column("holder", Text),
 )
 
+lease_table = Table(
+    "lease",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("ends_at", UtcTime),
+)
+
 facts = Table(
     "facts",
     metadata,

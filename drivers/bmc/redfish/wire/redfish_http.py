@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from drivers.base import NO_NAME, Peer, Rejected, Tls, Unreachable, hidden, printable, read_json
+from drivers.base import NO_NAME, Peer, Rejected, Tls, Unreachable, hidden, printable, read_json, require_permit
 from drivers.base.support import scheduling
 from drivers.bmc.redfish.wire.quick_answer import Headers, read_quickly
 from drivers.bmc.redfish.wire.redfish_tls import (
@@ -210,6 +210,8 @@ class RedfishConnection:
                 f"{self.address.url}: nothing was sent: the host name now resolves to another address than "
                 f"when it was checked"
             )
+        if method != "GET":
+            require_permit()
         try:
             return self._exchange(sock, method, path, headers, body, seconds or self.seconds)
         except _FAILED as error:

@@ -1,0 +1,47 @@
+"""A second daemon on a PostgreSQL store: it waits until the first one ends, hangs, or cannot reach the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any
+
+from reconciler import runtime
+from reconciler.services.http import Site
+from reconciler.store import Store
+from reconciler.store.sql.store_errors import InstanceHeld
+
+_LOOK_AGAIN_SECONDS = 1.0
+"""How soon a daemon that has left the store is followed."""
+_METRICS = b"""# HELP groundstate_standby 1 while the daemon waits for the process that works on the store.
+# TYPE groundstate_standby gauge
+groundstate_standby 1
+"""
+
+Served = Callable[[Site], AbstractContextManager[object]]
+
+
+def take_turn(store: Store, lease: float, stop: runtime.Flag, stack: ExitStack, log: Any, served: Served) -> int | None:
+    """The epoch, once no other process works on the store, which `stack` then holds; None: `stop` was set before.
+
+    `served`: answers on the address of the daemon while it stands by. Raises StoreError, and InstanceHeld on SQLite,
+    where nobody stands by."""
+    with ExitStack() as waiting:
+        is_told = False
+        while not stop.is_set():
+            try:
+                return stack.enter_context(store.instance("run", lease=lease))
+            except InstanceHeld as held:
+                if not store.has_lease:
+                    raise
+                if not is_told:
+                    log.info("StandingBy", message=f"{held.holder}; this daemon takes over when that process has ended")
+                    waiting.enter_context(served(_site(held)))
+                is_told = True
+            stop.wait(_LOOK_AGAIN_SECONDS)
+    return None
+
+
+def _site(held: InstanceHeld) -> Site:
+    """It is well, and not ready: a service in front of both sends machines to the one that works."""
+    return Site({"/healthz": lambda: None, "/readyz": lambda: f"standing by: {held.holder}"}, lambda: _METRICS)

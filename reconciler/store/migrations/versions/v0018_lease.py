@@ -1,0 +1,18 @@
+"""Until when the process that works on a PostgreSQL store may do so. In a table of its own: each write of that process
+shares a lock on the row of `instance`, and the renewal would wait for a moment without one."""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0018"
+down_revision = "0017"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Make the table, and its row. Nobody has the store while it is migrated."""
+    time = "TEXT" if op.get_context().dialect.name == "sqlite" else "timestamptz"
+    op.execute(f"CREATE TABLE lease (id INTEGER NOT NULL PRIMARY KEY, epoch BIGINT NOT NULL, ends_at {time})")
+    op.execute("INSERT INTO lease (id, epoch) VALUES (1, 0)")

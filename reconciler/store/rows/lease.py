@@ -1,0 +1,101 @@
+"""The lease of the process that works on a PostgreSQL store: how long it may send without asking the database again.
+
+The database's clock alone says when a lease ends. The holder counts from before it asked, by a clock that only goes
+forward, and stops earlier by a margin. A write that has left may still be under way when another process takes over.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection, text
+
+from drivers.base import LeaseEnded
+from reconciler import runtime
+from reconciler.store.sql.database import Database
+from reconciler.store.sql.store_errors import StoreError
+
+LEASE_SECONDS = 15.0
+"""How long a process that stopped, or cannot reach the database, keeps others from taking over."""
+
+_RENEWALS = 3
+"""In the time of a lease."""
+_MARGIN = 1 / 3
+"""Of the lease: nothing is sent in its last third."""
+_TRY_AGAIN_SECONDS = 1.0
+"""After a renewal that failed."""
+
+_RENEW = text(
+    "UPDATE lease SET ends_at = clock_timestamp() + make_interval(secs => :seconds) WHERE epoch = :epoch RETURNING 1"
+)
+_TAKE = text("UPDATE lease SET epoch = :epoch, ends_at = clock_timestamp() + make_interval(secs => :seconds)")
+_END = text("UPDATE lease SET ends_at = NULL WHERE epoch = :epoch")
+_LEFT = text("SELECT extract(epoch FROM ends_at - clock_timestamp()), ends_at FROM lease FOR UPDATE")
+
+
+class LeaseLeft(msgspec.Struct, frozen=True):
+    """What is left of the lease of the process that works on the store. `seconds`: 0 or less when it has ended."""
+
+    seconds: float
+    ends_at: datetime | None
+
+
+class Lease:
+    """Of one process. `seconds`: from a renewal to the end. Any thread may ask `require`."""
+
+    def __init__(self, seconds: float = LEASE_SECONDS) -> None:
+        self.seconds = seconds
+        self._until: float | None = None
+        self.is_lost = False
+        """Whether another process has taken over."""
+
+    def renewed(self, asked_at: float) -> None:
+        """The database has granted it, to who asked at that moment (`runtime.monotonic`)."""
+        self._until = asked_at + self.seconds * (1 - _MARGIN)
+
+    def require(self) -> None:
+        """Raise LeaseEnded unless a write may leave now."""
+        if self.is_lost:
+            raise LeaseEnded("nothing was sent: another groundstate process has taken over the store")
+        if self._until is not None and runtime.monotonic() >= self._until:
+            raise LeaseEnded(
+                "nothing was sent: the store has not answered for so long that another groundstate process may take "
+                "over. groundstate continues when the store answers; check the database"
+            )
+
+
+def lease_left(connection: Connection) -> LeaseLeft:
+    """What is left of the lease. It is not renewed before the transaction of the connection ends."""
+    seconds, ends_at = connection.execute(_LEFT).one()
+    return LeaseLeft(0.0 if seconds is None else float(seconds), ends_at)
+
+
+def take_lease(connection: Connection, lease: Lease, epoch: int) -> None:
+    """The lease is of that epoch from now on."""
+    asked_at = runtime.monotonic()
+    connection.execute(_TAKE, {"epoch": epoch, "seconds": lease.seconds})
+    lease.renewed(asked_at)
+
+
+def end_lease(connection: Connection, epoch: int) -> None:
+    """The process of that epoch leaves: the next one need not wait."""
+    connection.execute(_END, {"epoch": epoch})
+
+
+def keep_lease(database: Database, lease: Lease, epoch: int, stop: runtime.Flag) -> None:
+    """Renew it until `stop`, or until another process has taken over."""
+    pause = lease.seconds / _RENEWALS
+    while not stop.wait(pause):
+        asked_at = runtime.monotonic()
+        try:
+            with database.write() as connection:
+                renewed = connection.execute(_RENEW, {"epoch": epoch, "seconds": lease.seconds}).first()
+        except StoreError:  # Every write of this process tells of it.
+            pause = min(_TRY_AGAIN_SECONDS, lease.seconds / _RENEWALS)
+            continue
+        if renewed is None:
+            lease.is_lost = True
+            return
+        lease.renewed(asked_at)
+        pause = lease.seconds / _RENEWALS

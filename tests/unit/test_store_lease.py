@@ -1,0 +1,156 @@
+"""The lease of the process that works on a PostgreSQL store."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from drivers.base import LeaseEnded
+from reconciler import runtime
+from reconciler.store import InstanceHeld, Store
+from reconciler.store.rows.lease import Lease
+
+SECONDS = 1.5
+HOLD = f"""
+import sys
+from drivers.base import LeaseEnded
+from reconciler.model.resource import ResourceKey
+from reconciler.store import Store, StoreError
+store = Store.open(sys.argv[1])
+with store.instance("run", lease={SECONDS}):
+    print("held", flush=True)
+    for _ in sys.stdin:
+        try:
+            store.require_lease()
+            print("may", flush=True)
+        except LeaseEnded as ended:
+            print(ended, flush=True)
+        try:
+            store.put_facts({{ResourceKey("Machine", "m1"): None}})
+            print("wrote", flush=True)
+        except StoreError as error:
+            print(error, flush=True)
+"""
+
+
+class Holder:
+    """Another process that has the lease."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def asked(self) -> tuple[str, str]:
+        """What it says: whether it may send, and whether it could write."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip(), self.process.stdout.readline().strip()
+
+
+@contextmanager
+def another_process(url: str) -> Iterator[Holder]:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield Holder(process)
+        finally:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+
+
+@pytest.fixture
+def postgresql_store(empty_postgresql_url: str) -> Iterator[Store]:
+    store = Store.open(empty_postgresql_url)
+    yield store
+    store.close()
+
+
+def test_it_is_renewed_for_as_long_as_its_process_works(postgresql_store: Store, postgresql_database: str) -> None:
+    with another_process(postgresql_database) as holder:
+        time.sleep(3 * SECONDS)
+        with pytest.raises(InstanceHeld, match=rf"in use by groundstate run, process {holder.process.pid}"):
+            postgresql_store.instance("run").__enter__()
+        assert holder.asked() == ("may", "wrote")
+
+
+def test_of_a_killed_process_its_end_is_waited_for(postgresql_store: Store, postgresql_database: str) -> None:
+    said: list[str] = []
+    with another_process(postgresql_database) as holder:
+        holder.process.kill()
+        holder.process.wait()
+        with _taken(postgresql_store, said.append) as epoch:
+            assert epoch == 2
+    assert all("which has lost its connection to the database; waiting up to" in one for one in said)
+
+
+def test_a_process_that_hangs_is_taken_over_from_and_neither_sends_nor_writes(
+    postgresql_store: Store, postgresql_database: str
+) -> None:
+    with another_process(postgresql_database) as holder:
+        holder.process.send_signal(signal.SIGSTOP)
+        with _taken(postgresql_store) as epoch:
+            assert epoch == 2
+            holder.process.send_signal(signal.SIGCONT)
+            may, wrote = holder.asked()
+        assert may.startswith("nothing was sent: ")
+        assert "another groundstate process has taken over this store" in wrote
+
+
+def test_after_a_proper_end_nothing_is_waited_for(postgresql_store: Store) -> None:
+    with postgresql_store.instance("run", lease=300):
+        pass
+    with postgresql_store.instance("run") as epoch:
+        assert epoch == 2
+
+
+def test_nothing_is_sent_in_the_last_third_of_one_that_was_not_renewed() -> None:
+    lease, now = Lease(30), runtime.monotonic()
+    lease.renewed(now - 19)
+    lease.require()
+    lease.renewed(now - 20)
+    with pytest.raises(LeaseEnded, match="the store has not answered for so long"):
+        lease.require()
+
+
+def test_one_that_was_lost_to_another_process_stays_so() -> None:
+    lease = Lease(30)
+    lease.renewed(runtime.monotonic())
+    lease.is_lost = True
+    with pytest.raises(LeaseEnded, match="another groundstate process has taken over"):
+        lease.require()
+
+
+def test_a_store_in_a_file_needs_none(tmp_path: Path) -> None:
+    store = Store.open(f"sqlite:///{tmp_path / 'state.db'}")
+    with store.instance("run", lease=0.01):
+        time.sleep(0.05)
+        store.require_lease()
+    store.close()
+
+
+@contextmanager
+def _taken(store: Store, waiting: Callable[[str], None] | None = None) -> Iterator[int]:
+    """The store, once its lease has ended. PostgreSQL may notice a moment later that a session has ended."""
+    with ExitStack() as held:
+        while True:
+            try:
+                epoch = held.enter_context(store.instance("run", waiting=waiting))
+                break
+            except InstanceHeld:
+                time.sleep(0.1)
+        yield epoch
