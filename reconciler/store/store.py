@@ -20,10 +20,11 @@ from reconciler.model.facts import ResourceFacts
 from reconciler.model.ledger_write import AppendEvents, BeginAction, EndAction, LedgerWrite, NoteAction, PutFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.resource import ResourceKey
-from reconciler.store.rows import instance, ledger_order
+from reconciler.store.lease import instance
+from reconciler.store.lease.store_lease import STORE_LEASE_SECONDS, StoreLease
+from reconciler.store.rows import ledger_order
 from reconciler.store.rows.daemon_status import DaemonTable
 from reconciler.store.rows.inventories import InventoryTable
-from reconciler.store.rows.lease import LEASE_SECONDS, Lease
 from reconciler.store.rows.ledger_batch import write_all
 from reconciler.store.rows.override_rows import OverrideTable
 from reconciler.store.rows.pause_rows import PauseTable
@@ -57,7 +58,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._epoch: int | None = None
-        self._lease = Lease()
+        self._lease = StoreLease()
         self._group = GroupCommit(lambda writes: self.write(writes))  # noqa: PLW0108  `write` as it is at each call
         self.inventories = InventoryTable(database)
         """What is in the machines."""
@@ -123,7 +124,7 @@ class Store:
 
     @contextmanager
     def instance(
-        self, name: str, *, lease: float = LEASE_SECONDS, waiting: Callable[[str], None] | None = None
+        self, name: str, *, lease: float = STORE_LEASE_SECONDS, waiting: Callable[[str], None] | None = None
     ) -> Iterator[int]:
         """Be the one instance at work on the store, under `name` (such as `run`); gives the epoch.
 
@@ -133,7 +134,7 @@ class Store:
 
         From here on facts are written as that instance, and no more when another has taken over. Also by a thread that
         was left behind on a silent BMC, and outlives the lock."""
-        self._lease = Lease(lease)
+        self._lease = StoreLease(lease)
         with instance.hold(self._database, name, self._lease, waiting) as epoch:
             self._epoch = epoch
             yield epoch

@@ -15,7 +15,7 @@ import pytest
 from drivers.base import LeaseEnded
 from reconciler import runtime
 from reconciler.store import InstanceHeld, Store
-from reconciler.store.rows.lease import Lease
+from reconciler.store.lease.store_lease import StoreLease
 
 SECONDS = 1.5
 HOLD = f"""
@@ -119,7 +119,7 @@ def test_after_a_proper_end_nothing_is_waited_for(postgresql_store: Store) -> No
 
 
 def test_nothing_is_sent_in_the_last_third_of_one_that_was_not_renewed() -> None:
-    lease, now = Lease(30), runtime.monotonic()
+    lease, now = StoreLease(30), runtime.monotonic()
     lease.renewed(now - 19)
     lease.require()
     lease.renewed(now - 20)
@@ -128,7 +128,7 @@ def test_nothing_is_sent_in_the_last_third_of_one_that_was_not_renewed() -> None
 
 
 def test_one_that_was_lost_to_another_process_stays_so() -> None:
-    lease = Lease(30)
+    lease = StoreLease(30)
     lease.renewed(runtime.monotonic())
     lease.is_lost = True
     with pytest.raises(LeaseEnded, match="another groundstate process has taken over"):

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 
 
 def _nobody() -> None:
-    """Outside the reconciler nobody forbids a write."""
+    """Outside the reconciler, writes are not asked about."""
 
 
 _ASKED: ContextVar[Callable[[], None]] = ContextVar("permit", default=_nobody)

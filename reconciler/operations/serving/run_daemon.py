@@ -36,7 +36,7 @@ from reconciler.runtime import now
 from reconciler.services.git_hooks import HookSecrets
 from reconciler.services.http import HealthServer, Site
 from reconciler.store import Store
-from reconciler.store.rows.lease import LEASE_SECONDS
+from reconciler.store.lease.store_lease import STORE_LEASE_SECONDS
 from reconciler.store.rows.retention import EVENTS_KEPT
 from reconciler.store.sql.store_errors import StoreError
 
@@ -64,7 +64,7 @@ class RunSettings(msgspec.Struct, frozen=True):
     observe: bool = False
     """Only observe and report; send nothing."""
     console: ConsoleOptions = ConsoleOptions()
-    lease: float = LEASE_SECONDS
+    lease: float = STORE_LEASE_SECONDS
     """Seconds after which another daemon on the same PostgreSQL store takes over from this one if it hangs."""
     hooks: tuple[str, ...] = ()
     """What git servers may call after a push: `NAME=env:VARIABLE` or `NAME=file:PATH`, the place of the secret."""

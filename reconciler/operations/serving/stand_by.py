@@ -25,7 +25,7 @@ def take_turn(store: Store, lease: float, stop: runtime.Flag, stack: ExitStack, 
     """The epoch, once no other process works on the store, which `stack` then holds; None: `stop` was set before.
 
     `served`: answers on the address of the daemon while it stands by. Raises StoreError, and InstanceHeld on SQLite,
-    where nobody stands by."""
+    where no process stands by."""
     with ExitStack() as waiting:
         is_told = False
         while not stop.is_set():

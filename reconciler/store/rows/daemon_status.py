@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import delete, insert, select, update
 
 from reconciler.planning.guards.standing import DaemonReport
-from reconciler.store.rows import instance
+from reconciler.store.lease import instance
 from reconciler.store.sql import tables
 from reconciler.store.sql.database import Database
 from reconciler.store.sql.row_json import row_json

@@ -20,8 +20,8 @@ from reconciler.model.event import Event
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.ledger_write import AppendEvents, BeginAction, EndAction, LedgerWrite, NoteAction, PutFacts
 from reconciler.model.resource import ResourceKey
+from reconciler.store.lease.instance import EPOCH, refuse_other_epoch
 from reconciler.store.rows.bindings import bound_machines, change_bindings, keeps_slot
-from reconciler.store.rows.instance import EPOCH, refuse_other_epoch
 from reconciler.store.rows.inventories import forget
 from reconciler.store.rows.ledger import append, judged, newest_of_each, runs, write_lines
 from reconciler.store.sql import tables

@@ -1,5 +1,5 @@
-"""Until when the process that works on a PostgreSQL store may do so. In a table of its own: each write of that process
-shares a lock on the row of `instance`, and the renewal would wait for a moment without one."""
+"""Until when the process that works on a PostgreSQL store may do so. In a table of its own, as each write of that
+process shares a lock on the row of `instance`, and a renewal would wait for a moment without that lock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the table, and its row. Nobody has the store while it is migrated."""
+    """Make the table, and its row. No process works on the store while it is migrated."""
     time = "TEXT" if op.get_context().dialect.name == "sqlite" else "timestamptz"
     op.execute(f"CREATE TABLE lease (id INTEGER NOT NULL PRIMARY KEY, epoch BIGINT NOT NULL, ends_at {time})")
     op.execute("INSERT INTO lease (id, epoch) VALUES (1, 0)")

@@ -16,7 +16,7 @@ from reconciler import runtime
 from reconciler.store.sql.database import Database
 from reconciler.store.sql.store_errors import StoreError
 
-LEASE_SECONDS = 15.0
+STORE_LEASE_SECONDS = 15.0
 """How long a process that stopped, or cannot reach the database, keeps others from taking over."""
 
 _RENEWALS = 3
@@ -41,10 +41,10 @@ class LeaseLeft(msgspec.Struct, frozen=True):
     ends_at: datetime | None
 
 
-class Lease:
+class StoreLease:
     """Of one process. `seconds`: from a renewal to the end. Any thread may ask `require`."""
 
-    def __init__(self, seconds: float = LEASE_SECONDS) -> None:
+    def __init__(self, seconds: float = STORE_LEASE_SECONDS) -> None:
         self.seconds = seconds
         self._until: float | None = None
         self.is_lost = False
@@ -71,7 +71,7 @@ def lease_left(connection: Connection) -> LeaseLeft:
     return LeaseLeft(0.0 if seconds is None else float(seconds), ends_at)
 
 
-def take_lease(connection: Connection, lease: Lease, epoch: int) -> None:
+def take_lease(connection: Connection, lease: StoreLease, epoch: int) -> None:
     """The lease is of that epoch from now on."""
     asked_at = runtime.monotonic()
     connection.execute(_TAKE, {"epoch": epoch, "seconds": lease.seconds})
@@ -83,7 +83,7 @@ def end_lease(connection: Connection, epoch: int) -> None:
     connection.execute(_END, {"epoch": epoch})
 
 
-def keep_lease(database: Database, lease: Lease, epoch: int, stop: runtime.Flag) -> None:
+def keep_lease(database: Database, lease: StoreLease, epoch: int, stop: runtime.Flag) -> None:
     """Renew it until `stop`, or until another process has taken over."""
     pause = lease.seconds / _RENEWALS
     while not stop.wait(pause):
@@ -91,7 +91,7 @@ def keep_lease(database: Database, lease: Lease, epoch: int, stop: runtime.Flag)
         try:
             with database.write() as connection:
                 renewed = connection.execute(_RENEW, {"epoch": epoch, "seconds": lease.seconds}).first()
-        except StoreError:  # Every write of this process tells of it.
+        except StoreError:  # Every write of this process reports it.
             pause = min(_TRY_AGAIN_SECONDS, lease.seconds / _RENEWALS)
             continue
         if renewed is None:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from reconciler import runtime
-from reconciler.store.rows.lease import Lease, LeaseLeft, end_lease, keep_lease, lease_left, take_lease
+from reconciler.store.lease.store_lease import LeaseLeft, StoreLease, end_lease, keep_lease, lease_left, take_lease
 from reconciler.store.sql.database import Database
 from reconciler.store.sql.file_modes import file_access
 from reconciler.store.sql.round_trips import Question, ask
@@ -43,7 +43,9 @@ class StoreHolder(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def hold(database: Database, name: str, lease: Lease, waiting: Callable[[str], None] | None = None) -> Iterator[int]:
+def hold(
+    database: Database, name: str, lease: StoreLease, waiting: Callable[[str], None] | None = None
+) -> Iterator[int]:
     """Hold the store as `name` (such as `run`) and give the epoch. Raises InstanceHeld, naming the holder.
 
     On PostgreSQL the lease is renewed meanwhile. `waiting`: is informed once that the lease of a process which ended
@@ -140,7 +142,9 @@ def _session_lock(database: Database) -> Iterator[bool]:
         connection.close()
 
 
-def _take(database: Database, name: str, lease: Lease, waiting: Callable[[str], None] | None, *, is_free: bool) -> int:
+def _take(
+    database: Database, name: str, lease: StoreLease, waiting: Callable[[str], None] | None, *, is_free: bool
+) -> int:
     """The new epoch. `is_free`: the process that has the lease seems to be gone."""
     ends_at = None
     while True:
@@ -167,7 +171,7 @@ def _left(connection: Connection) -> LeaseLeft | None:
     return lease_left(connection)
 
 
-def _count_up(connection: Connection, name: str, lease: Lease) -> int:
+def _count_up(connection: Connection, name: str, lease: StoreLease) -> int:
     holder = StoreHolder(name, runtime.process_id(), runtime.local_host_name(), runtime.now())
     changed = update(instance_table).values(epoch=instance_table.c.epoch + 1, holder=row_json(holder))
     epoch = int(connection.execute(changed.returning(instance_table.c.epoch)).scalar_one())
@@ -177,7 +181,7 @@ def _count_up(connection: Connection, name: str, lease: Lease) -> int:
 
 
 @contextmanager
-def _kept(database: Database, lease: Lease, epoch: int) -> Iterator[None]:
+def _kept(database: Database, lease: StoreLease, epoch: int) -> Iterator[None]:
     stop = runtime.flag()
     renewing = runtime.thread(lambda: keep_lease(database, lease, epoch, stop), "lease")
     renewing.start()
