@@ -26,7 +26,6 @@ from reconciler.commands.terminal import exit_in_words, on_terminal, relax_garba
 from reconciler.daemon.shutdown import LEAVE_SECONDS, Deadline, Stacks, stopped_by_signals
 from reconciler.operations.serving.run_daemon import RunSettings, run_daemon
 from reconciler.services.log import default_json, logger
-from reconciler.store.lease.store_lease import STORE_LEASE_SECONDS
 from reconciler.store.rows.retention import EVENTS_KEPT
 
 
@@ -67,7 +66,7 @@ from reconciler.store.rows.retention import EVENTS_KEPT
 )
 @option(
     "--lease",
-    default=STORE_LEASE_SECONDS,
+    default=RunSettings().lease,
     type=click.FloatRange(3, 300),
     metavar="SECONDS",
     help="PostgreSQL only: after how long another daemon on the same store takes over from one that hangs.",

@@ -1,5 +1,7 @@
-"""Until when the process that works on a PostgreSQL store may do so. In a table of its own, as each write of that
-process shares a lock on the row of `instance`, and a renewal would wait for a moment without that lock."""
+"""Until when the process that works on a PostgreSQL store may do so.
+
+In a table of its own: each write of that process shares a lock on the row of `instance`, for which a renewal would wait.
+"""
 
 from __future__ import annotations
 
