@@ -1,6 +1,6 @@
 """Until when the process that works on a PostgreSQL store may do so.
 
-In a table of its own: each write of that process shares a lock on the row of `instance`, for which a renewal would wait.
+In a table of its own: each write of that process shares a lock on the row of `instance`. A renewal would wait for that.
 """
 
 from __future__ import annotations
