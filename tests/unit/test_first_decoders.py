@@ -26,7 +26,7 @@ READ_IN_FUNCTIONS = {
     "reconciler/kinds/guard/guard_fact_rules.py": "the module has read the type once when it was loaded",
     "reconciler/operations/known_store.py": ONE_THREAD,
     "reconciler/services/boot/handlers/registration.py": "the module has read both types once when it was loaded",
-    "reconciler/store/rows/instance.py": ONE_THREAD,
+    "reconciler/store/lease/instance.py": ONE_THREAD,
     "reconciler/store/store.py": "decoders of `observed/backend.py` have read the types",
     "reconciler/views/render/plans/form.py": ONE_THREAD,
 }
