@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from drivers.base import Peer, Tls, Unreachable
+from drivers.base import Peer, Tls, Unreachable, require_permit
 from drivers.bmc.redfish.redfish import RedfishDriver
 from drivers.bmc.redfish.wire.quick_answer import PlainHeaders
 from drivers.bmc.redfish.wire.redfish_http import REQUEST_SECONDS, BmcAddress, RedfishConnection, Reply
@@ -67,6 +67,8 @@ class MemoryConnection(RedfishConnection):
     ) -> Reply:
         """See RedfishConnection."""
         self.peer()
+        if method != "GET":
+            require_permit()
         lower = {name.lower(): value for name, value in headers.items()}
         with self._fleet.lock:
             delivery = self._fleet.answer(self._number, RedfishRequest(method, path, lower, body or b""), self._now())
