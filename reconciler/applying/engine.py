@@ -140,7 +140,7 @@ class Engine:
             else:
                 carried = carried_over(desired, known, now, since_beginning=self._state.since_beginning)
             # From here on nothing depends on what the documents say.
-            self._state.desired = desired
+            self._state.put_desired(desired)
             self._reconciler.earlier.forget()
             self._planner.survey_again()
             loosened = loosening_words(carried, known)

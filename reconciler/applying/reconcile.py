@@ -131,7 +131,8 @@ class Reconciler:
         seen = next((msgspec.structs.replace(seen, error=one.error) for one in former if one.error), seen)
         with self._state.lock:
             for one in (*former, seen):
-                self._state.set_observation(one)
+                if self._state.same_endpoint(one.key, desired):
+                    self._state.set_observation(one)
         return seen
 
     def _former_names(self, key: ResourceKey, desired: DesiredState, seen: Observation) -> list[ResourceKey]:

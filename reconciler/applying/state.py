@@ -230,7 +230,7 @@ class EngineState:
             self.drop_observation(key)
 
     def drop_observation(self, key: ResourceKey) -> None:
-        """Drop the observation of a resource that does not exist any more, and is neither declared nor recorded."""
+        """Drop the observation of a resource that does not exist any more, or whose endpoint is another one now."""
         with self.lock:
             self._observed.pop(key, None)
             self._unsaved.pop(key, None)
@@ -282,6 +282,25 @@ class EngineState:
     def observed(self) -> Mapping[ResourceKey, Observation]:
         """The latest observation of each resource."""
         return self._observed
+
+    def put_desired(self, desired: DesiredState) -> None:
+        """Put a desired state in force. An observation belongs to the endpoint that was read. If a document names
+        another endpoint now, the resource is unknown until that one was read."""
+        with self.lock:
+            before, self.desired = self.desired, desired
+            if before is not None:
+                for key in [key for key in self._observed if not self.same_endpoint(key, before)]:
+                    self.drop_observation(key)
+
+    def same_endpoint(self, key: ResourceKey, desired: DesiredState) -> bool:
+        """Whether a desired state names the same endpoint for the resource as the one in force. Also for a resource
+        that one of the two does not declare."""
+        kind = KINDS.get(key.kind)
+        ours = self.desired.resources.get(key) if self.desired is not None else None
+        theirs = desired.resources.get(key)
+        if kind is None or ours is None or theirs is None or ours is theirs:
+            return True
+        return kind.endpoint_of(ours) == kind.endpoint_of(theirs)
 
     def set_observation(self, seen: Observation) -> None:
         """It is the last look from now on."""

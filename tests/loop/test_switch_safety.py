@@ -279,3 +279,35 @@ def test_an_override_accepts_no_other_doubt_than_the_one_that_was_shown(world: W
         switch(world, name).faults.clear()
     live(world, metals, 600)
     assert both(world) == ["Vrf104001", "Vrf104002"]
+
+
+def test_what_was_observed_of_a_switch_at_another_address_counts_no_more(world: World) -> None:
+    """The switch at the new address has no port in a VRF, and a machine must not start by what the old one showed."""
+    metal = running(world, "m1")[0]
+    state = switched(1, "m1", revision="d")
+    moved = leaf("leaf01", "m1", address="leaf09")
+    metal.cut_power()
+    booted = len(metal.bmc.booted_from)
+    world.desired = DesiredState(state.revision, {**state.resources, moved.key: moved})
+    world.engine.put_in_force(world.desired)
+    world.engine.reconcile(metal.key)
+    assert len(metal.bmc.booted_from) == booted
+    change = planned(world, "Machine/m1")
+    assert change is not None
+    assert any("Switch/leaf01 cannot be read: not observed yet" in hold.reason for hold in change.held_by)
+    world.commit(world.desired)
+    live(world, [metal], 300)
+    assert (at(world, "m1"), port(world, of="leaf09").vrf) == (Phase.RUNNING, "Vrf104001")
+
+
+def test_an_observation_that_began_before_the_address_changed_is_not_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(world, "m1")
+    state = switched(1, "m1", revision="d")
+    moved = leaf("leaf01", "m1", address="leaf09")
+    late = DesiredState(state.revision, {**state.resources, moved.key: moved})
+    with monkeypatch.context() as patched:
+        patched.setattr(switch(world), "_answer", lambda: world.engine.put_in_force(late))
+        world.engine.reconcile(moved.key)
+    assert [seen.key.name for seen in world.engine.observations("Switch")] == ["leaf02"]
