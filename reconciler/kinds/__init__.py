@@ -56,7 +56,7 @@ from reconciler.kinds.switch.shown.port_outline import OUTLINED, port_outline
 from reconciler.kinds.switch.shown.switch_columns import SWITCH_COLUMNS, switch_conditions
 from reconciler.kinds.switch.switch_access import SWITCH_ACCESS
 from reconciler.kinds.switch.switch_check import check_switch
-from reconciler.kinds.switch.switch_facts import SwitchFactRules
+from reconciler.kinds.switch.switch_facts import SwitchFactRules, machines_cut_off
 from reconciler.kinds.switch.switch_rules import SwitchRules
 from reconciler.model.actions.action import Action
 from reconciler.model.facts import NO_FACTS, ResourceFacts
@@ -239,6 +239,7 @@ KINDS: dict[str, Kind] = {
             conditions=switch_conditions,
             fact_rules=SwitchFactRules(),
             paused=switch.switch_paused,
+            gives_up=machines_cut_off,
             follows=switch.machines_at,
             compared=switch_cabling,
             outline=port_outline,

@@ -13,6 +13,8 @@ from drivers.base import LinkState, SwitchNeighbour
 from drivers.switch.fake.fake_switch import SwitchFault
 from reconciler.kinds.machine.lifecycle.phases import Phase
 from reconciler.kinds.machine.spec import Pause
+from reconciler.model.actions.action_base import Disruption
+from reconciler.model.observation import Observation
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.plan import HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -250,9 +252,9 @@ def test_a_port_at_which_the_switch_hears_another_machine_comes_into_no_vrf(worl
     assert at(world, "m1") is not Phase.RUNNING
 
 
-def overridden(world: World) -> None:
+def overridden(world: World, guard: str = "tenant-behind") -> None:
     now = world.now()
-    override = Override("o1", "tenant-behind", "INC-7", "ada", now, now + timedelta(hours=1), ("switch/leaf*",))
+    override = Override("o1", guard, "INC-7", "ada", now, now + timedelta(hours=1), ("switch/leaf*",))
     world.standing = msgspec.structs.replace(world.standing, overrides=(override,))
 
 
@@ -311,3 +313,115 @@ def test_an_observation_that_began_before_the_address_changed_is_not_kept(
         patched.setattr(switch(world), "_answer", lambda: world.engine.put_in_force(late))
         world.engine.reconcile(moved.key)
     assert [seen.key.name for seen in world.engine.observations("Switch")] == ["leaf02"]
+
+
+def single(count: int | None, number: int = 104001, **spec: Any) -> DesiredState:
+    """One switch for each machine, and m1 behind leaf01 alone."""
+    state = switched(count, "m1", revision=f"{number % 10:x}", **spec)
+    front = resource("Network", "front", prefixes=[{"cidr": "10.0.0.0/24"}], vrf={"pool": "vrfs", "number": number})
+    kept = {key: one for key, one in state.resources.items() if key.name != "leaf02"}
+    return DesiredState(state.revision, {**kept, front.key: front})
+
+
+def alone(world: World) -> list[Metal]:
+    metals = [Metal(world, "m1")]
+    world.commit(single(None))
+    live(world, metals, 300)
+    world.commit(single(1))
+    live(world, metals, 600)
+    assert (at(world, "m1"), port(world).vrf) == (Phase.RUNNING, "Vrf104001")
+    return metals
+
+
+def test_the_only_port_of_a_running_machine_stays_in_its_vrf(world: World) -> None:
+    metals = alone(world)
+    world.commit(single(1, 104002))
+    live(world, metals, 300)
+    assert port(world).vrf == "Vrf104001"
+    change = planned(world, "Switch/leaf01")
+    assert change is not None
+    assert [(hold.by, hold.reason) for hold in change.held_by] == [
+        ("other-port", "Machine/m1 runs for MachineClaim/web and has no other port: it would be cut off")
+    ]
+    assert change.differences[0].observed == {"vrf": "Vrf104001", "admin": "Up", "behind": "Machine/m1"}
+
+
+def test_the_only_port_moves_with_an_override(world: World) -> None:
+    metals = alone(world)
+    world.commit(single(1, 104002))
+    live(world, metals, 60)
+    world.at += 1
+    overridden(world, "other-port")
+    change = planned(world, "Switch/leaf01")
+    assert change is not None
+    assert (change.passes, change.held_by) == (("other-port",), ())
+    assert change.actions[0].reason == (
+        "the port of Machine/m1 must be in Vrf104002, by way of VLAN 4000; the running machine loses Vrf104001"
+    )
+    live(world, metals, 300)
+    assert port(world).vrf == "Vrf104002"
+
+
+def test_the_only_port_moves_when_the_machine_is_off(world: World) -> None:
+    metals = alone(world)
+    world.commit(single(1, 104002))
+    live(world, metals, 60)
+    metals[0].cut_power()
+    world.engine.use_observations([Observation(metals[0].key, world.now(), metals[0].bmc.state)])
+    change = planned(world, "Switch/leaf01")
+    assert change is not None
+    assert (change.held_by, change.disruption) == ((), Disruption.NONE)
+
+
+def test_the_only_port_is_put_back_after_a_person_moved_it(world: World) -> None:
+    metals = alone(world)
+    switch(world).change("Ethernet0", vrf="VrfOfOthers")
+    live(world, metals, 300)
+    assert port(world).vrf == "Vrf104001"
+
+
+FREEZE = {"timeZone": "UTC", "deny": [{"from": "2000-01-01T00:00", "to": "2100-01-01T00:00", "reason": "freeze"}]}
+NEW_VRF = {"prefixes": [{"cidr": "10.0.0.0/24"}], "vrf": {"pool": "vrfs", "number": 104500}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        pytest.param(
+            {"match": {"names": ["m1"]}, "windows": FREEZE}, "the change cuts off Machine/m1", id="the machine's window"
+        ),
+        pytest.param(
+            {"match": {"kinds": ["Machine"]}, "budget": {"maxDisrupted": 0}}, "would take down", id="of machines"
+        ),
+        pytest.param(
+            {"match": {"kinds": ["Switch"]}, "budget": {"maxDisrupted": 0}}, "guarded switch", id="of switches"
+        ),
+    ],
+)
+def test_what_cuts_a_running_machine_off_needs_what_its_power_off_needs(
+    world: World, spec: dict[str, Any], expected: str
+) -> None:
+    metals = running(world, "m1")
+    state = switched(1, "m1", revision="d")
+    guard, moved = resource("Guard", "g", **spec), resource("Network", "front", **NEW_VRF)
+    world.commit(DesiredState(state.revision, {**state.resources, guard.key: guard, moved.key: moved}))
+    live(world, metals, 300)
+    assert places(world) == {(None, "Vrf104001")}
+    change = planned(world, "Switch/leaf01")
+    assert change is not None
+    assert [(hold.kind, hold.by, expected in hold.reason) for hold in change.held_by] == [
+        (HoldKind.GUARD, "guard/g", True)
+    ], change.held_by
+
+
+def test_a_budget_paces_how_often_ports_are_taken_from_running_machines(world: World) -> None:
+    metals = running(world, "m1")
+    state = switched(1, "m1", revision="d")
+    budget = {"maxDisrupted": 1, "pacing": "30m"}
+    guard = resource("Guard", "g", match={"kinds": ["Switch"]}, budget=budget)
+    moved = resource("Network", "front", **NEW_VRF)
+    world.commit(DesiredState(state.revision, {**state.resources, guard.key: guard, moved.key: moved}))
+    live(world, metals, 600)
+    assert [port(world, of=name).vrf for name in LEAVES] == ["Vrf104500", "Vrf104001"]
+    live(world, metals, 1800)
+    assert places(world) == {(None, "Vrf104500")}

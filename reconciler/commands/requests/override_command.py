@@ -75,7 +75,8 @@ def override_command(
 
     Guards that can be overridden: disruption-budget, mass-removal, empty-desired-state, unreachable-fleet,
     mass-release, mass-unclaim. Also first-sight and system-identity, for named or selected
-    machines, tenant-behind, for named or selected switches, and declared guards, as guard/NAME.
+    machines, tenant-behind and other-port, for named or selected switches, and declared guards, as
+    guard/NAME.
     For other guards, change the document.
 
     Exit codes: 0 done, 1 refused; the message says why.

@@ -308,7 +308,8 @@ class Kind(msgspec.Struct, frozen=True):
     under_way: Callable[[ResourceFacts, datetime], bool] = _at_rest
     """Whether disruptive work has begun that must be finished, so that no window holds it."""
     gives_up: Callable[[Action], Iterable[ResourceKey]] = _nothing_else
-    """The other resources that an action releases, as a claim its machines. Their guards judge the action too."""
+    """The other resources that an action releases or cuts off, as a claim or a port its machines. Their guards judge
+    the action too, and budgets count what a disruptive action cuts off."""
     adoption: Adoption | None = None
     """How a resource in mode Observe becomes managed; None: groundstate manages all declared resources of the kind."""
     counted: tuple[CountedGauge, ...] = ()

@@ -121,7 +121,8 @@ _EVERY = (
     BuiltInGuard(
         HoldName.OTHER_PORT,
         "Holds a switch port of a running machine, if the machine could have no other working port.",
-        instead="make the other switch readable, or correct the cabling in the documents",
+        "the port is changed, and the running machine may be cut off",
+        narrow=True,
     ),
     BuiltInGuard(
         HoldName.UNJUDGED,

@@ -10,7 +10,7 @@ from drivers.base import LinkState, PortConfig, PowerState, SwitchPort, SwitchSt
 from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.common.machine_facts import all_machine_facts, machine_facts
 from reconciler.kinds.switch.port_evidence import others_behind
-from reconciler.kinds.switch.port_state import cuts, found_port, shows, wanted_config
+from reconciler.kinds.switch.port_state import config_words, cuts, found_port, shows, wanted_config
 from reconciler.kinds.switch.port_targets import PortTarget, has_tenant, port_target, tenant_network
 from reconciler.kinds.switch.spec import CabledPort, PortPlace, SwitchSpec, cabled_ports, switch_of
 from reconciler.kinds.switch.switch_facts import switch_facts
@@ -87,7 +87,7 @@ def is_overridden(hold: Hold, port: CabledPort, view: KindView) -> bool:
     """Whether an override lifts the hold. A person accepts what the plan showed, so an override accepts no doubt that
     was observed after it began."""
     override = view.lifted(hold.by)
-    if override is None or hold.by != HoldName.TENANT_BEHIND:
+    if override is None or hold.kind is not HoldKind.GUARD:
         return False
     doubt = switch_facts(view.facts).doubts.get(port.name)
     return doubt is None or override.at > doubt.since
@@ -157,6 +157,11 @@ def other_port_hold(machine: str, here: PortPlace, wanted: PortConfig, path: str
     if view.desired is None:
         return None
     others = [place for place in cabled_ports(view.desired, machine) if place.switch != here.switch]
+    applied = view.facts.applied.fields if view.facts.applied is not None else {}
+    if not others and applied.get(path) != config_words(wanted):  # What people changed is put back.
+        claim = machine_facts(view.remembered, ResourceKey("Machine", machine)).lifecycle.claim
+        reason = f"Machine/{machine} runs for MachineClaim/{claim} and has no other port: it would be cut off"
+        return Hold(HoldKind.GUARD, HoldName.OTHER_PORT, reason, _cut_off_hint(here), path)
     for place in others:
         state = is_in_place(place, machine, view)
         if state is None:
@@ -171,6 +176,11 @@ def other_port_hold(machine: str, here: PortPlace, wanted: PortConfig, path: str
             hint = "set admin of one of the two ports to Up, or release the machine first"
             return Hold(HoldKind.GUARD, HoldName.OTHER_PORT, reason, hint, path)
     return None
+
+
+def _cut_off_hint(place: PortPlace) -> str:
+    way = override_hint(HoldName.OTHER_PORT, ResourceKey("Switch", place.switch))
+    return f"power the machine off, or release it; or, if the machine may be cut off, {way}"
 
 
 def _is_off(place: PortPlace, view: KindView) -> bool:

@@ -18,14 +18,14 @@ from reconciler.model.actions.action_base import SetValue, item_path
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.plans.plan import digest
-from reconciler.model.resource import Resource
+from reconciler.model.resource import Resource, ResourceKey
 
 PORTS = "spec.ports"
 BEHIND = "behind"
 """The part of an observed port that says which other machine is believed to be at the port."""
-PORT, MACHINE = "port", "machine"
-"""In the context of an action: the switch's own name of the port, and the machine with a tenant for which it is moved.
-"""
+PORT, MACHINE, CUTS = "port", "machine", "cuts"
+"""In the context of an action: the switch's own name of the port, the machine with a tenant for which it is moved, and
+the running machine that the move cuts off."""
 
 
 class PortDoubt(msgspec.Struct, frozen=True):
@@ -55,6 +55,12 @@ def switch_facts(facts: ResourceFacts) -> SwitchFacts:
     return facts if isinstance(facts, SwitchFacts) else NO_SWITCH_FACTS
 
 
+def machines_cut_off(action: Action) -> tuple[ResourceKey, ...]:
+    """The running machine that loses a port by the action."""
+    name = (action.context or {}).get(CUTS) if isinstance(action, SetValue) else None
+    return (ResourceKey("Machine", name),) if name else ()
+
+
 class SwitchFactRules(FactRules):
     """How actions and observations change the facts of a switch."""
 
@@ -72,7 +78,8 @@ class SwitchFactRules(FactRules):
             return facts
         known, port, machine = switch_facts(facts), action.context[PORT], action.context.get(MACHINE)
         others = {name: one for name, one in known.behind.items() if name != port}
-        return msgspec.structs.replace(known, behind=others | ({port: machine} if machine else {}))
+        behind = others | ({port: machine} if machine else {})
+        return msgspec.structs.replace(known, behind=behind, disrupted_at=None)
 
     def observed(
         self, facts: ResourceFacts, resource: Resource[Any], value: Any, fields: tuple[Field, ...], now: datetime

@@ -135,8 +135,11 @@ def _port_field(port: CabledPort, target: PortTarget, resource: Resource[SwitchS
     desired = config_words(wanted) if target.obstacle is None else {"vrf": "unknown"}
     is_so = seen is not None and target.obstacle is None and shows(seen, wanted)
     observed = None if seen is None else port_words(seen, wanted)
-    if seen is not None and not is_so and (doubt := port_doubt(port, target, seen, resource, view)) is not None:
-        observed = {**port_words(seen, wanted), BEHIND: doubt.behind}
+    if seen is not None and not is_so:
+        doubt = port_doubt(port, target, seen, resource, view)
+        cut_off = f"Machine/{port.machine}" if cuts(seen, wanted) and serves_tenant(port.machine, view) else None
+        if (behind := doubt.behind if doubt is not None else cut_off) is not None:
+            observed = {**port_words(seen, wanted), BEHIND: behind}
     return Field(
         item_path(PORTS, port.name), desired, observed, is_so, unknown=seen is None or target.obstacle is not None
     )
@@ -192,7 +195,10 @@ def _tenant_hold(
         return meets, passes
     if not leaves or not serves_tenant(port.machine, view):
         return None, passes
-    return other_port_hold(port.machine, PortPlace(resource.key.name, port.name), wanted, path, view), passes
+    alone = other_port_hold(port.machine, PortPlace(resource.key.name, port.name), wanted, path, view)
+    if alone is not None and is_overridden(alone, port, view):
+        return None, (*passes, alone.by)
+    return alone, passes
 
 
 def _port_step(
@@ -208,13 +214,18 @@ def _port_step(
     action = SetValueDisruptively if hurts else SetValue
     behind = f"Machine/{port.machine}" if port.machine is not None else "no machine"
     by_way_of = f", by way of VLAN {vlan}" if step != wanted else ""
+    if hurts:
+        by_way_of += f"; the running machine loses {seen.vrf or 'the port'}"
     found = action(
         key=view.key,
         field=PORTS,
         item=port.name,
         value=config_words(step),
         context=_context(
-            _pass_config(spec, view, state, {seen.name: step}), port=seen.name, machine=_bound(port, view)
+            _pass_config(spec, view, state, {seen.name: step}),
+            port=seen.name,
+            machine=_bound(port, view),
+            cuts=str(port.machine) if hurts else "",
         ),
         reason=f"the port of {behind} must be {target.words(vlan)}{by_way_of}",
     )

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from reconciler.kinds import KINDS
 from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.kind_words import noun, nouns
 from reconciler.model.actions.action_base import Disruption
@@ -78,6 +79,17 @@ def takes_down(change: Change) -> bool:
     return change.disruption is Disruption.DISRUPTIVE or any(action.replaces for action in change.actions)
 
 
+def taken_down_by(change: Change) -> tuple[ResourceKey, ...]:
+    """The resource of the change, and the others that its next disruptive action takes down, as a port its machine."""
+    action = next((one for one in change.actions if one.disruption is Disruption.DISRUPTIVE), None)
+    kind = KINDS.get(change.key.kind)
+    return (change.key, *(kind.gives_up(action) if kind is not None and action is not None else ()))
+
+
+def _groups_of(budget: Budget, change: Change, world: GuardWorld) -> set[str]:
+    return {name for key in taken_down_by(change) for name in budget.groups_of(key, world)}
+
+
 def allowed_down(budget: Budget, size: int) -> int:
     """How many of a group of so many: a share is rounded down, to one at least; what must stay is rounded up."""
     if budget.min_available is not None:
@@ -111,20 +123,21 @@ def down_groups(budget: Budget, world: GuardWorld) -> list[str]:
 def used_up_holds(budget: Budget, changes: Iterable[Change], world: GuardWorld) -> Holds:
     """The holds of the groups whose budget is used up: then that decides, and not a budget of some of the resources."""
     taking = [change for change in changes if change.goes and takes_down(change)]
-    groups = {name for change in taking for name in budget.groups_of(change.key, world)}
+    groups = {name for change in taking for name in _groups_of(budget, change, world)}
     full = {name for name in groups if not group_state(budget, name, world).room}
-    return budget_holds(budget, [one for one in taking if full.intersection(budget.groups_of(one.key, world))], world)
+    return budget_holds(budget, [one for one in taking if full & _groups_of(budget, one, world)], world)
 
 
 def budget_holds(budget: Budget, changes: Iterable[Change], world: GuardWorld) -> Holds:
     """The holds on those that are too many."""
-    wanting: dict[str, list[Change]] = {}
+    wanting: dict[str, list[tuple[ResourceKey, Change]]] = {}
     starting: set[ResourceKey] = set()
     for change in changes:
         if change.goes and takes_down(change) and budget.judges(change):
             starting.add(change.key)
-            for name in budget.groups_of(change.key, world):
-                wanting.setdefault(name, []).append(change)
+            for key in taken_down_by(change):
+                for name in budget.groups_of(key, world):
+                    wanting.setdefault(name, []).append((key, change))
     holds: dict[ResourceKey, tuple[Hold, ...]] = {}
     by_group = _disrupted_by_group(budget, world) if wanting else {}
     for name, some in wanting.items():
@@ -134,9 +147,16 @@ def budget_holds(budget: Budget, changes: Iterable[Change], world: GuardWorld) -
     return holds
 
 
-def _group_holds(budget: Budget, wanting: list[Change], state: GroupState, starting: int, now: datetime) -> Holds:
+def _group_holds(
+    budget: Budget, wanting: list[tuple[ResourceKey, Change]], state: GroupState, starting: int, now: datetime
+) -> Holds:
     already = state.down.keys() | state.unavailable
-    fresh = sorted((one for one in wanting if one.key not in already), key=lambda one: one.key)
+    fresh = [
+        change
+        for _, change in sorted(
+            ((key, change) for key, change in wanting if key not in already), key=lambda one: (one[0], one[1].key)
+        )
+    ]
     room, paced = _room(budget, state, now)
     all_down = state.counted + len(fresh)
     reason = _reason(budget, state, all_down)

@@ -64,12 +64,18 @@ def _budget(guard: GuardInForce) -> Budget:
     )
 
 
+def counted_kinds(guard: GuardInForce) -> tuple[str, ...]:
+    """The kinds that the budget counts: those of the fleet, and other kinds with endpoints that the guard names."""
+    named = (name for name in guard.spec.match.kinds if name in KINDS and KINDS[name].endpoint is not None)
+    return tuple(dict.fromkeys((*FLEET, *named)))
+
+
 def group_members(guard: GuardInForce, world: GuardWorld) -> Mapping[str, tuple[ResourceKey, ...]]:
     """The declared resources of the fleet that the guard guards, by group."""
 
     def build() -> dict[str, tuple[ResourceKey, ...]]:
         found: dict[str, list[ResourceKey]] = {}
-        for kind in FLEET:
+        for kind in counted_kinds(guard):
             for resource in world.desired.of_kind(kind):
                 facts = world.facts.resources.get(resource.key, NO_FACTS)
                 if (mark := mark_of(guard, resource, facts)) is not None:
@@ -133,7 +139,7 @@ def _has_changed(facts: ResourceFacts, world: GuardWorld) -> bool:
 
 def groups_of(guard: GuardInForce, key: ResourceKey, world: GuardWorld) -> tuple[str, ...]:
     """The groups of a resource, by its document and by what it was when it last matched."""
-    if key.kind not in FLEET:
+    if key.kind not in counted_kinds(guard):
         return ()
     facts, resource = world.facts.resources.get(key, NO_FACTS), world.desired.resources.get(key)
     now_so = mark_of(guard, resource, facts) if resource is not None else None

@@ -64,7 +64,7 @@ def _holds(guards: Iterable[GuardInForce], change: Change, world: GuardWorld) ->
 def _holds_on(
     guard: GuardInForce, change: Change, guarded: Collection[ResourceKey], world: GuardWorld
 ) -> Iterator[Hold]:
-    others = _others_words(key for key in guarded if key != change.key) + _former_words(guard, change, world)
+    others = _others_words(change, [key for key in guarded if key != change.key]) + _former_words(guard, change, world)
     if guard.spec.windows is not None and judges(guard.spec, change) and begins(change, world):
         state = window_of(guard, world.now)
         if not state.open:
@@ -94,10 +94,11 @@ def _former_words(guard: GuardInForce, change: Change, world: GuardWorld) -> str
     return f"; the guard guards {former[0]}, which is no longer declared, and may be {change.key} under another name"
 
 
-def _others_words(keys: Iterable[ResourceKey]) -> str:
+def _others_words(change: Change, keys: Collection[ResourceKey]) -> str:
     names = [str(key) for key in keys]
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"; the change releases {', '.join(names[:5])}{more}" if names else ""
+    does = "cuts off" if change.disruption is Disruption.DISRUPTIVE else "releases"
+    return f"; the change {does} {', '.join(names[:5])}{more}" if names else ""
 
 
 def judges(spec: GuardSpec, change: Change) -> bool:

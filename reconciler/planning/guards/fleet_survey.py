@@ -147,8 +147,9 @@ def disrupted(facts: Facts) -> dict[ResourceKey, Disrupted]:
         if (at := fact.disrupted_at or fact.taken_down_at)
     }
     flying = {
-        key: Disrupted(flight.sent_at, in_flight=True)
+        one: Disrupted(flight.sent_at, in_flight=True)
         for key, flight in facts.in_flight.items()
         if flight.action.disruption is Disruption.DISRUPTIVE
+        for one in (key, *KINDS[key.kind].gives_up(flight.action))
     }
     return down | flying
