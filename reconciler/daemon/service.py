@@ -22,7 +22,7 @@ from reconciler.daemon.sinks.event_delivery import event_deliverer
 from reconciler.daemon.undeclared_machines import UndeclaredMachines
 from reconciler.desired.git.branches.proposal_branch import ProposalBranch
 from reconciler.desired.git.sources.source import DesiredSource
-from reconciler.kinds import INVENTORIED
+from reconciler.kinds import INVENTORIED, longest_resync
 from reconciler.kinds.common.defect import defect
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import Facts
@@ -148,6 +148,7 @@ class Daemon:
             gives_up=lambda key, _: not self._engine.is_remembered(key),
             suspects=store.unreadable(),
             everything=self._engine.reconciled_keys,
+            resync_of=longest_resync,
         )
 
     def _follower_of(self, source: DesiredSource, cache: Path | None) -> Follower:

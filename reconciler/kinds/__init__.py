@@ -52,6 +52,7 @@ from reconciler.kinds.sink.sink_columns import SINK_COLUMNS, sink_conditions
 from reconciler.kinds.sink.spec import EventSinkSpec
 from reconciler.kinds.switch import spec as switch
 from reconciler.kinds.switch.cabling import machine_cabling, switch_cabling
+from reconciler.kinds.switch.port_guards import LONGEST_AGE
 from reconciler.kinds.switch.shown.port_outline import OUTLINED, port_outline
 from reconciler.kinds.switch.shown.switch_columns import SWITCH_COLUMNS, switch_conditions
 from reconciler.kinds.switch.switch_access import SWITCH_ACCESS
@@ -241,6 +242,7 @@ KINDS: dict[str, Kind] = {
             paused=switch.switch_paused,
             gives_up=machines_cut_off,
             follows=switch.machines_at,
+            longest_resync=LONGEST_AGE.total_seconds() / 2,
             compared=switch_cabling,
             outline=port_outline,
             outlined=OUTLINED,
@@ -325,6 +327,11 @@ def is_made(key: ResourceKey) -> bool:
 
 
 _NOTHING = {name: kind.facts() for name, kind in KINDS.items() if kind.facts is not None}
+
+
+def longest_resync(key: ResourceKey) -> float | None:
+    """The longest time between two observations of the resource, in seconds; None: this is left to the settings."""
+    return KINDS[key.kind].longest_resync if key.kind in KINDS else None
 
 
 def remembered_of(facts: Mapping[ResourceKey, ResourceFacts], key: ResourceKey) -> ResourceFacts:

@@ -137,6 +137,9 @@ class ConditionType(StrEnum):
     CABLED = "Cabled"
     """Of a machine with declared switch ports, and of a switch with machines. True: at each port, the switch or the
     machine reports the declared other end. False: one of the two reports another end. Unknown: neither reports one."""
+    VLAN_FREE = "VlanFree"
+    """Of a switch. Shown while it is False: the switch uses all VLANs of `spec.localVlans`, so no further VRF can come
+    to it."""
     BOOT_REQUEST_FAILED = LifecycleFailureReason.BOOT_REQUEST_FAILED.value
     AGENT_MISSING = LifecycleFailureReason.AGENT_MISSING.value
     AGENT_SILENT = LifecycleFailureReason.AGENT_SILENT.value

@@ -6,6 +6,7 @@ time. Unreachable machines come back at a priority that only some workers serve,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import partial
@@ -45,7 +46,8 @@ SUSPECT_REASONS = frozenset(
 class Loop:
     """Keys in, outcomes out. `settled` gets each outcome; `resync` seconds pass between two observations of a key that
     is as declared (None: it is dropped from the queue instead). `suspects`: those whose BMC is known to be silent.
-    `everything`: all keys, to be queued again when the clock was put back."""
+    `everything`: all keys, to be queued again when the clock was put back. `resync_of`: the longest time between two
+    observations of a key, where that is not left to `resync`."""
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class Loop:
         gives_up: Callable[[ResourceKey, Outcome], bool] = lambda _key, _outcome: False,
         suspects: Iterable[ResourceKey] = (),
         everything: Callable[[], Iterable[ResourceKey]] = tuple,
+        resync_of: Callable[[ResourceKey], float | None] = lambda _key: None,
     ) -> None:
         self._queue, self._step, self._now, self._random = queue, step, now, random
         self._resync, self._settled, self._crashed, self._gives_up = resync, settled, crashed, gives_up
@@ -69,7 +72,7 @@ class Loop:
         """When those who wait for the queue look at it again by themselves."""
         self._broke: list[BaseException] = []
         self._suspects = set(suspects)
-        self._everything, self._latest = everything, now()
+        self._everything, self._latest, self._resync_of = everything, now(), resync_of
 
     def put(self, keys: Iterable[ResourceKey], priority: int, spread: float = 0.0) -> None:
         """Queue keys, each at a random moment within `spread` seconds; a key that is being handled is handled once
@@ -204,7 +207,8 @@ class Loop:
         return silent
 
     def _again(self, key: ResourceKey, outcome: Outcome) -> tuple[float, int]:
-        resync = (self._resync or 60.0) * (0.9 + 0.2 * self._random())
+        longest = self._resync_of(key) or math.inf
+        resync = min(self._resync or 60.0, longest) * (0.9 + 0.2 * self._random())
         match outcome:
             case Done():
                 return resync, RESYNC

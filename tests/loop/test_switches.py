@@ -12,6 +12,7 @@ from drivers.base import SwitchPort
 from drivers.switch.fake.fake_switch import FakeSwitch, SwitchFault
 from reconciler.kinds import KINDS
 from reconciler.kinds.machine.lifecycle.phases import Phase
+from reconciler.kinds.switch.port_guards import LONGEST_AGE
 from reconciler.model.actions.action_base import Disruption
 from reconciler.model.observation import Observation
 from reconciler.model.plans.plan import Change, HoldKind
@@ -344,3 +345,49 @@ def test_a_switch_at_rest_is_not_asked_more_often_because_of_machines_that_repor
     before = world.stepped.count(ResourceKey("Switch", "leaf01"))
     live(world, [metal], 300)
     assert world.stepped.count(ResourceKey("Switch", "leaf01")) - before < 10
+
+
+def test_a_switch_is_read_often_enough_for_the_machines_that_wait_for_its_ports(tmp_path: Path) -> None:
+    """However seldom resources at rest are observed. A machine starts by no older observation than 5 minutes."""
+
+    class Slow(World):
+        resync = 7200.0
+
+    world = Slow(tmp_path, on_after=2.0, off_after=2.0)
+    world.commit(switched(None, "m1"))
+    live(world, [Metal(world, "m1")], 600)
+    world.run(3600)
+    ages = {seen.key.name: world.now() - seen.taken_at for seen in world.engine.observations("Switch")}
+    assert all(age < LONGEST_AGE for age in ages.values()), ages
+    assert all(world.now() - seen.taken_at > LONGEST_AGE for seen in world.engine.observations("Machine"))
+
+
+def test_a_switch_without_a_free_vlan_says_so(world: World) -> None:
+    """Two networks need a VLAN each, and the switch may use one."""
+    more = resource("Network", "back", prefixes=[{"cidr": "10.1.0.0/24"}], vrf={"pool": "vrfs", "number": 104002})
+    state = switched(1, "m1", revision="d", localVlans="1001-1001")
+    metals = [Metal(world, "m1")]
+    switch(world).vlans[1001] = "VrfOfOthers"
+    world.commit(DesiredState(state.revision, {**state.resources, more.key: more}))
+    live(world, metals, 900)
+    assert (port(world).vlan, at(world, "m1")) == (4000, Phase.PROVISIONING)
+    change = planned(world, "Switch/leaf01")
+    assert change is not None
+    assert [(hold.kind, hold.by, hold.reason) for hold in change.held_by] == [
+        (
+            HoldKind.GUARD,
+            "exhausted",
+            (
+                "port Ethernet0 must be in Vrf104001, and the switch has no free VLAN for this VRF: all of 1001-1001 "
+                "(spec.localVlans) are used"
+            ),
+        )
+    ]
+    assert any("no free VLAN" in event.message for event in world.events)
+    seen = observed(world)
+    key = ResourceKey("Switch", "leaf01")
+    shown = KINDS["Switch"].conditions(state.resources[key], world.facts()[key], seen)
+    assert [(one.type, one.status) for one in shown] == [("VlanFree", "False")]
+    switch(world).vlans.clear()
+    live(world, metals, 300)
+    assert (port(world).vrf, at(world, "m1")) == ("Vrf104001", Phase.RUNNING)

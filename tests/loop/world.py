@@ -21,7 +21,7 @@ from drivers.ipam.embedded.embedded_pools import EmbeddedPools
 from drivers.switch.fake.fake_switch import FakeSwitches
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
-from reconciler.kinds import KINDS
+from reconciler.kinds import KINDS, longest_resync
 from reconciler.kinds.common.access.credentials import NO_GRANTS, FromDocuments, Grants
 from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.common.machine_facts import MachineFacts, all_machine_facts, as_machine_facts
@@ -72,6 +72,9 @@ def machine(name: str, **spec: Any) -> tuple[str, str, dict[str, Any]]:
 
 class World:
     """Owns the time. `events` are all that was told, in order."""
+
+    resync = 60.0
+    """Seconds between two observations of a resource at rest."""
 
     def __init__(
         self,
@@ -180,6 +183,8 @@ class World:
             self._step,
             self.now,
             lambda: 0.5,
+            resync=self.resync,
+            resync_of=longest_resync,
             settled=self._settled,
             crashed=lambda _key, error: self.crashes.append(error),
         )

@@ -297,6 +297,8 @@ class Kind(msgspec.Struct, frozen=True):
     follows: Callable[[ResourceKey, DesiredState], Iterable[ResourceKey]] = _follows_nothing
     """The resources of other kinds that wait for what is observed of this resource, as machines wait for the ports of
     a switch. They are reconciled again when it changes."""
+    longest_resync: float | None = None
+    """Seconds. The longest time between two observations, whatever the settings say. Others wait for a fresh one."""
     fact_rules: FactRules = FactRules()
     """The type of the kind's facts, and the rules by which they change."""
     paused: Callable[[Any], bool] = _never

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -257,3 +258,9 @@ def switch_paused(spec: SwitchSpec) -> bool:
 def switch_access(spec: SwitchSpec) -> SwitchAccess:
     """How the switch is reached."""
     return SwitchAccess(spec.driver, spec.address, spec.host_key or "", spec.credential_ref)
+
+
+def free_vlans(spec: SwitchSpec, used: Collection[int]) -> tuple[int, ...]:
+    """The VLANs of the switch's own that a further VRF can get. `used`: the VLANs that the switch has."""
+    first, last = spec.local_range
+    return tuple(one for one in range(first, last + 1) if one not in used and one != spec.unprovisioned.vlan)

@@ -81,7 +81,7 @@ class SwitchRules:
             path = item_path(PORTS, port.name)
             if path not in differing:
                 continue
-            hold = _port_hold(port, target, path, spec, state)
+            hold = _port_hold(port, target, path, spec, state) or _vlan_hold(port, target, path, spec, view)
             if hold is None:
                 hold, passed = _tenant_hold(port, target, path, resource, view)
                 passes += passed
@@ -169,6 +169,24 @@ def _port_hold(port: CabledPort, target: PortTarget, path: str, spec: SwitchSpec
         reason = f"the switch has no port {port.name}" + (f" and no alias {port.alias}" if port.alias else "")
         return Hold(HoldKind.BLOCKED, "port", reason, "correct the name of the port, or plug the module in", path)
     return None
+
+
+def _vlan_hold(port: CabledPort, target: PortTarget, path: str, spec: SwitchSpec, view: KindView) -> Hold | None:
+    """The hold on a port whose VRF is not on the switch yet, while no VLAN is free for the VRF."""
+    state = _state(view.value)
+    if target.vrf is None or view.desired is None:
+        return None
+    used = {port.vrf for port in state.ports.values()} | {vrf_name(target.vrf)}
+    here = tuple(number for number in known_vrfs(view.desired, view.observed) if vrf_name(number) in used)
+    if target.vrf not in here or target.vrf in local_vlans(spec, here, state.vlans):
+        return None
+    name = vrf_name(target.vrf)
+    reason = (
+        f"port {port.name} must be in {name}, and the switch has no free VLAN for this VRF: all of {spec.local_vlans} "
+        "(spec.localVlans) are used"
+    )
+    hint = "enlarge spec.localVlans, or remove VLANs that are not needed from the switch"
+    return Hold(HoldKind.GUARD, "exhausted", reason, hint, path)
 
 
 def _tenant_hold(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from drivers.base import LinkState, SwitchState
+from drivers.base import LinkState, SwitchScope, SwitchState
 from reconciler.kinds.common.column import observed_column, spec_column
-from reconciler.kinds.switch.spec import SwitchSpec
+from reconciler.kinds.switch.spec import SwitchSpec, free_vlans
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Condition, ConditionReason, ConditionType, Status
@@ -39,10 +39,17 @@ SWITCH_COLUMNS = (
 
 
 def switch_conditions(
-    resource: Resource[SwitchSpec], _facts: ResourceFacts, _seen: Observation | None
+    resource: Resource[SwitchSpec], _facts: ResourceFacts, seen: Observation | None
 ) -> Iterator[Condition]:
-    """Whether people work on it."""
+    """Whether people work on it, and whether another VRF could get a VLAN."""
     spec = resource.spec
+    state = seen.value if seen is not None else None
+    if isinstance(state, SwitchState) and spec.scope is not SwitchScope.NONE and not free_vlans(spec, state.vlans):
+        message = (
+            f"the switch uses all VLANs of spec.localVlans ({spec.local_vlans}), so no further VRF can come to it; "
+            "enlarge spec.localVlans, or remove VLANs that are not needed from the switch"
+        )
+        yield Condition(ConditionType.VLAN_FREE, Status.FALSE, ConditionReason.EXHAUSTED, message)
     for word, pause in ((ConditionType.SUSPENDED, spec.suspend), (ConditionType.MAINTENANCE, spec.maintenance)):
         if pause is not None:
             yield Condition(word, Status.TRUE, ConditionReason.DECLARED, pause.reason)
