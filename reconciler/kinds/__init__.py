@@ -296,6 +296,8 @@ PLACED = tuple(name for name, kind in KINDS.items() if kind.placed)
 """The kinds that get resources of another kind."""
 FLEET = tuple(name for name, kind in KINDS.items() if kind.in_fleet)
 """The kinds that guards count."""
+BUDGETED = tuple(name for name, kind in KINDS.items() if kind.in_fleet or kind.endpoint is not None)
+"""The kinds that the budget of a guard counts: the fleet, and others with endpoints if the guard names them."""
 INVENTORIED = tuple(name for name, kind in KINDS.items() if kind.inventoried)
 """The kinds whose parts are read and kept."""
 SIZED = tuple(name for name, kind in KINDS.items() if kind.inventoried and kind.size_of is not None)

@@ -325,7 +325,9 @@ class TestNoCommitUsesWhatItLoosens:
         assert going(planned_at(after)) == []
 
 
-@pytest.mark.parametrize(("kinds", "codes"), [(["Network"], ["not-guardable"]), (["Network", "Machine"], []), ([], [])])
+@pytest.mark.parametrize(
+    ("kinds", "codes"), [(["Network"], ["not-guardable"]), (["Switch"], []), (["Network", "Machine"], []), ([], [])]
+)
 def test_a_budget_of_what_no_budget_counts_is_refused(kinds: list[str], codes: list[str]) -> None:
     rule = guard("g", match={"kinds": kinds}, budget={"maxDisrupted": 1})
     errors = (one for one in check_guards(desired(rule)) if one.severity is Severity.ERROR)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from reconciler.desired.rules.findings import Finding, FindingPath
-from reconciler.kinds import FLEET, RECONCILED
+from reconciler.kinds import BUDGETED, FLEET, RECONCILED
 from reconciler.kinds.common.field_types.label_selector import Requirement, Unmatched, parse_selector
 from reconciler.kinds.common.machine_inventory import is_derived
 from reconciler.kinds.guard.matching import group_of_resource, group_value, may_guard
@@ -43,9 +43,9 @@ def _named(guard: Resource[GuardSpec], desired: DesiredState, claimed: Collectio
         if kind not in GUARDABLE:
             what, path = f"guards do not hold changes of resources of kind {kind}", ("spec", "match", "kinds", index)
             yield Finding("not-guardable", guard, path, what, "", _hint(kind, GUARDABLE))
-    if guard.spec.budget is not None and match.kinds and not set(match.kinds) & set(FLEET):
-        what = f"a budget counts only {' and '.join(FLEET)} resources, but the guard matches none of them"
-        hint = f"add {' or '.join(FLEET)} to spec.match.kinds, or remove spec.budget"
+    if guard.spec.budget is not None and match.kinds and not set(match.kinds) & set(BUDGETED):
+        what = f"a budget counts only {' and '.join(BUDGETED)} resources, but the guard matches none of them"
+        hint = f"add {' or '.join(BUDGETED)} to spec.match.kinds, or remove spec.budget"
         yield Finding("not-guardable", guard, ("spec", "budget"), what, "", hint)
     for field, kind, names in (("partitions", "Partition", match.partitions), ("projects", "Project", match.projects)):
         for index, name in enumerate(names):
@@ -79,7 +79,7 @@ def _unmatched(guard: Resource[GuardSpec], resources: Iterable[Resource[Any]]) -
     match, budget = guard.spec.match, guard.spec.budget
     selector = _declared_requirements(match.selector)
     found = [one for one in resources if may_guard(match, selector, one)]
-    counted = [one for one in found if one.key.kind in FLEET]
+    counted = [one for one in found if one.key.kind in FLEET or one.key.kind in {*match.kinds} & {*BUDGETED}]
     if match == GuardMatch() and not counted:  # It is meant for what is still to be declared.
         return
     if not found:
@@ -90,13 +90,14 @@ def _unmatched(guard: Resource[GuardSpec], resources: Iterable[Resource[Any]]) -
         return
     if not counted:
         what = (
-            f"a budget counts only {' and '.join(FLEET)} resources, and the guard matches none of them, so the "
+            f"a budget counts only {' and '.join(BUDGETED)} resources, and the guard matches none of them, so the "
             "budget holds nothing"
         )
         yield _nothing(guard, ("spec", "budget"), what, "change spec.match, or remove spec.budget")
     elif (label := _ungrouped(budget, counted)) is not None:
         known = {name for one in counted for name in one.labels}
-        what = f"no matched {' or '.join(FLEET)} has a {label}, so the budget counts all of them as one group"
+        kinds = " or ".join(dict.fromkeys(one.key.kind for one in counted))
+        what = f"no matched {kinds} has a {label}, so the budget counts all of them as one group"
         yield _nothing(guard, ("spec", "budget", "per"), what, _hint(label, known))
 
 

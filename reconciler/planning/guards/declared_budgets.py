@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from reconciler.kinds import FLEET, KINDS
+from reconciler.kinds import BUDGETED, FLEET, KINDS
 from reconciler.kinds.common.field_types.duration import parse_duration_text
 from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.guard.matching import group_words
@@ -66,12 +66,11 @@ def _budget(guard: GuardInForce) -> Budget:
 
 def counted_kinds(guard: GuardInForce) -> tuple[str, ...]:
     """The kinds that the budget counts: those of the fleet, and other kinds with endpoints that the guard names."""
-    named = (name for name in guard.spec.match.kinds if name in KINDS and KINDS[name].endpoint is not None)
-    return tuple(dict.fromkeys((*FLEET, *named)))
+    return tuple(name for name in BUDGETED if name in FLEET or name in guard.spec.match.kinds)
 
 
 def group_members(guard: GuardInForce, world: GuardWorld) -> Mapping[str, tuple[ResourceKey, ...]]:
-    """The declared resources of the fleet that the guard guards, by group."""
+    """The declared resources that the budget counts, by group."""
 
     def build() -> dict[str, tuple[ResourceKey, ...]]:
         found: dict[str, list[ResourceKey]] = {}
@@ -125,7 +124,7 @@ def _changed_lately(world: GuardWorld) -> Mapping[ResourceKey, ResourceFacts]:
         return {
             key: one
             for key, one in world.facts.resources.items()
-            if key.kind in FLEET and key in world.desired.resources and _has_changed(one, world)
+            if key.kind in BUDGETED and key in world.desired.resources and _has_changed(one, world)
         }
 
     return world.survey.once("changed lately", build)
@@ -153,11 +152,11 @@ def groups_of(guard: GuardInForce, key: ResourceKey, world: GuardWorld) -> tuple
 
 
 def _unavailable(world: GuardWorld) -> frozenset[ResourceKey]:
-    """The resources of the fleet that are off, unreachable, not observed yet, paused or failed, whatever the reason."""
+    """The resources that are off, unreachable, not observed yet, paused or failed, whatever the reason."""
 
     def build() -> frozenset[ResourceKey]:
         return frozenset(
-            resource.key for kind in FLEET for resource in world.desired.of_kind(kind) if _is_gone(resource, world)
+            resource.key for kind in BUDGETED for resource in world.desired.of_kind(kind) if _is_gone(resource, world)
         )
 
     return world.survey.once("unavailable", build)
