@@ -284,8 +284,8 @@ class EngineState:
         return self._observed
 
     def put_desired(self, desired: DesiredState) -> None:
-        """Put a desired state in force. An observation belongs to the endpoint that was read. If a document names
-        another endpoint now, the resource is unknown until that one was read."""
+        """Put a desired state in force. An observation belongs to the endpoint that was read. A resource whose document
+        names another endpoint now is unknown until that endpoint was read."""
         with self.lock:
             before, self.desired = self.desired, desired
             if before is not None:
@@ -293,8 +293,8 @@ class EngineState:
                     self.drop_observation(key)
 
     def same_endpoint(self, key: ResourceKey, desired: DesiredState) -> bool:
-        """Whether a desired state names the same endpoint for the resource as the one in force. Also for a resource
-        that one of the two does not declare."""
+        """Whether the resource has the same endpoint in a desired state as in the one in force. True also where one of
+        the two states does not declare the resource."""
         kind = KINDS.get(key.kind)
         ours = self.desired.resources.get(key) if self.desired is not None else None
         theirs = desired.resources.get(key)

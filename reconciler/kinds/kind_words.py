@@ -29,4 +29,5 @@ def counted(numbers: Mapping[str, int]) -> str:
 
 def endpoints(kind: str) -> str:
     """What the endpoints of a kind are called: `BMCs`, or `switches`."""
-    return f"{KINDS[kind].lock_name}s" if KINDS[kind].lock_name != UNNAMED_LOCK else KINDS[kind].plural
+    found = KINDS[kind]
+    return found.plural if found.lock_name in (UNNAMED_LOCK, found.name.lower()) else f"{found.lock_name}s"

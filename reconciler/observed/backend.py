@@ -28,10 +28,11 @@ from drivers.base import (
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.defect import error_words
 from reconciler.model.actions.action import Action
-from reconciler.model.facts import ResourceFacts
+from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.model.values.redact import redacted
+from reconciler.observed.crew import each_done
 
 _MAX_WORDS = 500
 """Characters of what an error says that was not expected."""
@@ -73,6 +74,31 @@ class ReadsInventory(Protocol):
 
     def inventory(self, key: ResourceKey, desired: DesiredState) -> Inventory:
         """What is in the declared resource now. Raises DriverError."""
+
+
+class EndpointBackend:
+    """What backends have in common whose endpoints are contacted one by one, many at the same time."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+
+    def observe(self, key: ResourceKey, desired: DesiredState, facts: ResourceFacts) -> Any:
+        """The current state of one resource. Raises DriverError."""
+        raise NotImplementedError
+
+    def observe_all(
+        self, keys: Sequence[ResourceKey], desired: DesiredState, facts: FactsByKey, concurrency: int
+    ) -> Iterator[Observation]:
+        """Each as it comes."""
+
+        def one(key: ResourceKey) -> Observation:
+            return observation_of(key, lambda: self.observe(key, desired, facts.get(key, NO_FACTS)), self._now)
+
+        return each_done(one, keys, concurrency, "observe", answered=lambda seen: seen.error is None)
+
+    def holdings(self) -> Mapping[ResourceKey, Any]:
+        """None: such resources are found, and not made."""
+        return {}
 
 
 class NoBackend:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, assert_never
 
@@ -19,19 +19,18 @@ from reconciler.model.actions.bmc_actions import (
     SetBoot,
     SetIndicator,
 )
-from reconciler.model.facts import NO_FACTS, ResourceFacts
-from reconciler.model.observation import Observation
+from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.observed.backend import FactsByKey, not_carried_out, observation_of
+from reconciler.observed.backend import EndpointBackend, not_carried_out
 from reconciler.observed.connections import Connections
-from reconciler.observed.crew import each_done
 
 
-class BmcBackend:
+class BmcBackend(EndpointBackend):
     """Implements Backend."""
 
     def __init__(self, connections: Connections, now: Callable[[], datetime]) -> None:
-        self._connections, self._now = connections, now
+        super().__init__(now)
+        self._connections = connections
 
     def observe(self, key: ResourceKey, desired: DesiredState, facts: ResourceFacts) -> Any:
         """The system's state, with its virtual drives where an image may be in one; None for an undeclared machine,
@@ -40,20 +39,6 @@ class BmcBackend:
         if resource is None:
             return None
         return self._connections.bmc(key, access_to(resource, desired)).read(media=media_is_watched(facts))
-
-    def observe_all(
-        self, keys: Sequence[ResourceKey], desired: DesiredState, facts: FactsByKey, concurrency: int
-    ) -> Iterator[Observation]:
-        """Each as it comes."""
-
-        def one(key: ResourceKey) -> Observation:
-            return observation_of(key, lambda: self.observe(key, desired, facts.get(key, NO_FACTS)), self._now)
-
-        return each_done(one, keys, concurrency, "observe", answered=lambda seen: seen.error is None)
-
-    def holdings(self) -> Mapping[ResourceKey, Any]:
-        """None: machines are found, and not made."""
-        return {}
 
     def send(self, action: Action, desired: DesiredState) -> Accepted:
         """Send it to the machine's BMC."""

@@ -58,6 +58,8 @@ from reconciler.kinds.common.field_types.bmc_access import CredentialRef
 from reconciler.model.resource import ResourceKey
 from reconciler.observed.backend import Backend
 
+_SWITCHES = "switches"
+
 
 class Drivers(msgspec.Struct, frozen=True):
     """What the front door wires in: BMC drivers by name, the resolver of references, the IPAM and the pools.
@@ -164,11 +166,11 @@ class Connections:
                 raise Rejected(f"there is no driver named {access.driver} for switches")
             driver = self._drivers.switch(access.driver)
             numbers = [] if getattr(driver, "offline", False) else _leads_to(access.address)
-            why = foreseen_connection_refusal(self._grants, access.address, numbers) if numbers else None
+            why = foreseen_connection_refusal(self._grants, access.address, numbers, _SWITCHES) if numbers else None
             if why is not None:
                 raise Rejected(why)
             secret = None if access.credential_ref is None else _SwitchSecret(self, access.credential_ref, access)
-            gate = _Gate(self._grants, access.address)
+            gate = _Gate(self._grants, access.address, _SWITCHES)
             endpoint = SwitchEndpoint(access.driver, access.address, access.host_key, secret, gate)
             held = (access, driver.open(endpoint))
             with self._lock:
@@ -316,10 +318,11 @@ class _Gate:
 
     grants: Grants
     address: str
+    what: str = "BMCs"
 
     def __call__(self, number: str) -> None:
         """Raises Rejected."""
-        why = connection_refusal(self.grants, self.address, number)
+        why = connection_refusal(self.grants, self.address, number, self.what)
         if why is not None:
             raise Rejected(why)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -11,37 +11,22 @@ from reconciler.kinds.switch.spec import SwitchSpec, switch_access
 from reconciler.kinds.switch.switch_rules import config_of
 from reconciler.model.actions.action import Action
 from reconciler.model.actions.action_base import SetValue
-from reconciler.model.facts import NO_FACTS, ResourceFacts
-from reconciler.model.observation import Observation
+from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.observed.backend import FactsByKey, no_tasks, not_carried_out, observation_of
+from reconciler.observed.backend import EndpointBackend, no_tasks, not_carried_out
 from reconciler.observed.connections import Connections
-from reconciler.observed.crew import each_done
 
 
-class SwitchBackend:
+class SwitchBackend(EndpointBackend):
     """Implements Backend."""
 
     def __init__(self, connections: Connections, now: Callable[[], datetime]) -> None:
-        self._connections, self._now = connections, now
+        super().__init__(now)
+        self._connections = connections
 
     def observe(self, key: ResourceKey, desired: DesiredState, facts: ResourceFacts) -> Any:
         """What the switch runs; None for an undeclared switch, whose address is not known."""
         return self._switch(key, desired).read() if key in desired.resources else None
-
-    def observe_all(
-        self, keys: Sequence[ResourceKey], desired: DesiredState, facts: FactsByKey, concurrency: int
-    ) -> Iterator[Observation]:
-        """Each as it comes."""
-
-        def one(key: ResourceKey) -> Observation:
-            return observation_of(key, lambda: self.observe(key, desired, facts.get(key, NO_FACTS)), self._now)
-
-        return each_done(one, keys, concurrency, "observe", answered=lambda seen: seen.error is None)
-
-    def holdings(self) -> Mapping[ResourceKey, Any]:
-        """None: switches are found, and not made."""
-        return {}
 
     def send(self, action: Action, desired: DesiredState) -> Accepted:
         """Check the configuration of the pass on the switch, and apply it. Nothing is written if the check fails."""

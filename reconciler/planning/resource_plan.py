@@ -172,7 +172,7 @@ def _stuck(differing: tuple[Field, ...], resource: Resource[Any], facts: Resourc
 
 def _try_again(path: str) -> str:
     what = path if path.startswith("spec.") else "the document"
-    return f"change {what}. groundstate tries again after that, or when the BMC reports another value"
+    return f"change {what}. groundstate tries again after that, or when it observes another value"
 
 
 def _paced(

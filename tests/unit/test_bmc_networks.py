@@ -96,3 +96,12 @@ def test_what_is_no_network_is_told_with_all_else_that_is_wrong() -> None:
 
 def test_a_network_of_nearly_all_hosts_is_warned_of() -> None:
     assert len(too_broad(settings('bmc_networks = ["0.0.0.0/0", "10.0.0.0/8", "::/0", "1.0.0.0-9.0.0.0"]'))) == 3
+
+
+def test_a_switch_is_refused_in_the_words_of_switches() -> None:
+    """The setting is the same for both, so the message says that it is."""
+    why = connection_refusal(settings(NAMED), "ssh://admin@10.9.0.1", "10.9.0.1", "switches")
+    assert why is not None
+    assert "but the settings allow switches only in 10.2.0.0/24" in why
+    assert 'write bmc_networks = ["10.2.0.0/24", "10.9.0.1/32"] in ' in why
+    assert why.endswith("(the setting is for BMCs and switches)")

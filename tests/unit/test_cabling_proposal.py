@@ -65,9 +65,17 @@ def test_a_change_names_both_ends() -> None:
     assert found is not None
     [change] = found.changes
     assert change == (
-        "Switch/leaf01, port Ethernet4: no machine -> m2 eth0: the switch hears Machine/m2 eth0; "
+        "Switch/leaf01, port Ethernet4: no machine -> m2 eth0: the switch hears Machine/m2 eth0 by its MAC address; "
         "eth0 of Machine/m2 reports leaf01.example port Ethernet4"
     )
+
+
+def test_a_machine_that_is_found_by_its_name_only_is_proposed_with_these_words() -> None:
+    """Its system chooses the name, and so does another system."""
+    found = proposal((hears("Ethernet4", None, "m2"),))
+    assert found is not None
+    [change] = found.changes
+    assert "the switch hears Machine/m2 by the name that it sends, and not by a MAC address" in change
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,12 @@ def is_heard_by_mac(neighbour: SwitchNeighbour, machine: str, desired: DesiredSt
     return bool(_macs_heard(neighbour) & _macs_of(ResourceKey("Machine", machine), desired, known))
 
 
+def heard_words(neighbour: SwitchNeighbour, machine: str, desired: DesiredState, known: Inventories) -> str:
+    """By what the switch hears the machine. A name is that of the present system, which its tenant chooses."""
+    by_mac = is_heard_by_mac(neighbour, machine, desired, known)
+    return "by its MAC address" if by_mac else "by the name that it sends, and not by a MAC address"
+
+
 def heard_machine(neighbour: SwitchNeighbour, desired: DesiredState, known: Inventories) -> str | None:
     """The declared machine that is heard, by its MAC addresses, or else by its name."""
     macs = _macs_heard(neighbour)

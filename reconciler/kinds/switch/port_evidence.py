@@ -14,7 +14,7 @@ import msgspec
 from drivers.base import SwitchNeighbour, SwitchPort, SwitchState
 from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.common.machine_facts import machine_facts
-from reconciler.kinds.switch.cabling import heard_machine, is_heard_by_mac
+from reconciler.kinds.switch.cabling import heard_machine, heard_words, is_heard_by_mac
 from reconciler.kinds.switch.spec import CabledPort
 from reconciler.kinds.switch.switch_facts import switch_facts
 from reconciler.model.resource import ResourceKey
@@ -48,9 +48,12 @@ def _heard(seen: SwitchPort, view: KindView) -> list[SwitchNeighbour]:
 
 def _by_switch(port: CabledPort, heard: list[SwitchNeighbour], view: KindView) -> Iterator[OtherMachine]:
     for one in heard:
-        machine = heard_machine(one, view.desired, {}) if view.desired is not None else None
+        if view.desired is None:
+            return
+        machine = heard_machine(one, view.desired, {})
         if machine is not None and machine != port.machine:
-            yield OtherMachine(machine, f"the switch hears Machine/{machine} at the port")
+            by = heard_words(one, machine, view.desired, {})
+            yield OtherMachine(machine, f"the switch hears Machine/{machine} at the port {by}")
 
 
 def _by_record(port: CabledPort, seen: SwitchPort, view: KindView) -> Iterator[OtherMachine]:

@@ -24,8 +24,8 @@ PORTS = "spec.ports"
 BEHIND = "behind"
 """The part of an observed port that says which other machine is believed to be at the port."""
 PORT, MACHINE, CUTS = "port", "machine", "cuts"
-"""In the context of an action: the switch's own name of the port, the machine with a tenant for which it is moved, and
-the running machine that the move cuts off."""
+"""In the context of an action: the switch's own name of the port, and the machine with a tenant for which it is moved.
+`cuts`: the running machine that the move cuts off."""
 
 
 class PortDoubt(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from drivers.base import PortConfig, SwitchConfig, SwitchScope, SwitchState, Vrf
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView, Steps
 from reconciler.kinds.common.machine_facts import machine_facts
+from reconciler.kinds.ipam.exhaustion import EXHAUSTED
 from reconciler.kinds.ipam.pool import number_state
 from reconciler.kinds.switch.port_guards import (
     is_among_strangers,
@@ -186,7 +187,7 @@ def _vlan_hold(port: CabledPort, target: PortTarget, path: str, spec: SwitchSpec
         "(spec.localVlans) are used"
     )
     hint = "enlarge spec.localVlans, or remove VLANs that are not needed from the switch"
-    return Hold(HoldKind.GUARD, "exhausted", reason, hint, path)
+    return Hold(HoldKind.GUARD, EXHAUSTED, reason, hint, path)
 
 
 def _tenant_hold(

@@ -1,4 +1,4 @@
-"""Which addresses a BMC may have: decided from the settings of the operator, never from a document."""
+"""Which addresses a BMC or a switch may have: decided from the settings of the operator, never from a document."""
 
 from __future__ import annotations
 
@@ -20,22 +20,28 @@ def bmc_networks(grants: Grants) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named)) if named or grants.bmc_networks is not None else LOOPBACK
 
 
-def connection_refusal(grants: Grants, address: str, number: str) -> str | None:
+def connection_refusal(grants: Grants, address: str, number: str, what: str = "BMCs") -> str | None:
     """Why no connection may be made to the number that the address of a document leads to, and how to allow it; None:
-    it may."""
+    it may. `what`: what is at such an address, as messages call it."""
     at, networks = bare_address(number), bmc_networks(grants)
     if is_within(at, networks):
         return None
     line = json.dumps([*(grants.bmc_networks or ()), single_address_network(at)])
     allowed = f"only in {', '.join(networks)}" if networks else "nowhere"
     return (
-        f"{address} has the IP address {at}, but the settings allow BMCs {allowed}; nothing was sent. If the "
-        f"address is right, write bmc_networks = {line} in {WHERE}"
+        f"{address} has the IP address {at}, but the settings allow {what} {allowed}; nothing was sent. If the "
+        f"address is right, write bmc_networks = {line} in {WHERE}{_also(what)}"
     )
 
 
-def foreseen_connection_refusal(grants: Grants, address: str, leads_to: Sequence[str]) -> str | None:
+def _also(what: str) -> str:
+    return "" if what == "BMCs" else f" (the setting is for BMCs and {what})"
+
+
+def foreseen_connection_refusal(
+    grants: Grants, address: str, leads_to: Sequence[str], what: str = "BMCs"
+) -> str | None:
     """What will be refused at each of the numbers; where one of them may be reached, or none is known, the connection
     decides."""
-    said = [connection_refusal(grants, address, number) for number in leads_to]
+    said = [connection_refusal(grants, address, number, what) for number in leads_to]
     return said[0] if said and None not in said else None

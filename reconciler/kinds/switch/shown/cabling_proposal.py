@@ -12,7 +12,7 @@ import msgspec
 from drivers.base import SwitchState, mac_address
 from reconciler.kinds.common.kind import Inventories
 from reconciler.kinds.common.machine_inventory import NO_INVENTORY
-from reconciler.kinds.switch.cabling import heard_machine, interface_name
+from reconciler.kinds.switch.cabling import heard_machine, heard_words, interface_name
 from reconciler.kinds.switch.port_state import found_port, is_management
 from reconciler.kinds.switch.spec import CabledPort, SwitchRole, SwitchSpec
 from reconciler.model.observation import ObservedState
@@ -116,7 +116,8 @@ def _from_switch(
         nics = inventory.nics or () if inventory is not None else ()
         nic = next((card.name for card in nics if card.mac and mac_address(card.mac) in macs), None)
         name = _document_name(one.port, spec, state)
-        yield CableReport(name, machine, nic, f"the switch hears Machine/{machine}{f' {nic}' if nic else ''}")
+        by = heard_words(one, machine, desired, known)
+        yield CableReport(name, machine, nic, f"the switch hears Machine/{machine}{f' {nic}' if nic else ''} {by}")
 
 
 def _from_machines(

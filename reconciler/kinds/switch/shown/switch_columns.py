@@ -46,8 +46,8 @@ def switch_conditions(
     state = seen.value if seen is not None else None
     if isinstance(state, SwitchState) and spec.scope is not SwitchScope.NONE and not free_vlans(spec, state.vlans):
         message = (
-            f"the switch uses all VLANs of spec.localVlans ({spec.local_vlans}), so no further VRF can come to it; "
-            "enlarge spec.localVlans, or remove VLANs that are not needed from the switch"
+            f"all VLANs of spec.localVlans ({spec.local_vlans}) are used on the switch. No further VRF can come to it. "
+            "Enlarge spec.localVlans, or remove VLANs that are not needed from the switch"
         )
         yield Condition(ConditionType.VLAN_FREE, Status.FALSE, ConditionReason.EXHAUSTED, message)
     for word, pause in ((ConditionType.SUSPENDED, spec.suspend), (ConditionType.MAINTENANCE, spec.maintenance)):
