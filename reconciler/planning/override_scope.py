@@ -49,6 +49,12 @@ def override_refusal(guard: str, *, narrowed: bool) -> str | None:
     return None
 
 
+def lifts_only_held(guard: str) -> bool:
+    """Whether an override of the guard may be given only for what the guard holds at that time."""
+    built_in = BUILT_IN_GUARDS.get(guard)
+    return built_in is not None and built_in.only_held
+
+
 def in_force(overrides: tuple[Override, ...], now: datetime) -> tuple[Override, ...]:
     """The overrides that are active now; a row for a guard that must not be overridden has no effect."""
     return tuple(

@@ -18,6 +18,13 @@ def test_what_was_shown_and_applied_is_not_shown_again(desk: Desk) -> None:
     assert "Access" not in again.out
 
 
+def desk_says_not_held(key: str) -> str:
+    return (
+        f"error: guard system-identity does not hold {key}, as far as groundstate has observed. Without a daemon, run "
+        "`groundstate apply` for these resources, which observes them. Then give the override again\n"
+    )
+
+
 def test_a_moved_address_is_a_change_in_every_view_until_it_is_applied(desk: Desk) -> None:
     fleet(desk)
     desk.run("apply", "--yes")
@@ -29,8 +36,12 @@ def test_a_moved_address_is_a_change_in_every_view_until_it_is_applied(desk: Des
         assert "the address and the system changed together" in plan.out
     [shown] = desk.run("plan", "-o", "json").json["access"]
     assert (shown["before"]["spec.bmc.address"], shown["after"]["spec.bmc.address"]) == ("bmc-m1", "bmc-m9")
+    accept = ["override", "system-identity", "--for", "1h", "--reason", "the server was replaced"]
+    early = desk.run(*accept, "machine/m1")
+    assert (early.code, early.err) == (1, desk_says_not_held("Machine/m1"))
     assert desk.run("apply", "--yes").code == 3
-    desk.run("override", "system-identity", "machine/m1", "--for", "1h", "--reason", "the server was replaced")
+    assert desk.run(*accept, "machine/m1", "machine/m2").err == desk_says_not_held("Machine/m2")
+    assert desk.run(*accept, "machine/m1").code == 0
     assert desk.run("apply", "--yes").code == 0
     assert desk.run("plan").code == 0
     [told] = desk.told("AccessChanged", "m1")

@@ -29,6 +29,8 @@ class BuiltInGuard(msgspec.Struct, frozen=True):
     """The settings that limit it, as `GuardLimits` calls them."""
     narrow: bool = False
     """It is overridden for named or selected resources only."""
+    only_held: bool = False
+    """It is overridden only for resources that it holds: a person accepts what was observed, and nothing unseen."""
 
     @property
     def level(self) -> Level:
@@ -101,10 +103,11 @@ _EVERY = (
     ),
     BuiltInGuard(
         HoldName.SYSTEM_IDENTITY,
-        "Holds all changes of a machine whose BMC reports the system of another machine, or another system than before "
-        "after spec.bmc was changed.",
+        "Holds all changes of a machine whose BMC reports the system of another machine, another system at a new "
+        "spec.bmc, or a wholly different system.",
         "the machine is managed as the system that its BMC reports now",
         narrow=True,
+        only_held=True,
     ),
     BuiltInGuard(
         HoldName.TENANT_BEHIND,

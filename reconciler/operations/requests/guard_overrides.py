@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -10,12 +11,16 @@ from drivers.base import clean
 from reconciler import runtime
 from reconciler.kinds.selectors import select
 from reconciler.model.plans.override import Override
+from reconciler.model.plans.plan import typed
+from reconciler.model.resource import ResourceKey
 from reconciler.operations.operation_error import OperationError
-from reconciler.operations.stored_facts import derived_labels, facts_of, state_and_facts
+from reconciler.operations.stored_facts import derived_labels, facts_of, observed_types, standing_of, state_and_facts
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.guards.guards_in_force import declared_guard_key, is_absolute_guard
-from reconciler.planning.override_scope import OVERRIDABLE, override_refusal
+from reconciler.planning.guards.standing import CommandLimits
+from reconciler.planning.override_scope import OVERRIDABLE, lifts_only_held, override_refusal
+from reconciler.planning.planner import plan
 from reconciler.planning.universe import universe
 from reconciler.runtime import now
 
@@ -70,7 +75,8 @@ def begin_override(where: Where, request: OverrideRequest) -> OverrideBegun:
         )
     with Workspace(where) as at:
         _refuse_absolute(at, request.guard)
-        covered = _covered(at, request)
+        narrowed = _of_held(at, request)
+        covered = _covered(at, narrowed)
         begins = now()
         one = Override(
             runtime.entropy(3).hex(),
@@ -79,8 +85,8 @@ def begin_override(where: Where, request: OverrideRequest) -> OverrideBegun:
             _decided_by(where, request.by),
             begins,
             begins + request.lasting,
-            request.targets,
-            request.selector,
+            narrowed.targets,
+            narrowed.selector,
         )
         with at.changing(create=True) as store:
             store.overrides.add(one)
@@ -103,6 +109,32 @@ def _covered(at: Workspace, request: OverrideRequest) -> int | None:
         return len(
             select(request.targets, request.selector, desired, everything, lambda: derived_labels(store, desired))
         )
+
+
+def _of_held(at: Workspace, request: OverrideRequest) -> OverrideRequest:
+    """The request for what the guard holds now, by name, if the guard is overridden for such resources only. So an
+    override accepts nothing that a BMC reports later of a machine that was not held. Raises OperationError."""
+    if not lifts_only_held(request.guard):
+        return request
+    with at.store() as store:
+        desired, facts = state_and_facts(at, store)
+        observed = {one.key: one for one in store.observations(observed_types())}
+        standing, _ = standing_of(store, CommandLimits())
+    chosen = select(request.targets, request.selector, desired, universe(desired, facts))
+    changes = plan(desired, observed, facts, now(), standing).changes
+    held = {change.key for change in changes if any(hold.by == request.guard for hold in change.held_by)}
+    missed = sorted(chosen - held) if request.targets else []
+    if missed or not chosen & held:
+        raise OperationError(
+            f"guard {request.guard} does not hold {_those(missed) or request.selector}, as far as groundstate has "
+            "observed. Without a daemon, run `groundstate apply` for these resources, which observes them. Then give "
+            "the override again"
+        )
+    return msgspec.structs.replace(request, targets=tuple(map(typed, sorted(chosen & held))), selector="")
+
+
+def _those(keys: Sequence[ResourceKey]) -> str:
+    return ", ".join(map(str, keys[:3])) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
 
 
 def _refuse_absolute(at: Workspace, guard: str) -> None:

@@ -94,7 +94,8 @@ def session_of(reply: Reply, sessions_uri: str) -> tuple[str | None, tuple[str, 
     ones first. Most often there is one path.
 
     OpenBMC names the path in the body alone (openbmc/openbmc#3353), others its id alone, or a path that leads nowhere.
-    Then the end of that path is the id."""
+    Then the end of that path is the id. A session that is named nowhere ends when the BMC lets it expire. To find it
+    among the BMC's sessions by user and address is not safe: another program may use the same login on this host."""
     token = str(reply.headers.get("X-Auth-Token") or "").strip() or None
     try:
         document: Any = reply.json()
