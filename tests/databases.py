@@ -143,7 +143,7 @@ def start_server(directory: Path, *, durable: bool = False, binaries: Path | Non
 
     `binaries`: the directory of the PostgreSQL to start, where not any will do.
     """
-    as_user = _unprivileged()
+    as_user = unprivileged()
     binaries = binaries or _binaries(as_user)
     if binaries is None:
         raise NoPostgresql(
@@ -201,7 +201,7 @@ def stop_server(directory: Path) -> None:
     Path(f"{directory}.lock").unlink(missing_ok=True)
 
 
-def _unprivileged() -> dict[str, Any]:
+def unprivileged() -> dict[str, Any]:
     """Popen's arguments for another user: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return {}
@@ -216,7 +216,7 @@ def _unprivileged() -> dict[str, Any]:
 
 def system_binaries() -> Path | None:
     """The directory of the machine's own PostgreSQL, newest first; None when there is none that can be run."""
-    return _runnable([*reversed(_installed()), *_on_path()], _unprivileged())
+    return _runnable([*reversed(_installed()), *_on_path()], unprivileged())
 
 
 def _binaries(as_user: dict[str, Any]) -> Path | None:

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -227,6 +228,12 @@ def until(ask: Callable[[], T | None], what: str, said: Callable[[], str] = str)
             return found
         time.sleep(0.02)
     raise AssertionError(f"{what} did not come in {PATIENCE:.0f} s\n{said()}")
+
+
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def document(kind: str, name: str, **spec: Any) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import urllib.error
 import urllib.request
 
@@ -12,7 +11,7 @@ from sqlalchemy import make_url
 
 from drivers.ipam.embedded.embedded import EmbeddedIpam
 from reconciler.store import Store
-from tests.e2e.desk import Desk, address, network
+from tests.e2e.desk import Desk, address, free_port, network
 
 
 @pytest.fixture
@@ -100,12 +99,6 @@ def ask(port: int, path: str) -> tuple[int, str]:
         return error.code, error.read().decode()
     except urllib.error.URLError:
         return 0, ""
-
-
-def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def held(url: str) -> dict[str, str]:

@@ -68,10 +68,21 @@ def hold_for_upgrade(database: Database) -> Iterator[None]:
         with _file_lock(database, _UPGRADE):
             yield
         return
-    with _session_lock(database) as is_free:
-        if not is_free:
+    with database.write() as connection:
+        # Of the transaction, as a pool might give the end of a session's lock to another session.
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        taken = connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _INSTANCE_LOCK}).scalar_one()
+        if not taken or _is_leased(database):
             raise _held(database, _UPGRADE)
         yield
+
+
+def _is_leased(database: Database) -> bool:
+    """Also of a schema from before the first lease. The migration may lock the table, so nothing is held here."""
+    with database.read() as connection:
+        if connection.execute(text("SELECT to_regclass('lease')")).scalar_one() is None:
+            return False
+        return bool(connection.execute(text("SELECT ends_at > clock_timestamp() FROM lease")).scalar_one())
 
 
 EPOCH = Question(
@@ -125,7 +136,10 @@ def _file_lock(database: Database, name: str) -> Iterator[bool]:
 
 @contextmanager
 def _session_lock(database: Database) -> Iterator[bool]:
-    """Whether no other session has the lock, which this one then has."""
+    """Whether no other session has the lock, which this one then has. Where a pool is between, it is not asked for."""
+    if database.is_pooled():
+        yield False
+        return
     autocommit = database.engine.execution_options(isolation_level="AUTOCOMMIT")
     with database.in_words():
         connection = autocommit.connect()

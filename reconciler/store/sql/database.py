@@ -40,7 +40,7 @@ _IDLE_MS = 15_000
 OLDEST_SQLITE = (3, 35)
 """The first with RETURNING."""
 
-_BEGIN, _DURABLE = "groundstate_begin", "groundstate_durable"
+_BEGIN, _DURABLE, _POOLED = "groundstate_begin", "groundstate_durable", "groundstate_pooled"
 
 
 _LOG = ("-wal", "-shm")
@@ -158,6 +158,12 @@ class Database:
     def sqlite(self) -> bool:
         """Whether it is SQLite; otherwise it is PostgreSQL."""
         return self.engine.dialect.name == "sqlite"
+
+    def is_pooled(self) -> bool:
+        """Whether a pool such as PgBouncer is before PostgreSQL: two transactions of one connection may then be in two
+        sessions. Raises StoreError."""
+        with self.in_words(), self.engine.connect() as connection:
+            return _POOLED in connection.info
 
     @property
     def file(self) -> Path | None:
@@ -374,11 +380,17 @@ def keep_journal(connection: Any, pause: Callable[[float], None] = runtime.sleep
     connection.execute("PRAGMA journal_mode = WAL")
 
 
-def _connect_postgresql(connection: Any, _record: object) -> None:
-    # A process that is stopped in a transaction would keep the row of `instance` from who takes over.
+def _connect_postgresql(connection: Any, record: Any) -> None:
     connection.autocommit = True
-    connection.execute(f"SET idle_in_transaction_session_timeout = {_IDLE_MS}")
+    # A process that is stopped in a transaction would keep the row of `instance` from who takes over.
+    setting = f"set_config('idle_in_transaction_session_timeout', '{_IDLE_MS}', false)"
+    (server, _), *_ = connection.execute(f"SELECT pg_backend_pid(), {setting}")
     connection.autocommit = False
+    if server != connection.info.backend_pid:
+        # PgBouncer gives a number of its own. In its transaction mode the next statement may go to another server,
+        # which does not know what was prepared on this one.
+        record.info[_POOLED] = True
+        connection.prepare_threshold = None
 
 
 def _begin_sqlite(connection: Connection) -> None:

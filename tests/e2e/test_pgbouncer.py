@@ -1,0 +1,73 @@
+"""A pool between groundstate and PostgreSQL, which gives each transaction to any of its sessions."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from tests.databases import unprivileged
+from tests.e2e.desk import Desk, address, free_port, network, until
+
+PGBOUNCER = shutil.which("pgbouncer")
+
+SETTINGS = """
+[databases]
+* = host={host} user=postgres
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+logfile = {folder}/log
+"""
+
+
+@pytest.fixture
+def pooled(empty_postgresql_url: str) -> Iterator[str]:
+    """The URL of an empty database behind PgBouncer in transaction mode."""
+    if PGBOUNCER is None:
+        pytest.skip("no pgbouncer on this machine")
+    server, port = make_url(empty_postgresql_url), free_port()
+    # Not in pytest's own folder, into which another user cannot look.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        settings = folder / "pgbouncer.ini"
+        settings.write_text(SETTINGS.format(host=server.query["host"], port=port, folder=folder), "utf-8")
+        with subprocess.Popen([PGBOUNCER, settings], stderr=subprocess.DEVNULL, **unprivileged()) as pool:
+            try:
+                until(lambda: "process up" in _log(folder), "PgBouncer", lambda: _log(folder))
+                yield f"postgresql://postgres@127.0.0.1:{port}/{server.database}"
+            finally:
+                pool.kill()
+
+
+def test_apply_and_two_daemons_work_behind_it(desk: Desk, pooled: str) -> None:
+    desk.environment["GROUNDSTATE_STORE"] = pooled
+    desk.commit(lab=[network(), *(address(f"ip{n}") for n in range(60))])
+    done = desk.run("apply", "--yes")
+    assert (done.code, "61 of 61 as declared" in done.out + done.err) == (0, True), done.err
+    with desk.daemon("--lease", "3") as first:
+        first.logged("Started")
+        with desk.daemon("--lease", "3") as second:
+            second.logged("StandingBy")
+            first.end(signal.SIGKILL)
+            second.logged("Started")
+            desk.commit(lab=[network(), *(address(f"ip{n}") for n in range(120))])
+            second.logged("ActionConfirmed", key="IPAddress/ip119")
+            second.until(lambda: second.err.count("ActionConfirmed") == 60, "all addresses")
+            assert second.end(signal.SIGTERM).code == 0
+    assert desk.run("plan").code == 0
+
+
+def _log(folder: Path) -> str:
+    file = folder / "log"
+    return file.read_text("utf-8") if file.exists() else ""
