@@ -18,7 +18,9 @@ from drivers.bmc.redfish.redfish import RedfishDriver
 from drivers.bmc.simulator.bmc_profile import PROFILES, built_in_profile
 from drivers.bmc.simulator.fleet.memory_connection import memory_address, memory_driver
 from drivers.bmc.simulator.fleet.simulated_fleet import SimulatedFleet
+from drivers.bmc.simulator.simulated_system import PowerLag
 from drivers.testing.bmc_conformance import BmcConformance, BmcSubject
+from tests.drivers.served_bmcs import served
 
 FIRST = "5a1f0000-0000-4000-8000-00000000000a"
 SECOND = "5a1f0000-0000-4000-8000-00000000000b"
@@ -84,6 +86,18 @@ class SimulatedInMemory(BmcConformance):
         ids = tuple(one.name for one in fleet.bmcs[0].systems)
         image = "http://images.example/agent.iso"
         yield BmcSubject(driver, at, ids, wait, memory_address(9), image=image)
+
+
+class TestSimulatedOverHttps(BmcConformance):
+    """The same engine behind its server."""
+
+    @classmethod
+    @contextmanager
+    def start(cls, directory: Path) -> Iterator[BmcSubject]:
+        profile = replace(built_in_profile("generic"), lag=PowerLag(0.2, 0.1))
+        with served(profile) as bmcs:
+            ids = tuple(one.name for one in bmcs.fleet.bmcs[0].systems)
+            yield BmcSubject(RedfishDriver, bmcs.endpoint(), ids, image="http://images.example/agent.iso")
 
 
 for _name in PROFILES:

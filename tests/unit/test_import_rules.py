@@ -115,7 +115,10 @@ DOORS: dict[str, tuple[str, ...]] = {
     "prometheus_client": ("reconciler/services/",),
     "werkzeug": ("reconciler/services/boot/",),
     "cheroot": ("reconciler/services/boot/http/listener.py",),
-    "cryptography": ("reconciler/services/boot/http/tls.py", "drivers/console/ipmi/ipmi_wire.py"),
+    "cryptography": (
+        *("reconciler/services/boot/http/tls.py", "drivers/console/ipmi/ipmi_wire.py"),
+        "drivers/bmc/simulator/fleet/self_signed.py",
+    ),
     "asyncssh": ("reconciler/services/console/", "drivers/console", "drivers/switch"),
     "jmespath": ("reconciler/kinds/catalogue/", "reconciler/views/render/json_path.py"),
     "nats": ("drivers/sink/nats_client.py",),

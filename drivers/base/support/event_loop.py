@@ -23,8 +23,10 @@ from asyncio import create_task as create_task
 from asyncio import gather as gather
 from asyncio import open_connection as open_connection
 from asyncio import open_unix_connection as open_unix_connection
+from asyncio.sslproto import SSLProtocol as SSLProtocol
 
 AsyncFlag = asyncio.Event
+ByteProtocol = asyncio.Protocol
 AsyncFuture = asyncio.Future
 AsyncTask = asyncio.Task
 new_event_loop = asyncio.new_event_loop

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -63,9 +64,10 @@ def _resource(document: YamlDocument, file: str) -> Resource[Any] | None:
 
 
 class Marked:
-    """A file with the place of everything in it."""
+    """A file with the place of everything in it. `check`: what is wrong with a value, in a file of no documents."""
 
-    def __init__(self, file: str, data: bytes) -> None:
+    def __init__(self, file: str, data: bytes, check: Callable[[Any], list[Problem]] | None = None) -> None:
+        self._check = check
         text = decode(data)
         self.file = file
         self.unreadable = text if isinstance(text, YamlFault) else None
@@ -103,6 +105,8 @@ class Marked:
 
     def _problems(self, document: YamlDocument) -> list[Problem]:
         value = document.value
+        if self._check is not None:
+            return self._check(value)
         envelope = _envelope(value)
         if envelope:
             return envelope

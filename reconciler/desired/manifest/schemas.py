@@ -66,8 +66,8 @@ def _document(kind: Kind) -> tuple[dict[str, Any], dict[str, Any]]:
         "properties": {
             "apiVersion": {"const": API_VERSION, "description": "The version of the document format."},
             "kind": {"const": kind.name, "description": "The kind of the resource."},
-            "metadata": _plain({"description": "Name, labels and annotations of the document.", **metadata}),
-            "spec": _plain({"description": "The desired state of the resource.", **spec}),
+            "metadata": plain_schema({"description": "Name, labels and annotations of the document.", **metadata}),
+            "spec": plain_schema({"description": "The desired state of the resource.", **spec}),
         },
         "required": ["apiVersion", "kind", "metadata", "spec"],
         "additionalProperties": False,
@@ -75,7 +75,7 @@ def _document(kind: Kind) -> tuple[dict[str, Any], dict[str, Any]]:
     for struct, field, words in _described(msgspec.inspect.type_info(kind.spec_type)):
         # msgspec drops the words of an optional field that is a struct.
         components[struct]["properties"][field].setdefault("description", words)
-    return document, {name: _plain(part) for name, part in sorted(components.items())}
+    return document, {name: plain_schema(part) for name, part in sorted(components.items())}
 
 
 def _described(node: msgspec.inspect.Type) -> Iterator[tuple[str, str, str]]:
@@ -104,13 +104,13 @@ def _words(node: msgspec.inspect.Type) -> str:
     return str((extra or {}).get("description", ""))
 
 
-def _plain(node: Any) -> Any:
+def plain_schema(node: Any) -> Any:
     """msgspec's schema in the form that draft-07 and editors understand: no null, no words beside a `$ref`."""
     if isinstance(node, list):
-        return [_plain(item) for item in node]
+        return [plain_schema(item) for item in node]
     if not isinstance(node, dict):
         return node
-    made = {key: _plain(value) for key, value in node.items() if key != "required" or value}
+    made = {key: plain_schema(value) for key, value in node.items() if key != "required" or value}
     if {"type": "null"} in made.get("anyOf", ()):
         made = _without_null(made)
     if "$ref" in made and len(made) > 1:

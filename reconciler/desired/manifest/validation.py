@@ -213,7 +213,7 @@ def _first_sentence(schema: dict[str, Any]) -> str:
 
 
 def _wrong_type(path: DocumentPath, value: Any, wanted: str, schema: dict[str, Any]) -> Problem:
-    summary = f"{_dotted(path)} must be {_TYPES[wanted]}, and is {_type_of(value)}"
+    summary = f"{_dotted(path) or 'the document'} must be {_TYPES[wanted]}, and is {_type_of(value)}"
     if wanted == "string" and isinstance(value, (bool, int, float)):
         return Problem(
             "wrong-type",

@@ -95,7 +95,7 @@ class FaultRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
         Any, Meta(description="For `merge`: the JSON merge patch. For `replace`: the body, as JSON or as text.")
     ] = None
     headers: Annotated[
-        dict[str, str | None], Meta(description="Headers of the answer that are set, or removed with null.")
+        dict[str, str], Meta(description="Headers of the answer that are set. An empty text removes a header.")
     ] = {}
     power: Annotated[str, Meta(description="For `lie-power`: the PowerState that is shown.", max_length=100)] | None = (
         None

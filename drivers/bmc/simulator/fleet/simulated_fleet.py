@@ -178,7 +178,7 @@ def _merged(response: RedfishResponse, change: Mapping[str, Any], only: str | No
     return replace(response, body=encode(merged(document, change)))
 
 
-def _headers(headers: Mapping[str, str], changes: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
+def _headers(headers: Mapping[str, str], changes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     changed = {name.lower() for name in changes}
     yield from ((name, value) for name, value in headers.items() if name.lower() not in changed)
-    yield from ((name, value) for name, value in changes.items() if value is not None)
+    yield from ((name, value) for name, value in changes.items() if value)
