@@ -425,3 +425,19 @@ def test_a_budget_paces_how_often_ports_are_taken_from_running_machines(world: W
     assert [port(world, of=name).vrf for name in LEAVES] == ["Vrf104500", "Vrf104001"]
     live(world, metals, 1800)
     assert places(world) == {(None, "Vrf104500")}
+
+
+def test_a_replaced_switch_gets_the_vrfs_of_its_ports_by_alias(world: World) -> None:
+    """The new switch has another address, and calls its ports by what the old one called the alias (metal-core#112)."""
+    metals = two_running(world)
+    ports = (
+        {"name": "port1", "alias": "Eth1/1", "machine": "m1"},
+        {"name": "port2", "alias": "Eth2/1", "machine": "m2"},
+    )
+    state = two_tenants(*EXCHANGED, revision="c")
+    same = two_tenants(revision="c").resources[ResourceKey("Switch", "leaf02")]
+    new = leaf("leaf01", address="leaf09", ports=list(ports))
+    world.commit(DesiredState(state.revision, {**state.resources, new.key: new, same.key: same}))
+    live(world, metals, 600)
+    assert [port(world, name, of="leaf09").vrf for name in ("Ethernet0", "Ethernet4")] == ["Vrf104001", "Vrf104002"]
+    assert [at(world, name) for name in ("m1", "m2")] == [Phase.RUNNING, Phase.RUNNING]
