@@ -15,6 +15,7 @@ from drivers.base import (
     Unreachable,
 )
 from drivers.base.support.event_loop import in_thread, running_loop
+from drivers.console.address_resolution import resolved_address
 from drivers.console.ipmi.ipmi_session import Session
 from drivers.console.ipmi.ipmi_wire import SUITES
 from drivers.console.ipmi.sol_line import SolLine
@@ -35,7 +36,8 @@ class IpmiConsole:
             raise Rejected(f"console.cipherSuite is {endpoint.cipher_suite}; set spec.console.cipherSuite to 17 or 3")
         if endpoint.credential is None:
             raise Rejected(f"{endpoint.address}: the driver ipmi needs a credential; add credentialRef")
-        host, port = await _resolved(endpoint.address, endpoint.port or PORT)
+        port = endpoint.port or PORT
+        host = await resolved_address(endpoint.address, port, socket.SOCK_DGRAM)
         if endpoint.connects is not None:
             endpoint.connects(host)
         # Nobody in between can read along: RAKP proves both sides, and all that follows is encrypted.
@@ -63,11 +65,3 @@ class IpmiConsole:
             self._refused.note(place, login, is_proven=session.has_keys)
             raise
         self._refused.forget(place)
-
-
-async def _resolved(host: str, port: int) -> tuple[str, int]:
-    try:
-        found = await running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    except OSError as error:
-        raise Unreachable(f"{host}: the name cannot be resolved: {error.strerror or error}") from None
-    return str(found[0][4][0]), port

@@ -24,7 +24,8 @@ from drivers.base import (
     Unreachable,
     clean,
 )
-from drivers.base.support.event_loop import in_thread, running_loop, time_limit
+from drivers.base.support.event_loop import in_thread, time_limit
+from drivers.console.address_resolution import resolved_address
 from drivers.console.refused_logins import RefusedLogins
 from drivers.console.ssh.ssh_dialects import DIALECTS, SshDialect
 from drivers.console.ssh.ssh_line import SshLine
@@ -49,7 +50,8 @@ class SshConsole:
         dialect, pinned = _read(endpoint)
         if endpoint.credential is None:
             raise Rejected(f"{endpoint.address}: the driver ssh needs a credential; add credentialRef")
-        host, port = await _resolved(endpoint.address, endpoint.port or _PORT)
+        port = endpoint.port or _PORT
+        host = await resolved_address(endpoint.address, port, socket.SOCK_STREAM)
         if endpoint.connects is not None:
             endpoint.connects(host)
         # The pinned key proves the other side before the login leaves.
@@ -198,11 +200,3 @@ def _private_keys(where: str, login: Credential) -> Any:
             f"{where}: the private key of the credential cannot be read; give one without a passphrase, in the form "
             "of OpenSSH"
         ) from None
-
-
-async def _resolved(host: str, port: int) -> tuple[str, int]:
-    try:
-        found = await running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise Unreachable(f"{host}: the name cannot be resolved: {error.strerror or error}") from None
-    return str(found[0][4][0]), port

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from drivers.base import (
     NO_ABOUT,
@@ -165,17 +165,7 @@ class NetboxIpam:
             "tenant": tenant,
             "custom_fields": {DATA: extra_data(about) or None},
         }
-        path = f"{ADDRESSES}{row.id}/"
-        etag = self._still_ours(path, owner)
-        try:
-            self._wire.patch(path, body, etag)
-        except NetboxRefused as refused:
-            if refused.status != HTTPStatus.PRECONDITION_FAILED:
-                raise
-            raise Busy(
-                f"{row.url}: nothing was changed: another user changed the object in NetBox at the same "
-                f"time; groundstate tries again"
-            ) from None
+        self._patch(row, owner, body)
 
     @_in_words
     def transfer(self, owner: str, to: str) -> None:
@@ -188,17 +178,7 @@ class NetboxIpam:
                 f"{to} already holds an address, so it cannot take over the address of {owner}; release one of "
                 f"the two addresses first ({HOW_TO_RELEASE_ADDRESS})"
             )
-        path = f"{ADDRESSES}{row.id}/"
-        etag = self._still_ours(path, owner)
-        try:
-            self._wire.patch(path, {"custom_fields": {OWNER: self._records.own(to)}}, etag)
-        except NetboxRefused as refused:
-            if refused.status != HTTPStatus.PRECONDITION_FAILED:
-                raise
-            raise Busy(
-                f"{row.url}: nothing was changed: another user changed the object in NetBox at the same "
-                f"time; groundstate tries again"
-            ) from None
+        self._patch(row, owner, {"custom_fields": {OWNER: self._records.own(to)}})
 
     @_in_words
     def release(self, owner: str) -> None:
@@ -211,10 +191,7 @@ class NetboxIpam:
             self._wire.delete(path, etag=self._still_ours(path, owner))
         except NetboxRefused as refused:
             if refused.status == HTTPStatus.PRECONDITION_FAILED:
-                raise Busy(
-                    f"{row.url}: nothing was changed: another user changed the object in NetBox at the same "
-                    f"time; groundstate tries again"
-                ) from None
+                raise _changed_meanwhile(row) from None
             if refused.status != HTTPStatus.NOT_FOUND:
                 raise
 
@@ -248,6 +225,17 @@ class NetboxIpam:
         row = self._records.held_by([plain_name("an owner", owner)]).get(owner)
         return row if row is not None and row.tagged else None
 
+    def _patch(self, row: AddressRow, owner: str, body: dict[str, Any]) -> None:
+        """Change an address that is still its owner's. Raises Busy when another user changed it meanwhile."""
+        path = f"{ADDRESSES}{row.id}/"
+        etag = self._still_ours(path, owner)
+        try:
+            self._wire.patch(path, body, etag)
+        except NetboxRefused as refused:
+            if refused.status != HTTPStatus.PRECONDITION_FAILED:
+                raise
+            raise _changed_meanwhile(row) from None
+
     def _still_ours(self, path: str, owner: str) -> str | None:
         """The object's ETag, asked for last of all; None where NetBox has none. Raises Busy when it is not ours now."""
         found = self._wire.one(path)
@@ -260,6 +248,13 @@ class NetboxIpam:
                 f"NetBox at the same time; groundstate tries again"
             )
         return None
+
+
+def _changed_meanwhile(row: AddressRow) -> Busy:
+    return Busy(
+        f"{row.url}: nothing was changed: another user changed the object in NetBox at the same time; groundstate "
+        "tries again"
+    )
 
 
 def open_ipam(_engine: Engine, settings: IpamSettings) -> NetboxIpam:

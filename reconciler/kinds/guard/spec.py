@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from reconciler.kinds.common.field_types.duration import Duration
-from reconciler.kinds.common.field_types.fields import Spec, Text, reference_field
+from reconciler.kinds.common.field_types.fields import KindName, Spec, Text, reference_field
 
 LOCAL_TIME = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00|[0-9]{4}-[01][0-9]-[0-3][0-9]T([01][0-9]|2[0-3]):[0-5][0-9])$"
 
@@ -92,7 +92,7 @@ class GuardMatch(Spec, frozen=True, kw_only=True):
     applies to every resource."""
 
     kinds: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^[A-Z][A-Za-z]*$", max_length=63)], ...],
+        tuple[KindName, ...],
         Meta(
             max_length=32,
             description="The guard applies only to resources of these kinds. The default is all kinds.",

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from drivers.base import Tls
 from reconciler.kinds.common.field_types.bmc_access import CredentialRef
-from reconciler.kinds.common.field_types.fields import RenamedFrom, Spec, Text, names_of, reference_field
+from reconciler.kinds.common.field_types.fields import KindName, RenamedFrom, Spec, Text, names_of, reference_field
 from reconciler.model.event import EventReason
 
 WEBHOOK, NATS = "webhook", "nats"
@@ -110,7 +110,7 @@ class SendSpec(Spec, frozen=True, kw_only=True):
         Meta(max_length=128, description="Only events with one of these reasons.", examples=[["ActionSent"]]),
     ] = ()
     kinds: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^[A-Z][A-Za-z]*$", max_length=63)], ...],
+        tuple[KindName, ...],
         Meta(
             max_length=32,
             description="Only events about resources of these kinds. Events about the fleet as a whole are left out.",

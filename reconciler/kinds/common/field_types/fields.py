@@ -78,6 +78,7 @@ Url = Annotated[
 ]
 Sha256 = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$", description="`sha256:` and 64 lower-case hex digits.")]
 Text = Annotated[str, Meta(max_length=1024, description="Free text for people.")]
+KindName = Annotated[str, Meta(pattern=r"^[A-Z][A-Za-z]*$", max_length=63)]
 
 
 REFERENCE, MENTION = "kind", "mentions"
