@@ -112,7 +112,9 @@ def page() -> Iterator[str]:
     for (before, after), labels in grouped.items():
         yield f"    {before} --> {after}: {' / '.join(dict.fromkeys(labels))}"
     yield from ("```", "", "## Which fact is expected when", "")
-    yield "A fact at any other time is recorded (`UnexpectedFact`), and changes no phase."
+    yield "A boot request is *ordered* until the agent registers. Then the agent is *working*, until the request has"
+    yield "*ended*. The *purpose* is to inspect, to install or to wipe. A fact at any other time is recorded"
+    yield "(`UnexpectedFact`), and changes no phase."
     yield from ("", "| fact | expected while |", "|---|---|")
     for fact, when in EXPECTED.items():
         yield f"| `{fact}` | {_when(when)} |"
