@@ -13,7 +13,7 @@ from reconciler import runtime
 from reconciler.model.outcome import Done, Outcome, Waiting
 from reconciler.model.resource import ResourceKey
 from reconciler.model.retry import retry_policy
-from reconciler.operations.simulation.simulated_runtime import SimulatedRuntime
+from reconciler.operations.simulation.world.simulated_runtime import SimulatedRuntime
 from reconciler.workqueue.loop import COMMIT, Loop
 from reconciler.workqueue.queue import WorkQueue
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,18 +15,24 @@ import msgspec
 import pytest
 
 from drivers.base import Unreachable
+from drivers.ipam.embedded.embedded import EmbeddedIpam
 from reconciler.applying import reconcile, settlement, state
 from reconciler.applying.state import EngineState
 from reconciler.daemon import follow
 from reconciler.daemon.ancestry import AncestryVerdict
+from reconciler.kinds.claim import claim_records
+from reconciler.kinds.machine.lifecycle import phases
 from reconciler.kinds.machine.rules import machine_rules, power_rules
 from reconciler.model.event import EventReason
 from reconciler.model.outcome import Done
-from reconciler.operations.simulation.incidents import Incident
-from reconciler.operations.simulation.oracles import ORACLES, violations
-from reconciler.operations.simulation.record import SimulatedRun
+from reconciler.model.values.boot_purpose import Purpose
+from reconciler.operations.simulation.scenarios.incidents import Incident, scenario
+from reconciler.operations.simulation.scenarios.planned_faults import fault_steps, read_faults
 from reconciler.operations.simulation.simulate import simulate
+from reconciler.operations.simulation.verdict.oracles import ORACLES, violations
+from reconciler.operations.simulation.verdict.record import SimulatedRun
 from reconciler.planning.guards import policy
+from reconciler.services.boot.machines import provisioning
 from reconciler.store.rows import ledger_batch
 from tests.e2e.desk import Desk
 
@@ -50,7 +57,7 @@ def test_a_seed_gives_the_same_run_each_time() -> None:
 def test_a_seed_gives_the_same_run_in_each_process(tmp_path: Path) -> None:
     """Sets of texts, and of structs, have another order in each."""
     script = (
-        "from reconciler.operations.simulation.incidents import Incident\n"
+        "from reconciler.operations.simulation.scenarios.incidents import Incident\n"
         "from reconciler.operations.simulation.simulate import simulate\n"
         "only = (Incident.CLOCK_STEPPED, Incident.DISK_FULL)\n"
         "print(simulate(7, machines=6, seconds=900.0, only=only, quiet=600.0).trace)"
@@ -136,6 +143,56 @@ def following_anything(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(follow, "judge_descent", lambda *_: AncestryVerdict.FOLLOWS)
 
 
+def claiming_twice(patch: pytest.MonkeyPatch) -> None:
+    """Each machine of a claim is put in its first slot, and the store does not refuse that."""
+    claimed = claim_records._claimed
+
+    def wrongly(action: Any, *values: Any) -> Any:
+        machines = tuple((0, name) for _, name in action.machines)
+        return claimed(msgspec.structs.replace(action, machines=machines), *values)
+
+    patch.setattr(claim_records, "_claimed", wrongly)
+    patch.setattr(ledger_batch, "change_bindings", lambda *_: None)
+
+
+def sharing_addresses(patch: pytest.MonkeyPatch) -> None:
+    """The machines of a claim are given the addresses of its first slot."""
+    addresses: Any = provisioning.slot_addresses  # type: ignore[attr-defined]
+
+    def wrongly(desired: Any, lifecycle: Any) -> Any:
+        return addresses(desired, msgspec.structs.replace(lifecycle, slot=0))
+
+    patch.setattr(provisioning, "slot_addresses", wrongly)
+
+
+def keeping_addresses(patch: pytest.MonkeyPatch) -> None:
+    """The IPAM releases no address."""
+    patch.setattr(EmbeddedIpam, "release", lambda *_: None)
+
+
+def without_wiping(patch: pytest.MonkeyPatch) -> None:
+    """A machine that is released is stopped, and its disks are not wiped."""
+    purpose = phases.purpose
+
+    def wrongly(*values: Any) -> Purpose | None:
+        found = purpose(*values)
+        return None if found is Purpose.WIPE else found
+
+    patch.setattr(phases, "purpose", wrongly)
+
+
+def claiming_silently(patch: pytest.MonkeyPatch) -> None:
+    """The ledger does not say that a machine was claimed."""
+    claimed = claim_records._claimed
+
+    def silently(action: Any, *values: Any) -> Any:
+        recorded = claimed(action, *values)
+        reported = {key: event for key, event in recorded.events.items() if event[0] is not EventReason.CLAIMED}
+        return msgspec.structs.replace(recorded, events=reported)
+
+    patch.setattr(claim_records, "_claimed", silently)
+
+
 def giving_up(patch: pytest.MonkeyPatch) -> None:
     """A machine is left as it is."""
     whole = reconcile.Reconciler.reconcile
@@ -168,6 +225,11 @@ DEFECTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], tuple[Incident, .
     "within-the-budget": (without_a_budget, (Incident.BMC_BUSY,)),
     "ordered-once": (forgetting_orders, (Incident.BOOT_NOT_KEPT,)),
     "never-taken-back": (following_anything, (Incident.HISTORY_REWRITTEN,)),
+    "claimed-once": (claiming_twice, ()),
+    "allocated-once": (sharing_addresses, ()),
+    "nothing-leaked": (keeping_addresses, ()),
+    "wiped-between-tenants": (without_wiping, ()),
+    "claims-in-the-ledger": (claiming_silently, ()),
     "as-declared-in-the-end": (giving_up, ()),
     "nothing-broke": (with_a_bug, ()),
 }
@@ -182,7 +244,7 @@ def test_each_rule_notices_its_defect(oracle: str, monkeypatch: pytest.MonkeyPat
     plant, incidents = DEFECTS[oracle]
     plant(monkeypatch)
     noticed: set[str] = set()
-    for seed in range(1, 9):
+    for seed in range(1, 17):
         run: SimulatedRun = simulate(seed, machines=9, seconds=600.0, only=incidents, quiet=1800.0)
         noticed = {one.oracle for one in violations(run)}
         if oracle in noticed:
@@ -191,6 +253,51 @@ def test_each_rule_notices_its_defect(oracle: str, monkeypatch: pytest.MonkeyPat
 
 
 # -- the command -----------------------------------------------------------------------------------------------------
+
+
+FAULTS = """\
+faults:
+  - {incident: killed, at: 30s, every: 40s, amount: 10}
+  - {incident: power-button, at: 50s, machines: ["m*"]}
+"""
+
+
+def test_a_file_of_faults_says_what_happens_and_when(tmp_path: Path) -> None:
+    file = tmp_path / "faults.yaml"
+    file.write_text(FAULTS, "utf-8")
+    chance = random.Random(1)
+    steps = fault_steps(chance, read_faults(file), ["m00", "m01"], ["c00"], 120.0)
+    assert [(at, step.what, step.amount) for at, step in steps[:3]] == [
+        (at, Incident.KILLED, 10.0) for at in (30.0, 70.0, 110.0)
+    ]
+    assert steps[3][1].machines == ("m00", "m01")
+    planned = scenario(chance, ["m00", "m01"], ["c00"], 120.0, (), steps)
+    assert planned.incidents == (Incident.POWER_BUTTON, Incident.KILLED)
+    assert {step.what for step in planned.steps} <= {None, *planned.incidents}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "faults: [{incident: kiled}]",
+            "1:21: unknown-incident: no incident 'kiled'; did you mean killed?",
+        ),
+        ("faults: [{incident: killed, probability: 2}]", "1:42: "),
+        ("faults: [{incident: killed, evry: 2m}]", "1:29: unknown-field: "),
+        ("faults: [{incident: killed, at: soon}]", "1:33: "),
+        ("faults: [{incident: killed, every: 0s}]", "1:36: too-often: every must be at least 1s"),
+        ("faults: []", "1:1: "),
+        ("", "1:1: not-one-document: "),
+        ("faults: [", "2:1: yaml-syntax: "),
+    ],
+)
+def test_each_error_of_a_file_of_faults_has_its_place(tmp_path: Path, text: str, said: str) -> None:
+    desk = Desk(tmp_path / "desk")
+    (desk.folder / "faults.yaml").write_text(text, "utf-8")
+    got = desk.run("simulate", "--faults", str(desk.folder / "faults.yaml"))
+    assert got.code == 1
+    assert f"faults.yaml:{said}" in got.err
 
 
 def test_the_command_shows_what_came_of_a_seed(tmp_path: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler import runtime
 from reconciler.observed.crew import CHECK_SECONDS, LATE_SECONDS, Crew, each_done
-from reconciler.operations.simulation.simulated_runtime import SimulatedRuntime
+from reconciler.operations.simulation.world.simulated_runtime import SimulatedRuntime
 
 HANG = 15.0
 

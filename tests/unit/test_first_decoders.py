@@ -25,6 +25,7 @@ READ_IN_FUNCTIONS = {
     "reconciler/kinds/common/access/credentials.py": "the settings are read before there are threads",
     "reconciler/kinds/guard/guard_fact_rules.py": "the module has read the type once when it was loaded",
     "reconciler/operations/known_store.py": ONE_THREAD,
+    "reconciler/operations/simulation/scenarios/planned_faults.py": ONE_THREAD,
     "reconciler/services/boot/handlers/registration.py": "the module has read both types once when it was loaded",
     "reconciler/store/lease/instance.py": ONE_THREAD,
     "reconciler/store/store.py": "decoders of `observed/backend.py` have read the types",

@@ -52,6 +52,7 @@ SUBJECTS: dict[str, tuple[tuple[str, ...], str]] = {
     "operations/requests/event_sinks.py": (("sink",), "what people ask of an event sink"),
     "operations/requests/restart_machine.py": (("machine",), "a power cycle of a machine"),
     "operations/serving/": (("catalogue", "machine"), "the boot service of partitions"),
+    "operations/simulation/": (("machine",), "the fleet that is simulated"),
     "commands/console_command.py": ((), "names of machines, completed by the shell, for their consoles"),
     "operations/reports/console_reports.py": ((), "what the BMCs of machines say of their consoles"),
     "commands/serving/boot_commands.py": ((), "names of partitions, completed by the shell, for their DHCP server"),

@@ -58,7 +58,7 @@ BESIDE_RUNTIME = {
     "reconciler/commands/crash_report.py": ("threading", "sets Python's own hook for a thread that failed"),
     "drivers/console/ipmi/ipmi_session.py": ("secrets", "session ids and vectors that a BMC must not guess"),
     "drivers/bmc/emulator.py": ("secrets", "starts processes with a password that other users must not guess"),
-    "reconciler/operations/simulation/simulated_runtime.py": (
+    "reconciler/operations/simulation/world/simulated_runtime.py": (
         "threading concurrent.futures random",
         "is a runtime: each simulated thread is a real one",
     ),
@@ -99,7 +99,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "jsonschema_rs": ("reconciler/desired/",),
     "sqlalchemy": (
         *("reconciler/store/", "drivers/ipam/", "drivers/registry.py"),
-        "reconciler/operations/simulation/simulated_host.py",
+        "reconciler/operations/simulation/world/simulated_host.py",
     ),
     "alembic": ("reconciler/store/",),
     "click": ("cli.py", "reconciler/commands/"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import click
 
@@ -10,11 +11,10 @@ from reconciler.commands.options import DurationType, output_option
 from reconciler.commands.printing import dump
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words
 from reconciler.model.counting import count
-from reconciler.operations.simulation.incidents import Incident
+from reconciler.operations.simulation.scenarios.incidents import INCIDENT_NAMES
+from reconciler.operations.simulation.scenarios.planned_faults import read_faults
 from reconciler.operations.simulation.seeds import SeedResult, never_happened, simulate_seeds
 from reconciler.views.render.words import clean
-
-_NAMES = {one.name.lower().replace("_", "-"): one for one in Incident}
 
 
 @click.command("simulate", short_help="Run the daemon on a simulated fleet in which things go wrong.")
@@ -38,14 +38,28 @@ _NAMES = {one.name.lower().replace("_", "-"): one for one in Incident}
 )
 @click.option(
     "--only",
-    type=click.Choice(list(_NAMES)),
+    type=click.Choice(list(INCIDENT_NAMES)),
     multiple=True,
     help="Only this incident, in place of the ones that the seed picks. Can be given several times.",
+)
+@click.option(
+    "--faults",
+    "faults_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The incidents of this YAML file, in place of the ones that the seed picks.",
 )
 @click.option("--trace", is_flag=True, help="Also show the ledger of each run.")
 @output_option("text", "json", "yaml", default="text")
 def simulate_command(
-    seed: int, seeds: int, for_: timedelta, machines: int, only: tuple[str, ...], trace: bool, output: str
+    seed: int,
+    seeds: int,
+    for_: timedelta,
+    machines: int,
+    only: tuple[str, ...],
+    faults_file: Path | None,
+    trace: bool,
+    output: str,
 ) -> None:
     """Run the daemon on a simulated fleet in which things go wrong, in virtual time.
 
@@ -61,14 +75,17 @@ def simulate_command(
       groundstate simulate --seed 7
       groundstate simulate --seeds 20 --for 2h
       groundstate simulate --seed 7 --only killed --only reply-lost --trace
+      groundstate simulate --faults faults.yaml
       groundstate simulate --seeds 5 -o json
     """
-    incidents = [_NAMES[one] for one in only]
+    if only and faults_file is not None:
+        raise click.UsageError("--only and --faults cannot be used together")
+    incidents, seconds = [INCIDENT_NAMES[one] for one in only], for_.total_seconds()
     results = []
     with exit_in_words():
-        for result in simulate_seeds(
-            range(seed, seed + seeds), machines=machines, seconds=for_.total_seconds(), only=incidents
-        ):
+        faults = read_faults(faults_file) if faults_file is not None else ()
+        numbers = range(seed, seed + seeds)
+        for result in simulate_seeds(numbers, machines=machines, seconds=seconds, only=incidents, faults=faults):
             results.append(result)
             if output == "text":
                 _show(result, trace=trace)

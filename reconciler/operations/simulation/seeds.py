@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from reconciler.model.event import Event
-from reconciler.operations.simulation.incidents import Incident
-from reconciler.operations.simulation.oracles import Violation, violations
-from reconciler.operations.simulation.record import Sometimes
+from reconciler.operations.simulation.scenarios.incidents import Incident
+from reconciler.operations.simulation.scenarios.planned_faults import PlannedFault
 from reconciler.operations.simulation.simulate import simulate
+from reconciler.operations.simulation.verdict.oracles import Violation, violations
+from reconciler.operations.simulation.verdict.record import Sometimes
 
 
 class SeedResult(msgspec.Struct, frozen=True):
@@ -28,12 +29,17 @@ class SeedResult(msgspec.Struct, frozen=True):
 
 
 def simulate_seeds(
-    seeds: Iterable[int], *, machines: int, seconds: float, only: Sequence[Incident] = ()
+    seeds: Iterable[int],
+    *,
+    machines: int,
+    seconds: float,
+    only: Sequence[Incident] = (),
+    faults: Sequence[PlannedFault] = (),
 ) -> Iterator[SeedResult]:
-    """Simulate each of these seeds. `seconds`: of the part in which things go wrong. `only`: the incidents in place of
-    those that a seed picks."""
+    """Simulate each of these seeds. `seconds`: of the part in which things go wrong. `only`, `faults`: the incidents in
+    place of those that a seed picks."""
     for seed in seeds:
-        run = simulate(seed, machines=machines, seconds=seconds, only=only)
+        run = simulate(seed, machines=machines, seconds=seconds, only=only, faults=faults)
         found = tuple(violations(run))
         yield SeedResult(seed, run.seconds, run.trace, run.incidents, len(run.writes), found, run.sometimes, run.events)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,22 +15,32 @@ from drivers.base import Endpoint, PowerState
 from drivers.bmc.fake.fake import FakeFleet
 from drivers.bmc.fake.fake_faults import Fault, FaultKind
 from drivers.bmc.fake.fake_machine import FakeMachine
+from drivers.ipam.embedded.embedded import EmbeddedIpam
+from drivers.ipam.embedded.embedded_pools import EmbeddedPools
 from reconciler import runtime
 from reconciler.desired.git.plumbing import SourceError
 from reconciler.kinds.common.field_types.fleet_share import FleetShare
+from reconciler.kinds.common.machine_facts import all_machine_facts
 from reconciler.model.event import EventReason
 from reconciler.model.plans.plan import CauseKind
-from reconciler.operations.simulation.faulty_network import FaultyNetwork
-from reconciler.operations.simulation.incidents import DeclaredMachine, Incident, Scenario, ScenarioStep, scenario
-from reconciler.operations.simulation.record import FinalState, SeenWrite, SimulatedRun, Sometimes
-from reconciler.operations.simulation.simulated_host import SimulatedDaemon, SimulationSettings
-from reconciler.operations.simulation.simulated_repository import SimulatedRepository
-from reconciler.operations.simulation.simulated_runtime import SimulatedRuntime
+from reconciler.operations.simulation.scenarios.declared_fleet import DeclaredFleet, DeclaredMachine
+from reconciler.operations.simulation.scenarios.incidents import Incident, Scenario, ScenarioStep, scenario
+from reconciler.operations.simulation.scenarios.planned_faults import PlannedFault, fault_steps
+from reconciler.operations.simulation.verdict.claim_oracles import claim_differences, undeclared_owners
+from reconciler.operations.simulation.verdict.claims_record import DiskChange, SeenAllocations
+from reconciler.operations.simulation.verdict.record import FinalState, SeenWrite, SimulatedRun, Sometimes
+from reconciler.operations.simulation.world.faulty_network import FaultyNetwork
+from reconciler.operations.simulation.world.simulated_host import SimulatedDaemon, SimulationSettings
+from reconciler.operations.simulation.world.simulated_machine import NoAnswer, SimulatedMachine
+from reconciler.operations.simulation.world.simulated_repository import SimulatedRepository
+from reconciler.operations.simulation.world.simulated_runtime import SimulatedRuntime
 from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.planning.guards.standing import CommandLimits
+from reconciler.services.provisioning_port import Provisioning
 from reconciler.store import Store
 from reconciler.store.sql.store_errors import Fenced, StoreError
 
+T = TypeVar("T")
 _RESTART_SECONDS = 5.0
 """After which the service manager starts a daemon that ended."""
 QUIET_SECONDS = 6 * 3600.0
@@ -58,17 +68,22 @@ def simulate(
     machines: int = 12,
     seconds: float = 7200.0,
     only: Sequence[Incident] = (),
+    faults: Sequence[PlannedFault] = (),
     quiet: float = QUIET_SECONDS,
 ) -> SimulatedRun:
     """Run the daemon under this seed; the same values give the same run.
 
-    `seconds`: of the part in which things go wrong. `quiet`: of the part after it, at most."""
+    `seconds`: of the part in which things go wrong. `faults`: what goes wrong in it, in place of what the seed picks.
+    `quiet`: of the part after it, at most."""
     simulation = SimulatedRuntime(seed)
-    names = [f"m{number:02}" for number in range(machines)]
-    planned = scenario(simulation.chance, names, seconds, only)
+    for_claims = max(2, machines // 3)
+    names = [f"m{number:02}" for number in range(machines - for_claims)]
+    managed = [f"c{number:02}" for number in range(for_claims)]
+    steps = fault_steps(simulation.chance, faults, names, managed, seconds)
+    planned = scenario(simulation.chance, names, managed, seconds, only, steps)
     where = _MEMORY if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="groundstate-simulate-", dir=where) as folder, runtime.replaced(simulation):
-        world = _World(simulation, Path(folder), names)
+        world = _World(simulation, Path(folder), names, managed)
         try:
             world.play(planned, quiet)
             return world.run(seed, planned)
@@ -79,33 +94,48 @@ def simulate(
 class _World:
     """What the daemons meet."""
 
-    def __init__(self, simulation: SimulatedRuntime, folder: Path, names: Sequence[str]) -> None:
+    def __init__(
+        self, simulation: SimulatedRuntime, folder: Path, names: Sequence[str], managed: Sequence[str]
+    ) -> None:
         self._simulation, self._names = simulation, names
         self._store_file = folder / "state.db"
         self._fleet = FakeFleet(runtime.monotonic, on_after=20.0, off_after=8.0)
         # Some BMCs have two systems.
         shared = len(names) // 3
         self._bmcs = {name: f"bmc-{at // 2 if at < shared else at}" for at, name in enumerate(names)}
-        self._declared = {name: DeclaredMachine() for name in names}
+        self._bmcs |= {name: f"bmc-{name}" for name in managed}
+        self._declared = DeclaredFleet({name: DeclaredMachine() for name in names}, dict.fromkeys(managed))
+        self._managed = {name: SimulatedMachine(name, self._machine(name), self) for name in managed}
+        self._moments: list[SeenAllocations] = []
         self._writes: list[SeenWrite] = []
         self._sometimes: Counter[Sometimes] = Counter()
         self._allowed: tuple[Incident, ...] = ()
         self._daemons: list[SimulatedDaemon] = []
-        self._budget = max(1, len(names) // 3)
+        self._budget = max(1, len(self._bmcs) // 3)
         share = FleetShare(count=self._budget)
-        limits = GuardLimits(max_disrupted=share, max_disrupted_per_rack=share, max_unreachable=FleetShare(percent=50))
+        limits = GuardLimits(
+            max_disrupted=share,
+            max_disrupted_per_rack=share,
+            max_unreachable=FleetShare(percent=50),
+            max_released=FleetShare(percent=100),
+            max_removed=FleetShare(percent=100),
+        )
         self._settings = SimulationSettings(CommandLimits(limits))
         self._driver = FaultyNetwork(self._fleet, self)
         self._repository = SimulatedRepository(folder / "fleet", self._bmcs)
         self._repository.commit(self._declared)
         self._reader = Store.open(f"sqlite:///{self._store_file}")
+        self._ipam, self._pools = EmbeddedIpam(self._reader.engine), EmbeddedPools(self._reader.engine)
         simulation.begin(self._supervise, "service manager")
+        for name, machine in self._managed.items():
+            simulation.begin(machine.run, name)
 
     def play(self, planned: Scenario, quiet: float) -> None:
         """Let happen what is planned, and then a quiet time."""
         self._allowed = planned.incidents
         for step in planned.steps:
             self._simulation.run_for(step.after)
+            self._look()
             self._happen(step)
         self._make_peace()
         deadline = self._simulation.elapsed + quiet
@@ -114,17 +144,42 @@ class _World:
         self._simulation.run_for(_SETTLED_SECONDS)
 
     def _is_as_declared(self) -> bool:
-        states = {name: self._machine(name).state for name in self._names}
-        return not self._reader.in_flight() and all(
-            states[name].power == one.power and states[name].indicator == one.led
-            for name, one in self._declared.items()
+        final, declared = self._final(), self._declared
+        if self._reader.in_flight() or list(undeclared_owners(self._look(), declared)):
+            return False
+        return not list(claim_differences(declared.claims, final)) and all(
+            final[name].power == one.power and final[name].led == one.led for name, one in declared.machines.items()
         )
+
+    def _final(self) -> dict[str, FinalState]:
+        found = {}
+        for name in self._bmcs:
+            state, inside = self._machine(name).state, self._managed.get(name)
+            system, disk = (inside.running, inside.disk) if inside is not None else (None, None)
+            found[name] = FinalState(state.power, state.indicator, system, disk is not None)
+        return found
+
+    def _look(self) -> SeenAllocations:
+        """What is allocated now, which is kept."""
+        facts = all_machine_facts(self._reader.facts())
+        slots = {key.name: (one.lifecycle.claim, one.lifecycle.slot or 0) for key, one in facts.items()}
+        moment = SeenAllocations(
+            self._simulation.elapsed,
+            {name: (claim, slot) for name, (claim, slot) in slots.items() if claim is not None},
+            tuple((one.owner, one.network, one.address) for one in self._ipam.list()),
+            tuple((one.owner, one.pool, one.number) for one in self._pools.numbers()),
+            {name: one.running for name, one in self._managed.items() if one.running is not None},
+        )
+        self._moments.append(moment)
+        return moment
 
     def run(self, seed: int, planned: Scenario) -> SimulatedRun:
         """What was seen."""
         events = tuple(entry.event for entry in self._reader.events(limit=1_000_000))
+        self._look()
+        changes = sorted((one for each in self._managed.values() for one in each.changes), key=lambda one: one.at)
         self._count_events(events)
-        state = {name: self._machine(name).state for name in self._names}
+        self._count_changes(changes)
         failures = [*self._ends(), *(f"a thread ended: {error!r}" for error in self._simulation.errors)]
         return SimulatedRun(
             seed=seed,
@@ -135,10 +190,12 @@ class _World:
             writes=tuple(self._writes),
             events=events,
             revisions=self._repository.revisions,
-            final={name: FinalState(one.power, one.indicator) for name, one in state.items()},
+            final=self._final(),
             unfinished=tuple(self._reader.in_flight().values()),
             failures=tuple(failures),
             sometimes=dict(self._sometimes),
+            changes=tuple(changes),
+            moments=tuple(self._moments),
         )
 
     def close(self) -> None:
@@ -170,6 +227,7 @@ class _World:
     def _ends(self) -> Iterator[str]:
         """What ended daemons without a reason that the scenario gave."""
         for daemon in self._daemons:
+            yield from (f"{daemon.process.name}: the boot service failed: {one!r}" for one in daemon.defects)
             error = daemon.failure
             if error is None:
                 continue
@@ -180,17 +238,26 @@ class _World:
             if not (fenced or by_store or by_source):
                 yield f"{daemon.process.name} ended: {type(error).__name__}: {error}"
 
+    def ask(self, question: Callable[[Provisioning], T]) -> T:
+        """See AnsweringService."""
+        if self._daemon is None:
+            raise NoAnswer
+        return self._daemon.ask(question)
+
     def leaves(self, endpoint: Endpoint, value: object) -> int:
         """See WriteObserver."""
         name, process = str(endpoint.system_id), self._simulation.running_process
         daemon = next(one for one in self._daemons if one.process is process)
-        flights = [one for key, one in self._reader.in_flight().items() if self._bmcs[key.name] == endpoint.address]
+        flights = [one for key, one in self._reader.in_flight().items() if self._bmcs.get(key.name) == endpoint.address]
         mine = tuple(one for one in flights if one.key.name == name)
         beside = tuple(one for one in flights if one.key.name != name)
         at, last = self._simulation.elapsed, self._reader.epoch()
         taken_over = bool(mine) and all(one.id in self._daemons[-1].found for one in mine)
+        system = self._managed[name].running if name in self._managed else None
         self._writes.append(
-            SeenWrite(at, runtime.now(), name, value, process.name, daemon.epoch, last, mine, beside, taken_over)
+            SeenWrite(
+                at, runtime.now(), name, value, process.name, daemon.epoch, last, mine, beside, taken_over, system
+            )
         )
         return len(self._writes) - 1
 
@@ -206,8 +273,7 @@ class _World:
     def _happen(self, step: ScenarioStep) -> None:
         match step.what:
             case None:
-                self._declared |= dict(step.declared)
-                self._repository.commit(self._declared)
+                self._commit(step)
             case Incident.BROKEN_COMMIT:
                 self._repository.commit(self._declared, broken=True)
             case Incident.HISTORY_REWRITTEN:
@@ -220,9 +286,10 @@ class _World:
                 self._simulation.clock_error += step.amount
             case Incident.POWER_BUTTON:
                 for name in step.machines:
-                    machine = self._machine(name)
-                    other = PowerState.OFF if machine.state.power is PowerState.ON else PowerState.ON
-                    machine.state = msgspec.structs.replace(machine.state, power=other)
+                    self._press(self._machine(name))
+            case Incident.INSTALLATION_FAILED:
+                for name in step.machines:
+                    self._managed[name].fails_next += int(step.amount)
             case what if what in _BMC_FAULTS:
                 for name in step.machines:
                     fault = Fault(_BMC_FAULTS[what], times=int(step.amount))
@@ -230,6 +297,19 @@ class _World:
             case what:
                 if self._daemon is not None:
                     self._strike(self._daemon, what, step.amount)
+
+    def _commit(self, step: ScenarioStep) -> None:
+        was = self._declared
+        claims = {name: one for name, one in {**was.claims, **dict(step.claims)}.items() if one is not None}
+        machines = {**was.machines, **dict(step.declared)}
+        self._declared = DeclaredFleet(machines, was.managed, claims, step.pool or was.pool)
+        self._repository.commit(self._declared)
+
+    def _press(self, machine: FakeMachine) -> None:
+        is_on = machine.state.power is PowerState.ON
+        machine.state = msgspec.structs.replace(machine.state, power=PowerState.OFF if is_on else PowerState.ON)
+        if not is_on:
+            machine.booted_from.append(None)
 
     def _strike(self, daemon: SimulatedDaemon, what: Incident, amount: float) -> None:
         match what:
@@ -261,7 +341,8 @@ class _World:
 
     def _count_kill(self) -> None:
         sent = {flight.id for write in self._writes for flight in write.flights}
-        flights = self._reader.in_flight().values()
+        self._sometimes[Sometimes.KILLED_IN_INSTALLATION] += any(one.is_installing for one in self._managed.values())
+        flights = [one for key, one in self._reader.in_flight().items() if key.name in self._bmcs]
         for flight in flights:
             unsent = flight.id not in sent
             self._sometimes[Sometimes.KILLED_BEFORE_SENDING if unsent else Sometimes.KILLED_IN_FLIGHT] += 1
@@ -269,17 +350,37 @@ class _World:
             self._sometimes[Sometimes.KILLED_AT_REST] += 1
 
     def _make_peace(self) -> None:
-        """From now on nothing goes wrong, and no override is declared."""
-        for name in self._names:
+        """From now on nothing goes wrong, no override is declared, and people ask for each machine that gave up to be
+        tried again. They name what is on its disk, as groundstate may not know that after a restore."""
+        for name in self._bmcs:
             self._machine(name).faults.clear()
-        self._declared = {name: msgspec.structs.replace(one, request=None) for name, one in self._declared.items()}
+        words = {}
+        for name, machine in self._managed.items():
+            machine.fails_next = 0
+            words[name] = f"{machine.disk.instance} again" if machine.disk is not None else "again"
+        machines = {name: msgspec.structs.replace(one, request=None) for name, one in self._declared.machines.items()}
+        self._declared = msgspec.structs.replace(self._declared, machines=machines, managed=words)
         self._repository.commit(self._declared)
+
+    def _count_changes(self, changes: Sequence[DiskChange]) -> None:
+        last: dict[str, str] = {}
+        for change in changes:
+            before, after = change.before, change.after
+            if after is None:
+                self._sometimes[Sometimes.WIPED] += 1
+                self._sometimes[Sometimes.RELEASED_IN_INSTALLATION] += before is not None and not before.is_whole
+                continue
+            self._sometimes[Sometimes.INSTALLED] += 1
+            self._sometimes[Sometimes.REINSTALLED] += before is not None
+            self._sometimes[Sometimes.NEXT_TENANT] += last.get(change.machine, after.claim) != after.claim
+            last[change.machine] = after.claim
 
     def _count_events(self, events: Sequence[Any]) -> None:
         counted = {
             EventReason.REVISION_REFUSED: Sometimes.REVISION_REFUSED,
             EventReason.ACTION_NOT_CONFIRMED: Sometimes.OUTCOME_UNKNOWN,
             EventReason.HELD: Sometimes.BUDGET_HELD,
+            EventReason.CLAIMED: Sometimes.CLAIMED,
         }
         for event in events:
             if event.reason in counted:

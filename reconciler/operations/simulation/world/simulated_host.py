@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import event
@@ -22,11 +22,18 @@ from reconciler.daemon.service import Daemon, DaemonSettings
 from reconciler.desired.git.sources.open_source import open_source
 from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.observed.connections import Connections, Drivers
-from reconciler.operations.simulation.simulated_runtime import SimulatedProcess, SimulatedRuntime
+from reconciler.operations.simulation.world.simulated_machine import NoAnswer
+from reconciler.operations.simulation.world.simulated_runtime import SimulatedProcess, SimulatedRuntime
 from reconciler.operations.stored_facts import facts_of
 from reconciler.planning.guards.standing import CommandLimits, DaemonReport
 from reconciler.services.log import logger
+from reconciler.services.provisioning_port import Provisioning
 from reconciler.store import Store
+from reconciler.store.sql.store_errors import StoreError
+
+T = TypeVar("T")
+_ANSWER_SECONDS = 30.0
+"""For which an agent waits for an answer."""
 
 
 class SimulationSettings(msgspec.Struct, frozen=True):
@@ -40,7 +47,7 @@ class SimulationSettings(msgspec.Struct, frozen=True):
 
 class SimulatedDaemon:
     """A `groundstate run`. `epoch`: 0 until it has the store. `found`: the ids of the actions that were in flight then.
-    `failure`: what it ended with."""
+    `failure`: what it ended with. `defects`: errors of its boot service that are none of the store."""
 
     def __init__(
         self,
@@ -55,6 +62,8 @@ class SimulatedDaemon:
         self.found: frozenset[str] = frozenset()
         self.failure: Exception | None = None
         self.has_ended = False
+        self.defects: list[Exception] = []
+        self._provisioning: Provisioning | None = None
         self.log = io.StringIO()
         self._simulation, self._repository, self._store_file = simulation, repository, store
         self._driver, self._settings = driver, settings
@@ -76,6 +85,27 @@ class SimulatedDaemon:
         self.fails_next = 1_000_000
         with suppress(Exception):
             self._held.close()
+
+    def ask(self, question: Callable[[Provisioning], T]) -> T:
+        """What the boot service answers, in a thread of its own. Raises NoAnswer."""
+        provisioning = self._provisioning
+        if provisioning is None or self.has_ended:
+            raise NoAnswer
+        answered: runtime.Future[T] = runtime.future()
+
+        def answer() -> None:
+            try:
+                answered.set_result(question(provisioning))
+            except Exception as error:  # noqa: BLE001  the real one answers 500 or 503
+                if not isinstance(error, StoreError):
+                    self.defects.append(error)
+                answered.set_exception(error)
+
+        self._simulation.begin(answer, "boot service", self.process)
+        try:
+            return answered.result(_ANSWER_SECONDS)
+        except Exception as error:
+            raise NoAnswer from error
 
     def end(self) -> None:
         """SIGTERM."""
@@ -103,7 +133,7 @@ class SimulatedDaemon:
             self.epoch = self._held.enter_context(store.instance("run"))
             self.found = frozenset(one.id for one in store.in_flight().values())
             limits, pace = self._settings.limits, self._settings
-            me = DaemonReport(f"{self.process.name} (run)", runtime.now(), limits.limits)
+            me = DaemonReport(f"{self.process.name} (run)", runtime.now(), limits.limits, boot_address="10.0.0.1")
             standing = PolicyState(store, limits, runtime.now, me)
             ipam, pools = EmbeddedIpam(store.engine), EmbeddedPools(store.engine)
             drivers = Drivers(lambda _: self._driver, _no_secret, ipam, pools)
@@ -118,7 +148,9 @@ class SimulatedDaemon:
                 logger(self.log, json=True),
             )
             standing.begin(self.epoch)
+            self._provisioning = daemon.provisioning
             daemon.run(self._flag)
+            self._provisioning = None
             standing.leave()
 
     def _watch(self, store: Store) -> None:

@@ -11,7 +11,9 @@ import msgspec
 from drivers.base import BootOverride, IndicatorLED, PowerState, ResetType
 from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event
-from reconciler.operations.simulation.incidents import DeclaredMachine, Incident
+from reconciler.operations.simulation.scenarios.declared_fleet import DeclaredFleet
+from reconciler.operations.simulation.scenarios.incidents import Incident
+from reconciler.operations.simulation.verdict.claims_record import DiskChange, Installation, SeenAllocations
 
 
 class Sometimes(StrEnum):
@@ -31,6 +33,13 @@ class Sometimes(StrEnum):
     OUTCOME_UNKNOWN = "an action was not confirmed"
     POWERED_OFF = "a machine was powered off"
     ORDER_SENT = "a boot override for one boot was sent"
+    CLAIMED = "a machine was claimed"
+    INSTALLED = "a machine was installed"
+    REINSTALLED = "a machine was installed again"
+    WIPED = "a released machine was wiped"
+    NEXT_TENANT = "a machine went from one claim to another"
+    RELEASED_IN_INSTALLATION = "a claim released a machine while it was being installed"
+    KILLED_IN_INSTALLATION = "killed while a machine was being installed"
 
 
 class SeenWrite(msgspec.Struct, frozen=True):
@@ -39,7 +48,7 @@ class SeenWrite(msgspec.Struct, frozen=True):
     `at`: seconds; `clock`: what the clock of the host showed. `epoch`: of the daemon that sent it. `last_epoch`: the
     one that the store had then. `flights`: the actions in flight for that machine, as the store had them on disk then.
     `beside`: for others behind the same BMC. `was_taken_over`: a newer daemon has the store, and found all of `flights`
-    there. `was_refused`: the BMC said that it did nothing."""
+    there. `system`: what a claim has installed, and runs on it. `was_refused`: the BMC said that it did nothing."""
 
     at: float
     clock: datetime
@@ -51,6 +60,7 @@ class SeenWrite(msgspec.Struct, frozen=True):
     flights: tuple[InFlight, ...]
     beside: tuple[InFlight, ...]
     was_taken_over: bool
+    system: Installation | None = None
     was_refused: bool = False
 
     @property
@@ -74,16 +84,20 @@ class SeenWrite(msgspec.Struct, frozen=True):
 
 
 class FinalState(msgspec.Struct, frozen=True):
-    """A machine in the end."""
+    """A machine in the end. `system`: what a claim has installed, and runs on it. `has_data`: whether anything is on
+    its disk."""
 
     power: PowerState | None
     led: IndicatorLED | None
+    system: Installation | None = None
+    has_data: bool = False
 
 
 class SimulatedRun(msgspec.Struct, frozen=True):
     """All that is known of a run. `revisions`: what each commit declared, oldest first; a broken one is not among them.
     `budget`: how many machines may be down at once. `failures`: what ended a daemon, or one of its threads,
-    unexpectedly. `unfinished`: actions that are in flight in the end."""
+    unexpectedly. `unfinished`: actions that are in flight in the end. `changes`: of the disks of machines for claims,
+    the oldest first. `moments`: what was allocated from time to time, and in the end."""
 
     seed: int
     seconds: float
@@ -92,13 +106,15 @@ class SimulatedRun(msgspec.Struct, frozen=True):
     budget: int
     writes: tuple[SeenWrite, ...]
     events: tuple[Event, ...]
-    revisions: Mapping[str, Mapping[str, DeclaredMachine]]
+    revisions: Mapping[str, DeclaredFleet]
     final: Mapping[str, FinalState]
     unfinished: tuple[InFlight, ...]
     failures: tuple[str, ...]
     sometimes: Mapping[Sometimes, int]
+    changes: tuple[DiskChange, ...] = ()
+    moments: tuple[SeenAllocations, ...] = ()
 
     @property
-    def declared(self) -> Mapping[str, DeclaredMachine]:
+    def declared(self) -> DeclaredFleet:
         """What the last revision declares."""
         return list(self.revisions.values())[-1]

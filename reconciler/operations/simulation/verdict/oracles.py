@@ -9,11 +9,24 @@ import msgspec
 
 from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event, EventReason
-from reconciler.operations.simulation.incidents import Incident
-from reconciler.operations.simulation.record import SeenWrite, SimulatedRun
+from reconciler.operations.simulation.scenarios.declared_fleet import DeclaredFleet
+from reconciler.operations.simulation.scenarios.incidents import Incident
+from reconciler.operations.simulation.verdict.claim_oracles import (
+    allocated_once,
+    claim_differences,
+    claimed_once,
+    claims_in_the_ledger,
+    nothing_leaked,
+    wiped_between_tenants,
+)
+from reconciler.operations.simulation.verdict.claims_record import Installation
+from reconciler.operations.simulation.verdict.record import SeenWrite, SimulatedRun
 
 _WINDOW = 3600.0
 """Seconds for which a power-off counts as disruption under way, as in the built-in budget."""
+
+
+_NOTHING = DeclaredFleet({})
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -77,8 +90,12 @@ def off_as_declared(run: SimulatedRun) -> Iterator[str]:
     for write, _, event in _sent(run):
         if not write.powers_off or event is None:
             continue
-        declared = run.revisions.get(event.revision or "", {}).get(write.machine)
-        if declared is None or declared.power != "Off":
+        fleet = run.revisions.get(event.revision or "", _NOTHING)
+        declared = fleet.machines.get(write.machine)
+        if write.machine in run.declared.managed:
+            if _is_in_use(write.system, fleet):
+                yield f"{_of(write)} left for revision {str(event.revision)[:10]}, of which it runs {write.system}"
+        elif declared is None or declared.power != "Off":
             said = "nothing" if declared is None else declared.power
             yield f"{_of(write)} left for revision {str(event.revision)[:10]}, which declares {said}"
 
@@ -103,8 +120,10 @@ def ordered_once(run: SimulatedRun) -> Iterator[str]:
     """A boot override for one boot is sent at most once for each request, unless the BMC refused it."""
     asked: Counter[tuple[str, str]] = Counter()
     for write, _, event in _sent(run):
+        if write.machine in run.declared.managed:
+            continue
         if write.orders_boot and not write.was_refused and event is not None:
-            declared = run.revisions.get(event.revision or "", {}).get(write.machine)
+            declared = run.revisions.get(event.revision or "", _NOTHING).machines.get(write.machine)
             if declared is None or declared.request is None:
                 yield f"{_of(write)} left for revision {str(event.revision)[:10]}, which declares no override"
             else:
@@ -127,10 +146,11 @@ def never_taken_back(run: SimulatedRun) -> Iterator[str]:
 
 def as_declared_in_the_end(run: SimulatedRun) -> Iterator[str]:
     """When nothing goes wrong any more, everything is as declared, and no action is in flight."""
-    for name, wanted in run.declared.items():
+    for name, wanted in run.declared.machines.items():
         found = run.final[name]
         if found.power != wanted.power or found.led != wanted.led:
             yield f"{name}: power {found.power} and LED {found.led}; declared are {wanted.power} and {wanted.led}"
+    yield from claim_differences(run.declared.claims, run.final)
     for flight in run.unfinished:
         yield f"{flight.key}: {flight.action.name} ({flight.id}) is still in flight"
 
@@ -155,6 +175,11 @@ ORACLES: dict[str, Oracle] = {
         within_the_budget,
         ordered_once,
         never_taken_back,
+        claimed_once,
+        allocated_once,
+        nothing_leaked,
+        wiped_between_tenants,
+        claims_in_the_ledger,
         as_declared_in_the_end,
         nothing_broke,
     )
@@ -164,6 +189,12 @@ ORACLES: dict[str, Oracle] = {
 def violations(run: SimulatedRun) -> list[Violation]:
     """All that does not hold of the run."""
     return [Violation(name, message) for name, oracle in ORACLES.items() for message in oracle(run)]
+
+
+def _is_in_use(system: Installation | None, fleet: DeclaredFleet) -> bool:
+    """Whether these documents still want that system."""
+    claim = fleet.claims.get(system.claim) if system is not None else None
+    return system is not None and claim is not None and system.slot < claim.count and system.request == claim.request
 
 
 def _actions_sent(run: SimulatedRun) -> list[Event]:

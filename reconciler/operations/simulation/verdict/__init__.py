@@ -1,0 +1,1 @@
+"""What was seen of a simulated run, and the rules that judge it. Pure."""
