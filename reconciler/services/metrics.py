@@ -6,7 +6,6 @@ import math
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
 from prometheus_client import (
@@ -28,6 +27,7 @@ from reconciler.model.plans.pause import ResourcePause
 from reconciler.model.plans.plan import UnknownReason
 from reconciler.model.resource import ResourceKey
 from reconciler.model.sink_state import SinkReport
+from reconciler.model.values.program_version import program_version
 from reconciler.planning.override_scope import OVERRIDABLE
 from reconciler.services.console_port import ConsolesReport
 from reconciler.services.gauge_table import GaugeTable
@@ -49,6 +49,20 @@ class WorkCount(msgspec.Struct, frozen=True):
     in_flight: int
     lag: float
     """Seconds since the key that has waited longest was due."""
+
+
+def standby_metrics() -> bytes:
+    """What a daemon exports that stands by: only what it is."""
+    registry = CollectorRegistry()
+    _say_who(registry, stands_by=True)
+    return generate_latest(registry)
+
+
+def _say_who(registry: CollectorRegistry, *, stands_by: bool) -> None:
+    build = Gauge("groundstate_build_info", "The version of groundstate that runs.", ["version"], registry=registry)
+    build.labels(program_version()).set(1)
+    waits = "1 while the daemon waits for the process that works on the store."
+    Gauge("groundstate_standby", waits, registry=registry).set(int(stands_by))
 
 
 class Metrics:
@@ -80,10 +94,7 @@ class Metrics:
         self._source_read = Gauge(
             "groundstate_source_read_timestamp_seconds", "When the repository was last read.", registry=self.registry
         )
-        build = Gauge(
-            "groundstate_build_info", "The version of groundstate that runs.", ["version"], registry=self.registry
-        )
-        build.labels(_version()).set(1)
+        _say_who(self.registry, stands_by=False)
         self._flying = Gauge(
             "groundstate_actions_in_flight", "Actions that were sent and are not confirmed yet.", registry=self.registry
         )
@@ -288,10 +299,3 @@ class Metrics:
 
     def _table(self, name: str, meaning: str, *labels: str) -> GaugeTable:
         return GaugeTable(name, meaning, labels, self.registry)
-
-
-def _version() -> str:
-    try:
-        return version("groundstate")
-    except PackageNotFoundError:
-        return "unknown"

@@ -21,6 +21,7 @@ from reconciler.model.ledger_write import AppendEvents, BeginAction, EndAction, 
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.resource import ResourceKey
 from reconciler.store.lease import instance
+from reconciler.store.lease.standby_rows import StandbyTable
 from reconciler.store.lease.store_lease import STORE_LEASE_SECONDS, StoreLease
 from reconciler.store.rows import ledger_order
 from reconciler.store.rows.daemon_status import DaemonTable
@@ -74,6 +75,8 @@ class Store:
         """Restarts that people asked for."""
         self.sinks = SinkTable(database)
         """How far each event sink has taken the ledger."""
+        self.standbys = StandbyTable(database)
+        """Who works on the store, and who stands by."""
         self.daemon = DaemonTable(database)
         """What the daemon says of itself."""
 

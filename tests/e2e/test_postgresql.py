@@ -61,7 +61,15 @@ class TestASecondDaemon:
                 status, words = ask(port, "/readyz")
                 assert (status, words.startswith("standing by: store postgresql:")) == (503, True)
                 assert "groundstate_standby 1" in ask(port, "/metrics")[1]
+                second.until(lambda: desk.run("get", "daemons").out.count("\n") == 3, "both")
+                shown = desk.run("get", "daemons", "-o", "json").json["items"]
+                assert [(one["process"], one["state"]) for one in shown] == [
+                    (first.process.pid, "working"),
+                    (second.process.pid, "standing by"),
+                ]
+                assert shown[0]["leaseEndsAt"]
                 assert second.end(signal.SIGTERM).code == 0
+            assert desk.run("get", "daemons").out.count("\n") == 2
 
     def test_follows_one_that_is_stopped_at_once(self, desk: Desk, url: str) -> None:
         desk.commit(lab=[network(), address("web")])
@@ -88,6 +96,17 @@ class TestASecondDaemon:
                 assert (ended.code, "has taken over this store" in ended.err) == (75, True)
                 desk.commit(lab=[network(), address("web"), address("mail")])
                 second.logged("ActionConfirmed", key="IPAddress/mail")
+
+
+def test_the_daemon_of_a_file_is_shown_without_a_lease(desk: Desk) -> None:
+    desk.commit(lab=[network()])
+    with desk.daemon() as daemon:
+        daemon.logged("Started")
+        row = desk.run("get", "daemons").out.splitlines()[1].split()
+        assert (row[1], row[2], row[6]) == (str(daemon.process.pid), "working", "-")
+        assert daemon.end(signal.SIGTERM).code == 0
+    done = desk.run("get", "daemons")
+    assert "no daemon is at work on this store" in done.err
 
 
 def ask(port: int, path: str) -> tuple[int, str]:

@@ -95,6 +95,7 @@ def get_resources_command(
       groundstate get overrides
       groundstate get pauses
       groundstate get consoles
+      groundstate get daemons
       groundstate get ports leaf01
       groundstate get ports machine/r12-01
     """
@@ -115,6 +116,9 @@ def get_resources_command(
             printer.print_changed(listing)
 
 
+_LISTINGS = ("override", "pause", "console", "daemon")
+
+
 class _Show(Protocol):
     """Prints a listing."""
 
@@ -122,25 +126,28 @@ class _Show(Protocol):
 
 
 def _listing_of_its_own(targets: tuple[str, ...], where: Where, selector: str, *, narrowed: bool) -> _Show | None:
-    """What prints the ports, overrides, pauses or consoles that are asked for. None: resources are asked for. Raises
-    UsageError for options that are for resources alone, such as those that are `narrowed`."""
+    """What prints the ports, overrides, pauses, consoles or daemons that are asked for. None: resources are asked for.
+
+    Raises UsageError for options that are for resources alone, such as those that are `narrowed`."""
     if targets[:1] in (("ports",), ("port",)):
         if narrowed:
             raise click.UsageError("ports cannot be sorted or watched; leave out --status, --sort-by, -w and templates")
         from reconciler.commands.reports.port_listing import show_ports
 
         return partial(show_ports, where, targets[1:], selector)
-    if targets not in (("overrides",), ("override",), ("pauses",), ("pause",), ("consoles",), ("console",)):
+    if len(targets) != 1 or (name := targets[0].removesuffix("s")) not in _LISTINGS:
         return None
     if selector or narrowed:
         raise click.UsageError(
             f"{targets[0]} cannot be filtered, sorted or watched; leave out -l, --status, --sort-by, -w and templates"
         )
     from reconciler.commands.console_command import show_consoles
+    from reconciler.commands.reports.status_command import show_daemons
     from reconciler.commands.requests.override_command import show_overrides
     from reconciler.commands.requests.pause_commands import show_pauses
 
-    return partial({"p": show_pauses, "o": show_overrides, "c": show_consoles}[targets[0][0]], where)
+    shown = {"pause": show_pauses, "override": show_overrides, "console": show_consoles, "daemon": show_daemons}
+    return partial(shown[name], where)
 
 
 def _printer(output: str, *, headers: bool, labels: bool) -> ResourcePrinter:

@@ -1,4 +1,4 @@
-"""`groundstate status`: the state of the fleet at a glance."""
+"""`groundstate status`: the state of the fleet at a glance. `groundstate get daemons`: who works on it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Any
 import click
 
 from reconciler.commands.options import guard_options_of, output_option, policy_options, where_from, where_options
-from reconciler.commands.printing import dump
+from reconciler.commands.printing import dump, print_records
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, fitting, on_terminal, say_notes
 from reconciler.operations.reports.fleet_status import FleetStatus, fleet_status, status_form
+from reconciler.operations.serving.daemon_listing import DaemonListing, DaemonRow, list_daemons
+from reconciler.operations.where import Where
+from reconciler.views.columns import short_age
 from reconciler.views.render.tables.status_lines import (
     budget_lines,
     daemon_line,
@@ -62,3 +65,44 @@ def _lines(found: FleetStatus) -> Iterator[str]:
     if fleet is not None:
         yield from budget_lines(fleet.budgets)
     yield f"In flight:  {found.in_flight}"
+
+
+_TITLES = ["HOST", "PROCESS", "STATE", "SINCE", "SEEN", "EPOCH", "LEASE", "REVISION", "VERSION"]
+
+
+def show_daemons(where: Where, output: str, *, headers: bool = True) -> None:
+    """A table, or their rows as JSON or YAML."""
+    listing = list_daemons(where)
+    say_notes(listing.notes)
+    records = [(_form(one), _row(one, listing)) for one in listing.daemons]
+    print_records(_TITLES, records, "Daemon", output, headers=headers)
+
+
+def _form(one: DaemonRow) -> dict[str, Any]:
+    return {
+        "name": f"{one.process.host}/{one.process.pid}",
+        "host": one.process.host,
+        "process": one.process.pid,
+        "state": one.state.value,
+        "since": one.process.since.isoformat(),
+        "seenAt": one.seen_at.isoformat() if one.seen_at else None,
+        "epoch": one.epoch,
+        "leaseEndsAt": one.lease_ends_at.isoformat() if one.lease_ends_at else None,
+        "revision": one.revision,
+        "version": one.process.version,
+    }
+
+
+def _row(one: DaemonRow, listing: DaemonListing) -> list[str]:
+    left = (one.lease_ends_at - listing.at).total_seconds() if one.lease_ends_at else None
+    return [
+        one.process.host,
+        str(one.process.pid),
+        one.state.value,
+        short_age(one.process.since, listing.at),
+        short_age(one.seen_at, listing.at) if one.seen_at else "-",
+        str(one.epoch) if one.epoch is not None else "-",
+        "-" if left is None else f"{max(0.0, left):.0f} s left",
+        one.revision[:10] if one.revision else "-",
+        one.process.version,
+    ]

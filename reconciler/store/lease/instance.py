@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from reconciler import runtime
+from reconciler.model.values.program_version import program_version
 from reconciler.store.lease.store_lease import LeaseLeft, StoreLease, end_lease, keep_lease, lease_left, take_lease
 from reconciler.store.sql.database import Database
 from reconciler.store.sql.file_modes import file_access
@@ -34,9 +35,15 @@ class StoreHolder(msgspec.Struct, frozen=True):
     """Who works on the store: for people, and never for a decision. Not its arguments, where a password may stand."""
 
     name: str
+    """Its command, such as `run`."""
     pid: int
+    """The number of its process."""
     host: str
+    """Where it runs."""
     since: datetime
+    """When it took the store, or began to stand by."""
+    version: str = ""
+    """Of its program."""
 
     def __str__(self) -> str:
         return f"groundstate {self.name}, process {self.pid} on {self.host}, since {self.since:%Y-%m-%d %H:%M:%S}Z"
@@ -185,8 +192,13 @@ def _left(connection: Connection) -> LeaseLeft | None:
     return lease_left(connection)
 
 
+def this_process(name: str) -> StoreHolder:
+    """This process, under that name, from now on."""
+    return StoreHolder(name, runtime.process_id(), runtime.local_host_name(), runtime.now(), program_version())
+
+
 def _count_up(connection: Connection, name: str, lease: StoreLease) -> int:
-    holder = StoreHolder(name, runtime.process_id(), runtime.local_host_name(), runtime.now())
+    holder = this_process(name)
     changed = update(instance_table).values(epoch=instance_table.c.epoch + 1, holder=row_json(holder))
     epoch = int(connection.execute(changed.returning(instance_table.c.epoch)).scalar_one())
     if connection.dialect.name != "sqlite":

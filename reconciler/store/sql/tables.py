@@ -87,6 +87,14 @@ lease_table = Table(
     Column("ends_at", UtcTime),
 )
 
+standby = Table(
+    "standby",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("heard", UtcTime, nullable=False),
+    Column("value", Text, nullable=False),
+)
+
 facts = Table(
     "facts",
     metadata,

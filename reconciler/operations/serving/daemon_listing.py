@@ -1,0 +1,74 @@
+"""The daemons of a store: the one that works, and those that stand by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from reconciler.daemon.ancestry import LAST_GOOD
+from reconciler.operations.where import Where
+from reconciler.operations.workspace import Workspace
+from reconciler.runtime import now
+from reconciler.store import Store
+from reconciler.store.lease.instance import StoreHolder
+
+
+class DaemonState(StrEnum):
+    """What a daemon does."""
+
+    WORKING = "working"
+    STANDING_BY = "standing by"
+    NOT_RESPONDING = "not responding"
+    """It has neither left the store nor reported for a while: it was killed, it hangs, or its host is gone."""
+
+
+class DaemonRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One daemon. `seen_at`: when it reported last. `epoch`, `lease_ends_at` and `revision` are of the one that works:
+    how often the store was taken until then, until when it may work, and which commit is in force."""
+
+    process: StoreHolder
+    state: DaemonState
+    seen_at: datetime | None
+    epoch: int | None = None
+    lease_ends_at: datetime | None = None
+    revision: str | None = None
+
+
+class DaemonListing(msgspec.Struct, frozen=True):
+    """The daemons at `at`, the one that works first."""
+
+    at: datetime
+    daemons: tuple[DaemonRow, ...]
+    notes: tuple[str, ...] = ()
+
+
+def list_daemons(where: Where) -> DaemonListing:
+    """By the store alone. Raises OperationError."""
+    with Workspace(where) as at, at.store() as store:
+        time = now()
+        rows = tuple(_rows(store, time))
+        working = store.standbys.working()
+        if working is not None and working.process.name != "run":
+            at.note(f"{working.process} works on the store now")
+        elif not rows:
+            at.note("no daemon is at work on this store; `groundstate run` starts a daemon")
+        return DaemonListing(time, rows, at.notes)
+
+
+def _rows(store: Store, time: datetime) -> Iterator[DaemonRow]:
+    working, report = store.standbys.working(), store.daemon.get()
+    if working is not None and working.process.name == "run":
+        is_live = report is not None and report.at_work(time)
+        yield DaemonRow(
+            working.process,
+            DaemonState.WORKING if is_live else DaemonState.NOT_RESPONDING,
+            None if report is None else report.seen_at,
+            working.epoch,
+            working.lease_ends_at,
+            store.get_meta(LAST_GOOD),
+        )
+    for one in store.standbys.all(time):
+        yield DaemonRow(one.process, DaemonState.STANDING_BY, one.heard)
