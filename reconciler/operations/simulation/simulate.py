@@ -351,12 +351,16 @@ class _World:
 
     def _make_peace(self) -> None:
         """From now on nothing goes wrong, no override is declared, and people ask for each machine that gave up to be
-        tried again. They name what is on its disk, as groundstate may not know that after a restore."""
+        tried again. They name what is on its disk, as groundstate may not know that after a restore.
+
+        They also power off a machine that was switched on by hand. groundstate does not, as a system may run there."""
         for name in self._bmcs:
             self._machine(name).faults.clear()
         words = {}
         for name, machine in self._managed.items():
             machine.fails_next = 0
+            if machine.is_idle:
+                self._press(self._machine(name))
             words[name] = f"{machine.disk.instance} again" if machine.disk is not None else "again"
         machines = {name: msgspec.structs.replace(one, request=None) for name, one in self._declared.machines.items()}
         self._declared = msgspec.structs.replace(self._declared, machines=machines, managed=words)

@@ -69,6 +69,12 @@ class SimulatedMachine:
         return self._order is not None and self._ticks > 0
 
     @property
+    def is_idle(self) -> bool:
+        """Whether it is on and nothing runs in it, as after a press of the button of an empty machine."""
+        is_busy = self.system or self._booting > 0 or self._order is not None
+        return self._bmc.state.power is PowerState.ON and not is_busy
+
+    @property
     def running(self) -> Installation | None:
         """The system that runs."""
         return self.disk if self.system and self._bmc.state.power is PowerState.ON else None
