@@ -231,6 +231,9 @@ class RedfishServer:
             self.requests.append(request)
             behaviour = self._behaviour(request)
             answer = behaviour(request)
+        if answer.close and isinstance(answer.chunks, list) and len(answer.chunks) == 1:
+            # The end of the connection leaves in the same packet, so that who has the answer can see it.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
         for chunk in answer.chunks:
             connection.sendall(chunk)
         return not answer.close
