@@ -26,15 +26,20 @@ class DaemonState(StrEnum):
 
 
 class DaemonRow(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One daemon. `seen_at`: when it reported last. `epoch`, `lease_ends_at` and `revision` are of the one that works:
-    how often the store was taken until then, until when it may work, and which commit is in force."""
+    """One daemon, as a table and programs are shown it."""
 
     process: StoreHolder
+    """Who it is."""
     state: DaemonState
+    """What it does."""
     seen_at: datetime | None
+    """When it reported last."""
     epoch: int | None = None
+    """How often the store was taken until then, by the one that works."""
     lease_ends_at: datetime | None = None
+    """Until when the one that works may work; None on SQLite."""
     revision: str | None = None
+    """The commit that is in force, of the one that works."""
 
 
 class DaemonListing(msgspec.Struct, frozen=True):
