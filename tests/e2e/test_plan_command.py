@@ -82,7 +82,7 @@ def test_json_is_the_plan_with_its_format_version(desk: Desk) -> None:
     sha = declared(desk)
     done = desk.run("plan", "-o", "json")
     assert done.code == done.json["exit_code"] == 2
-    assert done.json["format_version"] == "5.0"
+    assert done.json["format_version"] == "5.1"
     assert done.json["revision"]["id"] == sha
     assert plan_from_json(done.out.encode()).changes[0].key.name == "net"
 
