@@ -26,9 +26,11 @@ def test_every_machine_can_be_switched_off_and_on(found: list[Ability]) -> None:
     assert [one.system.name for one in found if one.tried["off"] or one.tried["on"]] == []
 
 
-def test_a_machine_whose_tree_has_a_boot_override_takes_one(found: list[Ability]) -> None:
+def test_a_machine_whose_tree_has_a_boot_override_that_stays_takes_one(found: list[Ability]) -> None:
     for one in found:
-        offered = "BootSourceOverrideTarget" in (one.system.document.get("Boot") or {})
+        boot = one.system.document.get("Boot") or {}
+        lasting = "Continuous" in boot.get("BootSourceOverrideEnabled@Redfish.AllowableValues", ("Continuous",))
+        offered = "BootSourceOverrideTarget" in boot and lasting
         assert (not one.tried["boot"] and not one.tried["boot_off"]) is offered, one
 
 

@@ -114,7 +114,7 @@ def _page(found: list[Ability]) -> Iterator[str]:
     yield from ("# Recorded machines", "", NOTE, "")
     yield from _ABOUT
     yield from ("", "## What can be declared", "")
-    yield "| machine | off and on | boot override | LED |"
+    yield "| machine | off and on | boot override that stays (`Continuous`) | LED |"
     yield "|---|---|---|---|"
     for one in found:
         done = (_done(one, "off", "on"), _done(one, "boot", "boot_off"), _done(one, "led", "led_off"))
