@@ -37,6 +37,8 @@ from reconciler.store.rows import ledger_batch
 from tests.e2e.desk import Desk
 
 pytestmark = pytest.mark.timeout(900)  # Of real time, on a host that does much else.
+pytestmark = pytest.mark.timeout(600)  # A run takes as long as it takes; virtual time has its own limits.
+
 SEEDS = range(1, 7)
 
 
@@ -235,6 +237,12 @@ DEFECTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], tuple[Incident, .
 }
 
 
+SHOWN_BY = {"never-fenced": 9, "ordered-once": 6, "off-as-declared": 2}
+"""The seed that is tried first, because it showed the defect."""
+SHOWN_WITHIN = {"recorded-before-sent": 60.0}
+"""Seconds: this daemon ends with an error at nearly every write, and each start takes its time."""
+
+
 def test_each_rule_has_a_defect() -> None:
     assert DEFECTS.keys() == ORACLES.keys()
 
@@ -244,8 +252,10 @@ def test_each_rule_notices_its_defect(oracle: str, monkeypatch: pytest.MonkeyPat
     plant, incidents = DEFECTS[oracle]
     plant(monkeypatch)
     noticed: set[str] = set()
-    for seed in range(1, 17):
-        run: SimulatedRun = simulate(seed, machines=9, seconds=600.0, only=incidents, quiet=1800.0)
+    first = SHOWN_BY.get(oracle, 1)
+    for seed in range(first, first + 16):
+        seconds = SHOWN_WITHIN.get(oracle, 600.0)
+        run: SimulatedRun = simulate(seed, machines=9, seconds=seconds, only=incidents, quiet=3 * seconds)
         noticed = {one.oracle for one in violations(run)}
         if oracle in noticed:
             return
