@@ -35,6 +35,8 @@ def pooled(empty_postgresql_url: str) -> Iterator[str]:
     """The URL of an empty database behind PgBouncer in transaction mode."""
     if PGBOUNCER is None:
         pytest.skip("no pgbouncer on this machine")
+    if subprocess.run([PGBOUNCER, "--version"], capture_output=True, check=False).returncode:
+        pytest.skip("pgbouncer lacks a library on this machine")
     server, port = make_url(empty_postgresql_url), free_port()
     # Not in pytest's own folder, into which another user cannot look.
     with tempfile.TemporaryDirectory() as name:
