@@ -141,6 +141,10 @@ class _Dialogue:
             _confirm()
         return True
 
+    def waiting(self, why: str) -> None:
+        """Said at once: nothing moves for some seconds."""
+        say_notes([why])
+
     @contextmanager
     def working(self, progress: Progress, stop: runtime.Flag) -> Iterator[Callable[[ProgressRow], None]]:
         """The rows, until the end, Ctrl-C or the timeout."""

@@ -41,6 +41,9 @@ class ApplyDialogue(Protocol):
     def confirm(self) -> bool:
         """Whether what was shown is to be sent."""
 
+    def waiting(self, why: str) -> None:
+        """The apply waits before it plans: another process was killed, and its lease has not ended yet."""
+
     def working(self, progress: Progress, stop: runtime.Flag) -> AbstractContextManager[Callable[[ProgressRow], None]]:
         """As long as the plan is carried out: what is informed of each row that changes. It may set `stop`."""
 
@@ -66,7 +69,7 @@ def apply_desired(
     Raises OperationError, and StoreError, of which InstanceHeld says that another process is at work.
     """
     with dialogue.observing() as observed:
-        prepared = prepare_apply(at, asked, request, saved, observed)
+        prepared = prepare_apply(at, asked, request, saved, observed, dialogue.waiting)
     dialogue.show(prepared)
     if not prepared.begins:
         if prepared.is_as_declared:

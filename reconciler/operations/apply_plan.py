@@ -128,20 +128,22 @@ def prepare_apply(
     request: PlanRequest,
     saved: Plan | None = None,
     observed: ObservedSoFar = unwatched,
+    waits: Callable[[str], None] | None = None,
 ) -> Prepared:
-    """The plan, of which nothing is sent yet; with a saved plan, only as far as that is not stale.
+    """The plan, of which nothing is sent yet; with a saved plan, only as far as that is not stale. `waits` is informed
+    when the lease of a process that was killed must end first; None: that is an error.
 
     Raises InstanceHeld while another process is at work on the store: before a plan is shown and a person asked.
     """
     refuse_lost_store(at.where)
-    _be_alone(at)
+    _be_alone(at, waits)
     if saved is None:
         return Prepared(plan_in(at, asked, request, observed))
     return _compare(saved, at, asked, request, observed)
 
 
-def _be_alone(at: Workspace) -> None:
-    with suppress(NoStore), at.changing(create=at.where.new_store) as store, store.instance("apply"):
+def _be_alone(at: Workspace, waits: Callable[[str], None] | None) -> None:
+    with suppress(NoStore), at.changing(create=at.where.new_store) as store, store.instance("apply", waiting=waits):
         pass
 
 
@@ -311,7 +313,7 @@ def carry_out(
     run = _Run(prepared.changes, progress, report, stop)
     with (
         at.changing(create=True) as store,
-        store.instance("apply", waiting=at.note) as epoch,
+        store.instance("apply") as epoch,
         _watched(store, asked, stop) as standing,
     ):
         engine, loop = _wired(at, store, epoch, standing, prepared, run)

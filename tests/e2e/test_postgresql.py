@@ -98,6 +98,18 @@ class TestASecondDaemon:
                 second.logged("ActionConfirmed", key="IPAddress/mail")
 
 
+def test_an_apply_waits_for_the_lease_of_a_killed_daemon_and_says_so(desk: Desk, url: str) -> None:
+    desk.commit(lab=[network()])
+    with desk.daemon("--lease", "30") as daemon:
+        daemon.logged("ActionConfirmed", key="Network/net")
+        daemon.end(signal.SIGKILL)
+    desk.commit(lab=[network(), address("web")])
+    done = desk.run("apply", "--yes")
+    assert done.code == 0
+    assert "which has lost its connection to the database; waiting up to" in done.err
+    assert len(held(url)) == 1
+
+
 def test_the_daemon_of_a_file_is_shown_without_a_lease(desk: Desk) -> None:
     desk.commit(lab=[network()])
     with desk.daemon() as daemon:
