@@ -14,13 +14,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from drivers.base import ConsoleOffer, ConsoleUse, Inventory
-from reconciler.kinds.common.machine_inventory import Origin
+from reconciler.kinds.common.machine_inventory import Kept, Origin
 from reconciler.model.resource import ResourceKey
 from reconciler.services.console.recording import Recorder
 from reconciler.store import Store
@@ -314,6 +315,10 @@ def test_a_commit_that_takes_the_key_away_ends_the_session(
         until(lambda: desk.told("ConsoleRefused") or None, "the refusal in the ledger")
 
 
+def _read_out_of_band(store: Store, key: ResourceKey) -> Kept | None:
+    return store.inventories.of(key).out_of_band
+
+
 def test_what_a_bmc_says_of_its_consoles_is_shown_and_not_used(
     desk: Desk, lines: Lines, key: Path, in_terminal: Opens
 ) -> None:
@@ -321,9 +326,11 @@ def test_what_a_bmc_says_of_its_consoles_is_shown_and_not_used(
     ipmi, ssh = (ConsoleOffer(ConsoleUse.SERIAL, *one) for one in (("IPMI", 623, False), ("SSH", 2200, True)))
     with serving(desk):
         store = Store.open(f"sqlite:///{desk.store}")
-        for name in ("m0", "m2"):
+        for machine_key in (ResourceKey("Machine", name) for name in ("m0", "m2")):
+            # Else the daemon's own first reading may come after this one.
+            until(partial(_read_out_of_band, store, machine_key), "the daemon's own reading")
             inventory = Inventory(consoles=(ipmi, ssh))
-            store.inventories.put(ResourceKey("Machine", name), Origin.OUT_OF_BAND, inventory, datetime.now(UTC))
+            store.inventories.put(machine_key, Origin.OUT_OF_BAND, inventory, datetime.now(UTC))
         store.close()
         said = "the BMC says that it offers the serial console over IPMI on port 623 (off), SSH on port 2200"
         assert said in desk.run("describe", "machine/m2").out
