@@ -12,7 +12,6 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from drivers.base import Credential, Endpoint, ResetType, Tls
-from drivers.bmc.emulator import EmulatorFleet
 from drivers.bmc.fake.fake import FakeFleet
 from drivers.bmc.redfish.redfish import RedfishDriver
 from drivers.bmc.simulator.bmc_profile import PROFILES, built_in_profile
@@ -20,6 +19,7 @@ from drivers.bmc.simulator.fleet.memory_connection import memory_address, memory
 from drivers.bmc.simulator.fleet.simulated_fleet import SimulatedFleet
 from drivers.bmc.simulator.simulated_system import PowerLag
 from drivers.testing.bmc_conformance import BmcConformance, BmcSubject
+from tests.drivers.emulator import EmulatorFleet
 from tests.drivers.served_bmcs import served
 
 FIRST = "5a1f0000-0000-4000-8000-00000000000a"

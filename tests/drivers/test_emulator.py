@@ -1,4 +1,4 @@
-"""The simulated BMCs: real processes, spoken to as a client of the demo would."""
+"""The emulator of sushy-tools as tests start it: real processes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ from typing import Any
 
 import pytest
 
-from drivers.bmc import emulator
-from drivers.bmc.emulator import EmulatorError, EmulatorFleet, power_off_by_hand
-from drivers.bmc.redfish.redfish_inventory import read_inventory
-from drivers.bmc.redfish.wire.redfish_errors import NotFound
+from tests.drivers import emulator
+from tests.drivers.emulator import EmulatorError, EmulatorFleet
 
 FIRST = "5a1f0000-0000-4000-8000-00000000000a"
 SECOND = "5a1f0000-0000-4000-8000-00000000000b"
@@ -70,28 +68,17 @@ def test_its_certificate_is_trusted_by_its_own_authority_only(fleet: EmulatorFle
         connection.request("GET", "/redfish/v1/")
 
 
-@pytest.mark.parametrize("name", ["credential.json", "bmc.key", "logins"])
+@pytest.mark.parametrize("name", ["bmc.key", "logins"])
 def test_what_is_secret_is_for_its_owner_only(fleet: EmulatorFleet, directory: Path, name: str) -> None:
     assert stat.S_IMODE((directory / name).stat().st_mode) == 0o600
-
-
-def test_a_hand_powers_a_system_off_with_one_request(fleet: EmulatorFleet, directory: Path) -> None:
-    power_off_by_hand(fleet.addresses[0], FIRST, str(directory))
-    asked = f"POST /redfish/v1/Systems/{FIRST}/Actions/ComputerSystem.Reset"
-    assert (directory / "bmc-1.log").read_text().count(asked) == 1
-
-
-def test_a_hand_is_told_when_the_bmc_refuses(fleet: EmulatorFleet, directory: Path) -> None:
-    with pytest.raises(EmulatorError, match="refused the ForceOff with status 404"):
-        power_off_by_hand(fleet.addresses[0], "nowhere", directory)
 
 
 def test_nothing_runs_on_after_an_error(tmp_path: Path) -> None:
     bmcs = EmulatorFleet(tmp_path, [[FIRST]])
     with pytest.raises(KeyboardInterrupt), bmcs:
         raise KeyboardInterrupt
-    with pytest.raises(EmulatorError, match="does not answer"):
-        power_off_by_hand(bmcs.addresses[0], FIRST, tmp_path)
+    with pytest.raises(ConnectionRefusedError):
+        get(bmcs, f"/redfish/v1/Systems/{FIRST}")
 
 
 def test_a_taken_port_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,25 +98,3 @@ def test_a_bmc_that_cannot_start_shows_its_log(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(sys, "executable", str(broken))
     with pytest.raises(EmulatorError, match="no such module"), EmulatorFleet(tmp_path / "bmcs", [[FIRST]]):
         pytest.fail("it was started")
-
-
-def test_systems_that_are_equipped_tell_their_hardware(tmp_path: Path) -> None:
-    with EmulatorFleet(tmp_path / "bmcs", [[FIRST]], equipped=True) as running:
-
-        def read(path: str) -> dict[str, Any]:
-            status, found = get(running, path)
-            assert status == 200, path
-            return found
-
-        system = f"/redfish/v1/Systems/{FIRST}"
-        seen = read_inventory(
-            read(system), lambda path: read(path) if not path.endswith("/Memory") else not_found(path), expands=False
-        )
-    assert (sum(one.cores for one in seen.processors), seen.memory) == (32, 256 << 30)
-    assert [disk.name for disk in seen.disks] == ["nvme0", "nvme1"]
-    assert [nic.mac for nic in seen.nics or ()] == ["52:54:00:00:00:01"]
-    assert seen.missing == ()
-
-
-def not_found(path: str) -> dict[str, Any]:
-    raise NotFound(path)

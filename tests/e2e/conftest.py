@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.bmc.emulator import EmulatorFleet
+from tests.drivers.emulator import EmulatorFleet
 from tests.e2e.desk import Desk
 from tests.e2e.simulated_bmcs import Bmcs
 

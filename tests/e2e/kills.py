@@ -27,7 +27,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.bmc.emulator import EmulatorFleet
+from tests.drivers.emulator import EmulatorFleet
 from tests.e2e.desk import Desk, Running
 from tests.e2e.simulated_bmcs import Bmcs, System, at
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from drivers.bmc.emulator import EmulatorFleet
+from tests.drivers.emulator import EmulatorFleet
 from tests.e2e.desk import Desk, machine, partition
 
 

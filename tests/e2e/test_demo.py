@@ -20,6 +20,7 @@ def test_the_demo_shows_what_it_promises_and_leaves_nothing(tmp_path: Path) -> N
     assert done.returncode == 0, done.stdout + done.stderr
     for shown in (
         "Plan: 13 create",
+        "Simulated CPU",
         "Applied: 19 of 20 as declared",
         "ipam tree",
         "DriftDetected",

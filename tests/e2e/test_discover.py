@@ -12,12 +12,12 @@ import msgspec
 import pytest
 
 from drivers.base import Inventory
-from drivers.bmc.emulator import EmulatorFleet
 from reconciler.desired.manifest.yaml_reader import read_documents
 from reconciler.kinds.common.machine_inventory import Origin
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Store
 from tests.drivers.bmc_servers import LOGIN, ROOT, SYSTEM, Pki, RedfishServer, extended, reply, service
+from tests.drivers.emulator import EmulatorFleet
 from tests.e2e.desk import Desk, machine, partition
 from tests.e2e.simulated_bmcs import silence
 

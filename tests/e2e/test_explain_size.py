@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from drivers.base import Inventory, Processor
-from drivers.bmc.emulator import EmulatorFleet
 from reconciler.kinds.common.machine_inventory import Origin
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Store
+from tests.drivers.emulator import EmulatorFleet
 from tests.e2e.desk import Desk, document, machine, partition
 
 SYSTEM = "5a1f0000-0000-4000-8000-0000000000e1"

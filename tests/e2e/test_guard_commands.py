@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from drivers.bmc.emulator import EmulatorFleet
+from tests.drivers.emulator import EmulatorFleet
 from tests.e2e.desk import Desk, Done, Running, machine, partition
 from tests.e2e.test_daemon import get
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from drivers.bmc.emulator import EmulatorFleet
+from tests.drivers.emulator import EmulatorFleet
 from tests.e2e.desk import Desk, machine, partition
 
 ONE = "5a1f0000-0000-4000-8000-0000000000e1"

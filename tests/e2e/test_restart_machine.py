@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from drivers.bmc.emulator import EmulatorFleet
+from tests.drivers.emulator import EmulatorFleet
 from tests.e2e.desk import Desk, machine, partition
 
 

@@ -12,7 +12,6 @@ ROOT = Path(__file__).parents[2]
 ONE_THREAD = "one thread alone calls it"
 READ_IN_FUNCTIONS = {
     "drivers/base/protocols/bmc_options.py": "under a lock of the module",
-    "drivers/bmc/emulator.py": ONE_THREAD,
     "drivers/bmc/simulator/fleet/fault_presets.py": "called while the module is loaded",
     "drivers/ipam/embedded/verify.py": "a decoder of `embedded.py` has read the type",
     "drivers/testing/bmc_conformance.py": ONE_THREAD,

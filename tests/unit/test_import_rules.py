@@ -57,7 +57,6 @@ BESIDE_RUNTIME = {
     "reconciler/daemon/shutdown.py": ("threading", "lists the threads that Python really has, for the report"),
     "reconciler/commands/crash_report.py": ("threading", "sets Python's own hook for a thread that failed"),
     "drivers/console/ipmi/ipmi_session.py": ("secrets", "session ids and vectors that a BMC must not guess"),
-    "drivers/bmc/emulator.py": ("secrets", "starts processes with a password that other users must not guess"),
     "reconciler/operations/simulation/world/simulated_runtime.py": (
         "threading concurrent.futures random",
         "is a runtime: each simulated thread is a real one",
@@ -122,7 +121,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "asyncssh": ("reconciler/services/console/", "drivers/console", "drivers/switch"),
     "jmespath": ("reconciler/kinds/catalogue/", "reconciler/views/render/json_path.py"),
     "nats": ("drivers/sink/nats_client.py",),
-    "trustme": ("drivers/bmc/emulator.py",),
+    "trustme": (),
     "pytest": ("drivers/testing/",),
 }
 

@@ -140,7 +140,7 @@ def _parts(system: str) -> Iterator[tuple[str, RedfishObject]]:
     yield f"{system}/Memory", _collection(*dimms)
     for path in dimms:
         yield path, {"CapacityMiB": 32768, "MemoryDeviceType": "DDR5", "Status": dict(_OK)}
-    disks = [f"{system}/Storage/1/Drives/Disk{number}" for number in range(_DISKS)]
+    disks = [f"{system}/Storage/1/Drives/nvme{number}" for number in range(_DISKS)]
     yield f"{system}/Storage", _collection(f"{system}/Storage/1")
     yield f"{system}/Storage/1", {"Drives": [_ref(path) for path in disks], "Status": dict(_OK)}
     for path in disks:

@@ -30,10 +30,10 @@ VICTIM = "r1-03"
 @click.command("demo", short_help="Run groundstate on a simulated fleet.")
 @click.option("--keep", is_flag=True, help="Leave fleet and daemon running until Ctrl-C.")
 def demo_command(keep: bool) -> None:
-    """Show plan, apply, drift and a refused commit on eight simulated machines, in about two minutes.
+    """Show plan, apply, drift, inventory and a refused commit on eight simulated machines, in less than a minute.
 
     The demo starts simulated BMCs with Redfish over HTTPS on this host, makes a git repository from the example fleet,
-    and leaves nothing behind.
+    and leaves nothing behind. `groundstate bmc-sim` starts such BMCs alone.
 
     \b
     Examples:
@@ -56,44 +56,39 @@ def demo_command(keep: bool) -> None:
 
 
 def _walk(stage: DemoFleet, *, keep: bool, begun: float) -> None:
-    _title("1. A fleet in git: eight machines behind four simulated BMCs, six networks, four addresses")
+    _title("1. A fleet in git: eight machines with simulated BMCs, six networks, four addresses")
     _show(stage, ["git", "--no-pager", "log", "--oneline"], 0)
-    _title("2. What would groundstate do? A plan sends nothing")
-    _groundstate(stage, ["plan"], 2)
+    _title("2. What would groundstate do to the machines? A plan sends nothing")
+    _groundstate(stage, ["plan", "machines"], 2)
     _title(
-        "3. Apply the plan. Each action is sent once and confirmed by an observation; "
-        f"a simulated machine takes up to {POWER_SECONDS[1]} s"
+        "3. Apply the whole plan. Each action is sent once and confirmed by an observation; "
+        f"a simulated machine takes {POWER_SECONDS} s"
     )
-    _groundstate(stage, ["apply", "--yes", "--quiet"], 0)
+    _groundstate(stage, ["apply", "--yes", "--quiet"], 0, hides="" if on_terminal(sys.stderr) else "stderr")
     _groundstate(stage, ["get", "machines"], 0)
     _groundstate(stage, ["ipam", "tree"], 0)
     with demo_daemon(stage) as daemon:
         ledger = DemoLedger(stage, daemon)
-        _title(f"4. The daemon keeps the fleet matching git. A person powers {VICTIM} off by hand")
+        _title("4. The daemon keeps the fleet matching git, and reads the inventory of each machine")
         _follow(ledger, "RevisionApplied")
-        _by_hand(stage)
-        for reason in ("DriftDetected", "ActionSent", "ActionConfirmed"):
-            _follow(ledger, reason, VICTIM)
+        click.secho(f"(A person powers {VICTIM} off at the power button.)", bold=True)
+        stage.power_off_by_hand(VICTIM)
+        _follow(ledger, "DriftDetected", "ActionConfirmed", "InventoryTaken", name=VICTIM)
+        _groundstate(stage, ["inventory", VICTIM], 0)
         _title("5. A typo is committed. The daemon refuses it and keeps the last good state")
         stage.mistype_power()
         _show(stage, ["git", "commit", "--quiet", "--all", "--message=Tidy-up"], 0)
         _follow(ledger, "RevisionRefused")
         _groundstate(stage, ["validate"], 1)
-        _show(stage, ["git", "revert", "--no-edit", "HEAD"], 0, quiet=True)
+        _show(stage, ["git", "revert", "--no-edit", "HEAD"], 0, hides="stdout")
         _follow(ledger, "RevisionApplied")
         _title(f"Done in {runtime.monotonic() - begun:.0f} s. Plan, apply, drift repaired, bad commit refused")
         if keep:
             _play(stage, daemon)
 
 
-def _by_hand(stage: DemoFleet) -> None:
-    _, system_id = stage.system_of(VICTIM)
-    click.secho(f"$ curl -X POST .../Systems/{system_id[:8]}.../ComputerSystem.Reset -d ForceOff", bold=True)
-    stage.power_off_by_hand(VICTIM)
-
-
-def _follow(ledger: DemoLedger, reason: str, name: str | None = None) -> None:
-    for event in ledger.until(reason, name):
+def _follow(ledger: DemoLedger, *reasons: str, name: str | None = None) -> None:
+    for event in ledger.until(reasons, name):
         click.echo(f"  {event.at:%H:%M:%S}  {event.key or 'fleet'}  {event.reason}: {event.message}")
 
 
@@ -106,6 +101,9 @@ def _play(stage: DemoFleet, daemon: subprocess.Popen[bytes]) -> None:
         click.echo(f"  alias groundstate={Path(sys.executable).with_name('groundstate')}")
     click.echo("\n  groundstate get machines\n  groundstate events --watch")
     click.echo(f"  $EDITOR {stage.repository}/racks/r1.yaml    and git commit")
+    click.echo("\nThe BMCs misbehave on order (docs/bmc-sim.md). This one then refuses three power-ons:\n")
+    rule = f'{{"fault": "F02", "match": {{"machine": "{stage.sim_name_of(VICTIM)}"}}}}'
+    click.echo(f"  curl -k {stage.addresses[VICTIM]}/rules -d '{rule}'")
     daemon.wait()
 
 
@@ -114,11 +112,11 @@ def _title(text: str) -> None:
     click.secho(text, fg="cyan", bold=True)
 
 
-def _groundstate(stage: DemoFleet, arguments: list[str], expected: int) -> None:
+def _groundstate(stage: DemoFleet, arguments: list[str], expected: int, *, hides: str = "") -> None:
     click.secho(f"$ groundstate {' '.join(arguments)}", bold=True)
-    stage.run(command_line(arguments), expected, color=on_terminal(sys.stdout))
+    stage.run(command_line(arguments), expected, color=on_terminal(sys.stdout), hides=hides)
 
 
-def _show(stage: DemoFleet, command: list[str], expected: int, *, quiet: bool = False) -> None:
+def _show(stage: DemoFleet, command: list[str], expected: int, *, hides: str = "") -> None:
     click.secho(f"$ {' '.join(command)}", bold=True)
-    stage.run(command, expected, quiet=quiet, color=on_terminal(sys.stdout))
+    stage.run(command, expected, color=on_terminal(sys.stdout), hides=hides)

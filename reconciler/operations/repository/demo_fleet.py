@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import msgspec
 
+from drivers.base import PowerState
+from drivers.bmc.simulator.fleet.simulated_fleet import machine_name
 from reconciler import runtime
 from reconciler.desired.git.branches.new_repository import begin_with_commit
 from reconciler.desired.git.plumbing import SourceError
 from reconciler.model.event import Event
-from reconciler.model.resource import DesiredState
 from reconciler.onboarding.discovery import machines_among
 from reconciler.operations.operation_error import OperationError
+from reconciler.operations.simulation.bmc_sim import BmcSim, BmcSimOptions, bmcs_in_thread
 from reconciler.store import Store
 
-if TYPE_CHECKING:
-    from drivers.bmc.emulator import EmulatorFleet
-
 PATIENCE = 90.0
-POWER_SECONDS = (1, 4)
+POWER_SECONDS = 1
 """That a simulated machine takes to power on or off: enough to see that it takes any."""
 CREDENTIAL = "GROUNDSTATE_DEMO_BMC"
 LOGIN = "fra1"
@@ -43,11 +41,14 @@ class DemoFailed(OperationError):
 
 
 class DemoFleet(msgspec.Struct, frozen=True):
-    """Where the demo plays: a repository, a store, and an environment for the commands."""
+    """Where the demo plays: simulated BMCs, a repository, a store, and an environment for the commands. `addresses`:
+    of the BMCs, by the name of the machine and in the order of the simulation."""
 
     home: Path
     repository: Path
     environment: dict[str, str]
+    bmcs: BmcSim
+    addresses: dict[str, str]
 
     @property
     def store(self) -> Path:
@@ -59,26 +60,27 @@ class DemoFleet(msgspec.Struct, frozen=True):
         """What the daemon says."""
         return self.home / "daemon.log"
 
-    def run(self, command: list[str], expected: int, *, quiet: bool = False, color: bool = False) -> None:
-        """Run a command as a person would. Raises DemoFailed when it leaves with another code than `expected`."""
+    def run(self, command: list[str], expected: int, *, color: bool = False, hides: str = "") -> None:
+        """Run a command as a person would. `hides`: the name of a stream that is shown only if the command fails.
+        Raises DemoFailed when it leaves with another code than `expected`."""
         environment = self.environment | ({"FORCE_COLOR": "1"} if color else {})
-        stdout = subprocess.DEVNULL if quiet else None
-        code = subprocess.run(command, cwd=self.repository, env=environment, stdout=stdout, check=False).returncode
-        if code != expected:
-            raise DemoFailed(f"`{' '.join(command[-2:])}` ended with exit code {code}, not {expected}")
+        hidden: Any = {hides: subprocess.PIPE} if hides else {}
+        done = subprocess.run(command, cwd=self.repository, env=environment, check=False, text=True, **hidden)
+        if done.returncode != expected:
+            said = "".join(f"\n{text}" for text in (done.stdout, done.stderr) if text)
+            raise DemoFailed(f"`{' '.join(command[-2:])}` ended with exit code {done.returncode}, not {expected}{said}")
 
     def power_off_by_hand(self, name: str) -> None:
-        """What a person with a browser would do: a ForceOff that groundstate knows nothing of."""
-        code = "import sys; from drivers.bmc.emulator import power_off_by_hand; power_off_by_hand(*sys.argv[1:])"
-        address, system_id = self.system_of(name)
-        command = [sys.executable, "-c", code, address, system_id, str(self.home / "bmcs")]
-        subprocess.run(command, cwd=_ROOT, env=self.environment, check=True)
+        """What a person at the machine's power button would do, without groundstate."""
+        with self.bmcs.fleet.lock:
+            self.bmcs.fleet.switch_by_hand(self._number(name), PowerState.OFF)
 
-    def system_of(self, name: str) -> tuple[str, str]:
-        """The address of a machine's BMC, and the id of its system there."""
-        found = _sound(self.repository, "the repository has errors")
-        bmc = next(one for one in machines_among(found.resources.values()) if one.key.name == name).spec.bmc
-        return bmc.address, bmc.system_id
+    def sim_name_of(self, name: str) -> str:
+        """What the simulation calls the machine, in its rules."""
+        return machine_name(self._number(name))
+
+    def _number(self, name: str) -> int:
+        return list(self.addresses).index(name)
 
     def mistype_power(self) -> None:
         """A typo in the first machine of a file, not committed yet."""
@@ -92,8 +94,10 @@ class DemoLedger:
     def __init__(self, fleet: DemoFleet, daemon: subprocess.Popen[bytes]) -> None:
         self._fleet, self._daemon, self._seen = fleet, daemon, 0
 
-    def until(self, reason: str, name: str | None = None) -> Iterator[Event]:
-        """Each event of the daemon once, the last one with this reason (of this resource). Raises DemoFailed."""
+    def until(self, reasons: Collection[str], name: str | None = None) -> Iterator[Event]:
+        """Each event of the daemon about this resource (None: the fleet) once, until there was one of each reason.
+        Raises DemoFailed."""
+        left = set(reasons)
         store = Store.open(f"sqlite:///{self._fleet.store}")
         deadline = runtime.monotonic() + PATIENCE
         try:
@@ -102,36 +106,32 @@ class DemoLedger:
                     raise DemoFailed(f"the daemon ended: {self._fleet.log.read_text()[-2000:]}")
                 for entry in store.follow(self._seen):
                     self._seen, event = entry.seq, entry.event
-                    if event.by is None or "(run)" in event.by:
-                        yield event
-                    if event.reason == reason and (name is None or (event.key and event.key.name == name)):
+                    if (event.key and event.key.name) != name or not (event.by is None or "(run)" in event.by):
+                        continue
+                    yield event
+                    left.discard(event.reason)
+                    if not left:
                         return
-                runtime.sleep(0.2)
+                runtime.sleep(0.1)
         finally:
             store.close()
-        raise DemoFailed(f"the event {reason} did not happen within {PATIENCE:.0f} s")
+        raise DemoFailed(f"the event {' and '.join(sorted(left))} did not happen within {PATIENCE:.0f} s")
 
 
 @contextmanager
 def demo_fleet(home: Path, environment: Mapping[str, str]) -> Iterator[DemoFleet]:
     """Start the BMCs, and write the example fleet with their real ports as a git repository. Raises OperationError."""
-    try:
-        from drivers.bmc.emulator import EmulatorError, EmulatorFleet
-    except ImportError as error:
-        raise OperationError(
-            "the demo's simulated BMCs are not installed; run: pip install 'groundstate[demo]'"
-        ) from error
     example = _ROOT / "desired-state"
-    systems = _systems(example)
-    try:
-        with EmulatorFleet(home / "bmcs", list(systems.values()), POWER_SECONDS, equipped=True) as bmcs:
-            repository = home / "fleet"
-            addresses = dict(zip(systems, bmcs.addresses, strict=False))
-            _copy(example, repository, addresses, bmcs.ca_file)
+    declared = _declared_addresses(example)
+    with bmcs_in_thread(BmcSimOptions(len(declared), power_seconds=POWER_SECONDS)) as bmcs:
+        repository = home / "fleet"
+        addresses = {name: bmcs.listen.url(number) for number, name in enumerate(declared)}
+        _copy(example, repository, {declared[name]: real for name, real in addresses.items()}, bmcs.fingerprint)
+        try:
             _commit_all(repository)
-            yield DemoFleet(home, repository, dict(_environment(home, repository, bmcs, environment)))
-    except (EmulatorError, SourceError) as error:
-        raise DemoFailed(str(error)) from error
+        except SourceError as error:
+            raise DemoFailed(str(error)) from error
+        yield DemoFleet(home, repository, dict(_environment(home, repository, bmcs, environment)), bmcs, addresses)
 
 
 @contextmanager
@@ -158,13 +158,14 @@ def command_line(arguments: list[str]) -> list[str]:
     return [sys.executable, str(_ROOT / "cli.py"), *arguments]
 
 
-def _copy(example: Path, repository: Path, addresses: Mapping[str, str], ca_file: Path) -> None:
+def _copy(example: Path, repository: Path, addresses: Mapping[str, str], fingerprint: str) -> None:
+    """The example with the addresses of this run, and the certificate of the BMCs pinned."""
     shutil.copytree(example, repository)
     for file in repository.rglob("*.yaml"):
         text = file.read_text("utf-8")
         for declared, real in addresses.items():
             text = text.replace(f"{declared}\n", f"{real}\n")
-        file.write_text(text.replace("bmc-ca.pem", str(ca_file)), "utf-8")
+        file.write_text(text.replace("caFile: bmc-ca.pem", f'fingerprint: "{fingerprint}"'), "utf-8")
 
 
 def _commit_all(repository: Path) -> None:
@@ -172,17 +173,15 @@ def _commit_all(repository: Path) -> None:
     begin_with_commit(repository, declared, "Declare the fleet", "Ada", "ada@fleet.example")
 
 
-def _environment(
-    home: Path, repository: Path, bmcs: EmulatorFleet, environment: Mapping[str, str]
-) -> Mapping[str, str]:
+def _environment(home: Path, repository: Path, bmcs: BmcSim, environment: Mapping[str, str]) -> Mapping[str, str]:
     return {
         **environment,
         "GROUNDSTATE_REPO": str(repository),
         "GROUNDSTATE_STORE": str(home / "state.db"),
         "XDG_CACHE_HOME": str(home / "cache"),
-        "GROUNDSTATE_CONFIG": str(_settings(home, bmcs.ca_file)),
-        f"{CREDENTIAL}_USERNAME": bmcs.username,
-        f"{CREDENTIAL}_PASSWORD": bmcs.password,
+        "GROUNDSTATE_CONFIG": str(_settings(home)),
+        f"{CREDENTIAL}_USERNAME": bmcs.login.username,
+        f"{CREDENTIAL}_PASSWORD": bmcs.login.password,
         "GIT_AUTHOR_NAME": "Ada",
         "GIT_AUTHOR_EMAIL": "ada@fleet.example",
         "GIT_COMMITTER_NAME": "Ada",
@@ -192,31 +191,19 @@ def _environment(
     }
 
 
-def _settings(home: Path, ca_file: Path) -> Path:
+def _settings(home: Path) -> Path:
     """What the documents may use of this host: one login, for BMCs on this host alone."""
     file = home / "config.toml"
-    file.write_text(
-        f"ca_files = [{json.dumps(str(ca_file))}]\n"
-        f'credentials.{LOGIN} = {{env = "{CREDENTIAL}", networks = ["127.0.0.0/8"]}}\n',
-        "utf-8",
-    )
+    file.write_text(f'credentials.{LOGIN} = {{env = "{CREDENTIAL}", networks = ["127.0.0.0/8"]}}\n', "utf-8")
     return file
 
 
-def _systems(example: Path) -> dict[str, list[str]]:
-    """The BMC addresses of the example fleet, each with its systems' ids."""
-    hint = "the example fleet has errors; run: groundstate validate --work-tree --repo desired-state"
-    found: dict[str, list[str]] = {}
-    for machine in machines_among(_sound(example, hint, work_tree=True).resources.values()):
-        found.setdefault(machine.spec.bmc.address, []).append(machine.spec.bmc.system_id)
-    return found
-
-
-def _sound(repository: Path, hint: str, *, work_tree: bool = False) -> DesiredState:
+def _declared_addresses(example: Path) -> dict[str, str]:
+    """The address of each machine's BMC in the example fleet."""
     from reconciler.desired.git.sources.open_source import open_source
     from reconciler.desired.load import load_state
 
-    state = load_state(open_source(str(repository), work_tree=work_tree).snapshot()).state
+    state = load_state(open_source(str(example), work_tree=True).snapshot()).state
     if state is None:
-        raise DemoFailed(hint)
-    return state
+        raise DemoFailed("the example fleet has errors; run: groundstate validate --work-tree --repo desired-state")
+    return {one.key.name: one.spec.bmc.address for one in machines_among(state.resources.values())}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import resource
+import socket
 import ssl
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -23,6 +25,7 @@ from reconciler.operations.simulation.bmc_rules_file import read_rules
 
 _FILES_BESIDE = 64
 """Open files of the process that are no sockets of BMCs."""
+_HOST, _TRIES = "127.0.0.1", 20
 
 
 class BmcSimOptions(msgspec.Struct, frozen=True):
@@ -70,9 +73,9 @@ def prepare_bmcs(options: BmcSimOptions) -> BmcSim:
     return BmcSim(fleet, login, listen, context, fingerprint)
 
 
-def serve_bmcs(sim: BmcSim, is_ready: Callable[[], object]) -> None:
-    """Serve the BMCs until the process is interrupted. `is_ready`: called when all of them listen. Raises
-    OperationError where an address cannot be had."""
+def serve_bmcs(sim: BmcSim, is_ready: Callable[[], object], ends: async_runtime.AsyncFlag | None = None) -> None:
+    """Serve the BMCs until the process is interrupted or `ends` is set. `is_ready`: called in the event loop when all
+    of them listen. Raises OperationError where an address cannot be had."""
     _open_files(len(sim.fleet.bmcs), sim.listen)
     server = BmcServer(sim.fleet, sim.listen, sim.context, runtime.monotonic)
 
@@ -85,13 +88,42 @@ def serve_bmcs(sim: BmcSim, is_ready: Callable[[], object]) -> None:
                 FailureReason.UNAVAILABLE,
             ) from error
         is_ready()
-        await async_runtime.AsyncFlag().wait()
+        await (ends or async_runtime.AsyncFlag()).wait()
 
     try:
         with async_runtime.Runner() as runner, suppress(async_runtime.CancelledError):
             runner.run(serve())
     finally:
         server.close()
+
+
+@contextmanager
+def bmcs_in_thread(options: BmcSimOptions) -> Iterator[BmcSim]:
+    """Serve BMCs on free ports of this host until the end of the block. Raises OperationError."""
+    sim = prepare_bmcs(msgspec.structs.replace(options, listen=f"{_HOST}:{_free_ports(options.machines)}"))
+    started, ends = runtime.future(), async_runtime.AsyncFlag()
+    serve = partial(serve_bmcs, sim, lambda: started.set_result(async_runtime.running_loop()), ends)
+    thread = runtime.thread(partial(runtime.reporting, serve, started.set_exception), "bmc-sim")
+    thread.start()
+    loop: async_runtime.AbstractEventLoop = started.result()
+    try:
+        yield sim
+    finally:
+        loop.call_soon_threadsafe(ends.set)
+        thread.join()
+
+
+def _free_ports(count: int) -> int:
+    """The first of `count` ports in a row that nothing listens at. Another process may take one in the next moment."""
+    for _ in range(_TRIES):
+        with ExitStack() as probes, suppress(OSError, OverflowError):
+            first: int = probes.enter_context(socket.create_server((_HOST, 0))).getsockname()[1]
+            for port in range(first + 1, first + count):
+                probes.enter_context(socket.create_server((_HOST, port)))
+            return first
+    raise OperationError(
+        f"the simulated BMCs find no {count} free ports in a row on {_HOST}; try again", FailureReason.UNAVAILABLE
+    )
 
 
 def _profile(options: BmcSimOptions) -> BmcProfile:

@@ -131,7 +131,8 @@ class _BmcConnection(event_loop.ByteProtocol):
         if control is not None:
             self._transport.write(response_bytes(control))
             return
-        delivery = server.fleet.answer(self._number or 0, request, server.now())
+        with server.fleet.lock:
+            delivery = server.fleet.answer(self._number or 0, request, server.now())
         closes = request.headers.get("connection", "").lower() == "close"
         self._is_busy = True
         if delivery.seconds:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from drivers.base import Credential
+from drivers.base import Credential, PowerState
 from drivers.base.support import scheduling
 from drivers.bmc.simulator.bmc_messages import RedfishRequest, RedfishResponse, encode, refusal_response
 from drivers.bmc.simulator.bmc_profile import BmcProfile
@@ -97,6 +97,12 @@ class SimulatedFleet:
             body = request.document()
             self._writes.append(SimulatedWrite(now, machine, request.method, request.place, body, status))
         return delivery
+
+    def switch_by_hand(self, number: int, power: PowerState) -> None:
+        """The systems of BMC `number`, from 0, are switched on or off at the machine: no request arrives."""
+        bmc = self.bmcs[number]
+        systems = tuple(one.in_state(replace(one.state, power=power)) for one in bmc.systems)
+        self.bmcs[number] = replace(bmc, systems=systems)
 
     def _after(
         self, number: int, request: RedfishRequest, now: float, struck: tuple[FaultRule, ...]

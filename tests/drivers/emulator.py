@@ -1,15 +1,14 @@
-"""Simulated BMCs for the demo and for tests: sushy-tools' emulator with its fake systems, over HTTPS on this machine.
+"""A real peer for tests: sushy-tools' emulator with its fake systems, over HTTPS on this machine.
 
 Its power changes take effect after a random 1 to 11 s (or less, where that is asked for). A change that would undo a
 change still under way is lost. It says Continuous where a boot override was set Once or Disabled, and has no session
-service: HTTP basic login only. Needs the packages of the extra `demo`, but neither libvirt nor OpenStack."""
+service: HTTP basic login only. Its fake systems need neither libvirt nor OpenStack."""
 
 from __future__ import annotations
 
 import base64
 import http.client
 import itertools
-import json
 import os
 import secrets
 import socket
@@ -33,7 +32,6 @@ from drivers.base.support import scheduling
 HOST = "127.0.0.1"
 USERNAME = "operator"
 CA_FILE = "ca.pem"
-CREDENTIAL_FILE = "credential.json"
 START_DEADLINE = 30.0
 STOP_DEADLINE = 5.0
 REQUEST_TIMEOUT = 10.0
@@ -52,27 +50,10 @@ class Chance(random.Random):
     def randint(self, least, most):
         return super().randint({least}, {most})
 
-class Equipped(fakedriver.FakeDriver):
-    # The entry of a system names its parts; without an entry, it has none.
-    def get_processors(self, identity):
-        return self._part(identity, "processors", super().get_processors)
-
-    def get_total_cpus(self, identity):
-        return len(self._part(identity, "processors", super().get_total_cpus))
-
-    def get_total_memory(self, identity):
-        return self._part(identity, "memory", super().get_total_memory)
-
-    def _part(self, identity, name, without):
-        system = self._get(identity)
-        return system[name] if name in system else without(identity)
-
 fakedriver.random = Chance()
-fakedriver.FakeDriver = Equipped
 sys.exit(main.main())
 """
-"""The emulator, with the one random number that its fake systems take, and with hardware in them."""
-_CORES, _MEMORY_GIB, _DISK_BYTES = 16, 256, 960_000_000_000
+"""The emulator, with the one random number that its fake systems take."""
 
 
 class EmulatorError(Exception):
@@ -84,22 +65,14 @@ class EmulatorFleet:
 
     `addresses`: `https://127.0.0.1:PORT` in the order of the layout. `ca_file`: the authority that signed them.
     `username`, `password`: of HTTP basic authentication, the same for all; new each time. `seconds`: that a power
-    change takes at least and at most. `equipped`: each system lists two processors, memory, two drives and a network
-    card; without it, a system reports no hardware. Raises EmulatorError when a BMC does not answer within 30 s. At the
-    end, however it comes, every process is stopped.
+    change takes at least and at most. Its systems report no hardware. Raises EmulatorError when a BMC does not answer
+    within 30 s. At the end, however it comes, every process is stopped.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        layout: list[list[str]],
-        seconds: tuple[int, int] = _SECONDS,
-        *,
-        equipped: bool = False,
-    ) -> None:
+    def __init__(self, directory: Path, layout: list[list[str]], seconds: tuple[int, int] = _SECONDS) -> None:
         self._directory = directory
         self._layout = layout
-        self._seconds, self._equipped = seconds, equipped
+        self._seconds = seconds
         self._processes = ExitStack()
         self.ca_file = directory / CA_FILE
         self.username = USERNAME
@@ -108,18 +81,19 @@ class EmulatorFleet:
 
     def __enter__(self) -> Self:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shared = _write_shared(self._directory, self.ca_file, Credential(self.username, self.password))
+        login = Credential(self.username, self.password)
+        shared = _write_shared(self._directory, self.ca_file, login)
         with ExitStack() as starting:
             running = []
             numbers = itertools.count(1)
             for place, ids in enumerate(self._layout, start=1):
-                systems = [_system(next(numbers), uuid, equipped=self._equipped) for uuid in ids]
+                systems = [_system(next(numbers), uuid) for uuid in ids]
                 emulator = _Emulator(self._directory / f"bmc-{place}", shared, systems, self._seconds)
                 starting.enter_context(emulator.running())
                 running.append(emulator)
             deadline = scheduling.monotonic() + START_DEADLINE
             for emulator in running:
-                emulator.wait(deadline, self._directory)
+                emulator.wait(deadline, self.ca_file, login)
             self.addresses = [emulator.address for emulator in running]
             self._processes = starting.pop_all()
         return self
@@ -128,20 +102,6 @@ class EmulatorFleet:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._processes.close()
-
-
-def power_off_by_hand(address: str, system_id: str, directory: Path | str) -> None:
-    """Send a ForceOff to a system, as a person with curl would; `directory` is the EmulatorFleet's.
-
-    Raises EmulatorError when the BMC refuses or does not answer.
-    """
-    path = f"/redfish/v1/Systems/{system_id}/Actions/ComputerSystem.Reset"
-    try:
-        status, body = _request(Path(directory), address, "POST", path, {"ResetType": "ForceOff"})
-    except (OSError, http.client.HTTPException) as error:
-        raise EmulatorError(f"{address} does not answer: {error}") from error
-    if status >= http.HTTPStatus.BAD_REQUEST:
-        raise EmulatorError(f"{address} refused the ForceOff with status {status}: {body[:200]!r}")
 
 
 class _Shared(msgspec.Struct, frozen=True):
@@ -180,7 +140,7 @@ class _Emulator:
                 self._process.kill()
                 self._process.wait()
 
-    def wait(self, deadline: float, directory: Path) -> None:
+    def wait(self, deadline: float, ca_file: Path, login: Credential) -> None:
         """Until it lists its systems. Starts it again on another port if it ends. Raises EmulatorError."""
         while scheduling.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -188,7 +148,7 @@ class _Emulator:
                     raise EmulatorError(f"a simulated BMC ends as soon as it is started; its log:\n{self._tail()}")
                 self._process = self._start()
             try:
-                status, _ = _request(directory, self.address, "GET", "/redfish/v1/Systems")
+                status = _status_of(self.address, ca_file, login)
             except (OSError, http.client.HTTPException):
                 scheduling.sleep(0.05)
             else:
@@ -216,10 +176,7 @@ class _Emulator:
             )
 
     def _settings(self, port: int) -> dict[str, object]:
-        storage, drives = _storage(self._systems)
         return {
-            "SUSHY_EMULATOR_STORAGE": storage,
-            "SUSHY_EMULATOR_DRIVES": drives,
             "SUSHY_EMULATOR_LISTEN_IP": HOST,
             "SUSHY_EMULATOR_LISTEN_PORT": port,
             "SUSHY_EMULATOR_SSL_CERT": str(self._shared.certificate),
@@ -233,27 +190,8 @@ class _Emulator:
         return self._log.read_text("utf-8", "replace")[-LOG_TAIL:]
 
 
-def _system(number: int, uuid: str, *, equipped: bool) -> dict[str, Any]:
-    bare = {"uuid": uuid, "name": f"sim-{number}", "power_state": "Off", "external_notifier": False, "nics": []}
-    if not equipped:
-        return bare
-    cpu = {"vendor": "Simulated", "model": "CPU 16c", "cores": _CORES, "threads": 2 * _CORES}
-    processors = [{"id": name, "Id": name, "socket": name, **cpu} for name in ("CPU0", "CPU1")]
-    return bare | {
-        "nics": [{"mac": f"52:54:00:00:{number >> 8:02x}:{number & 255:02x}"}],
-        "processors": processors,
-        "memory": _MEMORY_GIB,
-    }
-
-
-def _storage(systems: list[dict[str, Any]]) -> tuple[dict[str, object], dict[tuple[str, str], object]]:
-    """The controllers of each system that is equipped, and the drives of each controller."""
-    drives = [
-        {"Id": name, "Name": name, "CapacityBytes": _DISK_BYTES, "Protocol": "NVMe"} for name in ("nvme0", "nvme1")
-    ]
-    names = [one["uuid"] for one in systems if "processors" in one]
-    controller = {"Id": "1", "Name": "1", "StorageControllers": [], "Drives": [one["Id"] for one in drives]}
-    return {name: [controller] for name in names}, {(name, "1"): drives for name in names}
+def _system(number: int, uuid: str) -> dict[str, Any]:
+    return {"uuid": uuid, "name": f"sim-{number}", "power_state": "Off", "external_notifier": False, "nics": []}
 
 
 def _write_shared(directory: Path, ca_file: Path, credential: Credential) -> _Shared:
@@ -266,7 +204,6 @@ def _write_shared(directory: Path, ca_file: Path, credential: Credential) -> _Sh
     # The emulator takes bcrypt only, and checks it at each request: the lowest cost keeps it quick.
     digest = bcrypt.hashpw(credential.password.encode(), bcrypt.gensalt(rounds=4))
     _write_private(shared.logins, credential.username.encode() + b":" + digest + b"\n")
-    _write_private(directory / CREDENTIAL_FILE, msgspec.json.encode(credential))
     return shared
 
 
@@ -283,17 +220,13 @@ def _free_port() -> int:
         return port
 
 
-def _request(
-    directory: Path, address: str, method: str, path: str, body: dict[str, str] | None = None
-) -> tuple[int, bytes]:
-    login = msgspec.json.decode((directory / CREDENTIAL_FILE).read_bytes(), type=Credential)
+def _status_of(address: str, ca_file: Path, login: Credential) -> int:
+    """Of the answer that lists its systems."""
     pair = base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
-    context = ssl.create_default_context(cafile=str(directory / CA_FILE))
+    context = ssl.create_default_context(cafile=str(ca_file))
     connection = http.client.HTTPSConnection(urlsplit(address).netloc, timeout=REQUEST_TIMEOUT, context=context)
-    headers = {"Authorization": f"Basic {pair}", "Content-Type": "application/json"}
     try:
-        connection.request(method, path, None if body is None else json.dumps(body), headers)
-        response = connection.getresponse()
-        return response.status, response.read()
+        connection.request("GET", "/redfish/v1/Systems", headers={"Authorization": f"Basic {pair}"})
+        return connection.getresponse().status
     finally:
         connection.close()
