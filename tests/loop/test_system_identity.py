@@ -363,6 +363,36 @@ def test_an_address_that_leads_to_another_machine_waits_for_a_person(
 
 
 @pytest.mark.parametrize(
+    ("before", "later", "held"),
+    [
+        ((None, "SN-A123"), (None, "SN-B234"), True),
+        ((None, "SN-A123"), (UUIDS["b"], "SN-B234"), True),
+        ((UUIDS["a"], "SN-A123"), (None, "SN-B234"), True),
+        ((None, "SN-A123"), (UUIDS["b"], "SN-A123"), False),
+        ((None, "SN-A123"), (None, None), False),
+        ((UUIDS["a"], None), (None, "SN-B234"), False),
+    ],
+)
+def test_a_serial_number_alone_shows_that_an_address_leads_to_another_machine(
+    tmp_path: Path, before: tuple[str | None, str | None], later: tuple[str | None, str | None], held: bool
+) -> None:
+    """Many systems report no UUID. What runs at the address now is not powered off for the machine of the document."""
+    world = World(tmp_path)
+    wire(world, "10.0.0.1", *before, power="Off")
+    world.commit(documents("a", m1=("10.0.0.1", "Off")))
+    world.run(60)
+    wire(world, "10.0.0.1", *later)
+    world.run(1200)
+    assert (writes(world) == []) is held
+    if held:
+        (hold,) = changes(world)["m1"].held_by
+        assert "; the serial number is not the same, so 10.0.0.1 may lead to another machine now" in hold.reason
+        confirm(world, "m1")
+        world.run(1200)
+        assert writes(world) == ["10.0.0.1"]
+
+
+@pytest.mark.parametrize(
     "addresses", [("10.0.0.1", "10.0.0.2"), ("bmc:8001", "bmc:8002"), ("[2001:db8::1]", "[2001:db8::2]")]
 )
 def test_certainly_two_bmcs_that_report_one_system_are_two_machines(tmp_path: Path, addresses: tuple[str, str]) -> None:

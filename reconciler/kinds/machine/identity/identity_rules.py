@@ -54,6 +54,11 @@ class IdentityConflict(msgspec.Struct, frozen=True):
     """The address that leads to the system, if that is another machine as far as UUID and serial number show."""
 
     @property
+    def compares_both(self) -> bool:
+        """Whether the UUIDs were compared, and not the serial numbers alone."""
+        return self.was is not None and None not in (self.was.uuid, self.found.uuid)
+
+    @property
     def holds(self) -> bool:
         """Whether a person must say that the reported system is the right one. A new system at the same address is a
         new mainboard. A new system at a new address is another machine, and so is one of which nothing is the same."""
@@ -134,8 +139,8 @@ def _hold(conflict: IdentityConflict, view: KindView) -> Hold:
             reason += f"; {conflict.found} is the system of {names}"
             hint = f"correct spec.bmc of {' and '.join(dict.fromkeys((str(key), *_short(declared))))}"
         elif conflict.moved_from is None:
-            reason += f"; neither UUID nor serial number is the same, so {conflict.leads_elsewhere} may lead to "
-            reason += "another machine now"
+            differs = "neither UUID nor serial number is" if conflict.compares_both else "the serial number is not"
+            reason += f"; {differs} the same, so {conflict.leads_elsewhere} may lead to another machine now"
             hint = f"check which machine has the address (DHCP, DNS), or correct spec.bmc of {key}"
         else:
             reason += f" at {conflict.moved_from}; the address and the system changed together, so the BMC may belong "

@@ -68,10 +68,10 @@ def is_same(one: SystemIdentity, other: SystemIdentity) -> bool | None:
 
 
 def is_wholly_other(one: SystemIdentity, other: SystemIdentity) -> bool:
-    """Whether neither the UUID nor the serial number is the same. A new mainboard keeps the serial number of its
-    chassis, or has none."""
-    both = None not in (one.uuid, one.serial, other.uuid, other.serial)
-    return both and is_same(one, other) is False and one.serial != other.serial
+    """Whether nothing that both report is the same, and a serial number is part of it. A new mainboard keeps the serial
+    number of its chassis, or has none. About a third of all systems report no UUID: the serial number is all that shows
+    that their address leads to another machine."""
+    return is_same(one, other) is False and None not in (one.serial, other.serial) and one.serial != other.serial
 
 
 def is_shared(one: SystemIdentity, other: SystemIdentity) -> bool:
