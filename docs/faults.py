@@ -38,6 +38,8 @@ DECLARED: dict[str, dict[str, Any]] = {
     "F23": {"boot": {"target": "Pxe", "enabled": "Continuous"}},
 }
 """What is declared of the machine; all others: `power: On`. The machine is off before, or on where it is to be off."""
+ON_BEFORE = ("F01",)
+"""Faults of a machine that is on, as declared."""
 PROFILE_OF = {"F46": "supermicro", "F52": "tasks", "F58a": "supermicro"}
 """Profiles of the BMCs: without $expand, or with Tasks. All others are generic."""
 BESIDE = ("F46", "F58a", "F64a", "F65d")
@@ -53,6 +55,10 @@ declared, and its BMC has the fault from the start.
 
 *Writes* are the requests that arrived at the BMC and could change something. *Events* are those of the machine in the
 audit ledger, in their order ([events](reference/events.md)). The message is what an operator sees of the first problem.
+
+A write that was refused or had no effect is sent again. The waits are 5 s, 20 s, 80 s, and so on up to half an hour.
+No BMC gets the same value more than six times an hour. A boot override for one boot is sent again only if the BMC
+refused it.
 """
 
 
@@ -72,7 +78,7 @@ class FaultRun:
     def __init__(self, preset: FaultPreset, folder: Path) -> None:
         self.preset = preset
         self.declared = DECLARED.get(preset.id, {"power": "On"})
-        self.fleet = _fleet(preset, is_on=self.declared.get("power") == "Off")
+        self.fleet = _fleet(preset, is_on=self.declared.get("power") == "Off" or preset.id in ON_BEFORE)
         clock = VirtualClock()
         with runtime.replaced(clock):
             world = clock.world = World(

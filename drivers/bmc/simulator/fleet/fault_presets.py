@@ -36,8 +36,9 @@ def _on(**match: str) -> dict[str, str]:
 _PRESETS = (
     _preset(
         "F01",
-        "carries out a Reset, and answers that the system is on already",
+        "shows Off for a moment, and refuses On because the system is on already",
         "Dell iDRAC9 (dellemc-openmanage-ansible-modules#132)",
+        {"match": _on(method="GET", path=_SYSTEM), "do": "lie-power", "power": "Off", "times": 1},
         {
             "match": _on(method="POST", path=_RESETS, body='*"On"*'),
             "do": "status",
