@@ -135,6 +135,16 @@ def without_a_budget(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(policy, "used_up_holds", lambda *_: {})
 
 
+def at_any_time(patch: pytest.MonkeyPatch) -> None:
+    """Windows hold nothing."""
+    patch.setattr(policy, "hold_declared", lambda *_: {})
+
+
+def despite_pauses(patch: pytest.MonkeyPatch) -> None:
+    """Pauses hold nothing."""
+    patch.setattr(policy, "hold_paused", lambda *_: {})
+
+
 def forgetting_orders(patch: pytest.MonkeyPatch) -> None:
     """It is not remembered for which request an override had no effect."""
     patch.setattr(settlement, "_fingerprint", lambda *_: "of no request")
@@ -225,6 +235,8 @@ DEFECTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], tuple[Incident, .
     "in-the-ledger": (without_an_event, ()),
     "off-as-declared": (off_at_once, ()),
     "within-the-budget": (without_a_budget, (Incident.BMC_BUSY,)),
+    "begun-in-windows": (at_any_time, (Incident.WINDOW_CLOSED,)),
+    "never-while-paused": (despite_pauses, (Incident.PAUSED,)),
     "ordered-once": (forgetting_orders, (Incident.BOOT_NOT_KEPT,)),
     "never-taken-back": (following_anything, (Incident.HISTORY_REWRITTEN,)),
     "claimed-once": (claiming_twice, ()),

@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -21,15 +21,15 @@ from reconciler import runtime
 from reconciler.desired.git.plumbing import SourceError
 from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.kinds.common.machine_facts import all_machine_facts
-from reconciler.model.event import EventReason
-from reconciler.model.plans.plan import CauseKind
-from reconciler.operations.simulation.scenarios.declared_fleet import DeclaredFleet, DeclaredMachine
+from reconciler.operations.simulation.scenarios.declared_fleet import DeclaredFleet, DeclaredMachine, closing_guard
 from reconciler.operations.simulation.scenarios.incidents import Incident, Scenario, ScenarioStep, scenario
 from reconciler.operations.simulation.scenarios.planned_faults import PlannedFault, fault_steps
 from reconciler.operations.simulation.verdict.claim_oracles import claim_differences, undeclared_owners
-from reconciler.operations.simulation.verdict.claims_record import DiskChange, SeenAllocations
-from reconciler.operations.simulation.verdict.record import FinalState, SeenWrite, SimulatedRun, Sometimes
+from reconciler.operations.simulation.verdict.claims_record import SeenAllocations
+from reconciler.operations.simulation.verdict.occurrences import occurrences
+from reconciler.operations.simulation.verdict.record import FinalState, SeenRequests, SeenWrite, SimulatedRun, Sometimes
 from reconciler.operations.simulation.world.faulty_network import FaultyNetwork
+from reconciler.operations.simulation.world.people import People
 from reconciler.operations.simulation.world.simulated_host import SimulatedDaemon, SimulationSettings
 from reconciler.operations.simulation.world.simulated_machine import NoAnswer, SimulatedMachine
 from reconciler.operations.simulation.world.simulated_repository import SimulatedRepository
@@ -59,6 +59,7 @@ _BMC_FAULTS = {
     Incident.SHUTDOWN_IGNORED: FaultKind.SHUTDOWN_IGNORED,
     Incident.BOOT_NOT_KEPT: FaultKind.BOOT_NOT_KEPT,
 }
+_LONGEST_STOP_SECONDS = 600.0
 _STORE_INCIDENTS = {Incident.DISK_FULL, Incident.DATABASE_FAILED}
 
 
@@ -125,6 +126,7 @@ class _World:
         self._repository = SimulatedRepository(folder / "fleet", self._bmcs)
         self._repository.commit(self._declared)
         self._reader = Store.open(f"sqlite:///{self._store_file}")
+        self._people = People(lambda: self._reader)
         self._ipam, self._pools = EmbeddedIpam(self._reader.engine), EmbeddedPools(self._reader.engine)
         simulation.begin(self._supervise, "service manager")
         for name, machine in self._managed.items():
@@ -133,6 +135,8 @@ class _World:
     def play(self, planned: Scenario, quiet: float) -> None:
         """Let happen what is planned, and then a quiet time."""
         self._allowed = planned.incidents
+        if Incident.STOPPED in planned.incidents:
+            self._people.noticed_after += _LONGEST_STOP_SECONDS
         for step in planned.steps:
             self._simulation.run_for(step.after)
             self._look()
@@ -178,10 +182,9 @@ class _World:
         events = tuple(entry.event for entry in self._reader.events(limit=1_000_000))
         self._look()
         changes = sorted((one for each in self._managed.values() for one in each.changes), key=lambda one: one.at)
-        self._count_events(events)
-        self._count_changes(changes)
+        self._count_lost()
         failures = [*self._ends(), *(f"a thread ended: {error!r}" for error in self._simulation.errors)]
-        return SimulatedRun(
+        found = SimulatedRun(
             seed=seed,
             seconds=self._simulation.elapsed,
             trace=self._simulation.trace,
@@ -193,10 +196,12 @@ class _World:
             final=self._final(),
             unfinished=tuple(self._reader.in_flight().values()),
             failures=tuple(failures),
-            sometimes=dict(self._sometimes),
+            sometimes={},
             changes=tuple(changes),
             moments=tuple(self._moments),
+            overrides=self._people.overrides,
         )
+        return msgspec.structs.replace(found, sometimes=Counter(self._sometimes) + Counter(occurrences(found)))
 
     def close(self) -> None:
         """End all of it."""
@@ -256,7 +261,19 @@ class _World:
         system = self._managed[name].running if name in self._managed else None
         self._writes.append(
             SeenWrite(
-                at, runtime.now(), name, value, process.name, daemon.epoch, last, mine, beside, taken_over, system
+                at,
+                runtime.now(),
+                name,
+                value,
+                process.name,
+                daemon.epoch,
+                last,
+                mine,
+                beside,
+                taken_over,
+                system,
+                requests=self._people.seen(name, mine[0].sent_at) if mine else SeenRequests(),
+                was_on=self._machine(name).state.power is PowerState.ON,
             )
         )
         return len(self._writes) - 1
@@ -284,6 +301,12 @@ class _World:
                 self._repository.hide(hidden=False)
             case Incident.CLOCK_STEPPED:
                 self._simulation.clock_error += step.amount
+            case Incident.WINDOW_CLOSED:
+                guard = closing_guard(runtime.now(), step.amount, step.machines or tuple(self._bmcs), step.word)
+                self._declared = msgspec.structs.replace(self._declared, guard=guard)
+                self._repository.commit(self._declared)
+            case Incident.PAUSED | Incident.OVERRIDDEN:
+                self._people.act(step)
             case Incident.POWER_BUTTON:
                 for name in step.machines:
                     self._press(self._machine(name))
@@ -302,7 +325,7 @@ class _World:
         was = self._declared
         claims = {name: one for name, one in {**was.claims, **dict(step.claims)}.items() if one is not None}
         machines = {**was.machines, **dict(step.declared)}
-        self._declared = DeclaredFleet(machines, was.managed, claims, step.pool or was.pool)
+        self._declared = DeclaredFleet(machines, was.managed, claims, step.pool or was.pool, was.guard)
         self._repository.commit(self._declared)
 
     def _press(self, machine: FakeMachine) -> None:
@@ -350,8 +373,9 @@ class _World:
             self._sometimes[Sometimes.KILLED_AT_REST] += 1
 
     def _make_peace(self) -> None:
-        """From now on nothing goes wrong, no override is declared, and people ask for each machine that gave up to be
-        tried again. They name what is on its disk, as groundstate may not know that after a restore.
+        """From now on nothing goes wrong, and there is no boot override, no guard and no pause. People ask for each
+        machine that gave up to be tried again. They name what is on its disk, as groundstate may not know that after a
+        restore.
 
         They also power off a machine that was switched on by hand. groundstate does not, as a system may run there."""
         for name in self._bmcs:
@@ -363,37 +387,12 @@ class _World:
                 self._press(self._machine(name))
             words[name] = f"{machine.disk.instance} again" if machine.disk is not None else "again"
         machines = {name: msgspec.structs.replace(one, request=None) for name, one in self._declared.machines.items()}
-        self._declared = msgspec.structs.replace(self._declared, machines=machines, managed=words)
+        self._declared = msgspec.structs.replace(self._declared, machines=machines, managed=words, guard=None)
         self._repository.commit(self._declared)
+        self._people.resume()
 
-    def _count_changes(self, changes: Sequence[DiskChange]) -> None:
-        last: dict[str, str] = {}
-        for change in changes:
-            before, after = change.before, change.after
-            if after is None:
-                self._sometimes[Sometimes.WIPED] += 1
-                self._sometimes[Sometimes.RELEASED_IN_INSTALLATION] += before is not None and not before.is_whole
-                continue
-            self._sometimes[Sometimes.INSTALLED] += 1
-            self._sometimes[Sometimes.REINSTALLED] += before is not None
-            self._sometimes[Sometimes.NEXT_TENANT] += last.get(change.machine, after.claim) != after.claim
-            last[change.machine] = after.claim
-
-    def _count_events(self, events: Sequence[Any]) -> None:
-        counted = {
-            EventReason.REVISION_REFUSED: Sometimes.REVISION_REFUSED,
-            EventReason.ACTION_NOT_CONFIRMED: Sometimes.OUTCOME_UNKNOWN,
-            EventReason.HELD: Sometimes.BUDGET_HELD,
-            EventReason.CLAIMED: Sometimes.CLAIMED,
-        }
-        for event in events:
-            if event.reason in counted:
-                self._sometimes[counted[event.reason]] += 1
-            if event.reason is EventReason.ACTION_SENT and CauseKind.DRIFT in event.about:
-                self._sometimes[Sometimes.DRIFT_REPAIRED] += 1
+    def _count_lost(self) -> None:
         lost = {FaultKind.REPLY_LOST: Sometimes.REPLY_LOST, FaultKind.REQUEST_LOST: Sometimes.REQUEST_LOST}
         for write in self._fleet.writes:
             if write.fault in lost:
                 self._sometimes[lost[write.fault]] += 1
-        self._sometimes[Sometimes.POWERED_OFF] += sum(one.powers_off for one in self._writes)
-        self._sometimes[Sometimes.ORDER_SENT] += sum(one.orders_boot for one in self._writes)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 import msgspec
+
+GUARD_NAME = "hours"
+"""The guard that a scenario declares from time to time."""
 
 
 class DeclaredMachine(msgspec.Struct, frozen=True):
@@ -29,10 +33,30 @@ class DeclaredPool(msgspec.Struct, frozen=True):
     numbers: int = 0
 
 
+class DeclaredGuard(msgspec.Struct, frozen=True):
+    """What the document of the guard says. `closes`, `opens`: whole minutes between which nothing may begin on
+    `machines`. `level`: as in the document."""
+
+    closes: datetime
+    opens: datetime
+    machines: tuple[str, ...]
+    level: str = "Mandatory"
+
+
 class DeclaredFleet(msgspec.Struct, frozen=True):
-    """All of it. `managed`: the machines for claims, each with its `lifecycle.request`; None: it has none."""
+    """All of it. `managed`: the machines for claims, each with its `lifecycle.request`; None: it has none. `guard`:
+    None: no guard is declared."""
 
     machines: Mapping[str, DeclaredMachine]
     managed: Mapping[str, str | None] = {}
     claims: Mapping[str, DeclaredClaim] = {}
     pool: DeclaredPool = DeclaredPool()
+    guard: DeclaredGuard | None = None
+
+
+def closing_guard(now: datetime, seconds: float, machines: tuple[str, ...], level: str) -> DeclaredGuard | None:
+    """A guard whose window closes in one or two minutes, for so many seconds; None for zero."""
+    if not seconds:
+        return None
+    closes = now.replace(second=0, microsecond=0) + timedelta(minutes=2)
+    return DeclaredGuard(closes, closes + timedelta(minutes=max(1, seconds // 60)), machines, level)

@@ -17,6 +17,8 @@ from reconciler.operations.simulation.scenarios.declared_fleet import DeclaredCl
 T = TypeVar("T")
 CLAIMS = ("web", "db")
 """The claims that a scenario has."""
+OVERRIDDEN_GUARDS = ("guard/hours", "disruption-budget")
+"""The guards that people override."""
 
 
 class Chance(Protocol):
@@ -61,6 +63,9 @@ class Incident(StrEnum):
     GIT_AWAY = "the repository cannot be read"
     BROKEN_COMMIT = "a commit is broken"
     HISTORY_REWRITTEN = "the branch is taken back"
+    WINDOW_CLOSED = "a window for changes closes"
+    PAUSED = "a person pauses machines"
+    OVERRIDDEN = "a person overrides a guard"
 
 
 INCIDENT_NAMES = {one.name.lower().replace("_", "-"): one for one in Incident}
@@ -71,7 +76,7 @@ class ScenarioStep(msgspec.Struct, frozen=True):
     """Something that happens `after` so many seconds since the step before.
 
     `what` None: a commit, which declares `declared`, `claims` (None: it is removed) and `pool`. `machines`: whom it
-    concerns. `amount`: seconds, or how often.
+    concerns; none: all. `amount`: seconds, or how often. `word`: the level of a guard, or the guard that is overridden.
     """
 
     after: float
@@ -81,6 +86,7 @@ class ScenarioStep(msgspec.Struct, frozen=True):
     declared: tuple[tuple[str, DeclaredMachine], ...] = ()
     claims: tuple[tuple[str, DeclaredClaim | None], ...] = ()
     pool: DeclaredPool | None = None
+    word: str = ""
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -158,6 +164,10 @@ def _power(chance: Chance) -> str:
     return "On" if chance.random() < 0.7 else "Off"
 
 
+def _some_or_all(chance: Chance, machines: Sequence[str]) -> tuple[str, ...]:
+    return () if chance.random() < 0.4 else tuple(sorted(chance.sample(machines, chance.randrange(1, len(machines)))))
+
+
 def incident_step(
     chance: Chance, after: float, what: Incident, machines: Sequence[str], managed: Sequence[str]
 ) -> ScenarioStep:
@@ -172,6 +182,14 @@ def incident_step(
             return ScenarioStep(after, what, amount=chance.choice((5.0, 60.0, 600.0)))
         case Incident.CLOCK_STEPPED:
             return ScenarioStep(after, what, amount=chance.choice((-3600.0, -600.0, -5.0, 5.0, 600.0, 3600.0)))
+        case Incident.WINDOW_CLOSED:
+            # Zero removes the guard.
+            closed, level = chance.choice((0.0, 60.0, 300.0, 1800.0)), chance.choice(("Mandatory", "Absolute"))
+            return ScenarioStep(after, what, _some_or_all(chance, there), closed, word=level)
+        case Incident.PAUSED | Incident.OVERRIDDEN:
+            # Zero ends what stands.
+            lasts, guard = chance.choice((0.0, 60.0, 300.0, 1800.0)), chance.choice(OVERRIDDEN_GUARDS)
+            return ScenarioStep(after, what, _some_or_all(chance, there), lasts, word=guard)
         case (
             Incident.ENDED
             | Incident.TAKEN_OVER

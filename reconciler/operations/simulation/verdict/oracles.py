@@ -20,6 +20,7 @@ from reconciler.operations.simulation.verdict.claim_oracles import (
     wiped_between_tenants,
 )
 from reconciler.operations.simulation.verdict.claims_record import Installation
+from reconciler.operations.simulation.verdict.guard_oracles import begun_in_windows, never_while_paused
 from reconciler.operations.simulation.verdict.record import SeenWrite, SimulatedRun
 
 _WINDOW = 3600.0
@@ -101,8 +102,8 @@ def off_as_declared(run: SimulatedRun) -> Iterator[str]:
 
 
 def within_the_budget(run: SimulatedRun) -> Iterator[str]:
-    """So many machines are down by groundstate at once, and no more. Where the clock of the host jumps, an hour is what
-    the clock says."""
+    """So many machines are down by groundstate at once, and no more, unless a person overrides the budget. Where the
+    clock of the host jumps, an hour is what the clock says."""
     if Incident.CLOCK_STEPPED in run.incidents:
         return
     down: dict[str, float] = {}
@@ -112,7 +113,7 @@ def within_the_budget(run: SimulatedRun) -> Iterator[str]:
             down.pop(write.machine, None)
         elif write.powers_off:
             down[write.machine] = write.at
-            if len(down) > run.budget:
+            if len(down) > run.budget and "disruption-budget" not in write.requests.overrides:
                 yield f"{_of(write)} left, and {len(down)} machines are down: {', '.join(sorted(down))}"
 
 
@@ -173,6 +174,8 @@ ORACLES: dict[str, Oracle] = {
         in_the_ledger,
         off_as_declared,
         within_the_budget,
+        begun_in_windows,
+        never_while_paused,
         ordered_once,
         never_taken_back,
         claimed_once,

@@ -11,7 +11,8 @@ import msgspec
 from drivers.base import BootOverride, IndicatorLED, PowerState, ResetType
 from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.event import Event
-from reconciler.operations.simulation.scenarios.declared_fleet import DeclaredFleet
+from reconciler.model.plans.override import Override
+from reconciler.operations.simulation.scenarios.declared_fleet import DeclaredFleet, DeclaredGuard
 from reconciler.operations.simulation.scenarios.incidents import Incident
 from reconciler.operations.simulation.verdict.claims_record import DiskChange, Installation, SeenAllocations
 
@@ -40,6 +41,24 @@ class Sometimes(StrEnum):
     NEXT_TENANT = "a machine went from one claim to another"
     RELEASED_IN_INSTALLATION = "a claim released a machine while it was being installed"
     KILLED_IN_INSTALLATION = "killed while a machine was being installed"
+    WINDOW_HELD = "a closed window held a change"
+    WINDOW_CLOSED_IN_SEQUENCE = "a window closed in the middle of a sequence, which was finished"
+    PAUSE_HELD = "a pause held a change"
+    PAUSE_RESUMED = "a person ended a pause"
+    PAUSE_EXPIRED = "a pause expired"
+    OVERRIDE_USED = "a change was made by an override"
+    OVERRIDE_REVOKED = "an override was revoked"
+    OVERRIDE_EXPIRED = "an override expired"
+
+
+class SeenRequests(msgspec.Struct, frozen=True):
+    """What of people's requests is in force for a machine when an action is recorded, by the rows of the store.
+
+    `pauses`: the ids of pauses that were there for longer than a daemon needs to notice one. `overrides`: the guards
+    that are overridden, or were so until a moment ago."""
+
+    pauses: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
 
 
 class SeenWrite(msgspec.Struct, frozen=True):
@@ -48,7 +67,8 @@ class SeenWrite(msgspec.Struct, frozen=True):
     `at`: seconds; `clock`: what the clock of the host showed. `epoch`: of the daemon that sent it. `last_epoch`: the
     one that the store had then. `flights`: the actions in flight for that machine, as the store had them on disk then.
     `beside`: for others behind the same BMC. `was_taken_over`: a newer daemon has the store, and found all of `flights`
-    there. `system`: what a claim has installed, and runs on it. `was_refused`: the BMC said that it did nothing."""
+    there. `system`: what a claim has installed, and runs on it. `was_refused`: the BMC said that it did nothing.
+    `requests`: those that count for it. `was_on`: the machine was on then."""
 
     at: float
     clock: datetime
@@ -62,6 +82,8 @@ class SeenWrite(msgspec.Struct, frozen=True):
     was_taken_over: bool
     system: Installation | None = None
     was_refused: bool = False
+    requests: SeenRequests = SeenRequests()
+    was_on: bool = True
 
     @property
     def powers_off(self) -> bool:
@@ -97,7 +119,8 @@ class SimulatedRun(msgspec.Struct, frozen=True):
     """All that is known of a run. `revisions`: what each commit declared, oldest first; a broken one is not among them.
     `budget`: how many machines may be down at once. `failures`: what ended a daemon, or one of its threads,
     unexpectedly. `unfinished`: actions that are in flight in the end. `changes`: of the disks of machines for claims,
-    the oldest first. `moments`: what was allocated from time to time, and in the end."""
+    the oldest first. `moments`: what was allocated from time to time, and in the end. `overrides`: all that people
+    began."""
 
     seed: int
     seconds: float
@@ -113,6 +136,12 @@ class SimulatedRun(msgspec.Struct, frozen=True):
     sometimes: Mapping[Sometimes, int]
     changes: tuple[DiskChange, ...] = ()
     moments: tuple[SeenAllocations, ...] = ()
+    overrides: tuple[Override, ...] = ()
+
+    def guard_of(self, revision: str | None) -> DeclaredGuard | None:
+        """The guard that this revision declares."""
+        declared = self.revisions.get(revision or "")
+        return declared.guard if declared is not None else None
 
     @property
     def declared(self) -> DeclaredFleet:

@@ -10,7 +10,12 @@ from typing import Any
 
 import msgspec
 
-from reconciler.operations.simulation.scenarios.declared_fleet import DeclaredClaim, DeclaredFleet
+from reconciler.operations.simulation.scenarios.declared_fleet import (
+    GUARD_NAME,
+    DeclaredClaim,
+    DeclaredFleet,
+    DeclaredGuard,
+)
 
 _WHO = {
     f"GIT_{role}_{what}": value
@@ -53,6 +58,8 @@ class SimulatedRepository:
             lifecycle = {"mode": "Managed"} if word is None else {"mode": "Managed", "request": word}
             yield _document("Machine", name, self._machine(name) | {"lifecycle": lifecycle}, {"claims": "yes"})
         yield from (_claim(name, claim) for name, claim in declared.claims.items())
+        if declared.guard is not None:
+            yield _document("Guard", GUARD_NAME, _windows(declared.guard))
         released = {"deletionPolicy": "Release"}
         for number in range(declared.pool.addresses):
             yield _document("IPAddress", f"a{number}", {"network": "front"} | released)
@@ -103,6 +110,16 @@ def _claim(name: str, claim: DeclaredClaim) -> str:
         "userData": f"#cloud-config\n# request {claim.request}\n",
     }
     return _document("MachineClaim", name, spec)
+
+
+def _windows(guard: DeclaredGuard) -> dict[str, Any]:
+    opens, closes = (f"{at:%Y-%m-%dT%H:%M}" for at in (guard.opens, guard.closes))
+    return {
+        "level": guard.level,
+        "match": {"kinds": ["Machine"], "names": guard.machines},
+        "actions": ["disruptive", "destructive", "set-boot", "set-indicator"],
+        "windows": {"deny": [{"from": closes, "to": opens}]},
+    }
 
 
 def _document(kind: str, name: str, spec: Mapping[str, Any], labels: Mapping[str, str] = {}) -> str:
