@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,12 +15,8 @@ from drivers.base import Endpoint, PowerState
 from drivers.bmc.fake.fake import FakeFleet
 from drivers.bmc.fake.fake_faults import Fault, FaultKind
 from drivers.bmc.fake.fake_machine import FakeMachine
-from drivers.ipam.embedded.embedded import EmbeddedIpam
-from drivers.ipam.embedded.embedded_pools import EmbeddedPools
 from reconciler import runtime
-from reconciler.desired.git.plumbing import SourceError
 from reconciler.kinds.common.field_types.fleet_share import FleetShare
-from reconciler.kinds.common.machine_facts import all_machine_facts
 from reconciler.operations.simulation.scenarios.declared_fleet import DeclaredFleet, DeclaredMachine, closing_guard
 from reconciler.operations.simulation.scenarios.incidents import Incident, Scenario, ScenarioStep, scenario
 from reconciler.operations.simulation.scenarios.planned_faults import PlannedFault, fault_steps
@@ -30,19 +26,17 @@ from reconciler.operations.simulation.verdict.occurrences import occurrences
 from reconciler.operations.simulation.verdict.record import FinalState, SeenRequests, SeenWrite, SimulatedRun, Sometimes
 from reconciler.operations.simulation.world.faulty_network import FaultyNetwork
 from reconciler.operations.simulation.world.people import People
+from reconciler.operations.simulation.world.service_manager import ServiceManager
 from reconciler.operations.simulation.world.simulated_host import SimulatedDaemon, SimulationSettings
 from reconciler.operations.simulation.world.simulated_machine import NoAnswer, SimulatedMachine
 from reconciler.operations.simulation.world.simulated_repository import SimulatedRepository
 from reconciler.operations.simulation.world.simulated_runtime import SimulatedRuntime
+from reconciler.operations.simulation.world.watched_store import WatchedStore
 from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.planning.guards.standing import CommandLimits
 from reconciler.services.provisioning_port import Provisioning
-from reconciler.store import Store
-from reconciler.store.sql.store_errors import Fenced, StoreError
 
 T = TypeVar("T")
-_RESTART_SECONDS = 5.0
-"""After which the service manager starts a daemon that ended."""
 QUIET_SECONDS = 6 * 3600.0
 """In which a healthy fleet must become as declared. A refused login is tried again after up to an hour, and the budget
 counts a power-off for an hour."""
@@ -60,7 +54,10 @@ _BMC_FAULTS = {
     Incident.BOOT_NOT_KEPT: FaultKind.BOOT_NOT_KEPT,
 }
 _LONGEST_STOP_SECONDS = 600.0
-_STORE_INCIDENTS = {Incident.DISK_FULL, Incident.DATABASE_FAILED}
+_STOP_SECONDS = 90.0
+"""After which the service manager kills a daemon that does not end, and no agent waits for its answer any more."""
+_REVIEW_SECONDS = 300.0
+"""For which people look at the plan of a store that was restored, before they let it go."""
 
 
 def simulate(
@@ -99,7 +96,6 @@ class _World:
         self, simulation: SimulatedRuntime, folder: Path, names: Sequence[str], managed: Sequence[str]
     ) -> None:
         self._simulation, self._names = simulation, names
-        self._store_file = folder / "state.db"
         self._fleet = FakeFleet(runtime.monotonic, on_after=20.0, off_after=8.0)
         # Some BMCs have two systems.
         shared = len(names) // 3
@@ -111,7 +107,6 @@ class _World:
         self._writes: list[SeenWrite] = []
         self._sometimes: Counter[Sometimes] = Counter()
         self._allowed: tuple[Incident, ...] = ()
-        self._daemons: list[SimulatedDaemon] = []
         self._budget = max(1, len(self._bmcs) // 3)
         share = FleetShare(count=self._budget)
         limits = GuardLimits(
@@ -121,14 +116,13 @@ class _World:
             max_released=FleetShare(percent=100),
             max_removed=FleetShare(percent=100),
         )
-        self._settings = SimulationSettings(CommandLimits(limits))
-        self._driver = FaultyNetwork(self._fleet, self)
         self._repository = SimulatedRepository(folder / "fleet", self._bmcs)
         self._repository.commit(self._declared)
-        self._reader = Store.open(f"sqlite:///{self._store_file}")
-        self._people = People(lambda: self._reader)
-        self._ipam, self._pools = EmbeddedIpam(self._reader.engine), EmbeddedPools(self._reader.engine)
-        simulation.begin(self._supervise, "service manager")
+        self._stored = WatchedStore(folder / "state.db")
+        self._people = People(lambda: self._stored.store)
+        self._restores: list[float] = []
+        where = (self._repository.folder, self._stored.file, FaultyNetwork(self._fleet, self))
+        self._service = ServiceManager(simulation, *where, SimulationSettings(CommandLimits(limits)))
         for name, machine in self._managed.items():
             simulation.begin(machine.run, name)
 
@@ -149,7 +143,7 @@ class _World:
 
     def _is_as_declared(self) -> bool:
         final, declared = self._final(), self._declared
-        if self._reader.in_flight() or list(undeclared_owners(self._look(), declared)):
+        if self._stored.store.in_flight() or list(undeclared_owners(self._look(), declared)):
             return False
         return not list(claim_differences(declared.claims, final)) and all(
             final[name].power == one.power and final[name].led == one.led for name, one in declared.machines.items()
@@ -165,25 +159,23 @@ class _World:
 
     def _look(self) -> SeenAllocations:
         """What is allocated now, which is kept."""
-        facts = all_machine_facts(self._reader.facts())
-        slots = {key.name: (one.lifecycle.claim, one.lifecycle.slot or 0) for key, one in facts.items()}
-        moment = SeenAllocations(
-            self._simulation.elapsed,
-            {name: (claim, slot) for name, (claim, slot) in slots.items() if claim is not None},
-            tuple((one.owner, one.network, one.address) for one in self._ipam.list()),
-            tuple((one.owner, one.pool, one.number) for one in self._pools.numbers()),
-            {name: one.running for name, one in self._managed.items() if one.running is not None},
-        )
+        running = {name: one.running for name, one in self._managed.items() if one.running is not None}
+        moment = self._stored.allocations(self._simulation.elapsed, running)
         self._moments.append(moment)
+        if Incident.RESTORED in self._allowed:
+            self._stored.back_up(moment.at)
         return moment
 
     def run(self, seed: int, planned: Scenario) -> SimulatedRun:
         """What was seen."""
-        events = tuple(entry.event for entry in self._reader.events(limit=1_000_000))
         self._look()
         changes = sorted((one for each in self._managed.values() for one in each.changes), key=lambda one: one.at)
         self._count_lost()
-        failures = [*self._ends(), *(f"a thread ended: {error!r}" for error in self._simulation.errors)]
+        self._sometimes[Sometimes.ENDED_BY_ITSELF] += len(self._service.failures())
+        failures = [
+            *self._service.defects(self._allowed),
+            *(f"a thread ended: {error!r}" for error in self._simulation.errors),
+        ]
         found = SimulatedRun(
             seed=seed,
             seconds=self._simulation.elapsed,
@@ -191,10 +183,12 @@ class _World:
             incidents=planned.incidents,
             budget=self._budget,
             writes=tuple(self._writes),
-            events=events,
+            events=self._stored.events(),
+            lost_events=tuple(self._stored.lost),
+            restores=tuple(self._restores),
             revisions=self._repository.revisions,
             final=self._final(),
-            unfinished=tuple(self._reader.in_flight().values()),
+            unfinished=tuple(self._stored.store.in_flight().values()),
             failures=tuple(failures),
             sometimes={},
             changes=tuple(changes),
@@ -205,59 +199,27 @@ class _World:
 
     def close(self) -> None:
         """End all of it."""
-        for daemon in self._daemons:
-            if not daemon.has_ended:
-                daemon.kill()
+        self._service.kill()
         self._simulation.close()
-        self._reader.close()
-
-    # -- the daemon ----------------------------------------------------------------------------------------------------
-
-    @property
-    def _daemon(self) -> SimulatedDaemon | None:
-        return self._daemons[-1] if self._daemons and not self._daemons[-1].has_ended else None
-
-    def _supervise(self) -> None:
-        """As a service manager does with `Restart=always`."""
-        while True:
-            if self._daemon is None:
-                self._start_daemon()
-            runtime.sleep(_RESTART_SECONDS)
-
-    def _start_daemon(self) -> None:
-        name = f"daemon {len(self._daemons) + 1}"
-        where = (self._repository.folder, self._store_file, self._driver, self._settings)
-        self._daemons.append(SimulatedDaemon(self._simulation, name, *where))
-
-    def _ends(self) -> Iterator[str]:
-        """What ended daemons without a reason that the scenario gave."""
-        for daemon in self._daemons:
-            yield from (f"{daemon.process.name}: the boot service failed: {one!r}" for one in daemon.defects)
-            error = daemon.failure
-            if error is None:
-                continue
-            self._sometimes[Sometimes.ENDED_BY_ITSELF] += 1
-            fenced = isinstance(error, Fenced) and Incident.TAKEN_OVER in self._allowed
-            by_store = isinstance(error, StoreError) and not _STORE_INCIDENTS.isdisjoint(self._allowed)
-            by_source = isinstance(error, SourceError) and Incident.GIT_AWAY in self._allowed
-            if not (fenced or by_store or by_source):
-                yield f"{daemon.process.name} ended: {type(error).__name__}: {error}"
+        self._stored.close()
 
     def ask(self, question: Callable[[Provisioning], T]) -> T:
         """See AnsweringService."""
-        if self._daemon is None:
+        if self._service.current is None:
             raise NoAnswer
-        return self._daemon.ask(question)
+        return self._service.current.ask(question)
 
     def leaves(self, endpoint: Endpoint, value: object) -> int:
         """See WriteObserver."""
         name, process = str(endpoint.system_id), self._simulation.running_process
-        daemon = next(one for one in self._daemons if one.process is process)
-        flights = [one for key, one in self._reader.in_flight().items() if self._bmcs.get(key.name) == endpoint.address]
+        daemon = next(one for one in self._service.daemons if one.process is process)
+        flights = [
+            one for key, one in self._stored.store.in_flight().items() if self._bmcs.get(key.name) == endpoint.address
+        ]
         mine = tuple(one for one in flights if one.key.name == name)
         beside = tuple(one for one in flights if one.key.name != name)
-        at, last = self._simulation.elapsed, self._reader.epoch()
-        taken_over = bool(mine) and all(one.id in self._daemons[-1].found for one in mine)
+        at, last = self._simulation.elapsed, self._stored.store.epoch()
+        taken_over = bool(mine) and all(one.id in self._service.daemons[-1].found for one in mine)
         system = self._managed[name].running if name in self._managed else None
         self._writes.append(
             SeenWrite(
@@ -305,6 +267,8 @@ class _World:
                 guard = closing_guard(runtime.now(), step.amount, step.machines or tuple(self._bmcs), step.word)
                 self._declared = msgspec.structs.replace(self._declared, guard=guard)
                 self._repository.commit(self._declared)
+            case Incident.RESTORED:
+                self._restore(step.amount)
             case Incident.PAUSED | Incident.OVERRIDDEN:
                 self._people.act(step)
             case Incident.POWER_BUTTON:
@@ -318,15 +282,39 @@ class _World:
                     fault = Fault(_BMC_FAULTS[what], times=int(step.amount))
                     self._machine(name).faults.add(fault)
             case what:
-                if self._daemon is not None:
-                    self._strike(self._daemon, what, step.amount)
+                if self._service.current is not None:
+                    self._strike(self._service.current, what, step.amount)
 
     def _commit(self, step: ScenarioStep) -> None:
         was = self._declared
-        claims = {name: one for name, one in {**was.claims, **dict(step.claims)}.items() if one is not None}
+        again = ", restored" * len(self._restores)
+        asked = {name: one and msgspec.structs.replace(one, request=one.request + again) for name, one in step.claims}
+        claims = {name: one for name, one in {**was.claims, **asked}.items() if one is not None}
         machines = {**was.machines, **dict(step.declared)}
         self._declared = DeclaredFleet(machines, was.managed, claims, step.pool or was.pool, was.guard)
         self._repository.commit(self._declared)
+
+    def _restore(self, age: float) -> None:
+        """As docs/how-to.md says, by people who keep nothing: they empty the machines for claims, and have them
+        installed again."""
+        self._service.stop(_STOP_SECONDS)
+        self._sometimes[Sometimes.RESTORED] += 1
+        self._stored.put_back(self._simulation.elapsed - age)
+        self._sometimes[Sometimes.RESTORED_IN_FLIGHT] += bool(self._stored.store.in_flight())
+        self._restores.append(self._simulation.elapsed)
+        for one in self._managed.values():
+            one.empty()
+        self._people.pause((), None)
+        machines = {name: msgspec.structs.replace(one, request=None) for name, one in self._declared.machines.items()}
+        claims = {
+            name: msgspec.structs.replace(one, request=f"{one.request}, restored")
+            for name, one in self._declared.claims.items()
+        }
+        self._declared = msgspec.structs.replace(self._declared, machines=machines, claims=claims)
+        self._repository.commit(self._declared)
+        self._service.is_stopped = False
+        self._simulation.run_for(_REVIEW_SECONDS)
+        self._people.resume()
 
     def _press(self, machine: FakeMachine) -> None:
         is_on = machine.state.power is PowerState.ON
@@ -342,7 +330,7 @@ class _World:
                     self._count_kill()
                     daemon.kill()
             case Incident.STOPPED:
-                if self._reader.in_flight():
+                if self._stored.store.in_flight():
                     self._sometimes[Sometimes.STOPPED_IN_FLIGHT] += 1
                 self._simulation.stop(daemon.process)
                 self._simulation.run_for(amount)
@@ -350,11 +338,11 @@ class _World:
             case Incident.ENDED:
                 daemon.end()
             case Incident.TAKEN_OVER:
-                if self._reader.in_flight():
+                if self._stored.store.in_flight():
                     self._sometimes[Sometimes.TAKEN_OVER_IN_FLIGHT] += 1
                 # As when somebody removes the file: the next one makes another.
-                self._store_file.with_name(f"{self._store_file.name}.lock").unlink(missing_ok=True)
-                self._start_daemon()
+                self._stored.file.with_name(f"{self._stored.file.name}.lock").unlink(missing_ok=True)
+                self._service.start()
             case Incident.DISK_FULL:
                 daemon.fill_disk(full=True)
                 self._simulation.run_for(amount)
@@ -365,7 +353,7 @@ class _World:
     def _count_kill(self) -> None:
         sent = {flight.id for write in self._writes for flight in write.flights}
         self._sometimes[Sometimes.KILLED_IN_INSTALLATION] += any(one.is_installing for one in self._managed.values())
-        flights = [one for key, one in self._reader.in_flight().items() if key.name in self._bmcs]
+        flights = [one for key, one in self._stored.store.in_flight().items() if key.name in self._bmcs]
         for flight in flights:
             unsent = flight.id not in sent
             self._sometimes[Sometimes.KILLED_BEFORE_SENDING if unsent else Sometimes.KILLED_IN_FLIGHT] += 1

@@ -66,6 +66,7 @@ class Incident(StrEnum):
     WINDOW_CLOSED = "a window for changes closes"
     PAUSED = "a person pauses machines"
     OVERRIDDEN = "a person overrides a guard"
+    RESTORED = "the store is restored from a backup"
 
 
 INCIDENT_NAMES = {one.name.lower().replace("_", "-"): one for one in Incident}
@@ -180,6 +181,8 @@ def incident_step(
             return ScenarioStep(after, what, amount=chance.randrange(0, 400))
         case Incident.STOPPED | Incident.DISK_FULL | Incident.GIT_AWAY:
             return ScenarioStep(after, what, amount=chance.choice((5.0, 60.0, 600.0)))
+        case Incident.RESTORED:
+            return ScenarioStep(after, what, amount=chance.choice((1.0, 60.0, 600.0, 3600.0)))
         case Incident.CLOCK_STEPPED:
             return ScenarioStep(after, what, amount=chance.choice((-3600.0, -600.0, -5.0, 5.0, 600.0, 3600.0)))
         case Incident.WINDOW_CLOSED:

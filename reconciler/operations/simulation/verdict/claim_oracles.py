@@ -89,7 +89,8 @@ def claims_in_the_ledger(run: SimulatedRun) -> Iterator[str]:
             held[name] = slot
         elif event.reason is EventReason.FREED:
             held.pop(name, None)
-        released[name] += event.reason is EventReason.RELEASING
+    for event in run.all_events:
+        released[event.key.name if event.key is not None else ""] += event.reason is EventReason.RELEASING
     for name in sorted(run.final):
         found, told = run.moments[-1].machines.get(name), held.get(name)
         if found != told:

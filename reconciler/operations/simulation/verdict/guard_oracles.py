@@ -22,9 +22,9 @@ def begun_in_windows(run: SimulatedRun) -> Iterator[str]:
     """Nothing begins on a machine while the guard's window is closed, unless a person overrides the guard. What was
     begun before may end. A power-on is never held, with what belongs to it."""
     for write in in_closed_windows(run):
-        if not (is_overridden(run, write) or was_begun_before(run, write)):
+        if not (passes_by_override(run, write) or was_begun_before(run, write)):
             yield f"at {write.at:.1f} s, {write.value!r} for {write.machine} left, and the window was closed"
-    for event in run.events:
+    for event in run.all_events:
         name = event.key.name if event.key is not None else ""
         if event.reason is not EventReason.RELEASING or name not in run.declared.managed:
             continue
@@ -47,7 +47,7 @@ def in_closed_windows(run: SimulatedRun) -> Iterator[SeenWrite]:
             yield write
 
 
-def is_overridden(run: SimulatedRun, write: SeenWrite) -> bool:
+def passes_by_override(run: SimulatedRun, write: SeenWrite) -> bool:
     """Whether an override lets the write pass. None does if the guard is, or was within the hour, Absolute."""
     is_absolute = any(one.level == "Absolute" for one in _closed_guards(run, write))
     return not is_absolute and _OVERRIDDEN in write.requests.overrides
@@ -59,7 +59,7 @@ def was_begun_before(run: SimulatedRun, write: SeenWrite) -> bool:
     at, others = write.flights[0].sent_at, {one.id for one in write.flights}
     downs = [one.flights[0].sent_at for one in run.writes if one.machine == write.machine and one.powers_off]
     has_request = False
-    for event in run.events:
+    for event in run.all_events:
         if event.key is None or event.key.name != write.machine or event.action_id in others:
             continue
         if event.reason is EventReason.SHUTDOWN_IGNORED or _takes_down(event):
@@ -78,18 +78,18 @@ def _takes_down(event: Event) -> bool:
 
 def _closed_guards(run: SimulatedRun, write: SeenWrite) -> list[DeclaredGuard]:
     at = write.flights[0].sent_at
-    revision = next((one.revision for one in run.events if one.action_id == write.flights[0].id), None)
-    return [one for one in _guards(run, revision, at) if _is_closed(one, write.machine, at)]
+    event = run.event_of(write.flights[0])
+    return [one for one in _guards(run, event.revision if event else None, at) if _is_closed(one, write.machine, at)]
 
 
 def _guards(run: SimulatedRun, revision: str | None, at: datetime) -> Iterator[DeclaredGuard]:
     """The guards that judge then: that of the revision, and those that were in force within the hour before. Where the
-    clock of the host jumps, an hour is what the clock says."""
+    clock of the host jumps, an hour is what the clock says. A restored store has no record of former guards."""
     if (own := run.guard_of(revision)) is not None:
         yield own
-    if Incident.CLOCK_STEPPED in run.incidents:
+    if not {Incident.CLOCK_STEPPED, Incident.RESTORED}.isdisjoint(run.incidents):
         return
-    applied = [one for one in run.events if one.reason is EventReason.REVISION_APPLIED and one.about]
+    applied = [one for one in run.all_events if one.reason is EventReason.REVISION_APPLIED and one.about]
     for number, one in enumerate(applied):
         is_last = number + 1 == len(applied)
         if one.at + _SLACK <= at and (is_last or applied[number + 1].at > at - _HOUR + _SLACK):

@@ -10,7 +10,11 @@ from reconciler.model.plans.hold_name import HoldName
 from reconciler.model.plans.plan import CauseKind
 from reconciler.operations.simulation.scenarios.declared_fleet import GUARD_NAME
 from reconciler.operations.simulation.verdict.claims_record import DiskChange
-from reconciler.operations.simulation.verdict.guard_oracles import in_closed_windows, is_overridden, was_begun_before
+from reconciler.operations.simulation.verdict.guard_oracles import (
+    in_closed_windows,
+    passes_by_override,
+    was_begun_before,
+)
 from reconciler.operations.simulation.verdict.record import SimulatedRun, Sometimes
 
 _COUNTED = {
@@ -31,7 +35,7 @@ _HELD = {
 
 def occurrences(run: SimulatedRun) -> Mapping[Sometimes, int]:
     """How often what happened, by what was seen of the run."""
-    return _of_events(run.events) + _of_disks(run.changes) + _of_writes(run)
+    return _of_events(run.all_events) + _of_disks(run.changes) + _of_writes(run)
 
 
 def _of_events(events: Sequence[Event]) -> Counter[Sometimes]:
@@ -66,7 +70,7 @@ def _of_writes(run: SimulatedRun) -> Counter[Sometimes]:
     for write in in_closed_windows(run):
         if was_begun_before(run, write):
             found[Sometimes.WINDOW_CLOSED_IN_SEQUENCE] += 1
-        elif is_overridden(run, write):
+        elif passes_by_override(run, write):
             found[Sometimes.OVERRIDE_USED] += 1
     found[Sometimes.POWERED_OFF] += sum(one.powers_off for one in run.writes)
     found[Sometimes.ORDER_SENT] += sum(one.orders_boot for one in run.writes)

@@ -49,9 +49,10 @@ def recorded_before_sent(run: SimulatedRun) -> Iterator[str]:
 
 def sent_once(run: SimulatedRun) -> Iterator[str]:
     """An action leaves at most once."""
-    for flight, times in Counter(flight.id for write in run.writes for flight in write.flights).items():
+    left = Counter((flight.id, flight.key, flight.sent_at) for write in run.writes for flight in write.flights)
+    for (name, key, _), times in left.items():
         if times > 1:
-            yield f"action {flight} left {times} times"
+            yield f"action {name} of {key} left {times} times"
 
 
 def one_at_a_time(run: SimulatedRun) -> Iterator[str]:
@@ -103,12 +104,13 @@ def off_as_declared(run: SimulatedRun) -> Iterator[str]:
 
 def within_the_budget(run: SimulatedRun) -> Iterator[str]:
     """So many machines are down by groundstate at once, and no more, unless a person overrides the budget. Where the
-    clock of the host jumps, an hour is what the clock says."""
+    clock of the host jumps, an hour is what the clock says. A restored store has no record of what is down."""
     if Incident.CLOCK_STEPPED in run.incidents:
         return
     down: dict[str, float] = {}
     for write in run.writes:
-        down = {name: at for name, at in down.items() if write.at - at < _WINDOW}
+        known_since = max((at for at in run.restores if at < write.at), default=0.0)
+        down = {name: at for name, at in down.items() if write.at - at < _WINDOW and at >= known_since}
         if write.powers_on:
             down.pop(write.machine, None)
         elif write.powers_off:
@@ -159,7 +161,7 @@ def as_declared_in_the_end(run: SimulatedRun) -> Iterator[str]:
 def nothing_broke(run: SimulatedRun) -> Iterator[str]:
     """No daemon and no thread ended, and no resource failed, by a defect of groundstate."""
     yield from run.failures
-    for event in run.events:
+    for event in run.all_events:
         if event.reason is EventReason.INTERNAL:
             yield f"{event.key}: {event.message}"
 
@@ -201,13 +203,12 @@ def _is_in_use(system: Installation | None, fleet: DeclaredFleet) -> bool:
 
 
 def _actions_sent(run: SimulatedRun) -> list[Event]:
-    return [one for one in run.events if one.reason is EventReason.ACTION_SENT]
+    return [one for one in run.all_events if one.reason is EventReason.ACTION_SENT]
 
 
 def _sent(run: SimulatedRun) -> Iterator[tuple[SeenWrite, InFlight, Event | None]]:
     """Each write with its action, and the event of that."""
     told = _actions_sent(run)
-    by_id = {one.action_id: one for one in told}
     for write in run.writes:
         for flight in write.flights:
             # The ledger counts what is sent again, and keeps the id of the first.
@@ -216,7 +217,7 @@ def _sent(run: SimulatedRun) -> Iterator[tuple[SeenWrite, InFlight, Event | None
                 for one in reversed(told)
                 if one.key == flight.key and one.count > 1 and one.about[0] == flight.action.name
             )
-            yield write, flight, by_id.get(flight.id) or next(counted, None)
+            yield write, flight, run.event_of(flight) or next(counted, None)
 
 
 def _of(write: SeenWrite) -> str:

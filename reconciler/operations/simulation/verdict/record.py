@@ -10,7 +10,7 @@ import msgspec
 
 from drivers.base import BootOverride, IndicatorLED, PowerState, ResetType
 from reconciler.model.actions.in_flight import InFlight
-from reconciler.model.event import Event
+from reconciler.model.event import Event, EventReason
 from reconciler.model.plans.override import Override
 from reconciler.operations.simulation.scenarios.declared_fleet import DeclaredFleet, DeclaredGuard
 from reconciler.operations.simulation.scenarios.incidents import Incident
@@ -49,6 +49,8 @@ class Sometimes(StrEnum):
     OVERRIDE_USED = "a change was made by an override"
     OVERRIDE_REVOKED = "an override was revoked"
     OVERRIDE_EXPIRED = "an override expired"
+    RESTORED = "the store was restored from a backup"
+    RESTORED_IN_FLIGHT = "a backup was restored in which an action was in flight"
 
 
 class SeenRequests(msgspec.Struct, frozen=True):
@@ -120,7 +122,8 @@ class SimulatedRun(msgspec.Struct, frozen=True):
     `budget`: how many machines may be down at once. `failures`: what ended a daemon, or one of its threads,
     unexpectedly. `unfinished`: actions that are in flight in the end. `changes`: of the disks of machines for claims,
     the oldest first. `moments`: what was allocated from time to time, and in the end. `overrides`: all that people
-    began."""
+    began. `restores`: when a backup of the store was restored. `lost_events`: those that the
+    backup did not have."""
 
     seed: int
     seconds: float
@@ -137,6 +140,20 @@ class SimulatedRun(msgspec.Struct, frozen=True):
     changes: tuple[DiskChange, ...] = ()
     moments: tuple[SeenAllocations, ...] = ()
     overrides: tuple[Override, ...] = ()
+    restores: tuple[float, ...] = ()
+    lost_events: tuple[Event, ...] = ()
+
+    @property
+    def all_events(self) -> tuple[Event, ...]:
+        """The ledger, with what was lost of it."""
+        return (*self.events, *self.lost_events)
+
+    def event_of(self, flight: InFlight) -> Event | None:
+        """The event of this action; None for one that is counted beside an earlier event. A restored store counts its
+        epochs again, so an id may be that of an older action too."""
+        found = [one for one in self.all_events if one.action_id == flight.id and one.key == flight.key]
+        sent = [one for one in found if one.reason is EventReason.ACTION_SENT and one.about[0] == flight.action.name]
+        return min(sent, key=lambda one: abs(one.at - flight.sent_at), default=None)
 
     def guard_of(self, revision: str | None) -> DeclaredGuard | None:
         """The guard that this revision declares."""

@@ -63,6 +63,11 @@ class SimulatedMachine:
             except NoAnswer:
                 continue
 
+    def empty(self) -> None:
+        """A person empties its disk, and leaves it off."""
+        self.disk, self.system, self._booting = None, False, 0
+        self._switch_off()
+
     @property
     def is_installing(self) -> bool:
         """Whether an agent writes its disk now."""
