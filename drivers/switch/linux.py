@@ -126,11 +126,18 @@ async def _read(shell: SwitchShell) -> SwitchState:
 async def _links(shell: SwitchShell) -> LinuxLinks:
     links = await shell.run("ip", "-j", "-d", "link", "show", plain=True)
     vlans = await shell.run("bridge", "-j", "vlan", "show", plain=True)
+    refusals = {}
+    for family in ("-4", "-6"):
+        command = ("ip", "-j", "-N", family, "route", "show", "table", "all", "type", "unreachable")
+        routes = await shell.run(*command, plain=True)
+        if not routes.status:  # A kernel without IPv6 has none of its routes, and can get none.
+            refusals[family] = _json(shell, routes.output or b"[]", " ".join(command))
     if links.status:
         raise Unreadable(f"{shell.where}: `ip -j -d link show` failed: {links.words}")
     found = linux_links(
         _json(shell, links.output, "ip -j -d link show"),
         [] if vlans.status or not vlans.output.strip() else _json(shell, vlans.output, "bridge -j vlan show"),
+        refusals,
     )
     if not found.links:
         raise Unreadable(f"{shell.where}: `ip -j -d link show` printed no devices")

@@ -1,7 +1,7 @@
 """The commands that make a Linux host what it is to be. Pure. Order: VRFs, then (by the caller) FRR, then ports.
 
-A port leaves its bridge or VRF before it joins another. A bridge that filters VLANs would put it into VLAN 1 for a
-moment, so the port is down meanwhile.
+A port goes straight from its bridge or VRF into another one. On its own, the host itself would forward what the machine
+sends. A bridge that filters VLANs would put the port into VLAN 1 for a moment, so the port is down meanwhile.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from drivers.switch.linux_state import Link, LinuxLinks
 
 TABLES_FROM = 1000
 """The routing table of a VRF is its VNI plus this; the kernel's own tables end at 255."""
+CLOSING = ("unreachable", "default", "metric", "4278198272")
+"""The last route of a VRF (vrf.rst of Linux, "Setup", step 3). Without it, the kernel uses the host's own table where
+the VRF has no route. A machine then reaches what the switch reaches, its management network too."""
 _VXLAN_PORT = "4789"
 Command = tuple[str, ...]
 
@@ -38,12 +41,22 @@ def _vrfs(config: SwitchConfig, have: LinuxLinks, routed: bool) -> Iterator[Comm
         if name not in have.links:
             kind = ("vrf", "table", str(TABLES_FROM + vrf.vni)) if routed else ("bridge",)
             yield ("ip", "link", "add", name, "type", *kind)
+        if routed:
+            yield from _closing(name, vrf.vni, have)
         if vnis.get(name) != vrf.vni:
             yield ("ip", "link", "set", name, "alias", f"groundstate vni {vrf.vni}")
         if name not in have.links or not have.links[name].is_up:
             yield ("ip", "link", "set", name, "up")
         if config.scope is SwitchScope.ALL and config.loopback is not None:
             yield from _overlay(name, vrf.vni, config.loopback, have, routed)
+
+
+def _closing(name: str, vni: int, have: LinuxLinks) -> Iterator[Command]:
+    """The last routes of a VRF, which may be another's, with a table of its own."""
+    table = have.links[name].table if name in have.links else TABLES_FROM + vni
+    for family, closed in sorted(have.closed.items()):
+        if table not in closed:
+            yield ("ip", family, "route", "replace", "vrf", name, *CLOSING)
 
 
 def _overlay(name: str, vni: int, loopback: str, have: LinuxLinks, routed: bool) -> Iterator[Command]:
@@ -91,8 +104,6 @@ def _port(name: str, port: PortConfig, have: LinuxLinks) -> Iterator[Command]:
 
 
 def _move(link: Link, master: str) -> Iterator[Command]:
-    if link.master and link.master != master:
-        yield ("ip", "link", "set", link.name, "nomaster")
     if link.master != master:
         yield ("ip", "link", "set", link.name, "master", master)
 
@@ -102,6 +113,9 @@ def _absent(config: SwitchConfig, have: LinuxLinks) -> Iterator[Command]:
     for name in sorted(config.absent_vrfs):
         if name not in vnis:
             continue
+        for family, closed in sorted(have.closed.items()):
+            if have.links[name].table in closed:  # They would stay when the device goes.
+                yield ("ip", family, "route", "del", "vrf", name, *CLOSING)
         for device in (f"vx{vnis[name]}", f"br{vnis[name]}", name):
             if device in have.links:
                 yield ("ip", "link", "del", device)

@@ -18,7 +18,8 @@ _OPER = {"UP": LinkState.UP, "DOWN": LinkState.DOWN, "LOWERLAYERDOWN": LinkState
 
 
 class Link(msgspec.Struct, frozen=True):
-    """A network device. `kind`: of `ip link add ... type KIND`; empty for hardware. `master`: what it is a port of."""
+    """A network device. `kind`: of `ip link add ... type KIND`; empty for hardware. `master`: what it is a port of.
+    `table`: the routing table of a VRF."""
 
     name: str
     kind: str = ""
@@ -30,6 +31,7 @@ class Link(msgspec.Struct, frozen=True):
     oper: LinkState | None = None
     filters_vlans: bool = False
     vni: int | None = None
+    table: int | None = None
 
     @property
     def is_port(self) -> bool:
@@ -38,10 +40,12 @@ class Link(msgspec.Struct, frozen=True):
 
 
 class LinuxLinks(msgspec.Struct, frozen=True):
-    """All devices by name, and the untagged VLAN of each port of a bridge that filters VLANs."""
+    """All devices by name, and the untagged VLAN of each port of a bridge that filters VLANs. `closed`: by the option
+    of `ip` for the family (`-4`, `-6`), the routing tables in which a default route refuses what has no other route."""
 
     links: dict[str, Link]
     untagged: dict[str, int]
+    closed: dict[str, frozenset[int]] = {}
 
     def vrfs(self) -> dict[str, int | None]:
         """The VRFs, with the VNI of each: kernel devices of this kind, and bridges that are marked as one."""
@@ -84,10 +88,12 @@ class LinuxLinks(msgspec.Struct, frozen=True):
         return names[0] if names else None
 
 
-def linux_links(links: object, vlans: object) -> LinuxLinks:
-    """What `ip -j -d link show` and `bridge -j vlan show` print."""
+def linux_links(links: object, vlans: object, refusals: Mapping[str, object] = {}) -> LinuxLinks:
+    """What `ip -j -d link show` and `bridge -j vlan show` print. `refusals`: for each family, what
+    `ip -j -N route show table all type unreachable` prints."""
     found = [_link(row) for row in _rows(links)]
-    return LinuxLinks({link.name: link for link in found if link.name}, dict(_untagged(vlans)))
+    closed = {family: _closed(routes) for family, routes in refusals.items()}
+    return LinuxLinks({link.name: link for link in found if link.name}, dict(_untagged(vlans)), closed)
 
 
 def _link(row: dict[str, object]) -> Link:
@@ -105,7 +111,13 @@ def _link(row: dict[str, object]) -> Link:
         _OPER.get(_text(row.get("operstate"))),
         _number(data.get("vlan_filtering")) == 1,
         _number(data.get("id")),
+        _number(data.get("table")),
     )
+
+
+def _closed(routes: object) -> frozenset[int]:
+    tables = (_text(row.get("table")) for row in _rows(routes) if row.get("dst") == "default")
+    return frozenset(int(table) for table in tables if table.isdecimal())
 
 
 def _untagged(vlans: object) -> Iterator[tuple[str, int]]:

@@ -15,7 +15,7 @@ RED = VrfConfig(104001)
 
 def device(name: str, kind: str = "", **fields: object) -> dict[str, object]:
     """A row of `ip -j -d link show`."""
-    data = {key: fields.pop(key) for key in ("vlan_filtering", "id") if key in fields}
+    data = {key: fields.pop(key) for key in ("vlan_filtering", "id", "table") if key in fields}
     up = {"flags": ["BROADCAST", "UP"], "operstate": "UP", "mtu": 9000, "address": "02:00:00:00:00:01"}
     return {"ifname": name, **up, "linkinfo": {"info_kind": kind, "info_data": data}, **fields}
 
@@ -28,7 +28,8 @@ PLAIN = [
 ]
 CUMULUS = [device("bridge", "bridge", vlan_filtering=1), device("swp1", master="bridge"), device("swp2")]
 CUMULUS_VLANS = [{"ifname": "swp1", "vlans": [{"vlan": 4000, "flags": ["PVID", "Egress Untagged"]}, {"vlan": 7}]}]
-VRF_RED = device("Vrf104001", "vrf", ifalias="groundstate vni 104001")
+VRF_RED = device("Vrf104001", "vrf", ifalias="groundstate vni 104001", table=105001)
+CLOSED = [{"type": "7", "dst": "default", "table": "105001", "metric": 4278198272, "flags": []}]
 
 
 def config(scope: SwitchScope = SwitchScope.PORTS, absent: tuple[str, ...] = (), **ports: PortConfig) -> SwitchConfig:
@@ -115,15 +116,12 @@ def test_the_version_is_the_pretty_name() -> None:
 
 
 def moved(have: list[dict[str, object]], vlans: object, **ports: PortConfig) -> list[str]:
-    links, wanted = linux_links(have, vlans), msgspec.structs.replace(config(), ports=ports)
+    links, wanted = linux_links(have, vlans, {"-4": CLOSED}), msgspec.structs.replace(config(), ports=ports)
     return lines([*vrf_commands(wanted, links, routed=True), *port_commands(wanted, links)])
 
 
-def test_a_port_leaves_its_bridge_before_it_joins_a_vrf() -> None:
-    assert moved([*PLAIN, VRF_RED], [], swp1=PortConfig(vrf="Vrf104001")) == [
-        "ip link set swp1 nomaster",
-        "ip link set swp1 master Vrf104001",
-    ]
+def test_a_port_is_never_without_a_bridge_or_vrf() -> None:
+    assert moved([*PLAIN, VRF_RED], [], swp1=PortConfig(vrf="Vrf104001")) == ["ip link set swp1 master Vrf104001"]
 
 
 def test_a_vrf_that_is_missing_is_made_before_its_ports() -> None:
@@ -135,11 +133,33 @@ def test_a_vrf_that_is_missing_is_made_before_its_ports() -> None:
     ]
 
 
+def closing(have: list[dict[str, object]], refusals: dict[str, object], **changes: bool) -> list[str]:
+    found = vrf_commands(config(), linux_links(have, [], refusals), **{"routed": True, **changes})
+    return [line for line in lines(found) if " route " in line]
+
+
+def test_what_a_vrf_has_no_route_to_is_refused_and_not_looked_for_in_the_table_of_the_host() -> None:
+    """Seen on the kernel: without these routes, a machine in a VRF reached the switch's management network."""
+    both = [f"ip {family} route replace vrf Vrf104001 unreachable default metric 4278198272" for family in ("-4", "-6")]
+    assert closing(PLAIN, {"-4": [], "-6": []}) == both
+    assert closing([*PLAIN, VRF_RED], {"-4": CLOSED, "-6": []}) == both[1:]
+    assert closing([*PLAIN, VRF_RED], {"-4": CLOSED, "-6": CLOSED}) == []
+
+
+def test_a_vrf_that_another_made_is_closed_in_its_own_table() -> None:
+    other = device("Vrf104001", "vrf", table=1001)
+    assert len(closing([*PLAIN, other], {"-4": CLOSED})) == 1
+    assert closing([*PLAIN, other], {"-4": [{**CLOSED[0], "table": "1001"}]}) == []
+
+
+def test_a_bridge_that_is_a_vrf_has_no_routes() -> None:
+    assert closing(PLAIN, {"-4": [], "-6": []}, routed=False) == []
+
+
 def test_a_port_is_down_while_a_bridge_would_have_it_in_its_first_vlan() -> None:
     have = [*CUMULUS, VRF_RED, device("swp3", master="Vrf104001")]
     assert moved(have, CUMULUS_VLANS, swp3=PortConfig(4000)) == [
         "ip link set swp3 down",
-        "ip link set swp3 nomaster",
         "ip link set swp3 master bridge",
         "bridge vlan del dev swp3 vid 1-4094",
         "bridge vlan add dev swp3 vid 4000 pvid untagged",
@@ -172,9 +192,11 @@ def test_a_routed_vrf_has_its_vxlan_in_a_bridge_of_its_own() -> None:
     assert "ip link add vx104001 type vxlan id 104001 local 10.0.0.11 dstport 4789 nolearning" in commands
 
 
-def test_a_removed_vrf_takes_its_vxlan_with_it() -> None:
-    have = linux_links([*PLAIN, VRF_RED, device("vx104001", "vxlan"), device("br104001", "bridge")], [])
+def test_a_removed_vrf_takes_its_vxlan_and_its_routes_with_it() -> None:
+    devices = [*PLAIN, VRF_RED, device("vx104001", "vxlan"), device("br104001", "bridge")]
+    have = linux_links(devices, [], {"-4": CLOSED, "-6": []})
     assert lines(port_commands(config(absent=("Vrf104001",)), have)) == [
+        "ip -4 route del vrf Vrf104001 unreachable default metric 4278198272",
         "ip link del vx104001",
         "ip link del br104001",
         "ip link del Vrf104001",
