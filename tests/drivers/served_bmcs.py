@@ -15,13 +15,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from drivers.base import Credential, Endpoint, Tls
+from drivers.base import Endpoint, Tls
 from drivers.bmc.simulator.bmc_profile import BmcProfile
 from drivers.bmc.simulator.fleet.bmc_server import BmcServer, ListenAddress
 from drivers.bmc.simulator.fleet.self_signed import self_signed
 from drivers.bmc.simulator.fleet.simulated_fleet import SimulatedFleet
-
-LOGIN = Credential("operator", "simulated")
+from tests.drivers.bmc_servers import LOGIN
 
 
 class ServedBmcs(NamedTuple):

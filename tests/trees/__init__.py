@@ -1,1 +1,1 @@
-"""What recorded machines can do with groundstate, each behind a service that replays it and takes writes."""
+"""What recorded machines can do with groundstate, each as the profile of a simulated BMC."""

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from drivers.base import Inventory
+from drivers.bmc.simulator.bmc_profile import recorded_profile
+from drivers.bmc.simulator.simulated_system import PowerLag
 from reconciler.views.render.tables.sizes import in_bytes
-from tests.drivers.bmc_servers import LOGIN, Pki
+from tests.drivers.bmc_servers import LOGIN
+from tests.drivers.served_bmcs import ServedBmcs, served
 from tests.e2e.desk import Desk, document
-from tests.trees.replay import RecordedSystem, ReplayServer, recorded_systems
+from tests.trees.replay import RecordedSystem, recorded_systems, recording
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "recorded-machines.md"
 NOTE = "<!-- Made by `./dev trees` from recorded machines; changes belong into the program. -->"
@@ -46,18 +50,17 @@ class Ability(msgspec.Struct):
 
 def abilities(folder: Path) -> list[Ability]:
     """Plan, power, boot, light and read every recorded machine, in one repository."""
-    pki = Pki(folder)
     desk = Desk(folder, {"BMC_USERNAME": LOGIN.username, "BMC_PASSWORD": LOGIN.password})
     desk.secrets.add(LOGIN.password)
-    desk.allow("recorded", "BMC", pki.ca_file)
+    desk.allow("recorded", "BMC")
     systems = recorded_systems()
     with ExitStack() as servers:
         at = {
-            tree: servers.enter_context(ReplayServer(pki.context, tree)).address
+            tree: servers.enter_context(served(replace(recorded_profile(tree, recording(tree)), lag=PowerLag())))
             for tree in sorted({one.tree for one in systems})
         }
         # What the trees can do is asked, not how fast a loaded machine answers for them.
-        bmc = {"credentialRef": {"name": "recorded"}, "tls": {"caFile": str(pki.ca_file)}, "timeoutSeconds": 60}
+        bmc = {"credentialRef": {"name": "recorded"}, "timeoutSeconds": 60}
         desk.commit(lab=[document("Partition", "lab", bmc=bmc)])
         declare(desk, systems, at, {})
         planned = desk.run("plan")
@@ -73,16 +76,19 @@ def abilities(folder: Path) -> list[Ability]:
     return found
 
 
-def declare(desk: Desk, systems: list[RecordedSystem], at: Mapping[str, str], spec: Mapping[str, Any]) -> None:
+def declare(desk: Desk, systems: list[RecordedSystem], at: Mapping[str, ServedBmcs], spec: Mapping[str, Any]) -> None:
     """Declare this of all machines."""
     desk.commit(
         machines=[
-            document(
-                "Machine", one.name, partition="lab", bmc={"address": at[one.tree], "systemId": one.system_id}, **spec
-            )
+            document("Machine", one.name, partition="lab", bmc=access(at[one.tree], one.system_id), **spec)
             for one in systems
         ]
     )
+
+
+def access(bmcs: ServedBmcs, system_id: str) -> dict[str, Any]:
+    """How the BMC of a recording is reached."""
+    return {"address": bmcs.listen.url(0), "systemId": system_id, "tls": {"fingerprint": bmcs.fingerprint}}
 
 
 def json_plan(desk: Desk) -> Any:
