@@ -178,6 +178,24 @@ def start_server(directory: Path, *, durable: bool = False, binaries: Path | Non
     (directory / "ready").touch()
 
 
+def stop_in_order(directory: Path) -> None:
+    """Stop the server as its operator does: every session is ended, and all is kept ("fast shutdown", 18.5)."""
+    _control(directory, "--mode", "fast", "stop")
+
+
+def start_again(directory: Path) -> None:
+    """Start a server that was stopped in order."""
+    _control(directory, "--log", directory / "log", "start")
+
+
+def _control(directory: Path, *arguments: str | Path) -> None:
+    as_user = unprivileged()
+    binaries = _binaries(as_user)
+    assert binaries
+    place: list[str | Path] = ["--pgdata", directory / "data", "--wait", "--timeout", str(START_SECONDS)]
+    _run([binaries / "pg_ctl", *place, *arguments], as_user)
+
+
 def _run(command: list[str | Path], as_user: dict[str, Any]) -> None:
     # Into a file: the server would keep a pipe open for ever.
     with tempfile.TemporaryFile("w+") as output:

@@ -42,7 +42,7 @@ from reconciler.services.log import log_event
 from reconciler.services.metrics import Metrics
 from reconciler.store import Store
 from reconciler.store.rows.retention import EVENTS_KEPT
-from reconciler.store.sql.store_errors import Fenced, StoreError
+from reconciler.store.sql.store_errors import WAITS_FOR_STORE, Fenced, StoreError, StoreUnavailable
 from reconciler.workqueue.loop import COMMIT, CONFIRM, Loop
 from reconciler.workqueue.queue import WorkQueue
 
@@ -119,10 +119,13 @@ class Daemon:
         """What the console service speaks to."""
         self.consoles_changed: Callable[[], None] = _nobody_to_tell
         """Called when a key is granted a console, or a grant ends."""
+        self.store_lost: Callable[[StoreUnavailable], None] = lambda _error: None
+        """Called when the store cannot be reached, perhaps several times; the daemon then stops."""
         self.console_words: Callable[[str], str] = lambda _machine: ""
         """What the recording of a machine's console ends with, in words."""
         self._reader = self._inventory_reader_of(connections)
         self._proposer = self._proposer_of(propose, connections) if propose is not None else None
+        store.when_failed(self.thread_ended)
         self._deliverer = event_deliverer(store, self._engine, connections, context, self.metrics, self._report)
 
     def _wired(self, context: Context, standing: PolicyState) -> Context:
@@ -219,7 +222,9 @@ class Daemon:
         for thread in beside:
             thread.join(max(0.0, deadline - runtime.monotonic()))
         if self._broke:
-            raise runtime.thread_failure(self._broke[0])
+            # What the others met may be what followed from it.
+            worst = next((one for one in self._broke if isinstance(one, Fenced)), self._broke[0])
+            raise runtime.thread_failure(worst)
         self._engine.flush()
 
     def read_soon(self) -> None:
@@ -227,12 +232,15 @@ class Daemon:
         self._follower.read_soon()
 
     def healthy(self) -> str | None:
-        """None while the daemon does its work."""
-        return "the daemon is stopping" if self._stop.is_set() else None
+        """None while the daemon does its work, or waits for the store."""
+        return "the daemon is stopping" if self._stop.is_set() and self._lost_store() is None else None
 
     def ready(self) -> str | None:
         """None when a desired state is in force. A broken newest revision does not make it unready: the last good
         one is being kept."""
+        lost = self._lost_store()
+        if lost is not None:
+            return f"{lost}; {WAITS_FOR_STORE}"
         return (
             None
             if self._engine.desired is not None
@@ -251,10 +259,19 @@ class Daemon:
             self._loop.wake()
 
     def thread_ended(self, error: BaseException) -> None:
-        """A thread of the daemon, or of a service beside it, has ended with an error: stop. `run` raises the error."""
+        """A thread of the daemon, or of a service beside it, has ended with an error: stop. `run` raises the error.
+
+        So does a write to the store that may be on disk or not: what the daemon remembers may be out of date. It is
+        read again, as after a start."""
         self._broke.append(error)
+        if isinstance(error, StoreUnavailable):
+            self.metrics.store_lost()
+            self.store_lost(error)
         self._stop.set()
         self._loop.wake()
+
+    def _lost_store(self) -> StoreUnavailable | None:
+        return next((one for one in self._broke if isinstance(one, StoreUnavailable)), None)
 
     def _console_words(self, machine: str) -> str:
         return self.console_words(machine)
@@ -336,13 +353,13 @@ class Daemon:
 
     def _crashed(self, key: ResourceKey, error: BaseException) -> None:
         if isinstance(error, StoreError):  # Which says what is wrong, and where.
-            self._log.error("StepFailed", key=str(key), message=str(error))
+            if not isinstance(error, StoreUnavailable):
+                self._log.error("StepFailed", key=str(key), message=str(error))
         else:
             self._log.error("StepFailed", key=str(key), exc_info=error)
-        if isinstance(error, Fenced):
+        if isinstance(error, Fenced | StoreUnavailable):
             # What it remembers is out of date, and must not be written over what the other one has learned.
-            self._broke.append(error)
-            self._stop.set()
+            self.thread_ended(error)
 
 
 def _nobody_to_tell() -> None:

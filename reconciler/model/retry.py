@@ -185,6 +185,9 @@ that is already installed has to come up without us."""
 
 # -- the store ---------------------------------------------------------------------------------------------------------
 
+STORE = Backoff(0.5, 5)
+"""Before a PostgreSQL that cannot be reached is tried again."""
+
 STORE_LOCKED = 0.02
 """Between two attempts to open an SQLite file that another process is changing."""
 

@@ -51,18 +51,20 @@ class WorkCount(msgspec.Struct, frozen=True):
     """Seconds since the key that has waited longest was due."""
 
 
-def standby_metrics() -> bytes:
-    """What a daemon exports that stands by: only what it is."""
+def waiting_metrics(*, stands_by: bool, is_store_up: bool) -> bytes:
+    """What a daemon exports that does not work: only what it is, and whether the store can be reached."""
     registry = CollectorRegistry()
-    _say_who(registry, stands_by=True)
+    _say_who(registry, stands_by=stands_by).set(is_store_up)
     return generate_latest(registry)
 
 
-def _say_who(registry: CollectorRegistry, *, stands_by: bool) -> None:
+def _say_who(registry: CollectorRegistry, *, stands_by: bool) -> Gauge:
+    """Returns the series that says whether the store can be reached."""
     build = Gauge("groundstate_build_info", "The version of groundstate that runs.", ["version"], registry=registry)
     build.labels(program_version()).set(1)
     waits = "1 while the daemon waits for the process that works on the store."
     Gauge("groundstate_standby", waits, registry=registry).set(int(stands_by))
+    return Gauge("groundstate_store_up", "1 while the store can be reached.", registry=registry)
 
 
 class Metrics:
@@ -94,7 +96,8 @@ class Metrics:
         self._source_read = Gauge(
             "groundstate_source_read_timestamp_seconds", "When the repository was last read.", registry=self.registry
         )
-        _say_who(self.registry, stands_by=False)
+        self._store_up = _say_who(self.registry, stands_by=False)
+        self._store_up.set(1)
         self._flying = Gauge(
             "groundstate_actions_in_flight", "Actions that were sent and are not confirmed yet.", registry=self.registry
         )
@@ -292,6 +295,10 @@ class Metrics:
     def broken_when(self, refused: Callable[[], bool]) -> None:
         """Who to ask whether the newest revision is refused."""
         self._broken.set_function(lambda: float(refused()))
+
+    def store_lost(self) -> None:
+        """The store cannot be reached."""
+        self._store_up.set(0)
 
     def text(self) -> bytes:
         """The exposition format."""

@@ -11,14 +11,13 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Engine, Select, Table, and_, func, or_, select, update
+from sqlalchemy import Connection, Engine, Table, and_, func, or_, select, update
 
-from drivers.base import ErrorReason, clean
 from reconciler.model.actions.in_flight import InFlight
-from reconciler.model.event import Event, EventReason, EventType, repeated
+from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.ledger_write import AppendEvents, BeginAction, EndAction, LedgerWrite, NoteAction, PutFacts
-from reconciler.model.observation import Observation, ReadError
+from reconciler.model.observation import Observation
 from reconciler.model.resource import ResourceKey
 from reconciler.store.lease import instance
 from reconciler.store.lease.standby_rows import StandbyTable
@@ -31,26 +30,25 @@ from reconciler.store.rows.override_rows import OverrideTable
 from reconciler.store.rows.pause_rows import PauseTable
 from reconciler.store.rows.restart_rows import RestartTable
 from reconciler.store.rows.retention import Retention
+from reconciler.store.rows.row_values import (
+    LedgerEntry,
+    entries_of,
+    entry_columns,
+    observation_of_row,
+    observation_values,
+    value_of_row,
+)
 from reconciler.store.rows.sink_rows import SinkTable
 from reconciler.store.rows.tokens import TokenTable
 from reconciler.store.sql import decoders as shapes
 from reconciler.store.sql import tables
 from reconciler.store.sql.change_watch import change_watch
 from reconciler.store.sql.database import Database
-from reconciler.store.sql.dialects import insert_for
 from reconciler.store.sql.group_commit import GroupCommit, PendingWrite
-from reconciler.store.sql.row_batches import put_rows
-from reconciler.store.sql.row_json import row_json
-from reconciler.store.sql.store_errors import Fenced, StoreError
+from reconciler.store.sql.row_batches import insert_for, put_rows
+from reconciler.store.sql.store_errors import Fenced, StoreUnavailable
 
 T = TypeVar("T")
-
-
-class LedgerEntry(msgspec.Struct, frozen=True):
-    """An event and its place in the ledger, which only grows."""
-
-    seq: int
-    event: Event
 
 
 class Store:
@@ -60,6 +58,8 @@ class Store:
         self._database = database
         self._epoch: int | None = None
         self._lease = StoreLease()
+        self._failure: BaseException | None = None
+        self._failed: Callable[[BaseException], None] = _not_informed
         self._group = GroupCommit(lambda writes: self.write(writes))  # noqa: PLW0108  `write` as it is at each call
         self.inventories = InventoryTable(database)
         """What is in the machines."""
@@ -127,20 +127,37 @@ class Store:
 
     @contextmanager
     def instance(
-        self, name: str, *, lease: float = STORE_LEASE_SECONDS, waiting: Callable[[str], None] | None = None
+        self,
+        name: str,
+        *,
+        lease: float = STORE_LEASE_SECONDS,
+        waiting: Callable[[str], None] | None = None,
+        before: int | None = None,
     ) -> Iterator[int]:
-        """Be the one instance at work on the store, under `name` (such as `run`); gives the epoch.
+        """Be the one instance at work on the store, under `name` (such as `run`); gives the epoch. `waiting` and
+        `before` are as in `Taking`.
 
         Raises InstanceHeld, naming the holder. On SQLite the lock ends with the process, however that ends. On
-        PostgreSQL the process has a lease of so many seconds, which it renews. With `waiting` the end of the lease of a
-        process that is gone is waited for, of which it is informed once.
+        PostgreSQL the process has a lease of so many seconds, which it renews.
 
         From here on facts are written as that instance, and no more when another has taken over. Also by a thread that
         was left behind on a silent BMC, and outlives the lock."""
         self._lease = StoreLease(lease)
-        with instance.hold(self._database, name, self._lease, waiting) as epoch:
+        taking = instance.Taking(name, waiting, before)
+        with instance.hold(self._database, taking, self._lease, self._fail) as epoch:
             self._epoch = epoch
             yield epoch
+
+    def when_failed(self, failed: Callable[[BaseException], None]) -> None:
+        """Call this, from any thread, with what makes it impossible to go on with what was read from the store. Such as
+        StoreUnavailable of a write, which may be on disk or not, or a defect of the thread that renews the lease."""
+        self._failed = failed
+        if self._failure is not None:
+            failed(self._failure)
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+        self._failed(error)
 
     @property
     def has_lease(self) -> bool:
@@ -179,9 +196,13 @@ class Store:
         """Carry out all of these in their order, in one transaction that is on disk when it returns.
 
         Raises Fenced when another instance has taken over, or has settled an action that is to end. StoreError when a
-        key has an action in flight and is to get another."""
-        with self._database.write_together() as connection:
-            write_all(connection, writes, self._epochs_of(writes))
+        key has an action in flight and is to get another. After StoreUnavailable they may be on disk, or not."""
+        try:
+            with self._database.write_together() as connection:
+                write_all(connection, writes, self._epochs_of(writes))
+        except StoreUnavailable as error:
+            self._fail(error)
+            raise
 
     def in_flight(self) -> dict[ResourceKey, InFlight]:
         """The actions that were, or may have been, sent and are not settled."""
@@ -226,13 +247,13 @@ class Store:
             conditions.append(table.c.value.contains(f'"type":"{only}"', autoescape=True))
         if reason is not None:
             conditions.append(table.c.value.contains(f'"reason":"{reason}"', autoescape=True))
-        wanted = _told().where(*conditions).limit(limit)
+        wanted = entry_columns().where(*conditions).limit(limit)
         with self._database.read() as connection:
             if not newest_first:
-                return _entries(connection.execute(wanted.order_by(table.c.seq)))
-            found = _entries(connection.execute(wanted.order_by(table.c.seq.desc())))
+                return entries_of(connection.execute(wanted.order_by(table.c.seq)))
+            found = entries_of(connection.execute(wanted.order_by(table.c.seq.desc())))
             again = wanted.where(repeat.c.seq.is_not(None)).order_by(repeat.c.last.desc())
-            stories = _entries(connection.execute(again))
+            stories = entries_of(connection.execute(again))
         # What was reported long ago, and was repeated since, is as new as its last time.
         every = {entry.seq: entry for entry in (*found, *stories)}.values()
         return sorted(every, key=lambda one: (one.event.latest, one.seq), reverse=True)[:limit]
@@ -245,11 +266,11 @@ class Store:
         after a dump is restored in another cluster, whose transactions have other numbers.
         """
         table = tables.event
-        wanted = _told().where(table.c.seq > cursor).order_by(table.c.seq).limit(limit)
+        wanted = entry_columns().where(table.c.seq > cursor).order_by(table.c.seq).limit(limit)
         with self._database.read() as connection:
             if not self._database.sqlite:
                 ledger_order.begin(connection)
-            found = _entries(connection.execute(wanted))
+            found = entries_of(connection.execute(wanted))
             if self._database.sqlite or not found or not ledger_order.has_gap(connection, cursor, found[-1].seq):
                 return found
         with self._database.read() as connection:
@@ -257,7 +278,7 @@ class Store:
             if not ledger_order.wait_for_writers(connection):
                 return []
             # Behind the last number that was seen there may be new gaps.
-            return _entries(connection.execute(wanted.where(table.c.seq <= found[-1].seq)))
+            return entries_of(connection.execute(wanted.where(table.c.seq <= found[-1].seq)))
 
     def last_event(self, before: datetime | None = None) -> int:
         """The number of the event that was added last; 0 for none. `before`: of the last one ahead of all that happened
@@ -274,23 +295,15 @@ class Store:
     def repeats(self, after: datetime, up_to_seq: int) -> list[LedgerEntry]:
         """The events up to this one that were repeated after a time, in the order in which they were."""
         repeat = tables.repeat
-        wanted = _told().where(repeat.c.last > after, repeat.c.seq <= up_to_seq).order_by(repeat.c.last)
+        wanted = entry_columns().where(repeat.c.last > after, repeat.c.seq <= up_to_seq).order_by(repeat.c.last)
         with self._database.read() as connection:
-            return _entries(connection.execute(wanted))
+            return entries_of(connection.execute(wanted))
 
     # -- observations ------------------------------------------------------------------------------------------------
 
     def put_observations(self, observations: Iterable[Observation]) -> None:
         """Keep the latest look at each. Not forced to disk: another look brings it back."""
-        rows = {
-            one.key: {
-                **_columns(one.key),
-                "taken_at": one.taken_at,
-                "value": None if one.value is None else row_json(one.value),
-                "error": None if one.error is None else row_json(one.error),
-            }
-            for one in observations
-        }
+        rows = {one.key: {**_columns(one.key), **observation_values(one)} for one in observations}
         if rows:
             with self._database.write(durable=False) as connection:
                 put_rows(connection, tables.observation, list(rows.values()))
@@ -305,20 +318,7 @@ class Store:
         with self._database.read() as connection:
             rows = connection.execute(select(table).where(table.c.kind.in_(list(types)))).all()
 
-        def read(kind: str, name: str, taken_at: datetime, value: str | None, error: str | None) -> Observation:
-            key = ResourceKey(kind, name)
-            try:
-                return Observation(
-                    key=key,
-                    taken_at=taken_at,
-                    value=None if value is None else _decode(decoders[kind], value, "observation", key),
-                    error=None if error is None else _decode(shapes.READ_ERROR, error, "observation", key),
-                )
-            except StoreError as unreadable:
-                why = f"the stored observation is damaged and will be read again: {clean(str(unreadable.__cause__))}"
-                return Observation(key, taken_at, error=ReadError(ErrorReason.UNREADABLE, why))
-
-        return [read(*row) for row in rows]
+        return [observation_of_row(decoders, *row) for row in rows]
 
     def unreadable(self) -> list[ResourceKey]:
         """The resources that the latest look at them could not read."""
@@ -371,29 +371,13 @@ class Store:
         with self._database.read() as connection:
             rows = connection.execute(select(table.c.kind, table.c.name, table.c.value)).all()
         return {
-            (key := ResourceKey(kind, name)): _decode(decoder(kind), value, table.name, key)
+            (key := ResourceKey(kind, name)): value_of_row(decoder(kind), value, table.name, key)
             for kind, name, value in rows
         }
 
 
-def _told() -> Select[Any]:
-    table, repeat = tables.event, tables.repeat
-    columns = select(table.c.seq, table.c.value, repeat.c.count, repeat.c.last, repeat.c.message)
-    return columns.select_from(table.outerjoin(repeat, repeat.c.seq == table.c.seq))
-
-
-def _entries(rows: Iterable[Any]) -> list[LedgerEntry]:
-    return [
-        LedgerEntry(seq, repeated(_decode(shapes.EVENT, value, "event", seq), count, last, message))
-        for seq, value, count, last, message in rows
-    ]
-
-
-def _decode(decoder: msgspec.json.Decoder[T], value: str, table: str, row: object) -> T:
-    try:
-        return decoder.decode(value)
-    except msgspec.MsgspecError as error:
-        raise StoreError(f"the store's {table} row {row} cannot be read: {error}; restore a backup") from error
+def _not_informed(_error: BaseException) -> None:
+    pass
 
 
 def _columns(key: ResourceKey) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from reconciler.model.outcome import ActionFailure
 from reconciler.model.resource import ResourceKey
 from reconciler.model.values.boot_purpose import LifecycleFailure, LifecycleFailureReason, Purpose
 from reconciler.store import Store
-from reconciler.store.sql.database import parse_url
+from reconciler.store.sql.engines import parse_url
 from reconciler.store.sql.migrate import SCRIPTS
 
 AT, LATER = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, 0, 5, tzinfo=UTC)

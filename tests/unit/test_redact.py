@@ -20,7 +20,7 @@ from reconciler.commands.crash_report import hide_credentials
 from reconciler.model.values.redact import redacted
 from reconciler.services.log import logger
 from reconciler.store import Store, StoreError
-from reconciler.store.sql.database import parse_url
+from reconciler.store.sql.engines import parse_url
 from reconciler.store.sql.store_errors import store_address
 
 SECRET = "S3cret-Pa55"

@@ -9,9 +9,12 @@ from pathlib import Path
 import psycopg
 import pytest
 from sqlalchemy import event
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg as psycopg_dialect
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from reconciler.store import Store, StoreError
-from reconciler.store.sql.database import parse_url
+from reconciler.store.sql.engines import parse_url
+from reconciler.store.sql.store_errors import is_outage
 
 
 @pytest.mark.parametrize(
@@ -85,7 +88,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_a_database_that_another_program_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reconciler.store.sql.database.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("reconciler.store.sql.engines.BUSY_SECONDS", 0.05)
     store = Store.open(f"sqlite:///{tmp_path / 'state.db'}")
     other = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -111,3 +114,31 @@ def test_a_server_that_goes_away_is_told_and_found_again(store: Store, store_url
     with pytest.raises(StoreError, match=r"terminating connection|server closed"):
         store.get_meta("name")
     assert store.get_meta("name") is None
+
+
+@pytest.mark.parametrize(
+    ("error", "outage"),
+    [
+        (psycopg.OperationalError("connection failed"), True),
+        (psycopg.InterfaceError("the connection is closed"), True),
+        (psycopg.errors.AdminShutdown(), True),
+        (psycopg.errors.CannotConnectNow(), True),
+        (psycopg.errors.TooManyConnections(), True),
+        (psycopg.errors.ReadOnlySqlTransaction(), True),
+        (psycopg.errors.IdleInTransactionSessionTimeout(), True),
+        (psycopg.errors.QueryCanceled(), False),
+        (psycopg.errors.DeadlockDetected(), False),
+        (psycopg.errors.UniqueViolation(), False),
+        (psycopg.errors.UndefinedTable(), False),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_which_errors_of_postgresql_are_an_outage(error: psycopg.Error, outage: bool) -> None:
+    wrapped = DBAPIError.instance(None, None, error, psycopg.Error, dialect=psycopg_dialect())  # type: ignore[no-untyped-call]
+    assert isinstance(wrapped, SQLAlchemyError)
+    assert is_outage(wrapped, "postgresql://h/d") is outage
+
+
+def test_a_locked_file_is_no_outage(tmp_path: Path) -> None:
+    error = OperationalError(None, None, sqlite3.OperationalError("database is locked"))
+    assert not is_outage(error, str(tmp_path))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import queue
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from drivers.base import LeaseEnded
 from reconciler import runtime
 from reconciler.store import InstanceHeld, Store
 from reconciler.store.lease.store_lease import StoreLease
+from reconciler.store.sql.store_errors import Fenced, StoreUnavailable, StoreWentBack
 
 SECONDS = 1.5
 HOLD = f"""
@@ -130,9 +132,61 @@ def test_nothing_is_sent_in_the_last_third_of_one_that_was_not_renewed() -> None
 def test_one_that_was_lost_to_another_process_stays_so() -> None:
     lease = StoreLease(30)
     lease.renewed(runtime.monotonic())
-    lease.is_lost = True
+    lease.lose()
     with pytest.raises(LeaseEnded, match="another groundstate process has taken over"):
         lease.require()
+
+
+def test_one_that_was_left_lets_no_thread_send_that_was_left_behind() -> None:
+    lease = StoreLease(30)
+    lease.renewed(runtime.monotonic())
+    lease.leave()
+    with pytest.raises(LeaseEnded, match="this process does not work on the store any more"):
+        lease.require()
+
+
+def test_a_defect_of_the_thread_that_renews_it_is_reported_as_one(
+    postgresql_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("ends_at")
+
+    failures: queue.Queue[BaseException] = queue.Queue()
+    monkeypatch.setattr("reconciler.store.lease.instance.keep_lease", broken)
+    with postgresql_store.instance("run"):
+        postgresql_store.when_failed(failures.put)
+        assert isinstance(failures.get(timeout=10), KeyError)
+        with pytest.raises(LeaseEnded, match=r"the lease ended because of a bug in groundstate \(KeyError: 'ends_at'"):
+            postgresql_store.require_lease()
+
+
+def test_who_worked_last_takes_the_store_again_at_once(postgresql_store: Store, postgresql_database: str) -> None:
+    with _cut_off(postgresql_store, lease=300) as epoch:
+        pass
+    with postgresql_store.instance("run", before=epoch) as again:
+        assert again == epoch + 1
+
+
+def test_who_was_taken_over_from_does_not_take_it_again(postgresql_store: Store, postgresql_database: str) -> None:
+    with _cut_off(postgresql_store, lease=0.1) as epoch:
+        pass
+    with another_process(postgresql_database), pytest.raises(Fenced, match="has taken over this store"):
+        postgresql_store.instance("run", before=epoch).__enter__()
+
+
+def test_a_store_that_went_back_is_not_taken_again(postgresql_store: Store) -> None:
+    with postgresql_store.instance("run") as epoch:
+        pass
+    with pytest.raises(StoreWentBack, match=f"number {epoch + 5}; the store is at number {epoch}"):
+        postgresql_store.instance("run", before=epoch + 5).__enter__()
+
+
+@contextmanager
+def _cut_off(store: Store, lease: float) -> Iterator[int]:
+    """Work that ends as the database cannot be reached any more: the lease stays."""
+    with suppress(StoreUnavailable), store.instance("run", lease=lease) as epoch:
+        yield epoch
+        raise StoreUnavailable("it is away")
 
 
 def test_a_store_in_a_file_needs_none(tmp_path: Path) -> None:

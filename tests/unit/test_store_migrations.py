@@ -19,7 +19,7 @@ from sqlalchemy import Connection, create_engine, inspect, text
 
 from reconciler.store import InstanceHeld, NoStore, Store, StoreError
 from reconciler.store.sql import tables
-from reconciler.store.sql.database import BUSY_SECONDS, keep_journal, parse_url
+from reconciler.store.sql.engines import BUSY_SECONDS, keep_journal, parse_url
 from reconciler.store.sql.migrate import HEAD, NEW_SQLITE, SCRIPTS, schema_version, upgrade
 from reconciler.store.sql.new_schema import new_schema
 

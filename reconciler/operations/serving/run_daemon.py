@@ -26,7 +26,7 @@ from reconciler.operations.onboarding.deliver_proposals import FOLDER
 from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.serving.serve_boot import NO_IMAGE, BootOptions, serve_boot
 from reconciler.operations.serving.serve_consoles import ConsoleOptions, serve_consoles
-from reconciler.operations.serving.stand_by import take_turn
+from reconciler.operations.serving.stand_by import StoreTurns, relayed
 from reconciler.operations.stored_facts import facts_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
@@ -38,7 +38,7 @@ from reconciler.services.http import HealthServer, Site
 from reconciler.store import Store
 from reconciler.store.lease.store_lease import STORE_LEASE_SECONDS
 from reconciler.store.rows.retention import EVENTS_KEPT
-from reconciler.store.sql.store_errors import StoreError
+from reconciler.store.sql.store_errors import StoreError, StoreUnavailable
 
 
 class ProposeOptions(msgspec.Struct, frozen=True):
@@ -80,6 +80,9 @@ def run_daemon(
 ) -> None:
     """Work until `stop` is set. `stoppable` is entered once there is something to be stopped, and left at the end.
 
+    During an outage of PostgreSQL the daemon waits, if it had reached the store before. Afterwards it reads all from
+    the store again, as after a start, unless another process has worked on the store meanwhile.
+
     Raises OperationError for what cannot be opened, and for what ends the daemon.
     """
     if settings.boot.address is not None and settings.boot.image is None:
@@ -91,32 +94,65 @@ def run_daemon(
         why = "--observe sends nothing, but people type on consoles"
         raise OperationError(f"{why}; leave out --console-listen, and console_listen in the settings file")
     hooks = hook_secrets(settings.hooks)
-    with Workspace(where) as at:
+    with Workspace(where) as at, ExitStack() as stack:
         at.keep_to_branch()
         source = at.source()
         propose = _proposal(settings.propose, source, at.where)
-        with at.changing(create=True) as store, stoppable, closing(at), ExitStack() as held:
-            served = partial(_serve, settings.listen)
-            epoch = take_turn(store, settings.lease, stop, held, log, served)
-            if epoch is None:
-                return
-            me = DaemonReport(
-                at.where.by("run"), now(), asked.limits, settings.boot.address, observes_only=settings.observe
-            )
-            standing = PolicyState(store, asked, now, me)
-            daemon = _daemon(at, source, store, epoch, standing, settings, log, propose)
-            with (
-                _health(settings.listen, daemon, hooks) as health,
-                serve_boot(settings.boot, daemon.provisioning, store, at.where, log, daemon.thread_ended),
-                serve_consoles(settings.console, daemon, at.where, log),
-                ExitStack() as leaving,
-            ):
-                mode = {"observes_only": True} if settings.observe else {}
-                log.info("Started", repository=source.location, store=store.where, port=health.port, **mode)
-                standing.begin(epoch)
-                leaving.callback(_leave, standing)
-                daemon.run(stop)
-            log.info("Stopped")
+        turns = StoreTurns(settings.lease, stop, log, partial(_serve, settings.listen))
+        was_reached = False
+
+        def work(store: Store, epoch: int) -> None:
+            _work(at, source, store, epoch, asked, settings, log, propose, hooks, stop, turns.note_outage)
+
+        while not stop.is_set():
+            try:
+                with at.changing(create=True) as store:
+                    if not was_reached:
+                        for one in (stoppable, closing(at), closing(turns)):
+                            stack.enter_context(one)
+                        was_reached = True
+                    with ExitStack() as held:
+                        epoch = turns.take(store, held)
+                        if epoch is not None:
+                            work(store, epoch)
+                        break
+            except StoreUnavailable as error:
+                if not was_reached:
+                    raise
+                turns.outlast(error)
+        log.info("Stopped")
+
+
+def _work(
+    at: Workspace,
+    source: DesiredSource,
+    store: Store,
+    epoch: int,
+    asked: CommandLimits,
+    settings: RunSettings,
+    log: Any,
+    propose: Propose | None,
+    hooks: HookSecrets,
+    stop: runtime.Flag,
+    lost: Callable[[StoreUnavailable], None],
+) -> None:
+    """Work with what the store holds now, until `stop`. Raises StoreUnavailable, and what ends the daemon."""
+    me = DaemonReport(at.where.by("run"), now(), asked.limits, settings.boot.address, observes_only=settings.observe)
+    standing = PolicyState(store, asked, now, me)
+    daemon = _daemon(at, source, store, epoch, standing, settings, log, propose)
+    daemon.store_lost = lost
+    with (
+        _health(settings.listen, daemon, hooks) as health,
+        serve_boot(settings.boot, daemon.provisioning, store, at.where, log, daemon.thread_ended),
+        serve_consoles(settings.console, daemon, at.where, log),
+        ExitStack() as leaving,
+        relayed(stop) as halt,
+    ):
+        mode = {"observes_only": True} if settings.observe else {}
+        log.info("Started", repository=source.location, store=store.where, port=health.port, **mode)
+        standing.begin(epoch)
+        leaving.callback(_leave, standing)
+        daemon.run(halt)
 
 
 def _daemon(

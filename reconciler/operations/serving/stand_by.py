@@ -1,55 +1,137 @@
-"""A second daemon on a PostgreSQL store: it waits until the first one ends, hangs, or cannot reach the database."""
+"""The turns of a daemon at its store: it stands by while another process works on the store, and waits while PostgreSQL
+cannot be reached."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any
 
 from reconciler import runtime
+from reconciler.model.retry import STORE
 from reconciler.services.http import Site
-from reconciler.services.metrics import standby_metrics
+from reconciler.services.metrics import waiting_metrics
 from reconciler.store import Store
-from reconciler.store.lease.instance import StoreHolder, this_process
-from reconciler.store.sql.store_errors import InstanceHeld, StoreError
+from reconciler.store.lease.instance import this_process
+from reconciler.store.sql.store_errors import WAITS_FOR_STORE, InstanceHeld, StoreError, StoreUnavailable
 
 _LOOK_AGAIN_SECONDS = 1.0
 """How soon a daemon that has left the store is followed."""
 _REPORT_EVERY = 10
 """Attempts; how often it says in the store that it stands by."""
+_RELAY_SECONDS = 1.0
+"""How soon the thread that relays the end of a process notices that it is not needed any more."""
 
 Served = Callable[[Site], AbstractContextManager[object]]
 
 
-def take_turn(store: Store, lease: float, stop: runtime.Flag, stack: ExitStack, log: Any, served: Served) -> int | None:
-    """The epoch, once no other process works on the store, which `stack` then holds; None: `stop` was set before.
+class StoreTurns:
+    """Of one daemon. `lease`: seconds. `served`: answers on the address of the daemon while the daemon does not work.
+    The answers say that it is well, and not ready. A service in front of several daemons then sends machines to the one
+    that works.
 
-    `served`: answers on the address of the daemon while it stands by. Raises StoreError, and InstanceHeld on SQLite,
-    where no process stands by."""
-    me, tries = this_process("run"), 0
-    with ExitStack() as waiting:
-        while not stop.is_set():
+    The epoch under which this daemon worked last is remembered: only who finds it unchanged may go on."""
+
+    def __init__(self, lease: float, stop: runtime.Flag, log: Any, served: Served) -> None:
+        self._lease, self._stop, self._log, self._served = lease, stop, log, served
+        self._lock = runtime.lock()
+        self._me = this_process("run")
+        self._epoch: int | None = None
+        self._shown = ExitStack()
+        self._is_shown = self._stands_by = False
+        self._holder = ""
+        self._outage: StoreUnavailable | None = None
+        self._attempts = 0
+
+    def take(self, store: Store, stack: ExitStack) -> int | None:
+        """The epoch, once no other process works on the store, which `stack` then holds; None: it is to stop.
+
+        Raises StoreError, of which StoreUnavailable is for `outlast`. InstanceHeld on SQLite, where no process stands
+        by. Fenced when another process has worked on the store since this one did."""
+        tries = 0
+        while not self._stop.is_set():
             try:
-                return stack.enter_context(store.instance("run", lease=lease))
+                epoch = stack.enter_context(store.instance("run", lease=self._lease, before=self._epoch))
             except InstanceHeld as held:
                 if not store.has_lease:
                     raise
-                if not tries:
-                    log.info("StandingBy", message=f"{held.holder}; this daemon takes over when that process has ended")
-                    waiting.enter_context(served(_site(held)))
-                    waiting.callback(_leave, store, me)
+                self._stand_by(held)
+            else:
+                self._reached()
+                self._leave(store)
+                self._epoch = epoch
+                return epoch
             if tries % _REPORT_EVERY == 0:
-                store.standbys.put(me, runtime.now())
+                store.standbys.put(self._me, runtime.now())
             tries += 1
-            stop.wait(_LOOK_AGAIN_SECONDS)
-    return None
+            self._stop.wait(_LOOK_AGAIN_SECONDS)
+        self._leave(store)
+        return None
+
+    def note_outage(self, error: StoreUnavailable) -> None:
+        """The store cannot be reached, which is logged once until it can be again. Any thread may call this."""
+        with self._lock:
+            is_new, self._outage = self._outage is None, error
+        if is_new:
+            self._log.error("StoreUnavailable", message=f"{error}; {WAITS_FOR_STORE}")
+
+    def outlast(self, error: StoreUnavailable) -> None:
+        """Wait a moment before the store is tried again."""
+        self.note_outage(error)
+        self._attempts += 1
+        self._show()
+        self._stop.wait(STORE.delay(self._attempts, runtime.random()))
+
+    def close(self) -> None:
+        """Answer on the address no more."""
+        self._shown.close()
+        self._is_shown = False
+
+    def _stand_by(self, held: InstanceHeld) -> None:
+        self._reached()
+        if held.holder != self._holder:
+            message = f"{held.holder}; this daemon takes over when that process has ended"
+            self._log.info("StandingBy", message=message)
+        self._holder, self._stands_by = held.holder, True
+        self._show()
+
+    def _reached(self) -> None:
+        if self._outage is not None:
+            self._log.info("StoreAvailable", message="the store can be reached again; this daemon continues")
+        self._outage, self._attempts = None, 0
+
+    def _leave(self, store: Store) -> None:
+        if self._stands_by:
+            with suppress(StoreError):  # The others forget it a minute later.
+                store.standbys.leave(self._me)
+        self._stands_by, self._holder = False, ""
+        self.close()
+
+    def _show(self) -> None:
+        if not self._is_shown:
+            self._shown.enter_context(self._served(Site({"/healthz": lambda: None, "/readyz": self._why}, self._text)))
+            self._is_shown = True
+
+    def _why(self) -> str:
+        return f"{self._outage}; {WAITS_FOR_STORE}" if self._outage is not None else f"standing by: {self._holder}"
+
+    def _text(self) -> bytes:
+        return waiting_metrics(stands_by=self._stands_by, is_store_up=self._outage is None)
 
 
-def _leave(store: Store, me: StoreHolder) -> None:
-    with suppress(StoreError):  # The others forget it a minute later.
-        store.standbys.leave(me)
+@contextmanager
+def relayed(stop: runtime.Flag) -> Iterator[runtime.Flag]:
+    """Another flag, which is set when `stop` is, and can be set without it."""
+    own, over = runtime.flag(), runtime.flag()
 
+    def relay() -> None:
+        while not over.is_set():
+            if stop.wait(_RELAY_SECONDS):
+                own.set()
+                return
 
-def _site(held: InstanceHeld) -> Site:
-    """It is well, and not ready: a service in front of both sends machines to the one that works."""
-    return Site({"/healthz": lambda: None, "/readyz": lambda: f"standing by: {held.holder}"}, standby_metrics)
+    runtime.thread(relay, "stop").start()
+    try:
+        yield own
+    finally:
+        over.set()

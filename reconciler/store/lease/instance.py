@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
+from functools import partial
 
 import msgspec
 from sqlalchemy import Connection, select, text, update
@@ -20,7 +21,14 @@ from reconciler.store.sql.database import Database
 from reconciler.store.sql.file_modes import file_access
 from reconciler.store.sql.round_trips import Question, ask
 from reconciler.store.sql.row_json import row_json
-from reconciler.store.sql.store_errors import Fenced, InstanceHeld, StoreError, StoreGone
+from reconciler.store.sql.store_errors import (
+    Fenced,
+    InstanceHeld,
+    StoreError,
+    StoreGone,
+    StoreUnavailable,
+    StoreWentBack,
+)
 from reconciler.store.sql.tables import instance_table
 
 _INSTANCE_LOCK = 0x67726F756E64_02
@@ -49,23 +57,42 @@ class StoreHolder(msgspec.Struct, frozen=True):
         return f"groundstate {self.name}, process {self.pid} on {self.host}, since {self.since:%Y-%m-%d %H:%M:%S}Z"
 
 
+class Taking(msgspec.Struct, frozen=True):
+    """How the store is taken.
+
+    `name`: of the command, such as `run`. `waiting`: is informed once that the lease of a process which ended without
+    leaving is waited for; None: it is not waited for. `before`: the epoch under which this process has worked already.
+    If it still is the last one, the store is taken at once."""
+
+    name: str
+    waiting: Callable[[str], None] | None = None
+    before: int | None = None
+
+
 @contextmanager
 def hold(
-    database: Database, name: str, lease: StoreLease, waiting: Callable[[str], None] | None = None
+    database: Database, taking: Taking, lease: StoreLease, failed: Callable[[BaseException], None]
 ) -> Iterator[int]:
-    """Hold the store as `name` (such as `run`) and give the epoch. Raises InstanceHeld, naming the holder.
+    """Hold the store and give the epoch. Raises InstanceHeld, naming the holder. Fenced when another process has worked
+    on the store since `before`, StoreWentBack when the store does not know that epoch.
 
-    On PostgreSQL the lease is renewed meanwhile. `waiting`: is informed once that the lease of a process which ended
-    without leaving is waited for; None: it is not waited for."""
-    with _file_lock(database, name) if database.sqlite else _session_lock(database) as is_free:
-        epoch = _take(database, name, lease, waiting, is_free=is_free)
+    On PostgreSQL the lease is renewed meanwhile; `failed` is informed of a defect that ends the thread which does it.
+    A process that cannot reach the database any more keeps its lease, and may take the store again."""
+    with _file_lock(database, taking.name) if database.sqlite else _session_lock(database) as is_free:
+        epoch = _take(database, taking, lease, is_free=is_free)
+        leaves = True
         try:
-            with nullcontext() if database.sqlite else _kept(database, lease, epoch):
+            with nullcontext() if database.sqlite else _kept(database, lease, epoch, failed):
                 yield epoch
+        except StoreUnavailable:
+            leaves = False
+            raise
         finally:
+            lease.leave()
             # The name is for people: that it stays must not hide what ended the work.
             with suppress(StoreError):
-                _leave(database, epoch)
+                if leaves:
+                    _leave(database, epoch)
 
 
 @contextmanager
@@ -163,33 +190,47 @@ def _session_lock(database: Database) -> Iterator[bool]:
         connection.close()
 
 
-def _take(
-    database: Database, name: str, lease: StoreLease, waiting: Callable[[str], None] | None, *, is_free: bool
-) -> int:
+def _take(database: Database, taking: Taking, lease: StoreLease, *, is_free: bool) -> int:
     """The new epoch. `is_free`: the process that has the lease seems to be gone."""
     ends_at = None
     while True:
         with database.write() as connection:
-            left = _left(connection)
+            left = _left(connection, taking.before)
             if left is None or left.seconds <= 0:
-                return _count_up(connection, name, lease)
+                return _count_up(connection, taking.name, lease)
         if not is_free or ends_at not in (None, left.ends_at):
-            raise _held(database, name)
-        if waiting is None:
+            raise _held(database, taking.name)
+        if taking.waiting is None:
             raise InstanceHeld(_gone(database), f"its lease ends in {left.seconds:.0f} s; try again then")
         if ends_at is None:
-            waiting(f"{_gone(database)}; waiting up to {left.seconds:.0f} s until its lease ends")
+            taking.waiting(f"{_gone(database)}; waiting up to {left.seconds:.0f} s until its lease ends")
             ends_at = left.ends_at
         runtime.sleep(min(_LOOK_AGAIN_SECONDS, left.seconds))
 
 
-def _left(connection: Connection) -> LeaseLeft | None:
-    """What is left of the lease of the holder; None: the lock is the kernel's. It can be taken until the transaction
-    ends, by this one alone."""
+def _left(connection: Connection, before: int | None) -> LeaseLeft | None:
+    """What is left of the lease of another process; None: nothing keeps this one out. It can be taken until the
+    transaction ends, by this one alone. `before`: the epoch of this process. Raises Fenced and StoreWentBack."""
     if connection.dialect.name == "sqlite":
         return None
-    connection.execute(select(instance_table.c.epoch).with_for_update())
-    return lease_left(connection)
+    epoch = connection.execute(select(instance_table.c.epoch).with_for_update()).scalar_one_or_none()
+    if before is None:
+        return lease_left(connection)
+    refuse_earlier_store(epoch, before)
+    refuse_other_epoch([(before if epoch is None else epoch,)], before)
+    return None
+
+
+def refuse_earlier_store(epoch: int | None, before: int) -> None:
+    """Raise StoreWentBack when the epoch of the store, None where there is none, is not even the one that this process
+    had before."""
+    if epoch is None or epoch < before:
+        raise StoreWentBack(
+            f"the store does not know that this process has worked on it (take-over number {before}; the store is at "
+            f"number {epoch or 0}). The database was restored from a backup, or a replica without the latest "
+            "transactions was promoted. This process ends. Check the database; groundstate observes everything again "
+            "after its next start"
+        )
 
 
 def this_process(name: str) -> StoreHolder:
@@ -207,9 +248,14 @@ def _count_up(connection: Connection, name: str, lease: StoreLease) -> int:
 
 
 @contextmanager
-def _kept(database: Database, lease: StoreLease, epoch: int) -> Iterator[None]:
+def _kept(database: Database, lease: StoreLease, epoch: int, failed: Callable[[BaseException], None]) -> Iterator[None]:
+    def ended(error: BaseException) -> None:
+        lease.fail(error)
+        failed(error)
+
     stop = runtime.flag()
-    renewing = runtime.thread(lambda: keep_lease(database, lease, epoch, stop), "lease")
+    renew = partial(keep_lease, database, lease, epoch, stop)
+    renewing = runtime.thread(partial(runtime.reporting, renew, ended), "lease")
     renewing.start()
     try:
         yield

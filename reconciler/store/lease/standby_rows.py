@@ -10,7 +10,7 @@ from sqlalchemy import delete, select
 from reconciler.store.lease.instance import StoreHolder
 from reconciler.store.sql import tables
 from reconciler.store.sql.database import Database
-from reconciler.store.sql.dialects import insert_for
+from reconciler.store.sql.row_batches import insert_for
 from reconciler.store.sql.row_json import row_json
 from reconciler.store.sql.store_errors import StoreError
 

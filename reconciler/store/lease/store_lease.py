@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 
 from drivers.base import LeaseEnded
 from reconciler import runtime
+from reconciler.kinds.common.defect import defect
 from reconciler.store.sql.database import Database
 from reconciler.store.sql.store_errors import StoreError
 
@@ -47,6 +48,7 @@ class StoreLease:
     def __init__(self, seconds: float = STORE_LEASE_SECONDS) -> None:
         self.seconds = seconds
         self._until: float | None = None
+        self._ended: str | None = None
         self.is_lost = False
         """Whether another process has taken over."""
 
@@ -54,10 +56,23 @@ class StoreLease:
         """The database has granted it, to who asked at that moment (`runtime.monotonic`)."""
         self._until = asked_at + self.seconds * (1 - _MARGIN)
 
+    def lose(self) -> None:
+        """Another process has taken over."""
+        self.is_lost = True
+        self._ended = "another groundstate process has taken over the store"
+
+    def fail(self, error: BaseException) -> None:
+        """The thread that renews it has ended with a defect."""
+        self._ended = f"the thread that renews the lease ended because of {defect(error)}; report this bug"
+
+    def leave(self) -> None:
+        """The process does not work on the store any more. One of its threads may not have noticed."""
+        self._ended = self._ended or "this process does not work on the store any more"
+
     def require(self) -> None:
         """Raise LeaseEnded unless a write may leave now."""
-        if self.is_lost:
-            raise LeaseEnded("nothing was sent: another groundstate process has taken over the store")
+        if self._ended is not None:
+            raise LeaseEnded(f"nothing was sent: {self._ended}")
         if self._until is not None and runtime.monotonic() >= self._until:
             raise LeaseEnded(
                 "nothing was sent: the store has not answered for so long that another groundstate process may take "
@@ -84,7 +99,8 @@ def end_lease(connection: Connection, epoch: int) -> None:
 
 
 def keep_lease(database: Database, lease: StoreLease, epoch: int, stop: runtime.Flag) -> None:
-    """Renew it until `stop`, or until another process has taken over."""
+    """Renew it until `stop`, or until another process has taken over. While the database does not answer, it is asked
+    again and again."""
     pause = lease.seconds / _RENEWALS
     while not stop.wait(pause):
         asked_at = runtime.monotonic()
@@ -95,7 +111,7 @@ def keep_lease(database: Database, lease: StoreLease, epoch: int, stop: runtime.
             pause = min(_TRY_AGAIN_SECONDS, lease.seconds / _RENEWALS)
             continue
         if renewed is None:
-            lease.is_lost = True
+            lease.lose()
             return
         lease.renewed(asked_at)
         pause = lease.seconds / _RENEWALS

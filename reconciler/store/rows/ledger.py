@@ -20,9 +20,8 @@ from reconciler.model.event import Event, EventReason
 from reconciler.model.resource import ResourceKey
 from reconciler.model.values.redact import redacted
 from reconciler.store.sql import decoders, tables
-from reconciler.store.sql.dialects import insert_for
 from reconciler.store.sql.round_trips import Question, ask, sending
-from reconciler.store.sql.row_batches import insert_rows
+from reconciler.store.sql.row_batches import insert_for, insert_rows
 from reconciler.store.sql.row_json import row_json
 
 _MAX_MESSAGE = 16_000

@@ -16,7 +16,7 @@ from reconciler.store.rows.ledger import append
 from reconciler.store.rows.restart_rows import Described, undescribed
 from reconciler.store.sql import decoders
 from reconciler.store.sql.database import Database
-from reconciler.store.sql.dialects import insert_for
+from reconciler.store.sql.row_batches import insert_for
 from reconciler.store.sql.tables import event, meta, sink
 
 FLEET_META = "fleet-id"

@@ -11,11 +11,22 @@ from typing import Any
 
 from sqlalchemy import JSON, Connection, Table, Text, bindparam, cast, func, insert, select
 
-from reconciler.store.sql.dialects import insert_for
 from reconciler.store.sql.row_json import row_json
 
 Row = Mapping[str, Any]
 """Values by the names of columns; each row of a batch has the same names."""
+
+
+def insert_for(connection: Connection) -> Any:
+    """The INSERT of this database, which can overwrite on a conflict."""
+    # Loading the other database's dialect would cost every command 60 ms.
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+
+        return insert_sqlite
+    from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+
+    return insert_postgresql
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from reconciler.model.values.redact import redacted
@@ -23,12 +23,25 @@ class NoStore(StoreError):
         self.place = place
 
 
+class StoreUnavailable(StoreError):
+    """PostgreSQL did not answer, or its answer was lost, as while it restarts. What was to be written may be written or
+    not: only what is read afterwards says so."""
+
+
+WAITS_FOR_STORE = "groundstate sends nothing, and continues when the store can be reached"
+"""What a daemon does then."""
+
+
 class Fenced(StoreError):
     """Another instance has taken over: this one must send nothing more."""
 
 
 class StoreGone(Fenced):
     """The store's file was deleted, or another is in its place: what is written goes nowhere."""
+
+
+class StoreWentBack(StoreError):
+    """The store is as it was earlier: it lost what this process has written."""
 
 
 class AlreadyBound(StoreError):
@@ -55,12 +68,14 @@ _ROLE_MAY_NOT = (
     "the database role lacks a permission. A role that only reads needs SELECT on all tables; the daemon must run as "
     "the role that owns the tables"
 )
+_REPLICA = "the server only reads, as a replica does until it is promoted; check the host of the store's URL"
 _ADVICE = (
     (
         "unable to open database file",
         "the file or its directory cannot be opened; check that it exists and is writable",
     ),
     ("readonly database", _NOT_WRITABLE),
+    ("read-only transaction", _REPLICA),
     ("permission denied for", _ROLE_MAY_NOT),
     ("permission denied", _HOW_TO_SHARE),
     ("is full", "the disk is full; nothing was changed. Free some space on the disk"),
@@ -88,10 +103,34 @@ def store_address(url: URL) -> str:
     return url.set(drivername="postgresql", query=shown).render_as_string(hide_password=True)
 
 
+_OUTAGES = ("08", "53", "57", "58", "25006", "25P03")
+"""What PostgreSQL's codes of an outage begin with (manual, appendix A): connection lost, out of resources, stopped by
+an operator, system error. The last two: read-only, as a replica is before it is promoted; a session stood still."""
+_CANCELED = "57014"
+"""One statement was canceled, and the connection still works."""
+
+
 def store_error(error: SQLAlchemyError | OSError, where: str) -> StoreError:
-    """The error as a StoreError that says what to do."""
+    """The error as a StoreError that says what to do; StoreUnavailable where PostgreSQL works for no statement."""
+    made = StoreUnavailable if is_outage(error, where) else StoreError
+    return made(_words(error, where))
+
+
+def is_outage(error: SQLAlchemyError | OSError, where: str) -> bool:
+    """Whether the error is about PostgreSQL as a whole, or about the way to it, and not about one statement."""
     if isinstance(error, PoolTimeout):
-        return StoreError(
+        return where.startswith("postgresql:")
+    if not isinstance(error, OperationalError | InterfaceError | InternalError):
+        return False
+    if error.connection_invalidated:
+        return True
+    code = getattr(error.orig, "sqlstate", "")  # SQLite's errors have none.
+    return code is None or (code != _CANCELED and code.startswith(_OUTAGES))
+
+
+def _words(error: SQLAlchemyError | OSError, where: str) -> str:
+    if isinstance(error, PoolTimeout):
+        return (
             f"store {where}: all connections are busy: too many operations run at once, or the database hangs; "
             "check the database, then try again"
         )
@@ -99,10 +138,10 @@ def store_error(error: SQLAlchemyError | OSError, where: str) -> StoreError:
     lowered = said.lower()
     for sign, advice in _ADVICE:
         if sign in lowered:
-            return StoreError(f"store {where}: {advice} ({said})")
+            return f"store {where}: {advice} ({said})"
     if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError) and "connect" in lowered:
-        return StoreError(f"store {where}: the database cannot be reached; check that it runs and the URL ({said})")
-    return StoreError(f"store {where}: {said}")
+        return f"store {where}: the database cannot be reached; check that it runs and the URL ({said})"
+    return f"store {where}: {said}"
 
 
 def _said(error: SQLAlchemyError | OSError) -> str:
