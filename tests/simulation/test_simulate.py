@@ -17,6 +17,7 @@ import pytest
 from drivers.base import Unreachable
 from drivers.ipam.embedded.embedded import EmbeddedIpam
 from reconciler.applying import reconcile, settlement, state
+from reconciler.applying.key_memory import KeyMemory
 from reconciler.applying.state import EngineState
 from reconciler.daemon import follow
 from reconciler.daemon.ancestry import AncestryVerdict
@@ -215,6 +216,11 @@ def giving_up(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(reconcile.Reconciler, "reconcile", partly)
 
 
+def forgetting_nothing(patch: pytest.MonkeyPatch) -> None:
+    """What is counted for an action in flight is kept when the action has ended."""
+    patch.setattr(KeyMemory, "forget_action", lambda *_: None)
+
+
 def with_a_bug(patch: pytest.MonkeyPatch) -> None:
     """A reconcile raises what it should not."""
     learn: Any = reconcile.learn  # type: ignore[attr-defined]
@@ -245,6 +251,7 @@ DEFECTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], tuple[Incident, .
     "wiped-between-tenants": (without_wiping, ()),
     "claims-in-the-ledger": (claiming_silently, ()),
     "as-declared-in-the-end": (giving_up, ()),
+    "memory-flat": (forgetting_nothing, (Incident.POWER_BUTTON,)),
     "nothing-broke": (with_a_bug, ()),
 }
 

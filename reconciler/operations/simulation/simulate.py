@@ -13,7 +13,7 @@ import msgspec
 
 from drivers.base import Endpoint, PowerState
 from drivers.bmc.fake.fake import FakeFleet
-from drivers.bmc.fake.fake_faults import Fault, FaultKind
+from drivers.bmc.fake.fake_faults import Fault
 from drivers.bmc.fake.fake_machine import FakeMachine
 from reconciler import runtime
 from reconciler.kinds.common.field_types.fleet_share import FleetShare
@@ -24,7 +24,7 @@ from reconciler.operations.simulation.verdict.claim_oracles import claim_differe
 from reconciler.operations.simulation.verdict.claims_record import SeenAllocations
 from reconciler.operations.simulation.verdict.occurrences import occurrences
 from reconciler.operations.simulation.verdict.record import FinalState, SeenRequests, SeenWrite, SimulatedRun, Sometimes
-from reconciler.operations.simulation.world.faulty_network import FaultyNetwork
+from reconciler.operations.simulation.world.faulty_network import BMC_FAULTS, FaultyNetwork, lost_writes
 from reconciler.operations.simulation.world.people import People
 from reconciler.operations.simulation.world.service_manager import ServiceManager
 from reconciler.operations.simulation.world.simulated_host import SimulatedDaemon, SimulationSettings
@@ -44,15 +44,6 @@ _SETTLED_SECONDS = 600.0
 """For which it must then stay so."""
 _MEMORY = Path("/dev/shm")  # noqa: S108  each run has a folder of its own in it
 """Where Linux keeps files in memory: a store is written to disk at each commit otherwise."""
-_BMC_FAULTS = {
-    Incident.BMC_UNREACHABLE: FaultKind.UNREACHABLE,
-    Incident.BMC_BUSY: FaultKind.BUSY,
-    Incident.REPLY_LOST: FaultKind.REPLY_LOST,
-    Incident.REQUEST_LOST: FaultKind.REQUEST_LOST,
-    Incident.LOGIN_REFUSED: FaultKind.AUTHENTICATION_FAILED,
-    Incident.SHUTDOWN_IGNORED: FaultKind.SHUTDOWN_IGNORED,
-    Incident.BOOT_NOT_KEPT: FaultKind.BOOT_NOT_KEPT,
-}
 _LONGEST_STOP_SECONDS = 600.0
 _STOP_SECONDS = 90.0
 """After which the service manager kills a daemon that does not end, and no agent waits for its answer any more."""
@@ -121,6 +112,7 @@ class _World:
         self._stored = WatchedStore(folder / "state.db")
         self._people = People(lambda: self._stored.store)
         self._restores: list[float] = []
+        self._holdings: list[dict[str, int]] = []
         where = (self._repository.folder, self._stored.file, FaultyNetwork(self._fleet, self))
         self._service = ServiceManager(simulation, *where, SimulationSettings(CommandLimits(limits)))
         for name, machine in self._managed.items():
@@ -139,7 +131,30 @@ class _World:
         deadline = self._simulation.elapsed + quiet
         while self._simulation.elapsed < deadline and not self._is_as_declared():
             self._simulation.run_for(_SETTLED_SECONDS)
-        self._simulation.run_for(_SETTLED_SECONDS)
+            self._deny_renames()
+        self._simulation.run_for(_SETTLED_SECONDS / 2)
+        self._compare_holdings()
+
+    def _deny_renames(self) -> None:
+        """If one revision removes a claim and adds another, the guard `renamed` waits for people. They do as it says:
+        the claims are removed in one commit, and added in another."""
+        claims = self._declared.claims
+        held = {claim for claim, _ in self._look().machines.values()} - claims.keys()
+        if not held or not claims:
+            return
+        self._sometimes[Sometimes.RENAME_DENIED] += 1
+        for declared in ({}, claims):
+            self._declared = msgspec.structs.replace(self._declared, claims=declared)
+            self._repository.commit(self._declared)
+            self._simulation.run_for(_SETTLED_SECONDS)
+
+    def _compare_holdings(self) -> None:
+        """Of the daemon that was there, and of one that has just been started."""
+        for _ in range(2):
+            if (daemon := self._service.current) is not None:
+                self._holdings.append(daemon.holdings())
+                daemon.end()
+            self._simulation.run_for(_SETTLED_SECONDS / 2)
 
     def _is_as_declared(self) -> bool:
         final, declared = self._final(), self._declared
@@ -170,7 +185,7 @@ class _World:
         """What was seen."""
         self._look()
         changes = sorted((one for each in self._managed.values() for one in each.changes), key=lambda one: one.at)
-        self._count_lost()
+        self._sometimes.update(lost_writes(self._fleet))
         self._sometimes[Sometimes.ENDED_BY_ITSELF] += len(self._service.failures())
         failures = [
             *self._service.defects(self._allowed),
@@ -186,6 +201,8 @@ class _World:
             events=self._stored.events(),
             lost_events=tuple(self._stored.lost),
             restores=tuple(self._restores),
+            holdings=tuple(self._holdings),
+            rows=self._stored.rows(),
             revisions=self._repository.revisions,
             final=self._final(),
             unfinished=tuple(self._stored.store.in_flight().values()),
@@ -277,9 +294,9 @@ class _World:
             case Incident.INSTALLATION_FAILED:
                 for name in step.machines:
                     self._managed[name].fails_next += int(step.amount)
-            case what if what in _BMC_FAULTS:
+            case what if what in BMC_FAULTS:
                 for name in step.machines:
-                    fault = Fault(_BMC_FAULTS[what], times=int(step.amount))
+                    fault = Fault(BMC_FAULTS[what], times=int(step.amount))
                     self._machine(name).faults.add(fault)
             case what:
                 if self._service.current is not None:
@@ -378,9 +395,3 @@ class _World:
         self._declared = msgspec.structs.replace(self._declared, machines=machines, managed=words, guard=None)
         self._repository.commit(self._declared)
         self._people.resume()
-
-    def _count_lost(self) -> None:
-        lost = {FaultKind.REPLY_LOST: Sometimes.REPLY_LOST, FaultKind.REQUEST_LOST: Sometimes.REQUEST_LOST}
-        for write in self._fleet.writes:
-            if write.fault in lost:
-                self._sometimes[lost[write.fault]] += 1

@@ -27,6 +27,8 @@ _WINDOW = 3600.0
 """Seconds for which a power-off counts as disruption under way, as in the built-in budget."""
 
 
+_SITE = 8
+"""Resources beside the machines and claims of a fleet, with one of which the removal may wait."""
 _NOTHING = DeclaredFleet({})
 
 
@@ -158,6 +160,23 @@ def as_declared_in_the_end(run: SimulatedRun) -> Iterator[str]:
         yield f"{flight.key}: {flight.action.name} ({flight.id}) is still in flight"
 
 
+def memory_flat(run: SimulatedRun) -> Iterator[str]:
+    """What happened leaves nothing behind. The daemon that lived through it holds as much as a daemon that has just
+    been started. A memo may have two entries more for each machine. The store has at most one row for each
+    resource."""
+    if len(run.holdings) == 2:
+        lived, started = run.holdings
+        memo = 2 * (len(run.final) + 1)
+        for name, count in lived.items():
+            if count > started.get(name, 0) + memo:
+                yield f"{name} holds {count} entries, and {started.get(name, 0)} in a daemon that has just been started"
+    most = len(run.final) + _SITE + len(run.declared.claims) + run.declared.pool.addresses + run.declared.pool.numbers
+    most += sum(claim.count for claim in run.declared.claims.values())
+    yield from (
+        f"the store has {count} {name}, for {most} resources" for name, count in run.rows.items() if count > most
+    )
+
+
 def nothing_broke(run: SimulatedRun) -> Iterator[str]:
     """No daemon and no thread ended, and no resource failed, by a defect of groundstate."""
     yield from run.failures
@@ -186,6 +205,7 @@ ORACLES: dict[str, Oracle] = {
         wiped_between_tenants,
         claims_in_the_ledger,
         as_declared_in_the_end,
+        memory_flat,
         nothing_broke,
     )
 }

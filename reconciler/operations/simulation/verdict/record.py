@@ -49,6 +49,7 @@ class Sometimes(StrEnum):
     OVERRIDE_USED = "a change was made by an override"
     OVERRIDE_REVOKED = "an override was revoked"
     OVERRIDE_EXPIRED = "an override expired"
+    RENAME_DENIED = "people said that a claim was not renamed"
     RESTORED = "the store was restored from a backup"
     RESTORED_IN_FLIGHT = "a backup was restored in which an action was in flight"
 
@@ -123,7 +124,8 @@ class SimulatedRun(msgspec.Struct, frozen=True):
     unexpectedly. `unfinished`: actions that are in flight in the end. `changes`: of the disks of machines for claims,
     the oldest first. `moments`: what was allocated from time to time, and in the end. `overrides`: all that people
     began. `restores`: when a backup of the store was restored. `lost_events`: those that the
-    backup did not have."""
+    backup did not have. `holdings`: how much the last daemon held, and then one that was started after it. `rows`: of
+    the tables of the store, without the ledger and what people asked for."""
 
     seed: int
     seconds: float
@@ -141,6 +143,8 @@ class SimulatedRun(msgspec.Struct, frozen=True):
     moments: tuple[SeenAllocations, ...] = ()
     overrides: tuple[Override, ...] = ()
     restores: tuple[float, ...] = ()
+    holdings: tuple[Mapping[str, int], ...] = ()
+    rows: Mapping[str, int] = {}
     lost_events: tuple[Event, ...] = ()
 
     @property

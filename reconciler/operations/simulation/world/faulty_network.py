@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
 from drivers.base import Bmc, DriverError, Endpoint, Unreachable
 from drivers.bmc.fake.fake import FakeFleet
+from drivers.bmc.fake.fake_faults import FaultKind
 from reconciler import runtime
+from reconciler.operations.simulation.scenarios.incidents import Incident
+from reconciler.operations.simulation.verdict.record import Sometimes
 
 T = TypeVar("T")
 _WRITES = frozenset({"reset", "set_boot", "set_indicator", "insert_media", "eject_media"})
 _READS = frozenset({"read", "task", "inventory"})
+
+BMC_FAULTS = {
+    Incident.BMC_UNREACHABLE: FaultKind.UNREACHABLE,
+    Incident.BMC_BUSY: FaultKind.BUSY,
+    Incident.REPLY_LOST: FaultKind.REPLY_LOST,
+    Incident.REQUEST_LOST: FaultKind.REQUEST_LOST,
+    Incident.LOGIN_REFUSED: FaultKind.AUTHENTICATION_FAILED,
+    Incident.SHUTDOWN_IGNORED: FaultKind.SHUTDOWN_IGNORED,
+    Incident.BOOT_NOT_KEPT: FaultKind.BOOT_NOT_KEPT,
+}
+"""How a BMC of the fleet shows each incident."""
+_LOST = {FaultKind.REPLY_LOST: Sometimes.REPLY_LOST, FaultKind.REQUEST_LOST: Sometimes.REQUEST_LOST}
+
+
+def lost_writes(fleet: FakeFleet) -> Counter[Sometimes]:
+    """How many writes, or answers to writes, were lost."""
+    return Counter(_LOST[one.fault] for one in fleet.writes if one.fault in _LOST)
 
 
 class WriteObserver(Protocol):

@@ -22,6 +22,7 @@ from reconciler.daemon.service import Daemon, DaemonSettings
 from reconciler.desired.git.sources.open_source import open_source
 from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.observed.connections import Connections, Drivers
+from reconciler.operations.simulation.world.holdings import holdings
 from reconciler.operations.simulation.world.simulated_machine import NoAnswer
 from reconciler.operations.simulation.world.simulated_runtime import SimulatedProcess, SimulatedRuntime
 from reconciler.operations.stored_facts import facts_of
@@ -63,6 +64,7 @@ class SimulatedDaemon:
         self.failure: Exception | None = None
         self.has_ended = False
         self.defects: list[Exception] = []
+        self._working: Daemon | None = None
         self._provisioning: Provisioning | None = None
         self.log = io.StringIO()
         self._simulation, self._repository, self._store_file = simulation, repository, store
@@ -117,6 +119,11 @@ class SimulatedDaemon:
         for file in self._files:
             _limit(file, full=full)
 
+    def holdings(self) -> dict[str, int]:
+        """How much it holds: entries of its containers, threads, and open files of the store."""
+        open_files = sum(_is_open(one) for one in self._files)
+        return holdings(self._working) | {"threads": self.process.threads, "connections": open_files}
+
     def _main(self) -> None:
         try:
             self._run()
@@ -148,7 +155,7 @@ class SimulatedDaemon:
                 logger(self.log, json=True),
             )
             standing.begin(self.epoch)
-            self._provisioning = daemon.provisioning
+            self._working, self._provisioning = daemon, daemon.provisioning
             daemon.run(self._flag)
             self._provisioning = None
             standing.leave()
@@ -190,6 +197,14 @@ def _limit(file: sqlite3.Connection, *, full: bool) -> None:
     with suppress(sqlite3.Error):
         pages = file.execute("PRAGMA page_count").fetchone()[0] if full else 2**30
         file.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def _is_open(file: sqlite3.Connection) -> bool:
+    try:
+        file.total_changes  # noqa: B018  a closed one raises
+    except sqlite3.ProgrammingError:
+        return False
+    return True
 
 
 def _no_secret(_reference: object) -> Any:

@@ -34,6 +34,7 @@ class SimulatedProcess:
 
     def __init__(self, name: str) -> None:
         self.name, self.is_dead, self.is_stopped = name, False, False
+        self.threads = 0
 
 
 class _Turn:
@@ -143,6 +144,7 @@ class SimulatedRuntime(Runtime):
         """Start a thread, of the process whose thread runs now if none is given."""
         self._count += 1
         turn = _Turn(f"{name}#{self._count}", process or self.running_process)
+        turn.process.threads += 1
 
         def body() -> None:
             turn.baton.acquire()
@@ -155,6 +157,7 @@ class SimulatedRuntime(Runtime):
                 if not self._over:
                     self.errors.append(error)
             finally:
+                turn.process.threads -= 1
                 if not self._over:
                     self._hand_over(self._next())
 
