@@ -25,6 +25,7 @@ from reconciler.operations.repository.demo_fleet import (
 )
 
 VICTIM = "r1-03"
+RESET_PATH = "/redfish/v1/Systems/1/Actions/ComputerSystem.Reset"
 
 
 @click.command("demo", short_help="Run groundstate on a simulated fleet.")
@@ -101,9 +102,13 @@ def _play(stage: DemoFleet, daemon: subprocess.Popen[bytes]) -> None:
         click.echo(f"  alias groundstate={Path(sys.executable).with_name('groundstate')}")
     click.echo("\n  groundstate get machines\n  groundstate events --watch")
     click.echo(f"  $EDITOR {stage.repository}/racks/r1.yaml    and git commit")
-    click.echo("\nThe BMCs misbehave on order (docs/bmc-sim.md). This one then refuses three power-ons:\n")
+    click.echo(
+        f"\nThe BMCs misbehave on order (docs/bmc-sim.md). Have {VICTIM} refuse three power-ons, and power it off:\n"
+    )
     rule = f'{{"fault": "F02", "match": {{"machine": "{stage.sim_name_of(VICTIM)}"}}}}'
-    click.echo(f"  curl -k {stage.addresses[VICTIM]}/rules -d '{rule}'")
+    address, login = stage.addresses[VICTIM], f'"${CREDENTIAL}_USERNAME:${CREDENTIAL}_PASSWORD"'
+    click.echo(f"  curl -k {address}/rules -d '{rule}'")
+    click.echo(f'  curl -k -u {login} {address}{RESET_PATH} -d \'{{"ResetType": "ForceOff"}}\'')
     daemon.wait()
 
 
