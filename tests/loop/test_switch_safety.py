@@ -250,6 +250,11 @@ def test_a_port_at_which_the_switch_hears_another_machine_comes_into_no_vrf(worl
     assert change is not None
     assert "but the switch hears Machine/m2 at the port" in change.held_by[0].reason
     assert at(world, "m1") is not Phase.RUNNING
+    waiting = planned(world, "Machine/m1")
+    assert waiting is not None
+    hints = {hold.hint for hold in waiting.held_by if hold.by == "switch-port" and "of Switch/leaf01" in hold.reason}
+    held = "another machine may be at the port, so a guard may hold its change"
+    assert hints == {f"{held}; `groundstate plan switch/leaf01` shows how to proceed"}
 
 
 def overridden(world: World, guard: str = "tenant-behind") -> None:

@@ -134,8 +134,9 @@ def test_no_machine_boots_while_a_port_is_not_where_it_must_be_and_the_plan_says
     assert metal.bmc.booted_from == []
     change = planned(world, "Machine/m1")
     assert change is not None
-    (why,) = {hold.reason for hold in change.held_by if hold.by == "switch-port"}
+    ((why, hint),) = {(hold.reason, hold.hint) for hold in change.held_by if hold.by == "switch-port"}
     assert why.startswith("port Ethernet0 of Switch/leaf02 must be in the unprovisioned VLAN 4000, but Switch/leaf02")
+    assert "if something holds the change of the port, `groundstate plan switch/leaf02` shows how to proceed" in hint
     switch(world, "leaf02").faults.clear()
     switch(world, "leaf02").change("Ethernet0", vlan=4000)
     switch(world, "leaf02").forget()

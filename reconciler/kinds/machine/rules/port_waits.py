@@ -13,9 +13,11 @@ from reconciler.kinds.switch.port_guards import recent_state
 from reconciler.kinds.switch.port_state import found_port, port_words, shows, wanted_config
 from reconciler.kinds.switch.port_targets import PortTarget, port_target
 from reconciler.kinds.switch.spec import CabledPort, SwitchSpec, cabled_ports, switch_of, switch_paused
+from reconciler.kinds.switch.switch_facts import NO_SWITCH_FACTS, PORTS, switch_facts
 from reconciler.model.actions.action import Action
+from reconciler.model.actions.action_base import item_path
 from reconciler.model.actions.bmc_actions import PowerOff, PowerOn, SetBoot
-from reconciler.model.plans.plan import Hold, HoldKind
+from reconciler.model.plans.plan import Hold, HoldKind, typed
 from reconciler.model.resource import Resource, ResourceKey
 
 SWITCH_PORT = "switch-port"
@@ -73,9 +75,18 @@ def _wait_of(
     if found is None:
         return f"{must}, but {switch.key} has no such port", f"correct spec.ports of {switch.key}"
     shown = ", ".join(f"{name} {value}" for name, value in port_words(found, wanted).items()) or "in no network"
-    hint = (
-        f"remove spec.maintenance or spec.suspend from {switch.key}"
-        if switch_paused(spec)
-        else f"continues automatically when {switch.key} shows this"
-    )
-    return f"{must}, but {switch.key} shows: {shown}", hint
+    return f"{must}, but {switch.key} shows: {shown}", _hint(port, switch, view)
+
+
+def _hint(port: CabledPort, switch: Resource[SwitchSpec], view: KindView) -> str:
+    """What ends the wait for a port. The plan of the switch says what holds its change."""
+    key, known = switch.key, view.remembered.get(switch.key, NO_SWITCH_FACTS)
+    failure = known.failures.get(item_path(PORTS, port.name))
+    shows_how = f"`groundstate plan {typed(key)}` shows how to proceed"
+    if switch_paused(switch.spec):
+        return f"remove spec.maintenance or spec.suspend from {key}"
+    if port.name in switch_facts(known).doubts:
+        return f"another machine may be at the port, so a guard may hold its change; {shows_how}"
+    if failure is not None and failure.terminal:
+        return f"the last change of the port failed; {shows_how}"
+    return f"continues automatically when {key} shows this; if something holds the change of the port, {shows_how}"
