@@ -264,7 +264,7 @@ def _outcomes() -> Iterator[str]:
     yield from ("# Outcomes", "", NOTE, "")
     yield "Each reconcile of a resource ends with an outcome. A resource that is not as declared yet has one of these"
     yield "reasons, or the reason of a driver's error ([events](events.md)). The last column is the time until the next"
-    yield "reconcile, as long as nothing happens before."
+    yield "reconcile, if nothing happens before."
     yield from ("", "| reason | meaning | next reconcile |", "|---|---|---|")
     meanings = _meanings(OutcomeReason)
     yield from (f"| `{one}` | {meanings[one.name]} | {_wait(REQUEUE[one])} |" for one in OutcomeReason)

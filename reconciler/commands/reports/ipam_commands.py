@@ -239,7 +239,7 @@ def export_command(out: Path | None, output: str, **values: Any) -> None:
         temporary.replace(out)
     except OSError as error:
         fail(f"{out}: the copy cannot be written: {error.strerror or error}")
-    click.echo(f"Wrote {len(copy.networks):,} networks and {len(copy.addresses):,} addresses to {out}.", err=True)
+    click.echo(f"Wrote {counts_of(copy)} to {out}.", err=True)
 
 
 @ipam_group.command("import", short_help="Import an exported file.")

@@ -13,6 +13,7 @@ import msgspec
 
 from drivers.base import Allocation, DriverError, IpamNetwork, IpamSettings, Number, Pool, Usage
 from reconciler.kinds import find_kind
+from reconciler.model.counting import count
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.observed.connections import Connections
 from reconciler.operations.ipam_in_use import note_ipam_in_use
@@ -164,7 +165,8 @@ def merge_ipam(where: Where, copy: Copy, origin: str, *, dry_run: bool = False) 
 
 def counts_of(copy: Copy) -> str:
     """How much is in it."""
-    return f"{len(copy.networks):,} networks, {len(copy.addresses):,} addresses, {len(copy.numbers):,} numbers"
+    addresses = count(len(copy.addresses), "address", "addresses")
+    return f"{count(len(copy.networks), 'network')}, {addresses}, {count(len(copy.numbers), 'number')}"
 
 
 def _record(where: Where, store: Store, reason: EventReason, message: str) -> None:
