@@ -24,7 +24,7 @@ WANTED = "GROUNDSTATE_LAB"
 PROGRAMS = (
     *("unshare", "ip", "mount", "dnsmasq", "lldpd", "lldpcli", "libvirtd", "virsh", "qemu-img", "qemu-system-x86_64"),
     *("lshw", "dmidecode", "curl", "zstd", "sfdisk", "mkfs.vfat", "mcopy", "depmod", "busybox", "dpkg-deb", "apt-get"),
-    *("grub-mkimage", "xorriso", "mformat"),
+    *("grub-mkimage", "xorriso", "mformat", "sshd", "ssh", "ssh-keygen", "mke2fs", "vtysh"),
 )
 FILES = (
     "/usr/share/OVMF/OVMF_CODE_4M.fd",
@@ -32,6 +32,7 @@ FILES = (
     "/usr/lib/grub/x86_64-efi/linux.mod",
     "/usr/lib/ipxe/ipxe.efi",
     "/usr/lib/ipxe/qemu/pxe-virtio.rom",
+    "/usr/lib/frr/frr-reload.py",
     "/dev/net/tun",
 )
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "net/tun")

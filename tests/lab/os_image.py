@@ -141,16 +141,21 @@ def _root(kernel: Path, name: str) -> Tree:
     tree.file("etc/acpi/PWRF/00000080", b"#!/bin/sh\nsync\npoweroff -f\n", 0o755)
     for path in ("proc", "sys", "dev", "tmp"):
         tree.directory(path)
+    modules(tree, kernel, MODULES)
+    return tree
+
+
+def modules(tree: Tree, kernel: Path, names: tuple[str, ...]) -> None:
+    """These modules of the unpacked kernel, what they need, and the table by which modprobe finds them."""
     base = next((kernel / "lib" / "modules").iterdir())
     debian.run("depmod", "-b", kernel, base.name)
     needs = dict(re.findall(r"^(\S+):(.*)$", (base / "modules.dep").read_text(), re.MULTILINE))
-    chosen = {path for path in needs if Path(path).stem.replace("-", "_") in MODULES}
+    chosen = {path for path in needs if Path(path).stem.replace("-", "_") in names}
     chosen |= {need for path in chosen for need in needs[path].split()}
     for path in chosen:
         tree.copy(base / path, f"lib/modules/{base.name}/{path}")
     lines = "".join(f"{path}:{needs[path]}\n" for path in sorted(chosen))
     tree.file(f"lib/modules/{base.name}/modules.dep", lines.encode())
-    return tree
 
 
 def _disk(scratch: Path, files: dict[str, bytes]) -> bytes:

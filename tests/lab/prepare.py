@@ -14,7 +14,7 @@ import venv
 from pathlib import Path
 
 from deploy.discovery import build
-from tests.lab import os_image
+from tests.lab import leaf_image, os_image
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "lab"
@@ -22,6 +22,7 @@ VENV = CACHE / "venv"
 IMAGE = CACHE / "image"
 OS_IMAGE = CACHE / "os" / "os.raw.gz"
 ROOT_ARCHIVE = CACHE / "os" / "root.tar.gz"
+LEAF_IMAGE = CACHE / "leaf"
 PACKAGES = ("sushy-tools>=2.2", "libvirt-python>=9", "bcrypt>=4.3")
 FETCHED = ROOT / ".cache" / "discovery"
 DPKG = Path("/var/lib/dpkg/status")
@@ -44,6 +45,10 @@ def _prepare() -> None:
         os_image.build(OS_IMAGE, FETCHED)
         os_image.build_archive(ROOT_ARCHIVE, FETCHED)
         _note(OS_IMAGE.parent)
+    leaf_sources = [Path(leaf_image.__file__), Path(os_image.__file__), *build.HERE.rglob("*.py"), DPKG]
+    if _changed(LEAF_IMAGE, leaf_sources):
+        leaf_image.build_leaf(LEAF_IMAGE, FETCHED)
+        _note(LEAF_IMAGE)
 
 
 RECIPE = ("agent", "init", "udhcpc.script")
