@@ -1,4 +1,4 @@
-"""A pool between groundstate and PostgreSQL, which gives each transaction to any of its sessions."""
+"""A pool between groundstate and PostgreSQL, which gives each client or each transaction any of its sessions."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
 auth_type = any
-pool_mode = transaction
+pool_mode = {mode}
 logfile = {folder}/log
 """
 
 
 @pytest.fixture
-def pooled(empty_postgresql_url: str) -> Iterator[str]:
-    """The URL of an empty database behind PgBouncer in transaction mode."""
+def pooled(request: pytest.FixtureRequest, empty_postgresql_url: str) -> Iterator[str]:
+    """The URL of an empty database behind PgBouncer in the mode that is asked for."""
     if PGBOUNCER is None:
         pytest.skip("no pgbouncer on this machine")
     if subprocess.run([PGBOUNCER, "--version"], capture_output=True, check=False).returncode:
@@ -43,7 +43,9 @@ def pooled(empty_postgresql_url: str) -> Iterator[str]:
         folder = Path(name)
         folder.chmod(0o777)
         settings = folder / "pgbouncer.ini"
-        settings.write_text(SETTINGS.format(host=server.query["host"], port=port, folder=folder), "utf-8")
+        settings.write_text(
+            SETTINGS.format(host=server.query["host"], port=port, folder=folder, mode=request.param), "utf-8"
+        )
         with subprocess.Popen([PGBOUNCER, settings], stderr=subprocess.DEVNULL, **unprivileged()) as pool:
             try:
                 until(lambda: "process up" in _log(folder), "PgBouncer", lambda: _log(folder))
@@ -52,6 +54,7 @@ def pooled(empty_postgresql_url: str) -> Iterator[str]:
                 pool.kill()
 
 
+@pytest.mark.parametrize("pooled", ["transaction", "session"], indirect=True)
 def test_apply_and_two_daemons_work_behind_it(desk: Desk, pooled: str) -> None:
     desk.environment["GROUNDSTATE_STORE"] = pooled
     desk.commit(lab=[network(), *(address(f"ip{n}") for n in range(60))])
@@ -68,6 +71,15 @@ def test_apply_and_two_daemons_work_behind_it(desk: Desk, pooled: str) -> None:
             second.until(lambda: second.err.count("ActionConfirmed") == 60, "all addresses")
             assert second.end(signal.SIGTERM).code == 0
     assert desk.run("plan").code == 0
+
+
+@pytest.mark.parametrize("pooled", ["statement"], indirect=True)
+def test_a_mode_that_allows_no_transactions_is_refused_in_words(desk: Desk, pooled: str) -> None:
+    desk.environment["GROUNDSTATE_STORE"] = pooled
+    desk.commit(lab=[network()])
+    done = desk.run("apply", "--yes")
+    said = " ".join(done.err.split())
+    assert (done.code, "set pool_mode to session or transaction" in said) == (1, True), said
 
 
 def _log(folder: Path) -> str:

@@ -69,6 +69,7 @@ _ROLE_MAY_NOT = (
     "the role that owns the tables"
 )
 _REPLICA = "the server only reads, as a replica does until it is promoted; check the host of the store's URL"
+_NO_TRANSACTIONS = "PgBouncer allows no transactions in this mode; set pool_mode to session or transaction"
 _ADVICE = (
     (
         "unable to open database file",
@@ -76,6 +77,7 @@ _ADVICE = (
     ),
     ("readonly database", _NOT_WRITABLE),
     ("read-only transaction", _REPLICA),
+    ("statement pooling mode", _NO_TRANSACTIONS),
     ("permission denied for", _ROLE_MAY_NOT),
     ("permission denied", _HOW_TO_SHARE),
     ("is full", "the disk is full; nothing was changed. Free some space on the disk"),
