@@ -336,6 +336,9 @@ def test_the_command_shows_what_came_of_a_seed(tmp_path: Any) -> None:
     (one,) = json.loads(said.out)
     assert one["seed"] == 3
     assert one["violations"] == []
-    again = desk.run("simulate", "--seed", "3", "--machines", "4", "--for", "2m")
+    again = desk.run("simulate", "--seed", "3", "--machines", "4", "--for", "2m", "--seeds", "2", "--jobs", "2")
+    assert again.code == 0, again.err
     assert "seed 3: all rules held" in again.out
     assert one["trace"][:12] in again.out
+    assert "2 seeds: all rules held in all seeds" in again.out
+    assert "never happened: " in again.out

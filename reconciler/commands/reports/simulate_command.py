@@ -13,13 +13,21 @@ from reconciler.commands.terminal import EXIT_ERROR, exit_in_words
 from reconciler.model.counting import count
 from reconciler.operations.simulation.scenarios.incidents import INCIDENT_NAMES
 from reconciler.operations.simulation.scenarios.planned_faults import read_faults
-from reconciler.operations.simulation.seeds import SeedResult, never_happened, simulate_seeds
+from reconciler.operations.simulation.seeds import SeedRequest, SeedResult, never_happened, simulate_seeds
 from reconciler.views.render.words import clean
 
 
 @click.command("simulate", short_help="Run the daemon on a simulated fleet in which things go wrong.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="The first seed.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="How many seeds.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many seeds are simulated at the same time. More than the host has processors does not help.",
+)
 @click.option(
     "--for",
     "for_",
@@ -54,6 +62,7 @@ from reconciler.views.render.words import clean
 def simulate_command(
     seed: int,
     seeds: int,
+    jobs: int,
     for_: timedelta,
     machines: int,
     only: tuple[str, ...],
@@ -73,19 +82,22 @@ def simulate_command(
     \b
     Examples:
       groundstate simulate --seed 7
-      groundstate simulate --seeds 20 --for 2h
+      groundstate simulate --seeds 200 --for 10m --jobs 4
       groundstate simulate --seed 7 --only killed --only reply-lost --trace
       groundstate simulate --faults faults.yaml
       groundstate simulate --seeds 5 -o json
     """
     if only and faults_file is not None:
         raise click.UsageError("--only and --faults cannot be used together")
-    incidents, seconds = [INCIDENT_NAMES[one] for one in only], for_.total_seconds()
+    incidents = tuple(INCIDENT_NAMES[one] for one in only)
     results = []
     with exit_in_words():
         faults = read_faults(faults_file) if faults_file is not None else ()
-        numbers = range(seed, seed + seeds)
-        for result in simulate_seeds(numbers, machines=machines, seconds=seconds, only=incidents, faults=faults):
+        requests = [
+            SeedRequest(number, machines, for_.total_seconds(), incidents, faults)
+            for number in range(seed, seed + seeds)
+        ]
+        for result in simulate_seeds(requests, jobs):
             results.append(result)
             if output == "text":
                 _show(result, trace=trace)

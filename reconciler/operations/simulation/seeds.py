@@ -1,12 +1,16 @@
-"""Seeds, one after the other: each run is judged, and what happened in it is counted."""
+"""Many seeds: each run is judged, and what happened in it is counted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from reconciler import runtime
 from reconciler.model.event import Event
+from reconciler.operations.operation_error import OperationError
 from reconciler.operations.simulation.scenarios.incidents import Incident
 from reconciler.operations.simulation.scenarios.planned_faults import PlannedFault
 from reconciler.operations.simulation.simulate import simulate
@@ -28,20 +32,66 @@ class SeedResult(msgspec.Struct, frozen=True):
     events: tuple[Event, ...]
 
 
-def simulate_seeds(
-    seeds: Iterable[int],
-    *,
-    machines: int,
-    seconds: float,
-    only: Sequence[Incident] = (),
-    faults: Sequence[PlannedFault] = (),
-) -> Iterator[SeedResult]:
-    """Simulate each of these seeds. `seconds`: of the part in which things go wrong. `only`, `faults`: the incidents in
-    place of those that a seed picks."""
-    for seed in seeds:
-        run = simulate(seed, machines=machines, seconds=seconds, only=only, faults=faults)
-        found = tuple(violations(run))
-        yield SeedResult(seed, run.seconds, run.trace, run.incidents, len(run.writes), found, run.sometimes, run.events)
+class SeedRequest(msgspec.Struct, frozen=True):
+    """What is to be simulated. `seconds`: of the part in which things go wrong. `only`, `faults`: the incidents, in
+    place of those that the seed picks."""
+
+    seed: int
+    machines: int
+    seconds: float
+    only: tuple[Incident, ...] = ()
+    faults: tuple[PlannedFault, ...] = ()
+
+
+_PROCESS = (
+    "import sys; sys.path[:] = sys.argv[1:]; from reconciler.operations.simulation.seeds import answer_request; "
+    "answer_request()"
+)
+
+
+def simulate_seed(request: SeedRequest) -> SeedResult:
+    """Simulate one seed, and judge it."""
+    run = simulate(
+        request.seed,
+        machines=request.machines,
+        seconds=request.seconds,
+        only=request.only,
+        faults=request.faults,
+    )
+    found = tuple(violations(run))
+    return SeedResult(
+        request.seed, run.seconds, run.trace, run.incidents, len(run.writes), found, run.sometimes, run.all_events
+    )
+
+
+def simulate_seeds(requests: Iterable[SeedRequest], jobs: int = 1) -> Iterator[SeedResult]:
+    """Simulate each of these, in their order. `jobs`: how many at the same time, each in a process of its own, as a
+    simulation replaces the clock of its process. Raises OperationError if such a process fails."""
+    if jobs == 1:
+        yield from map(simulate_seed, requests)
+        return
+    with runtime.pool(jobs, "seed") as pool:
+        try:
+            for answer in [pool.submit(_in_process, request) for request in requests]:
+                yield answer.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def answer_request() -> None:
+    """Read a request from stdin, and write the result to stdout."""
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=SeedRequest)
+    sys.stdout.buffer.write(msgspec.json.encode(simulate_seed(request)))
+
+
+def _in_process(request: SeedRequest) -> SeedResult:
+    command = [sys.executable, "-c", _PROCESS, *sys.path]
+    done = subprocess.run(command, input=msgspec.json.encode(request), capture_output=True, check=False)
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise OperationError(f"the simulation of seed {request.seed} failed: {last}")
+    return msgspec.json.decode(done.stdout, type=SeedResult)
 
 
 def never_happened(results: Iterable[SeedResult]) -> list[Sometimes]:
