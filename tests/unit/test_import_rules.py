@@ -130,9 +130,15 @@ OF_SIMULATED_BMCS = ("reconciler/operations/repository/demo_fleet.py", "reconcil
 """The product's own uses of simulated BMCs."""
 
 
-TALKATIVE = ("cli.py", "reconciler/commands/", "reconciler/services/log.py", "reconciler/desired/manifest/parallel.py")
-"""Who writes to the process's own streams, or ends it; all others return values and raise. The last one is a process of
-its own, which has no other way to its parent."""
+TALKATIVE = (
+    "cli.py",
+    "reconciler/commands/",
+    "reconciler/services/log.py",
+    "reconciler/desired/manifest/parallel.py",
+    "reconciler/operations/simulation/seeds.py",
+)
+"""Who writes to the process's own streams, or ends it; all others return values and raise. The last two are processes
+of their own, which have no other way to their parents."""
 
 
 def imports(path: str) -> Iterator[tuple[int, str]]:

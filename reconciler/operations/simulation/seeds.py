@@ -43,6 +43,7 @@ class SeedRequest(msgspec.Struct, frozen=True):
     faults: tuple[PlannedFault, ...] = ()
 
 
+_REQUESTS, _RESULTS = msgspec.json.Decoder(SeedRequest), msgspec.json.Decoder(SeedResult)
 _PROCESS = (
     "import sys; sys.path[:] = sys.argv[1:]; from reconciler.operations.simulation.seeds import answer_request; "
     "answer_request()"
@@ -81,7 +82,7 @@ def simulate_seeds(requests: Iterable[SeedRequest], jobs: int = 1) -> Iterator[S
 
 def answer_request() -> None:
     """Read a request from stdin, and write the result to stdout."""
-    request = msgspec.json.decode(sys.stdin.buffer.read(), type=SeedRequest)
+    request = _REQUESTS.decode(sys.stdin.buffer.read())
     sys.stdout.buffer.write(msgspec.json.encode(simulate_seed(request)))
 
 
@@ -91,7 +92,7 @@ def _in_process(request: SeedRequest) -> SeedResult:
     if done.returncode:
         last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise OperationError(f"the simulation of seed {request.seed} failed: {last}")
-    return msgspec.json.decode(done.stdout, type=SeedResult)
+    return _RESULTS.decode(done.stdout)
 
 
 def never_happened(results: Iterable[SeedResult]) -> list[Sometimes]:

@@ -16,7 +16,6 @@ from drivers.bmc.fake.fake import FakeFleet
 from drivers.bmc.fake.fake_faults import Fault
 from drivers.bmc.fake.fake_machine import FakeMachine
 from reconciler import runtime
-from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.operations.simulation.scenarios.declared_fleet import DeclaredFleet, DeclaredMachine, closing_guard
 from reconciler.operations.simulation.scenarios.incidents import Incident, Scenario, ScenarioStep, scenario
 from reconciler.operations.simulation.scenarios.planned_faults import PlannedFault, fault_steps
@@ -24,16 +23,19 @@ from reconciler.operations.simulation.verdict.claim_oracles import claim_differe
 from reconciler.operations.simulation.verdict.claims_record import SeenAllocations
 from reconciler.operations.simulation.verdict.occurrences import occurrences
 from reconciler.operations.simulation.verdict.record import FinalState, SeenRequests, SeenWrite, SimulatedRun, Sometimes
-from reconciler.operations.simulation.world.faulty_network import BMC_FAULTS, FaultyNetwork, lost_writes
+from reconciler.operations.simulation.world.faulty_network import (
+    BMC_FAULTS,
+    FaultyNetwork,
+    lost_writes,
+    press_power_button,
+)
 from reconciler.operations.simulation.world.people import People
 from reconciler.operations.simulation.world.service_manager import ServiceManager
-from reconciler.operations.simulation.world.simulated_host import SimulatedDaemon, SimulationSettings
+from reconciler.operations.simulation.world.simulated_host import SimulatedDaemon, SimulationSettings, budget_limits
 from reconciler.operations.simulation.world.simulated_machine import NoAnswer, SimulatedMachine
 from reconciler.operations.simulation.world.simulated_repository import SimulatedRepository
 from reconciler.operations.simulation.world.simulated_runtime import SimulatedRuntime
 from reconciler.operations.simulation.world.watched_store import WatchedStore
-from reconciler.planning.guards.guard_limits import GuardLimits
-from reconciler.planning.guards.standing import CommandLimits
 from reconciler.services.provisioning_port import Provisioning
 
 T = TypeVar("T")
@@ -99,14 +101,6 @@ class _World:
         self._sometimes: Counter[Sometimes] = Counter()
         self._allowed: tuple[Incident, ...] = ()
         self._budget = max(1, len(self._bmcs) // 3)
-        share = FleetShare(count=self._budget)
-        limits = GuardLimits(
-            max_disrupted=share,
-            max_disrupted_per_rack=share,
-            max_unreachable=FleetShare(percent=50),
-            max_released=FleetShare(percent=100),
-            max_removed=FleetShare(percent=100),
-        )
         self._repository = SimulatedRepository(folder / "fleet", self._bmcs)
         self._repository.commit(self._declared)
         self._stored = WatchedStore(folder / "state.db")
@@ -114,7 +108,7 @@ class _World:
         self._restores: list[float] = []
         self._holdings: list[dict[str, int]] = []
         where = (self._repository.folder, self._stored.file, FaultyNetwork(self._fleet, self))
-        self._service = ServiceManager(simulation, *where, SimulationSettings(CommandLimits(limits)))
+        self._service = ServiceManager(simulation, *where, SimulationSettings(budget_limits(self._budget)))
         for name, machine in self._managed.items():
             simulation.begin(machine.run, name)
 
@@ -290,7 +284,7 @@ class _World:
                 self._people.act(step)
             case Incident.POWER_BUTTON:
                 for name in step.machines:
-                    self._press(self._machine(name))
+                    press_power_button(self._machine(name))
             case Incident.INSTALLATION_FAILED:
                 for name in step.machines:
                     self._managed[name].fails_next += int(step.amount)
@@ -333,16 +327,11 @@ class _World:
         self._simulation.run_for(_REVIEW_SECONDS)
         self._people.resume()
 
-    def _press(self, machine: FakeMachine) -> None:
-        is_on = machine.state.power is PowerState.ON
-        machine.state = msgspec.structs.replace(machine.state, power=PowerState.OFF if is_on else PowerState.ON)
-        if not is_on:
-            machine.booted_from.append(None)
-
     def _strike(self, daemon: SimulatedDaemon, what: Incident, amount: float) -> None:
         match what:
             case Incident.KILLED:
                 self._simulation.run_for(30.0, switches=int(amount))
+                self._await_moment(int(amount) % 3)
                 if not daemon.has_ended:
                     self._count_kill()
                     daemon.kill()
@@ -367,6 +356,16 @@ class _World:
             case _:
                 daemon.fails_next = 1
 
+    def _await_moment(self, kind: int) -> None:
+        """Wait for a moment at which a kill shows most, where there is one soon: 1: an action is recorded, and was not
+        sent. 2: an agent writes a disk."""
+        for _ in range(60 if kind else 0):
+            sent = {flight.id for write in self._writes for flight in write.flights}
+            is_unsent = any(one.id not in sent for one in self._stored.store.in_flight().values())
+            if is_unsent if kind == 1 else any(one.is_installing for one in self._managed.values()):
+                return
+            self._simulation.run_for(2.0, switches=4)
+
     def _count_kill(self) -> None:
         sent = {flight.id for write in self._writes for flight in write.flights}
         self._sometimes[Sometimes.KILLED_IN_INSTALLATION] += any(one.is_installing for one in self._managed.values())
@@ -389,7 +388,7 @@ class _World:
         for name, machine in self._managed.items():
             machine.fails_next = 0
             if machine.is_idle:
-                self._press(self._machine(name))
+                press_power_button(self._machine(name))
             words[name] = f"{machine.disk.instance} again" if machine.disk is not None else "again"
         machines = {name: msgspec.structs.replace(one, request=None) for name, one in self._declared.machines.items()}
         self._declared = msgspec.structs.replace(self._declared, machines=machines, managed=words, guard=None)

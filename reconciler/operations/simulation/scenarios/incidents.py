@@ -17,7 +17,7 @@ from reconciler.operations.simulation.scenarios.declared_fleet import DeclaredCl
 T = TypeVar("T")
 CLAIMS = ("web", "db")
 """The claims that a scenario has."""
-OVERRIDDEN_GUARDS = ("guard/hours", "disruption-budget")
+OVERRIDDEN_GUARDS = ("guard/hours", "guard/hours", "disruption-budget")
 """The guards that people override."""
 
 
@@ -109,6 +109,8 @@ def scenario(
     those that the seed draws. `planned`: the incidents in place of them all, each with its time since the start."""
     kinds = list(Incident)
     incidents = tuple(only) or tuple(sorted(chance.sample(kinds, chance.randrange(3, 9)), key=kinds.index))
+    if Incident.OVERRIDDEN in incidents and not only and Incident.WINDOW_CLOSED not in incidents:
+        incidents = (*incidents, Incident.WINDOW_CLOSED)  # What there is to override.
     if planned:
         incidents = tuple(sorted({step.what for _, step in planned if step.what is not None}, key=kinds.index))
     steps: list[ScenarioStep] = []
@@ -187,7 +189,8 @@ def incident_step(
             return ScenarioStep(after, what, amount=chance.choice((-3600.0, -600.0, -5.0, 5.0, 600.0, 3600.0)))
         case Incident.WINDOW_CLOSED:
             # Zero removes the guard.
-            closed, level = chance.choice((0.0, 60.0, 300.0, 1800.0)), chance.choice(("Mandatory", "Absolute"))
+            closed = chance.choice((0.0, 60.0, 300.0, 1800.0, 1800.0))
+            level = chance.choice(("Mandatory", "Mandatory", "Absolute"))
             return ScenarioStep(after, what, _some_or_all(chance, there), closed, word=level)
         case Incident.PAUSED | Incident.OVERRIDDEN:
             # Zero ends what stands.

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
-from drivers.base import Bmc, DriverError, Endpoint, Unreachable
+import msgspec
+
+from drivers.base import Bmc, DriverError, Endpoint, PowerState, Unreachable
 from drivers.bmc.fake.fake import FakeFleet
 from drivers.bmc.fake.fake_faults import FaultKind
+from drivers.bmc.fake.fake_machine import FakeMachine
 from reconciler import runtime
 from reconciler.operations.simulation.scenarios.incidents import Incident
 from reconciler.operations.simulation.verdict.record import Sometimes
@@ -29,6 +32,14 @@ BMC_FAULTS = {
 }
 """How a BMC of the fleet shows each incident."""
 _LOST = {FaultKind.REPLY_LOST: Sometimes.REPLY_LOST, FaultKind.REQUEST_LOST: Sometimes.REQUEST_LOST}
+
+
+def press_power_button(machine: FakeMachine) -> None:
+    """As a person does at the machine."""
+    is_on = machine.state.power is PowerState.ON
+    machine.state = msgspec.structs.replace(machine.state, power=PowerState.OFF if is_on else PowerState.ON)
+    if not is_on:
+        machine.booted_from.append(None)
 
 
 def lost_writes(fleet: FakeFleet) -> Counter[Sometimes]:

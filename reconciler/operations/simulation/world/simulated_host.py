@@ -21,11 +21,13 @@ from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.service import Daemon, DaemonSettings
 from reconciler.desired.git.sources.open_source import open_source
 from reconciler.desired.git.sources.source import DesiredSource
+from reconciler.kinds.common.field_types.fleet_share import FleetShare
 from reconciler.observed.connections import Connections, Drivers
 from reconciler.operations.simulation.world.holdings import holdings
 from reconciler.operations.simulation.world.simulated_machine import NoAnswer
 from reconciler.operations.simulation.world.simulated_runtime import SimulatedProcess, SimulatedRuntime
 from reconciler.operations.stored_facts import facts_of
+from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.planning.guards.standing import CommandLimits, DaemonReport
 from reconciler.services.log import logger
 from reconciler.services.provisioning_port import Provisioning
@@ -35,6 +37,20 @@ from reconciler.store.sql.store_errors import StoreError
 T = TypeVar("T")
 _ANSWER_SECONDS = 30.0
 """For which an agent waits for an answer."""
+
+
+def budget_limits(count: int) -> CommandLimits:
+    """Limits by which so many machines may be down at once."""
+    share, every = FleetShare(count=count), FleetShare(percent=100)
+    return CommandLimits(
+        GuardLimits(
+            max_disrupted=share,
+            max_disrupted_per_rack=share,
+            max_unreachable=FleetShare(percent=50),
+            max_released=every,
+            max_removed=every,
+        )
+    )
 
 
 class SimulationSettings(msgspec.Struct, frozen=True):
