@@ -69,6 +69,8 @@ from drivers.base.protocols.pools import Number as Number
 from drivers.base.protocols.pools import Pool as Pool
 from drivers.base.protocols.pools import Pools as Pools
 from drivers.base.protocols.secret import Credential as Credential
+from drivers.base.protocols.secret import LoginMemory as LoginMemory
+from drivers.base.protocols.secret import RefusedLogin as RefusedLogin
 from drivers.base.protocols.secret import SecretSource as SecretSource
 from drivers.base.protocols.switch import ManagedSwitch as ManagedSwitch
 from drivers.base.protocols.switch import SwitchDriver as SwitchDriver

@@ -25,6 +25,7 @@ from drivers.base import (
     EventSink,
     Ipam,
     Line,
+    LoginMemory,
     ManagedSwitch,
     MeasuredBmc,
     Peer,
@@ -88,10 +89,13 @@ class Drivers(msgspec.Struct, frozen=True):
 
 class Connections:
     """Hands out the Bmc of a machine. Relative paths in documents are taken from `base`, and what they may use of the
-    host is in `grants`. May be shared by threads."""
+    host is in `grants`. `logins`: what BMCs refused before. May be shared by threads."""
 
-    def __init__(self, drivers: Drivers, base: Path, grants: Grants = NO_GRANTS) -> None:
+    def __init__(
+        self, drivers: Drivers, base: Path, grants: Grants = NO_GRANTS, logins: LoginMemory | None = None
+    ) -> None:
         self._drivers = drivers
+        self._logins = logins
         self._base = base
         self._grants = grants
         self._lock = runtime.lock()
@@ -103,14 +107,14 @@ class Connections:
     def over(self, ipam: Ipam, pools: Pools) -> Connections:
         """The same connections to BMCs, with this IPAM and these pools."""
         drivers = msgspec.structs.replace(self._drivers, ipam=ipam, pools=pools)
-        found = Connections(drivers, self._base, self._grants)
+        found = Connections(drivers, self._base, self._grants, self._logins)
         found._lock, found._open, found._report = self._lock, self._open, self._report
         found._switches = self._switches
         return found
 
     def measured(self, report: Callable[[BmcRequest], None]) -> Connections:
         """The same ways, each request of which is reported when it is over."""
-        found = Connections(self._drivers, self._base, self._grants)
+        found = Connections(self._drivers, self._base, self._grants, self._logins)
         found._report = report
         return found
 
@@ -215,6 +219,7 @@ class Connections:
             options=read_options(self._drivers.bmc(access.driver), access.driver, access.options),
             connects=_Gate(self._grants, access.address),
             timeout=access.timeout,
+            logins=self._logins,
         )
 
     async def open_console(

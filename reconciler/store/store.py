@@ -28,6 +28,7 @@ from reconciler.store.rows.inventories import InventoryTable
 from reconciler.store.rows.ledger_batch import write_all
 from reconciler.store.rows.override_rows import OverrideTable
 from reconciler.store.rows.pause_rows import PauseTable
+from reconciler.store.rows.refused_login_rows import RefusedLoginTable
 from reconciler.store.rows.restart_rows import RestartTable
 from reconciler.store.rows.retention import Retention
 from reconciler.store.rows.row_values import (
@@ -72,6 +73,7 @@ class Store:
         self.pauses = PauseTable(database)
         """What nothing is to be written to for a while."""
         self.restarts = RestartTable(database)
+        self.refused_logins = RefusedLoginTable(database)
         """Restarts that people asked for."""
         self.sinks = SinkTable(database)
         """How far each event sink has taken the ledger."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from drivers.base.protocols.bmc_options import DriverOptions
-from drivers.base.protocols.secret import Credential
+from drivers.base.protocols.secret import Credential, LoginMemory
 
 
 class Tls(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -45,7 +45,7 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     `connects`: asked for the IP address that the host stands for, before a connection is made to it. It raises Rejected
     where the settings name no network for that. `timeout`: seconds that the BMC may take for a connection or an answer;
-    None: as long as the driver gives all.
+    None: as long as the driver gives all. `logins`: what BMCs refused before; None: nothing is remembered.
     """
 
     driver: str
@@ -56,3 +56,4 @@ class Endpoint(msgspec.Struct, frozen=True):
     options: DriverOptions | None = None
     connects: Callable[[str], None] | None = None
     timeout: float | None = None
+    logins: LoginMemory | None = None

@@ -22,3 +22,26 @@ class SecretSource(Protocol):
 
     def resolve(self, reference: object) -> Credential:
         """Return the credential. Raises SecretUnavailable with the reference's name, never its content."""
+
+
+class RefusedLogin(msgspec.Struct, frozen=True):
+    """A login that a BMC refused."""
+
+    times: int
+    """How often in a row."""
+    seconds: float
+    """How long it is left alone from now on."""
+
+
+class LoginMemory(Protocol):
+    """Logins that BMCs refused, by the BMC's address, kept for the next process: a daemon that is started again and
+    again would lock the account. May be shared by threads, and never raises."""
+
+    def refused(self, address: str, login: Credential) -> RefusedLogin | None:
+        """The same login, where it was refused there and is still left alone."""
+
+    def note(self, address: str, login: Credential, times: int, seconds: float) -> None:
+        """It was refused there, the `times`th time in a row, and is left alone for so long."""
+
+    def forget(self, address: str) -> None:
+        """The login that was refused there is let in, or is to be tried once more."""

@@ -120,7 +120,7 @@ class RedfishDriver:
                 turn = self._turns.setdefault(address, scheduling.lock())
                 wire = self._connect(address, endpoint.tls, seconds, endpoint.connects)
                 patience = endpoint.timeout or TIMES_FIRST * self._seconds
-                connector = OneShotConnector(wire, endpoint.credential, turn, patience)
+                connector = OneShotConnector(wire, endpoint.credential, turn, patience, endpoint.logins)
                 self._connectors[way] = connector
         return connector
 

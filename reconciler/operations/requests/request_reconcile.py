@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
-from reconciler.kinds import RECONCILED
+from reconciler.kinds import KINDS, RECONCILED, access_to
+from reconciler.kinds.common.field_types.bmc_address import canonical_address
 from reconciler.kinds.selectors import filter_words, select
 from reconciler.model.event import Event, EventReason, EventType
-from reconciler.model.resource import ResourceKey
+from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.stored_facts import derived_labels, described_by, facts_of
 from reconciler.operations.where import Where
@@ -28,7 +31,8 @@ class ReconcileRequest(msgspec.Struct, frozen=True):
 
 def request_reconcile(where: Where, targets: tuple[str, ...], selector: str) -> ReconcileRequest:
     """Write the request into the ledger, where the daemon finds it within seconds. Guards, pacing and all that is
-    remembered hold as ever. Raises OperationError, also where no daemon is at work."""
+    remembered hold as ever, but for a refused login, which is sent once more. Raises OperationError, also where no
+    daemon is at work."""
     if not targets and not selector:
         raise OperationError("name the resources to reconcile, such as machine/r12-01, or select them with -l")
     with Workspace(where) as at:
@@ -45,8 +49,17 @@ def request_reconcile(where: Where, targets: tuple[str, ...], selector: str) -> 
             by, time, reason = where.by("reconcile"), now(), EventReason.RECONCILE_REQUESTED
             said = "asked the daemon to observe and reconcile the resource now"
             asked = [Event(time, EventType.NORMAL, reason, said, key, by=by) for key in keys]
+            # Who asks for a look now has perhaps unlocked the account. One more try is sent.
+            store.refused_logins.remove(_bmcs(keys, desired))
             store.append(map(described_by(desired, facts.resources), asked))
         return ReconcileRequest(keys, daemon, at.notes)
+
+
+def _bmcs(keys: Iterable[ResourceKey], desired: DesiredState) -> set[str]:
+    """The addresses at which the declared ones log in."""
+    with_access = (key for key in keys if KINDS[key.kind].access is not None)
+    declared = [desired.resources[key] for key in with_access if key in desired.resources]
+    return {canonical_address(access_to(resource, desired).address) for resource in declared}
 
 
 def _daemon(store: Store) -> DaemonReport:

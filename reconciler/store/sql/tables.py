@@ -95,6 +95,15 @@ standby = Table(
     Column("value", Text, nullable=False),
 )
 
+refused_login = Table(
+    "refused_login",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("login", Text, nullable=False),
+    Column("times", Integer, nullable=False),
+    Column("until", UtcTime, nullable=False),
+)
+
 facts = Table(
     "facts",
     metadata,

@@ -23,11 +23,13 @@ from drivers.base import (
     Credential,
     DriverError,
     Forbidden,
+    LoginMemory,
     Peer,
     Unreachable,
     note_secrets,
 )
 from drivers.base.support import scheduling
+from drivers.bmc.redfish.wire.login_trials import LoginTrials
 from drivers.bmc.redfish.wire.redfish_errors import (
     BUSY,
     ChangedMeanwhile,
@@ -58,7 +60,6 @@ from drivers.bmc.redfish.wire.redfish_login import (
     inner,
     link,
     match_form,
-    refused_login,
     session_of,
 )
 from drivers.bmc.redfish.wire.redfish_requests import MOVED, SERVICE_ROOT, RedfishRequests
@@ -91,6 +92,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         credential: Callable[[Peer], Credential] | None,
         turn: scheduling.Lock | None = None,
         patience: float | None = None,
+        memory: LoginMemory | None = None,
     ) -> None:
         # Not sushy's __init__: it would make a requests.Session.
         self._wire = wire
@@ -106,15 +108,10 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         """Sessions whose own tokens were refused when they were to be deleted, and for whom they were made."""
         self._basic: str | None = None
         self._meant: Peer | None = None
-        self._tried: int | None = None
-        self.logins = 0
-        """How often it has logged in."""
-        self._refused_until = 0.0
-        self._refusals = 0
-        self._why_refused = ""
+        self._trials = LoginTrials(self.url, memory)
         self._doubt: DriverError | None = None
-        self._holds = self._was_spared = False
-        """Whether something was read with this login; whether its first refusal was taken for an odd one."""
+        self._holds = False
+        """Whether something was read with this login."""
         self._barred: dict[str, float] = {}
         """Paths that are refused to a login that holds elsewhere, and until when that is taken for granted."""
         self._match_form, self._not_matched = MatchForm.AS_READ, 0
@@ -125,6 +122,11 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
     def url(self) -> str:
         """The BMC's, for messages."""
         return str(self._url)
+
+    @property
+    def logins(self) -> int:
+        """How often it has logged in."""
+        return self._trials.count
 
     def systems_uri(self) -> str:
         """Where the systems are listed; the service root that says so is read at login anyhow. Raises DriverError."""
@@ -230,7 +232,8 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         path alone is no refusal of the login."""
         status = reply.status_code
         if status < 300 or (status < 400 and self._requests.leads_to_redfish(reply)):
-            self._doubt, self._refusals, self._holds = None, 0, True
+            self._doubt, self._holds = None, True
+            self._trials.accepted()
             self._delete_rest()
             if self._barred:
                 self._barred.pop(path, None)
@@ -305,12 +308,9 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         peer = self._wire.peer()
         credential = self.credential(peer)
         note_secrets(credential.password)
-        if self._tried != hash(credential):
-            self._refusals, self._holds, self._was_spared = 0, False, False
-        elif scheduling.monotonic() < self._refused_until:
-            raise AuthenticationFailed(self._why_refused, retry_after=CREDENTIAL_CHECK)
-        self._tried, self._meant = hash(credential), peer
-        self.logins += 1
+        if self._trials.begin(credential):
+            self._holds = False
+        self._meant = peer
         uri = self._sessions_uri(credential)
         if uri is None or not self._make_session(uri, credential):
             self._basic = basic_header(credential)
@@ -402,8 +402,8 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             return False
         peer = self._wire.peer()
         credential = self.credential(peer)
-        self._tried, self._basic, self._meant = hash(credential), basic_header(credential), peer
-        self.logins += 1
+        self._trials.sent(credential)
+        self._basic, self._meant = basic_header(credential), peer
         # An odd 401 costs one more try of a login that has held.
         return self._basic != had or self._holds
 
@@ -464,22 +464,16 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
 
     def _refused(self, why: DriverError) -> AuthenticationFailed:
         """The error of a login that the BMC refused, which is not tried again before long. `why`: in its own words."""
-        is_first_of_basic = self._basic is not None and self._doubt is None and not self._was_spared
+        # It was sent once, where a session and basic authentication are two tries: it may have been an odd 401.
+        may_be_odd = self._basic is not None and self._doubt is None
         self._leave_session()
         self._log_out()
         self._holds, self._undeleted = False, ()
         if self.credential is None:
             return AuthenticationFailed(f"{self._url}: BMC requires a login; set bmc.credentialRef")
-        if is_first_of_basic and not isinstance(why, PasswordChangeRequired):
-            # It was sent once, where a session and basic authentication are two tries: it may have been an odd 401.
-            self._was_spared, seconds = True, CREDENTIAL_CHECK
-        else:
-            self._refusals += 1
-            seconds = REFUSED_LOGIN.delay(self._refusals)
-        self._refused_until = scheduling.monotonic() + seconds
-        self._why_refused = refused_login(self.url, why, isinstance(why, PasswordChangeRequired), seconds)
+        words = self._trials.refused(why, must_change=isinstance(why, PasswordChangeRequired), may_be_odd=may_be_odd)
         self._doubt = None
-        return AuthenticationFailed(self._why_refused, retry_after=CREDENTIAL_CHECK)
+        return AuthenticationFailed(words, retry_after=CREDENTIAL_CHECK)
 
     def _log_out(self) -> None:
         self._token = self._basic = self._meant = None

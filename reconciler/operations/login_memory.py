@@ -1,0 +1,97 @@
+"""Refused logins, kept in the store: no restart, no command and no other daemon sends one again soon."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from datetime import timedelta
+
+from drivers.base import REFUSED_LOGIN, Credential, RefusedLogin
+from reconciler import runtime
+from reconciler.kinds.common.field_types.bmc_address import canonical_address
+from reconciler.store import Store
+from reconciler.store.rows.refused_login_rows import KeptRefusal
+from reconciler.store.sql.store_errors import StoreError
+
+_READ_AGAIN_SECONDS = 2.0
+_SCRYPT_COST = 2**14
+"""About 40 ms a digest: whoever has a copy of the store can try few passwords a second."""
+
+
+class StoredLogins:
+    """Implements LoginMemory. What cannot be kept is known to this process alone."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = runtime.lock()
+        self._kept: dict[str, KeptRefusal] | None = None
+        self._read_at = 0.0
+        self._not_kept: dict[str, KeptRefusal] = {}
+        """What this process knows and the store does not, as it is one to be read."""
+        self._salt = runtime.entropy(16)
+        self._digests: dict[tuple[bytes, int], str] = {}
+
+    def use(self, store: Store) -> None:
+        """Keep them in this store from now on, with what could not be kept in the one before."""
+        with self._lock:
+            self._store, self._kept = store, None
+            late, self._not_kept = self._not_kept, {}
+        for address, refusal in late.items():
+            self._keep(address, refusal)
+
+    def refused(self, address: str, login: Credential) -> RefusedLogin | None:
+        """The same login, where it was refused there and is still left alone."""
+        kept = self._known().get(canonical_address(address))
+        seconds = (kept.until - runtime.now()).total_seconds() if kept is not None else 0.0
+        if kept is None or seconds <= 0 or self._digest(login, bytes.fromhex(kept.login[:32])) != kept.login:
+            return None
+        # A clock that was put back does not prolong it.
+        return RefusedLogin(kept.times, min(seconds, REFUSED_LOGIN.longest))
+
+    def note(self, address: str, login: Credential, times: int, seconds: float) -> None:
+        """It was refused there, the `times`th time in a row, and is left alone for so long."""
+        until = runtime.now() + timedelta(seconds=seconds)
+        self._keep(canonical_address(address), KeptRefusal(self._digest(login, self._salt), times, until))
+
+    def forget(self, address: str) -> None:
+        """The login that was refused there is let in, or is to be tried once more."""
+        named = canonical_address(address)
+        known = self._known()
+        with self._lock:
+            known.pop(named, None)
+            self._not_kept.pop(named, None)
+        with suppress(StoreError):
+            self._store.refused_logins.remove([named])
+
+    def _keep(self, address: str, refusal: KeptRefusal) -> None:
+        known = self._known()
+        with self._lock:
+            known[address] = refusal
+        try:
+            self._store.refused_logins.put(address, refusal, runtime.now())
+        except StoreError:
+            with self._lock:
+                self._not_kept[address] = refusal
+
+    def _known(self) -> dict[str, KeptRefusal]:
+        """By canonical address. Read anew now and then, as a person may have asked for another try."""
+        with self._lock:
+            if self._kept is None or runtime.monotonic() - self._read_at > _READ_AGAIN_SECONDS:
+                self._read_at = runtime.monotonic()
+                try:
+                    self._kept = {**self._store.refused_logins.all(), **self._not_kept}
+                except StoreError:
+                    self._kept = self._kept or {}
+            return self._kept
+
+    def _digest(self, login: Credential, salt: bytes) -> str:
+        """Salt and digest, as hexadecimal digits. Many BMCs often have one login, and one process one salt."""
+        named = (salt, hash(login))
+        with self._lock:
+            found = self._digests.get(named)
+        if found is None:
+            secret = f"{login.username}\0{login.password}".encode(errors="surrogatepass")
+            found = (salt + hashlib.scrypt(secret, salt=salt, n=_SCRYPT_COST, r=8, p=1)).hex()
+            with self._lock:
+                self._digests[named] = found
+        return found
