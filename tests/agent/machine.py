@@ -108,7 +108,7 @@ class Machine:
         with console.open("w") as output:
             subprocess.run(
                 ["busybox", "sh", "-c", f"{PRELUDE}{hooks}\nmain"],
-                env=environment, stdout=output, stderr=subprocess.STDOUT, timeout=60, check=False,
+                env=environment, stdout=output, stderr=subprocess.STDOUT, timeout=200, check=False,
             )  # fmt: skip
         naps = temporary / "naps"
         noted = [int(line) for line in naps.read_text().split()] if naps.exists() else []

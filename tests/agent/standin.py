@@ -128,7 +128,7 @@ def serving(
         def _send(self, status: int, answer: bytes) -> None:
             if status == 200 and self.path.lstrip("/") in standin.files:
                 if standin.waits_for:
-                    standin.wait_for(lambda it: it.heard(it.waits_for), 30, standin.waits_for)
+                    standin.wait_for(lambda it: it.heard(it.waits_for), 90, standin.waits_for)
                 if standin.cut:
                     answer = answer[: standin.cut.pop(0)]
                     self.close_connection = True
