@@ -15,7 +15,7 @@ from reconciler.store.sql.store_errors import StoreError
 
 _READ_AGAIN_SECONDS = 2.0
 _SCRYPT_COST = 2**14
-"""About 40 ms a digest: whoever has a copy of the store can try few passwords a second."""
+"""About 40 ms a digest, so that a copy of the store is of little use to find the password."""
 
 
 class StoredLogins:
@@ -27,7 +27,7 @@ class StoredLogins:
         self._kept: dict[str, KeptRefusal] | None = None
         self._read_at = 0.0
         self._not_kept: dict[str, KeptRefusal] = {}
-        """What this process knows and the store does not, as it is one to be read."""
+        """Known to this process alone, because the store is only read."""
         self._salt = runtime.entropy(16)
         self._digests: dict[tuple[bytes, int], str] = {}
 
@@ -74,7 +74,7 @@ class StoredLogins:
                 self._not_kept[address] = refusal
 
     def _known(self) -> dict[str, KeptRefusal]:
-        """By canonical address. Read anew now and then, as a person may have asked for another try."""
+        """By canonical address. Read again every few seconds, because a person can ask for another try."""
         with self._lock:
             if self._kept is None or runtime.monotonic() - self._read_at > _READ_AGAIN_SECONDS:
                 self._read_at = runtime.monotonic()
