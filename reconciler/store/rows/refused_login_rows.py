@@ -10,7 +10,7 @@ from sqlalchemy import delete, select
 
 from reconciler.store.sql.database import Database
 from reconciler.store.sql.row_batches import put_rows
-from reconciler.store.sql.tables import refused_login
+from reconciler.store.sql.tables import refused_login_table
 
 
 class KeptRefusal(msgspec.Struct, frozen=True):
@@ -30,18 +30,18 @@ class RefusedLoginTable:
     def all(self) -> Mapping[str, KeptRefusal]:
         """All that are kept, by address."""
         with self._database.read() as connection:
-            rows = connection.execute(select(refused_login)).all()
+            rows = connection.execute(select(refused_login_table)).all()
         return {row.address: KeptRefusal(row.login, row.times, row.until) for row in rows}
 
     def put(self, address: str, refusal: KeptRefusal, now: datetime) -> None:
         """In place of what was kept of this BMC. Those that are over are removed."""
         row = {"address": address, **msgspec.structs.asdict(refusal)}
         with self._database.write(durable=False) as connection:
-            connection.execute(delete(refused_login).where(refused_login.c.until < now))
-            put_rows(connection, refused_login, [row])
+            connection.execute(delete(refused_login_table).where(refused_login_table.c.until < now))
+            put_rows(connection, refused_login_table, [row])
 
     def remove(self, addresses: Collection[str]) -> None:
         """Nothing is kept of these BMCs any more."""
         with self._database.write(durable=False) as connection:
             for address in addresses:
-                connection.execute(delete(refused_login).where(refused_login.c.address == address))
+                connection.execute(delete(refused_login_table).where(refused_login_table.c.address == address))

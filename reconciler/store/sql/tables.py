@@ -95,7 +95,7 @@ standby = Table(
     Column("value", Text, nullable=False),
 )
 
-refused_login = Table(
+refused_login_table = Table(
     "refused_login",
     metadata,
     Column("address", Text, primary_key=True),
