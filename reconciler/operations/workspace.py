@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from reconciler.desired.git.sources.source import DesiredSource, Snapshot
     from reconciler.desired.load import Loaded
     from reconciler.observed.connections import Connections
-    from reconciler.operations.login_memory import StoredLogins
     from reconciler.store import Store
+    from reconciler.store.login_memory import StoredLogins
 
 
 class Workspace:
@@ -206,7 +206,7 @@ class Workspace:
         then; the IPAM is the one of `store`. Raises Rejected for settings that cannot be."""
         from drivers.registry import Registry
         from reconciler.observed.connections import Connections, Drivers
-        from reconciler.operations.login_memory import StoredLogins
+        from reconciler.store.login_memory import StoredLogins
 
         registry = self._registry = self._registry or Registry()
         ipam, pools = registry.open_ipam(self.where.ipam, store.engine), registry.open_pools(store.engine)
@@ -220,11 +220,11 @@ class Workspace:
                 switch=registry.switch,
                 secret_lines=registry.secret_lines,
             )
-            self._logins = StoredLogins(store)
+            self._logins = StoredLogins(store.refused_logins)
             self._connections = Connections(drivers, self.where.base, self.where.grants, self._logins)
         else:
             if self._logins is not None:
-                self._logins.use(store)
+                self._logins.use(store.refused_logins)
             self._connections = self._connections.over(ipam, pools)
         return self._connections
 

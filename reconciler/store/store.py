@@ -22,13 +22,13 @@ from reconciler.model.resource import ResourceKey
 from reconciler.store.lease import instance
 from reconciler.store.lease.standby_rows import StandbyTable
 from reconciler.store.lease.store_lease import STORE_LEASE_SECONDS, StoreLease
+from reconciler.store.login_memory import RefusedLoginTable
 from reconciler.store.rows import ledger_order
 from reconciler.store.rows.daemon_status import DaemonTable
 from reconciler.store.rows.inventories import InventoryTable
 from reconciler.store.rows.ledger_batch import write_all
 from reconciler.store.rows.override_rows import OverrideTable
 from reconciler.store.rows.pause_rows import PauseTable
-from reconciler.store.rows.refused_login_rows import RefusedLoginTable
 from reconciler.store.rows.restart_rows import RestartTable
 from reconciler.store.rows.retention import Retention
 from reconciler.store.rows.row_values import (

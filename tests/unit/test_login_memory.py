@@ -9,8 +9,8 @@ import pytest
 
 from drivers.base import REFUSED_LOGIN, Credential
 from reconciler import runtime
-from reconciler.operations.login_memory import StoredLogins
 from reconciler.store import Store
+from reconciler.store.login_memory import StoredLogins
 
 BMC, LOGIN = "https://10.0.0.1", Credential("operator", "one")
 
@@ -42,42 +42,42 @@ def store() -> Iterator[Store]:
     "login", [Credential("operator", "two"), Credential("admin", "one"), Credential("operatoro", "ne")]
 )
 def test_another_login_is_not_known(clock: Clock, store: Store, login: Credential) -> None:
-    StoredLogins(store).note(BMC, LOGIN, 1, 900)
-    assert StoredLogins(store).refused(BMC, login) is None
+    StoredLogins(store.refused_logins).note(BMC, LOGIN, 1, 900)
+    assert StoredLogins(store.refused_logins).refused(BMC, login) is None
 
 
 def test_the_next_process_knows_how_often_and_how_long_it_is_left_alone(clock: Clock, store: Store) -> None:
-    StoredLogins(store).note(BMC, LOGIN, 2, 900)
+    StoredLogins(store.refused_logins).note(BMC, LOGIN, 2, 900)
     clock.time += timedelta(minutes=5)
-    found = StoredLogins(store).refused(BMC, LOGIN)
+    found = StoredLogins(store.refused_logins).refused(BMC, LOGIN)
     assert found is not None
     assert (found.times, found.seconds) == (2, 600)
-    assert StoredLogins(store).refused("https://10.0.0.2", LOGIN) is None
+    assert StoredLogins(store.refused_logins).refused("https://10.0.0.2", LOGIN) is None
 
 
 def test_it_is_over_after_its_time(clock: Clock, store: Store) -> None:
-    StoredLogins(store).note(BMC, LOGIN, 1, 900)
+    StoredLogins(store.refused_logins).note(BMC, LOGIN, 1, 900)
     clock.time += timedelta(minutes=15)
-    assert StoredLogins(store).refused(BMC, LOGIN) is None
+    assert StoredLogins(store.refused_logins).refused(BMC, LOGIN) is None
 
 
 def test_a_clock_that_is_put_back_does_not_prolong_it(clock: Clock, store: Store) -> None:
-    StoredLogins(store).note(BMC, LOGIN, 1, 900)
+    StoredLogins(store.refused_logins).note(BMC, LOGIN, 1, 900)
     clock.time -= timedelta(days=365)
-    found = StoredLogins(store).refused(BMC, LOGIN)
+    found = StoredLogins(store.refused_logins).refused(BMC, LOGIN)
     assert found is not None
     assert found.seconds == REFUSED_LOGIN.longest
 
 
 def test_what_is_let_in_is_forgotten(clock: Clock, store: Store) -> None:
-    logins = StoredLogins(store)
+    logins = StoredLogins(store.refused_logins)
     logins.note(BMC, LOGIN, 1, 900)
     logins.forget(BMC)
-    assert logins.refused(BMC, LOGIN) is StoredLogins(store).refused(BMC, LOGIN) is None
+    assert logins.refused(BMC, LOGIN) is StoredLogins(store.refused_logins).refused(BMC, LOGIN) is None
 
 
 def test_what_cannot_be_kept_is_known_to_this_process(clock: Clock, store: Store) -> None:
-    logins = StoredLogins(store)
+    logins = StoredLogins(store.refused_logins)
     assert logins.refused(BMC, LOGIN) is None
     store.close()
     logins.note(BMC, LOGIN, 1, 900)
@@ -87,7 +87,7 @@ def test_what_cannot_be_kept_is_known_to_this_process(clock: Clock, store: Store
 def test_what_could_not_be_kept_is_kept_in_the_next_store(clock: Clock, store: Store) -> None:
     closed = Store.open("sqlite://")
     closed.close()
-    logins = StoredLogins(closed)
+    logins = StoredLogins(closed.refused_logins)
     logins.note(BMC, LOGIN, 1, 900)
-    logins.use(store)
-    assert StoredLogins(store).refused(BMC, LOGIN) is not None
+    logins.use(store.refused_logins)
+    assert StoredLogins(store.refused_logins).refused(BMC, LOGIN) is not None
