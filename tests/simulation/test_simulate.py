@@ -38,7 +38,6 @@ from reconciler.store.rows import ledger_batch
 from tests.e2e.desk import Desk
 
 pytestmark = pytest.mark.timeout(900)  # Of real time, on a host that does much else.
-pytestmark = pytest.mark.timeout(600)  # A run takes as long as it takes; virtual time has its own limits.
 
 SEEDS = range(1, 7)
 

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Protocol
 
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 class Lock(Protocol):
     """`threading.Lock`, or `threading.RLock`."""
@@ -102,7 +104,8 @@ class Scheduling:
 
     def monotonic(self) -> float:
         """Seconds since some moment; never goes back."""
-        return time.monotonic()
+        # Linux's CLOCK_MONOTONIC stands still while the host is suspended, and a lease does not.
+        return time.clock_gettime(_CLOCK)
 
     def sleep(self, seconds: float) -> None:
         """Wait. No driver does that between two requests: the reconciler comes back."""
