@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from drivers.base import Disk, Inventory, PowerState
 from drivers.bmc.fake.fake_faults import Fault, FaultKind
-from reconciler.kinds.common.machine_facts import BootRequest, LifecycleFacts, MachineFacts
+from reconciler.kinds.common.machine_facts import BootRequest, FactType, LifecycleFacts, MachineFacts, as_machine_facts
 from reconciler.kinds.common.machine_inventory import Origin
-from reconciler.model.resource import ResourceKey
+from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.model.values.boot_purpose import Purpose
 from reconciler.observed.inventory_reader import in_band_keeper
 from reconciler.services.boot.machines.machine_parts import MachineParts
@@ -244,6 +244,70 @@ def test_an_agent_is_told_which_disk_the_documents_want(
     work = lives_of(world).work(M1)
     assert isinstance(work, Install)
     assert (work.disk, work.size) == (disk, size)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kept"),
+    [
+        ({"request": "one"}, {"request": "two"}, ("debian-12.0.1", "two")),
+        ({}, {"request": "two"}, ("debian-12.0.1", "two")),
+        ({"request": "one"}, {}, ("debian-12.0.1", None)),
+        ({"request": "one"}, {"request": "one"}, ("debian-12.0.1", "one")),
+    ],
+)
+def test_what_an_agent_wrote_is_what_it_got_and_not_what_the_boot_request_was_for(
+    world: World, before: dict[str, str], after: dict[str, str], kept: tuple[str, str | None]
+) -> None:
+    """Else a claim that goes back to the former request would keep a machine with the other one's user data."""
+    installing(world, before)
+    lives = lives_of(world)
+    world.commit(claimed(after))
+    assert isinstance(lives.work(M1), Install)
+    assert lives.report(M1, "9-1", FactType.WRITTEN, "sha256:0")
+    written = as_machine_facts(world.engine.facts_of(M1)).lifecycle.written
+    assert written is not None
+    assert (written.image, written.document_request) == kept
+
+
+def test_an_agent_that_asks_again_gets_the_same_image_and_that_is_what_it_wrote(world: World) -> None:
+    """A new revision came while it was writing."""
+    installing(world, {})
+    lives = lives_of(world)
+    first = lives.work(M1)
+    facts = as_machine_facts(world.engine.facts_of(M1))
+    world.store.put_facts({M1: replace(facts, image="debian-12.0.2")})
+    world.restart()
+    lives = lives_of(world)
+    assert lives.work(M1) == first
+    lives.report(M1, "9-1", FactType.WRITTEN, "sha256:0")
+    written = as_machine_facts(world.engine.facts_of(M1)).lifecycle.written
+    assert written is not None
+    assert written.image == "debian-12.0.1"
+
+
+def installing(world: World, claim: dict[str, str]) -> None:
+    """An agent is at work for this claim."""
+    order = BootRequest("9-1", Purpose.INSTALL, world.now(), claim.get("request"), registered_at=world.now())
+    life = LifecycleFacts(inspected_at=START, claim="web", slot=0, claimed_at=START, boot_request=order)
+    world.store.put_facts({M1: MachineFacts(project="shop", image="debian-12.0.1", lifecycle=life)})
+    world.restart()
+    world.commit(claimed(claim))
+
+
+def claimed(claim: dict[str, str]) -> DesiredState:
+    """The documents of a machine that a claim has."""
+    root = {"url": "https://images.example/x", "checksum": "sha256:" + "0" * 64}
+    image = {"os": "debian", "classification": "supported", "root": root}
+    asked = {"project": "shop", "partitions": ["lab"], "machines": ["m1"], "image": "debian-12"}
+    return declare(
+        ("Partition", "lab", {}),
+        ("Tenant", "acme", {}),
+        ("Project", "shop", {"tenant": "acme"}),
+        ("Image", "debian-12.0.1", {**image, "version": "12.0.1"}),
+        ("Image", "debian-12.0.2", {**image, "version": "12.0.2"}),
+        ("MachineClaim", "web", {**asked, **claim}),
+        machine("m1", lifecycle={"mode": "Managed"}),
+    )
 
 
 def lives_of(world: World) -> MachineProvisioning:

@@ -28,6 +28,9 @@ class FactType(StrEnum):
     """The boot program asked for its script with no boot request under way, and was sent to the machine's disk."""
     REGISTERED = "registered"
     """The agent is up, has proved which machine it runs on, and has sent what it found there."""
+    INSTALL_SERVED = "install-served"
+    """The agent got what it is to install, and the boot request does not say that yet; the detail is from
+    `install_served`."""
     ALIVE = "alive"
     """It still works; the detail says at what."""
     WRITTEN = "written"
@@ -50,7 +53,8 @@ class BootRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     requested_at: datetime
     """When the request was given."""
     document_request: str | None = None
-    """The `request` of the document for which it was given."""
+    """The `request` of the document for which it was given. If the document changed before the agent got what it is to
+    install: of that document."""
     media: str | None = None
     """The URL of the CD image from which it is to start; None: from the network."""
     target: BootTarget | None = None
@@ -68,6 +72,8 @@ class BootRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """At what the agent works, in its own words."""
     ended_at: datetime | None = None
     """When its purpose was reached: the machine may go off."""
+    image: str | None = None
+    """The image that the agent got to install, which stays the same for this boot request."""
 
 
 class Inserted(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from reconciler.kinds.common.machine_facts import FactType, LifecycleFacts, Wiped, Written
+from reconciler.kinds.common.machine_facts import BootRequest, FactType, LifecycleFacts, Wiped, Written
 from reconciler.kinds.machine.lifecycle.deadlines import duration_words, failed
 from reconciler.kinds.machine.lifecycle.phases import CRASH_STARTS, CRASH_WITHIN, BootStage, stage
 from reconciler.model.event import EventReason
@@ -19,6 +19,7 @@ EXPECTED: dict[FactType, frozenset[tuple[BootStage, Purpose | None]]] = {
     FactType.SCRIPT_SERVED: frozenset((BootStage.ORDERED, one) for one in Purpose),
     FactType.SENT_TO_DISK: frozenset({(BootStage.NONE, None)}),
     FactType.REGISTERED: frozenset((BootStage.ORDERED, one) for one in Purpose),
+    FactType.INSTALL_SERVED: frozenset({(BootStage.WORKING, Purpose.INSTALL)}),
     FactType.ALIVE: frozenset((stage_, one) for one in Purpose for stage_ in (BootStage.WORKING, BootStage.ENDED)),
     FactType.WRITTEN: frozenset({(BootStage.WORKING, Purpose.INSTALL)}),
     FactType.WIPED: frozenset({(BootStage.WORKING, Purpose.WIPE)}),
@@ -61,11 +62,16 @@ def apply_fact(lifecycle: LifecycleFacts, fact: FactType, detail: str, image: st
             else:  # From here on what was on the disk is on its way out.
                 lifecycle = replace(lifecycle, written=None, phoned_home_at=None, installs=_installs(lifecycle))
             return FactApplied(lifecycle, EventReason.AGENT_REGISTERED, detail)
+        case FactType.INSTALL_SERVED:
+            name, has_word, word = detail.partition("\n")
+            lifecycle = lifecycle.progressed(image=name, document_request=word if has_word else None)
+            return FactApplied(lifecycle, None, "")
         case FactType.ALIVE:
             return FactApplied(lifecycle.progressed(last_heard_at=now, progress=detail or None), None, detail)
         case FactType.WRITTEN:
-            word, id_ = (boot_request.document_request, boot_request.id) if boot_request else (None, "")
-            written = Written(image or "", detail, lifecycle.claim or "", now, word, id_)
+            got = boot_request or BootRequest("", Purpose.INSTALL, now)
+            wrote = got.image or image or ""
+            written = Written(wrote, detail, lifecycle.claim or "", now, got.document_request, got.id)
             lifecycle = lifecycle.progressed(last_heard_at=now, ended_at=now)
             lifecycle = replace(lifecycle, written=written, phoned_home_at=None, attempts=0)
             return FactApplied(lifecycle, EventReason.IMAGE_WRITTEN, f"{written.image}, read back as {detail}")
@@ -86,6 +92,11 @@ def apply_fact(lifecycle: LifecycleFacts, fact: FactType, detail: str, image: st
                 lifecycle, boot_request=None, phoned_home_at=now, stopped_at=None, failure=None, starts=()
             )
             return FactApplied(lifecycle, EventReason.PHONED_HOME, detail)
+
+
+def install_served(image: str, document_request: str | None) -> str:
+    """The detail of the report that an agent got this image to install, for this `request` of the claim's document."""
+    return image if document_request is None else f"{image}\n{document_request}"
 
 
 def _installs(lifecycle: LifecycleFacts) -> tuple[str, ...]:

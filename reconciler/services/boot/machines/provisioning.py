@@ -16,6 +16,7 @@ from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState
 from reconciler.kinds.machine.identity.machine_identity import with_last_identity
 from reconciler.kinds.machine.lifecycle import cloud_init
+from reconciler.kinds.machine.lifecycle.lifecycle_events import install_served
 from reconciler.kinds.machine.lifecycle.phases import (
     AgentTask,
     BootStage,
@@ -152,16 +153,20 @@ class MachineProvisioning:
         self._on_failure(what, error)
 
     def _install(self, key: ResourceKey, facts: MachineFacts, claim: MachineClaimSpec, desired: DesiredState) -> Work:
-        image = desired.resources.get(ResourceKey("Image", facts.image or ""))
+        request = facts.lifecycle.boot_request
+        # A new revision can bring another image while the agent writes this one.
+        image = desired.resources.get(ResourceKey("Image", (request and request.image) or facts.image or ""))
         machine = desired.resources.get(key)
         if image is None or machine is None or not isinstance(image.spec, ImageSpec):
             return Wait(ASK_LATER)  # A commit took it away; the plan says so.
+        if not self._is_noted(key, request, image.key.name, claim.request):
+            return Wait(ASK_LATER)
         lifecycle, partition = facts.lifecycle, desired.resources.get(ResourceKey("Partition", machine.spec.partition))
         host = cloud_init.Host(
             claim=lifecycle.claim or "",
             machine=key.name,
             slot=lifecycle.slot or 0,
-            instance=lifecycle.boot_request.id if lifecycle.boot_request is not None else "",
+            instance=request.id if request is not None else "",
             macs=tuple(self._finder.ordered_macs(machine)),
             addresses=tuple(self._addresses(facts, desired)),
             dns=partition.spec.dns_servers if partition is not None else (),
@@ -177,6 +182,14 @@ class MachineProvisioning:
             disk=(declared.install_on if declared is not None else None) or "auto",
             size=quantity_number(disk_size) if disk_size is not None else 0,
         )
+
+    def _is_noted(self, key: ResourceKey, request: BootRequest | None, image: str, word: str | None) -> bool:
+        """Remember what the agent gets, before it gets it: what it writes is taken for that. `word`: the claim's
+        `request`. False: the boot request has ended meanwhile."""
+        if request is None or (request.image, request.document_request) == (image, word):
+            return True
+        detail = install_served(image, word)
+        return self._fleet.report(key, request.id, FactType.INSTALL_SERVED, detail)
 
     def _known(self, key: ResourceKey, facts: MachineFacts) -> tuple[str, ...]:
         """The instance-ids of what may be on its disks by what is remembered, and of what a person has named."""
