@@ -172,9 +172,9 @@ class ActionRecorder:
         event = self._events.event(change.key, EventReason.ACTION_SENT, message, action_id=flight.id, about=about)
         wanted = next((one.desired for one in change.differences if one.path == action.served_path), action.name)
         before = self._state.of(change.key)
-        self._memory.down_before[flight.id] = (before.disrupted_at, before.taken_down_at)
         facts = sent_facts(flight, before, digest(wanted))
         self._state.begin(flight, facts, event, self._context.epoch)
+        self._memory.down_before[flight.id] = (before.disrupted_at, before.taken_down_at)
         self._events.report_when_written(event)
         return flight
 

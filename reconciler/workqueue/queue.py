@@ -17,6 +17,7 @@ from reconciler import runtime
 from reconciler.model.resource import ResourceKey
 
 ANY_PRIORITY = -(2**31)
+_ROOM = 8
 
 
 class _Entry:
@@ -42,6 +43,8 @@ class WorkQueue:
         self._entries: dict[ResourceKey, _Entry] = {}
         # A heap a priority; what no longer agrees with its entry is dropped when it comes up.
         self._waiting: dict[int, list[tuple[datetime, ResourceKey]]] = {}
+        self._pushed = 0
+        """Since the heaps were made."""
 
     def put(self, key: ResourceKey, priority: int, not_before: datetime) -> None:
         """Ask for one key."""
@@ -99,6 +102,19 @@ class WorkQueue:
     def _wait(self, key: ResourceKey, entry: _Entry) -> None:
         if not entry.in_hand and entry.due is not None:
             heapq.heappush(self._waiting.setdefault(entry.priority, []), (entry.due, key))
+            self._pushed += 1
+            if self._pushed > len(self._entries) + _ROOM:
+                self._make_heaps()
+
+    def _make_heaps(self) -> None:
+        """Drop what no longer agrees. A key that is put often and then waits for long would leave much behind."""
+        self._pushed = 0
+        self._waiting.clear()
+        for key, entry in self._entries.items():
+            if not entry.in_hand and entry.due is not None:
+                self._waiting.setdefault(entry.priority, []).append((entry.due, key))
+        for heap in self._waiting.values():
+            heapq.heapify(heap)
 
     def _heads(self, min_priority: int) -> Iterable[tuple[datetime, ResourceKey]]:
         """What waits first at each priority, from the top."""

@@ -52,6 +52,7 @@ class SimulatedMachine:
         self.changes: list[DiskChange] = []
         self.system, self.fails_next = False, 0
         self._order: str | None = None
+        self._task: Work | None = None
         self._boots, self._booting, self._ticks, self._phoned = len(bmc.booted_from), 0, 0, False
 
     def run(self) -> None:
@@ -145,11 +146,13 @@ class SimulatedMachine:
                 self._report(order, FactType.ALIVE, "the agent waits")
 
     def _todo(self, order: str) -> Work:
-        """As the handler of the boot service decides."""
+        """As the handler of the boot service decides. An agent that writes an image does not ask again."""
         current = self._service.ask(lambda service: service.boot_request(self.key))
         if current is None or current.id != order:
             return PowerOffNow()
-        return self._service.ask(lambda service: service.work(self.key))
+        if not self._ticks or self._task is None:
+            self._task = self._service.ask(lambda service: service.work(self.key))
+        return self._task
 
     def _is_strange(self, known: tuple[str, ...]) -> bool:
         return self.disk is not None and self.disk.instance not in known
