@@ -26,8 +26,8 @@ from reconciler.operations.stored_facts import (
     derived_labels,
     facts_in_force,
     facts_under,
+    observed_types,
     standing_of,
-    stored_observations,
 )
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
@@ -108,9 +108,7 @@ def plan_in(
             *on_sizes(scope.keys, desired, store.inventories.all(_sized(scope.keys, desired))),
         )
         step = _next_step(store.daemon.get(), desired.revision.id == store.get_meta(LAST_GOOD))
-        known, stored = set(remembered.everything), stored_observations(store, desired, facts)
-        before = {key: one for key, one in stored.items() if key in known}
-        seen = _observed(at, store, remembered, scope, request, observed_so_far)
+        before, seen = _observed(at, store, remembered, scope, request, observed_so_far)
         observed = before | seen
     planned = plan(
         desired,
@@ -193,14 +191,15 @@ def _observed(
     scope: _Scope,
     request: PlanRequest,
     observed_so_far: ObservedSoFar,
-) -> dict[ResourceKey, Observation]:
-    """What is seen now. All of the IPAM is observed, whatever the filter: it is one read, and addresses wait for
-    networks."""
+) -> tuple[dict[ResourceKey, Observation], dict[ResourceKey, Observation]]:
+    """What the store has seen, and what is seen now. All of the IPAM is observed, whatever the filter: it is
+    one read, and addresses wait for networks."""
     require_ipam_in_use(at.where.ipam, store)
-    meant = set(scope.keys)
+    meant, known = set(scope.keys), set(remembered.everything)
     to_observe = [key for key in remembered.everything if is_made(key) or (request.refresh and key in meant)]
+    before = {one.key: one for one in store.observations(observed_types()) if one.key in known}
     seen = _observe(at.connections(store), to_observe, remembered.desired, remembered.facts, request.concurrency)
-    return {one.key: one for one in _counted(seen, len(to_observe), observed_so_far)}
+    return before, {one.key: one for one in _counted(seen, len(to_observe), observed_so_far)}
 
 
 def _with_commits(planned: Plan, source: DesiredSource, desired: DesiredState) -> Plan:

@@ -12,7 +12,6 @@ from reconciler.kinds.common.event_subject import with_subject
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.event import Event
 from reconciler.model.facts import Facts, ResourceFacts
-from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.guard import Guard
 from reconciler.planning.guards.standing import CommandLimits, Standing, standing_in_force
@@ -21,15 +20,6 @@ from reconciler.runtime import now
 if TYPE_CHECKING:
     from reconciler.operations.workspace import Workspace
     from reconciler.store import Store
-
-
-class StoredFleet(msgspec.Struct, frozen=True):
-    """The desired state, or the last good one where it is broken; what is remembered once it is in force; and what was
-    observed last."""
-
-    desired: DesiredState
-    facts: Facts
-    observed: dict[ResourceKey, Observation]
 
 
 def standing_of(store: Store, asked: CommandLimits) -> tuple[Standing, tuple[Diagnostic, ...]]:
@@ -93,34 +83,10 @@ def state_and_facts(at: Workspace, store: Store) -> tuple[DesiredState, Facts]:
 
     Raises OperationError and SourceError.
     """
-    desired, _, facts = _before_and_in_force(at, store)
-    return desired, facts
-
-
-def stored_fleet(at: Workspace, store: Store) -> StoredFleet:
-    """The same with the observations of the store. Raises OperationError and SourceError."""
-    desired, before, facts = _before_and_in_force(at, store)
-    return StoredFleet(desired, facts, stored_observations(store, desired, before))
-
-
-def _before_and_in_force(at: Workspace, store: Store) -> tuple[DesiredState, Facts, Facts]:
     source = at.source()
     desired = at.read(source, store)
-    before = facts_under(store, desired)
-    return desired, before, facts_in_force(desired, before, at.bases(source, desired, before))
-
-
-def stored_observations(store: Store, desired: DesiredState, facts: Facts) -> dict[ResourceKey, Observation]:
-    """The latest observation of each resource. An observation belongs to the endpoint that was read: a resource whose
-    document names another endpoint now has none. `facts`: those of the store, which say where it was read."""
-    return {one.key: one for one in store.observations(observed_types()) if not _is_elsewhere(one.key, desired, facts)}
-
-
-def _is_elsewhere(key: ResourceKey, desired: DesiredState, facts: Facts) -> bool:
-    resource, known = desired.resources.get(key), facts.resources.get(key)
-    if resource is None or known is None or known.place is None:
-        return False
-    return known.place != KINDS[key.kind].endpoint_of(resource)
+    facts = facts_under(store, desired)
+    return desired, facts_in_force(desired, facts, at.bases(source, desired, facts))
 
 
 def derived_labels(store: Store, desired: DesiredState) -> dict[ResourceKey, dict[str, str]]:

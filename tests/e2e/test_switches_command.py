@@ -56,21 +56,6 @@ def test_a_saved_plan_brings_the_configuration_of_its_pass(tmp_path: Path) -> No
     assert "VLAN 4000" in desk.run("get", "ports", "leaf01").out
 
 
-def test_what_was_observed_at_a_former_address_is_not_shown_for_the_new_one(tmp_path: Path) -> None:
-    """A plan of the store alone, and what shows the last observations, say that the new address was not observed."""
-    desk = Desk(tmp_path / "desk")
-    desk.commit("Declare it", lab=fleet())
-    assert desk.run("apply", "--yes", "switch/leaf01").code == 0
-    known = desk.run("plan", "--no-refresh", "switch/leaf01", "-o", "json").json
-    assert known["unknown"] == []
-    desk.commit("Another address", lab=fleet(address="leaf02"))
-    unknown = desk.run("plan", "--no-refresh", "switch/leaf01", "-o", "json").json["unknown"]
-    assert [one["key"]["name"] for one in unknown] == ["leaf01"]
-    assert "Unknown" in desk.run("get", "switches").out
-    [shown] = desk.run("get", "switches", "-o", "json").json["items"]
-    assert shown["status"].get("observed") is None
-
-
 SHOWN = (
     pytest.param(("leaf01",), "leaf01/Ethernet0\n", id="a switch"),
     pytest.param(("switch/leaf*",), "leaf01/Ethernet0\n", id="a pattern"),

@@ -12,7 +12,7 @@ from reconciler.kinds import INVENTORIED
 from reconciler.kinds.switch.shown.cabling_proposal import CablingProposal, propose_cabling
 from reconciler.model.resource import API_VERSION, Resource
 from reconciler.operations.onboarding.deliver_proposals import write_documents
-from reconciler.operations.stored_facts import stored_fleet
+from reconciler.operations.stored_facts import observed_types, state_and_facts
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 
@@ -23,15 +23,14 @@ def discover_cabling(where: Where, out: str | None, remark: Callable[[str], None
     from reconciler.desired.manifest.manifests import dump_yaml
 
     with Workspace(where) as at, at.store() as store:
-        fleet = stored_fleet(at, store)
-        known = store.inventories.all({key for key in fleet.desired.resources if key.kind in INVENTORIED})
-        found = list(propose_cabling(fleet.desired, fleet.observed, known))
+        desired, _ = state_and_facts(at, store)
+        seen = {one.key: one for one in store.observations(observed_types())}
+        known = store.inventories.all({key for key in desired.resources if key.kind in INVENTORIED})
+        found = list(propose_cabling(desired, seen, known))
         for text in (*at.notes, *(text for one in found for text in (*one.changes, *one.refused))):
             remark(text)
         texts = {
-            one.switch.name: dump_yaml(_document(fleet.desired.resources[one.switch], one))
-            for one in found
-            if one.changes
+            one.switch.name: dump_yaml(_document(desired.resources[one.switch], one)) for one in found if one.changes
         }
     if not texts:
         remark("no cabling to propose: what LLDP reports is declared, or nothing is reported")

@@ -13,7 +13,7 @@ from reconciler.model.plans.fleet_count import FleetCount
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.pause import ResourcePause
 from reconciler.operations.operation_error import FailureReason, OperationError
-from reconciler.operations.stored_facts import daemon_transient_guards, standing_of, stored_fleet
+from reconciler.operations.stored_facts import daemon_transient_guards, observed_types, standing_of, state_and_facts
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.guards.pauses import standing_pauses
@@ -106,13 +106,13 @@ def _counted(at: Workspace, store: Store, standing: Standing, time: datetime) ->
     from reconciler.views.resource_tally import ResourceTally, fleet_count, guard_holds
 
     try:
-        stored = stored_fleet(at, store)
+        desired, facts = state_and_facts(at, store)
     except OperationError as error:
         if error.reason is not FailureReason.INVALID:
             raise
         at.note("the desired state has errors, so resources cannot be counted; `groundstate validate` shows the errors")
         return None
-    desired, facts, observed = stored.desired, stored.facts, stored.observed
+    observed = {one.key: one for one in store.observations(observed_types())}
     world = GuardWorld(desired, observed, facts, survey(desired, observed, facts), standing, time)
     planned = plan(desired, observed, facts, time, standing, transient_guards=daemon_transient_guards(store))
     budgets = tuple(budget_levels(world))

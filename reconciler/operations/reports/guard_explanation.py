@@ -13,7 +13,7 @@ from reconciler.model.plans.plan import Change
 from reconciler.model.resource import ResourceKey
 from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.reports.built_in_views import asked_keys
-from reconciler.operations.stored_facts import standing_of, stored_fleet
+from reconciler.operations.stored_facts import observed_types, standing_of, state_and_facts
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.guards.fleet_survey import survey
@@ -67,9 +67,9 @@ def explain_guard(where: Where, asked: CommandLimits, target: str, at_time: date
     with Workspace(where) as at:
         moment = at_time or now()
         with at.store() as store:
-            stored = stored_fleet(at, store)
+            desired, facts = state_and_facts(at, store)
+            observed = {one.key: one for one in store.observations(observed_types())}
             standing, _ = standing_of(store, asked)
-        desired, facts, observed = stored.desired, stored.facts, stored.observed
         chosen = select([target], "", desired, (*universe(desired, facts), *asked_keys([target], "")))
         keys = sorted(key for key in chosen if key.kind in RECONCILED)
         if len(keys) != 1:

@@ -14,7 +14,7 @@ from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.operations.named_resource import one_resource
 from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.prospect import ObservedSoFar, PlanRequest, plan_in, unwatched
-from reconciler.operations.stored_facts import stored_fleet
+from reconciler.operations.stored_facts import observed_types, state_and_facts
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.placement.capacity import Capacity, capacity
@@ -81,5 +81,6 @@ def _known(
         targets = tuple(KINDS[kind].plural for kind in PLACEABLE)
         fresh = plan_in(at, CommandLimits(), PlanRequest(targets), observed).observations
     with at.store() as store:
-        fleet = stored_fleet(at, store)
-        return fleet.desired, {**fleet.observed, **{one.key: one for one in fresh}}, fleet.facts
+        desired, facts = state_and_facts(at, store)
+        seen = {one.key: one for one in (*store.observations(observed_types()), *fresh)}
+        return desired, seen, facts

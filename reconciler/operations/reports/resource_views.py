@@ -32,8 +32,9 @@ from reconciler.operations.stored_facts import (
     daemon_transient_guards,
     derived_labels,
     facts_of,
+    observed_types,
     standing_of,
-    stored_fleet,
+    state_and_facts,
 )
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
@@ -183,10 +184,9 @@ def _views(
     workspace: Workspace, asked: CommandLimits, targets: Iterable[str], selector: str, *, outlined: bool = False
 ) -> list[ResourceView]:
     with workspace.store() as store:
-        stored = stored_fleet(workspace, store)
-        desired, observed = stored.desired, stored.observed
-        # A claim finds its machines at once.
-        facts = Facts(IndexedFacts(stored.facts.resources), stored.facts.in_flight)
+        desired, facts = state_and_facts(workspace, store)
+        facts = Facts(IndexedFacts(facts.resources), facts.in_flight)  # A claim finds its machines at once.
+        observed = {one.key: one for one in store.observations(observed_types())}
         everything = (*universe(desired, facts), *asked_keys(targets, selector))
         chosen = select(targets, selector, desired, everything, lambda: derived_labels(store, desired))
         others = {other for key in chosen for other in KINDS[key.kind].follows(key, desired)}

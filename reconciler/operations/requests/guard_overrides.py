@@ -14,7 +14,7 @@ from reconciler.model.plans.override import Override
 from reconciler.model.plans.plan import typed
 from reconciler.model.resource import ResourceKey
 from reconciler.operations.operation_error import OperationError
-from reconciler.operations.stored_facts import derived_labels, facts_of, standing_of, state_and_facts, stored_fleet
+from reconciler.operations.stored_facts import derived_labels, facts_of, observed_types, standing_of, state_and_facts
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.guards.guards_in_force import declared_guard_key, is_absolute_guard
@@ -117,10 +117,11 @@ def _of_held(at: Workspace, request: OverrideRequest) -> OverrideRequest:
     if not lifts_only_held(request.guard):
         return request
     with at.store() as store:
-        fleet = stored_fleet(at, store)
+        desired, facts = state_and_facts(at, store)
+        observed = {one.key: one for one in store.observations(observed_types())}
         standing, _ = standing_of(store, CommandLimits())
-    chosen = select(request.targets, request.selector, fleet.desired, universe(fleet.desired, fleet.facts))
-    changes = plan(fleet.desired, fleet.observed, fleet.facts, now(), standing).changes
+    chosen = select(request.targets, request.selector, desired, universe(desired, facts))
+    changes = plan(desired, observed, facts, now(), standing).changes
     held = {change.key for change in changes if any(hold.by == request.guard for hold in change.held_by)}
     missed = sorted(chosen - held) if request.targets else []
     if missed or not chosen & held:

@@ -18,7 +18,7 @@ from reconciler.model.plans.restart import RestartRequest
 from reconciler.model.resource import ResourceKey
 from reconciler.operations.named_resource import one_resource
 from reconciler.operations.operation_error import FailureReason, OperationError
-from reconciler.operations.stored_facts import described_by, facts_of, stored_observations
+from reconciler.operations.stored_facts import described_by, facts_of, observed_types
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.guards.pauses import pauses, standing_pauses
@@ -48,7 +48,7 @@ def restart_machine(where: Where, target: str, reason: str, within: timedelta) -
         with at.store() as store:
             desired, facts = at.read(at.source(), store), facts_of(store)
             machine = one_resource(target, RESTARTED, desired)
-            looks = stored_observations(store, desired, facts)
+            looks = {one.key: one for one in store.observations(observed_types())}
             daemon = store.daemon.get()
         if daemon is not None and daemon.at_work(now()) and daemon.observes_only:
             raise OperationError(f"{machine.key} is not restarted: the daemon only observes")
