@@ -174,7 +174,7 @@ class ActionRecorder:
         before = self._state.of(change.key)
         facts = sent_facts(flight, before, digest(wanted))
         self._state.begin(flight, facts, event, self._context.epoch)
-        self._memory.down_before[flight.id] = (before.disrupted_at, before.taken_down_at)
+        self._memory.down_before[flight.key] = (before.disrupted_at, before.taken_down_at)
         self._events.report_when_written(event)
         return flight
 
@@ -238,4 +238,4 @@ class ActionRecorder:
         """Record that an action is no longer in flight."""
         self._state.end(flight, settled.facts, settled.event)
         self._events.report_when_written(settled.event)
-        self._memory.forget_action(flight.id)
+        self._memory.forget_action(flight)

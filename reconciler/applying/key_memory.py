@@ -11,6 +11,7 @@ import msgspec
 from reconciler.kinds import KINDS
 from reconciler.model.actions.action import Action
 from reconciler.model.actions.action_base import Disruption
+from reconciler.model.actions.in_flight import InFlight
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import OutcomeReason
 from reconciler.model.plans.plan import Change, HoldKind
@@ -35,8 +36,9 @@ class KeyMemory:
     def __init__(self) -> None:
         # By action: how many observations showed nothing of it.
         self._observations: dict[str, int] = {}
-        self.down_before: dict[str, tuple[datetime | None, datetime | None]] = {}
-        """By action: when its machine was taken down before it, which counts again when the action is refused."""
+        self.down_before: dict[ResourceKey, tuple[datetime | None, datetime | None]] = {}
+        """When the machine was taken down before the action in flight, which counts again when the action is refused.
+        """
         self._waits_since: dict[ResourceKey, datetime] = {}
         self._held: dict[ResourceKey, tuple[HeldBy, datetime]] = {}
         self._unreadable: dict[ResourceKey, tuple[str, int]] = {}
@@ -49,10 +51,10 @@ class KeyMemory:
         self._observations[action_id] = count
         return count
 
-    def forget_action(self, action_id: str) -> None:
+    def forget_action(self, flight: InFlight) -> None:
         """The action has ended."""
-        self._observations.pop(action_id, None)
-        self.down_before.pop(action_id, None)
+        self._observations.pop(flight.id, None)
+        self.down_before.pop(flight.key, None)
 
     def read_failed(self, key: ResourceKey, reason: str) -> FailedInARow:
         """An observation failed."""

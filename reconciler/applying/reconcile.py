@@ -339,7 +339,7 @@ class Reconciler:
         with self._state.changing():
             before = self._state.of(flight.key)
             if flight.action.disruption is Disruption.DISRUPTIVE:
-                down, last = self.memory.down_before.get(flight.id, (None, None))
+                down, last = self.memory.down_before.get(flight.key, (None, None))
                 before = msgspec.structs.replace(before, disrupted_at=down, taken_down_at=last)
             now, random = self._context.now(), self._context.random()
             settled, outcome = refuse_action(flight, error, fingerprint, before, now, random)
