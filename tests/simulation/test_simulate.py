@@ -40,8 +40,8 @@ from tests.e2e.desk import Desk
 pytestmark = pytest.mark.timeout(900)  # Of real time, on a host that does much else.
 
 SEEDS = (*range(1, 7), 21, 69)
-"""69: each action whose record failed was remembered for ever. 21: an agent got what a new revision declares, and the store noted what its boot request was for. When the claim went
-back to that, its machine kept the wrong user data."""
+"""21: an agent got what a new revision declares, and the store noted what its boot request was for. When the claim went
+back to that, its machine kept the wrong user data. 69: each action whose record failed was remembered for ever."""
 
 
 @pytest.mark.parametrize("seed", SEEDS)
