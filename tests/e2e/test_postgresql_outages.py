@@ -205,7 +205,7 @@ class Relay:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def swallow(self, *words: bytes) -> None:
-        """Swallow the answer of the next message that holds all of these."""
+        """Swallow the answer of the next transaction that holds all of these, in however many pieces it comes."""
         self._words = words
 
     def _accept(self) -> None:
@@ -216,15 +216,19 @@ class Relay:
     def _serve(self, client: socket.socket) -> None:
         server = socket.socket(socket.AF_UNIX)
         server.connect(str(self._target))
+        said = b""
         with client, server:
             while True:
                 for source in select.select([client, server], [], [])[0]:
                     data = source.recv(2**20)
                     if not data:
                         return
-                    if source is client and self._words and all(word in data for word in self._words):
-                        self._words = ()
-                        server.sendall(data)
-                        server.recv(2**20)
-                        return
+                    if source is client:
+                        said += data
+                        if self._words and all(word in said for word in self._words):
+                            self._words = ()
+                            server.sendall(data)
+                            server.recv(2**20)
+                            return
+                        said = b"" if b"COMMIT" in said or b"ROLLBACK" in said else said
                     (server if source is client else client).sendall(data)
