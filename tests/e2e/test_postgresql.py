@@ -128,7 +128,7 @@ def ask(port: int, path: str) -> tuple[int, str]:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
-    except urllib.error.URLError:
+    except OSError:  # Also where it ends while it answers.
         return 0, ""
 
 
