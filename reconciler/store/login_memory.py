@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -19,6 +19,8 @@ from reconciler.store.sql.store_errors import StoreError
 from reconciler.store.sql.tables import refused_login_table
 
 _READ_AGAIN_SECONDS = 2.0
+_KEPT = timedelta(days=1)
+"""After its time, so that the next refusal in a row is known as such."""
 _SCRYPT_COST = 2**14
 """About 40 ms a digest, so that a copy of the store is of little use to find the password."""
 
@@ -31,30 +33,39 @@ class KeptRefusal(msgspec.Struct, frozen=True):
     until: datetime
 
 
+Refusals = dict[str, dict[str, KeptRefusal]]
+"""By address and digest."""
+
+
 class RefusedLoginTable:
-    """One row a BMC. Each call is one transaction, and may raise StoreError."""
+    """One row for each BMC and login. Each call is one transaction, and may raise StoreError."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def all(self) -> Mapping[str, KeptRefusal]:
-        """All that are kept, by address."""
+    def all(self) -> Refusals:
+        """All that are kept."""
         with self._database.read() as connection:
             rows = connection.execute(select(refused_login_table)).all()
-        return {row.address: KeptRefusal(row.login, row.times, row.until) for row in rows}
+        found: Refusals = {}
+        for row in rows:
+            found.setdefault(row.address, {})[row.login] = KeptRefusal(row.login, row.times, row.until)
+        return found
 
     def put(self, address: str, refusal: KeptRefusal, now: datetime) -> None:
-        """In place of what was kept of this BMC. Those that are over are removed."""
+        """In place of what was kept of this login. Those that were over long ago are removed."""
         row = {"address": address, **msgspec.structs.asdict(refusal)}
         with self._database.write(durable=False) as connection:
-            connection.execute(delete(refused_login_table).where(refused_login_table.c.until < now))
+            connection.execute(delete(refused_login_table).where(refused_login_table.c.until < now - _KEPT))
             put_rows(connection, refused_login_table, [row])
 
-    def remove(self, addresses: Collection[str]) -> None:
-        """Nothing is kept of these BMCs any more."""
+    def remove(self, addresses: Collection[str], login: str | None = None) -> None:
+        """This login at these BMCs is kept no more; None: no login is."""
+        table = refused_login_table.c
         with self._database.write(durable=False) as connection:
             for address in addresses:
-                connection.execute(delete(refused_login_table).where(refused_login_table.c.address == address))
+                this = () if login is None else (table.login == login,)
+                connection.execute(delete(refused_login_table).where(table.address == address, *this))
 
 
 class StoredLogins:
@@ -63,9 +74,9 @@ class StoredLogins:
     def __init__(self, table: RefusedLoginTable) -> None:
         self._table = table
         self._lock = runtime.lock()
-        self._kept: dict[str, KeptRefusal] | None = None
+        self._known: Refusals | None = None
         self._read_at = 0.0
-        self._not_kept: dict[str, KeptRefusal] = {}
+        self._not_kept: Refusals = {}
         """Known to this process alone, because the store is only read."""
         self._salt = runtime.entropy(16)
         self._digests: dict[tuple[bytes, int], str] = {}
@@ -73,55 +84,64 @@ class StoredLogins:
     def use(self, table: RefusedLoginTable) -> None:
         """Keep them in this store from now on, with what could not be kept in the one before."""
         with self._lock:
-            self._table, self._kept = table, None
+            self._table, self._known = table, None
             late, self._not_kept = self._not_kept, {}
-        for address, refusal in late.items():
-            self._keep(address, refusal)
+        for address, refusals in late.items():
+            for refusal in refusals.values():
+                self._keep(address, refusal)
 
     def refused(self, address: str, login: Credential) -> RefusedLogin | None:
-        """The same login, where it was refused there and is still left alone."""
-        kept = self._known().get(canonical_address(address))
-        seconds = (kept.until - runtime.now()).total_seconds() if kept is not None else 0.0
-        if kept is None or seconds <= 0 or self._digest(login, bytes.fromhex(kept.login[:32])) != kept.login:
+        """The same login, where it was refused there; None: it was not, or a person wants it to be tried once more."""
+        kept = self._find(canonical_address(address), login)
+        if kept is None:
             return None
         # A clock that was put back does not prolong it.
-        return RefusedLogin(kept.times, min(seconds, REFUSED_LOGIN.longest))
+        seconds = min((kept.until - runtime.now()).total_seconds(), REFUSED_LOGIN.longest)
+        return RefusedLogin(kept.times, max(0.0, seconds))
 
     def note(self, address: str, login: Credential, times: int, seconds: float) -> None:
         """It was refused there, the `times`th time in a row, and is left alone for so long."""
-        until = runtime.now() + timedelta(seconds=seconds)
-        self._keep(canonical_address(address), KeptRefusal(self._digest(login, self._salt), times, until))
-
-    def forget(self, address: str) -> None:
-        """The login that was refused there is let in, or is to be tried once more."""
         named = canonical_address(address)
-        known = self._known()
+        before, until = self._find(named, login), runtime.now() + timedelta(seconds=seconds)
+        digest = before.login if before is not None else self._digest(login, self._salt)
+        self._keep(named, KeptRefusal(digest, times, until))
+
+    def forget(self, address: str, login: Credential) -> None:
+        """The login that was refused there is let in."""
+        named = canonical_address(address)
+        if (kept := self._find(named, login)) is None:
+            return
         with self._lock:
-            known.pop(named, None)
-            self._not_kept.pop(named, None)
+            for refusals in (self._known or {}, self._not_kept):
+                refusals.get(named, {}).pop(kept.login, None)
         with suppress(StoreError):
-            self._table.remove([named])
+            self._table.remove([named], kept.login)
 
     def _keep(self, address: str, refusal: KeptRefusal) -> None:
-        known = self._known()
-        with self._lock:
-            known[address] = refusal
         try:
             self._table.put(address, refusal, runtime.now())
+            is_kept = True
         except StoreError:
-            with self._lock:
-                self._not_kept[address] = refusal
-
-    def _known(self) -> dict[str, KeptRefusal]:
-        """By canonical address. Read again every few seconds, because a person can ask for another try."""
+            is_kept = False
         with self._lock:
-            if self._kept is None or runtime.monotonic() - self._read_at > _READ_AGAIN_SECONDS:
+            self._not_kept.get(address, {}).pop(refusal.login, None)
+            into = self._known if is_kept else self._not_kept
+            if into is not None:
+                into.setdefault(address, {})[refusal.login] = refusal
+
+    def _find(self, address: str, login: Credential) -> KeptRefusal | None:
+        """Read again every few seconds, because a person can ask for another try."""
+        with self._lock:
+            if self._known is None or runtime.monotonic() - self._read_at > _READ_AGAIN_SECONDS:
                 self._read_at = runtime.monotonic()
                 try:
-                    self._kept = {**self._table.all(), **self._not_kept}
+                    self._known = self._table.all()
                 except StoreError:
-                    self._kept = self._kept or {}
-            return self._kept
+                    self._known = self._known or {}
+            found = {**self._known.get(address, {}), **self._not_kept.get(address, {})}
+        return next(
+            (one for one in found.values() if one.login == self._digest(login, bytes.fromhex(one.login[:32]))), None
+        )
 
     def _digest(self, login: Credential, salt: bytes) -> str:
         """Salt and digest, as hexadecimal digits. Many BMCs often have one login, and one process one salt."""

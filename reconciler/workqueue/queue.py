@@ -18,6 +18,7 @@ from reconciler.model.resource import ResourceKey
 
 ANY_PRIORITY = -(2**31)
 _ROOM = 8
+"""Beside one for each key: how many more may be pushed before what is stale is dropped."""
 
 
 class _Entry:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from drivers.base import REFUSED_LOGIN, Credential
+from drivers.base import REFUSED_LOGIN, Credential, RefusedLogin
 from reconciler import runtime
 from reconciler.store import Store
 from reconciler.store.login_memory import StoredLogins
@@ -55,10 +55,23 @@ def test_the_next_process_knows_how_often_and_how_long_it_is_left_alone(clock: C
     assert StoredLogins(store.refused_logins).refused("https://10.0.0.2", LOGIN) is None
 
 
-def test_it_is_over_after_its_time(clock: Clock, store: Store) -> None:
+def test_it_is_over_after_its_time_and_the_next_refusal_is_one_more(clock: Clock, store: Store) -> None:
     StoredLogins(store.refused_logins).note(BMC, LOGIN, 1, 900)
     clock.time += timedelta(minutes=15)
-    assert StoredLogins(store.refused_logins).refused(BMC, LOGIN) is None
+    assert StoredLogins(store.refused_logins).refused(BMC, LOGIN) == RefusedLogin(1, 0.0)
+
+
+def test_two_logins_that_one_bmc_refuses_are_both_known(clock: Clock, store: Store) -> None:
+    """Else each would be taken for one that a person had forgotten, and be sent every half a minute."""
+    other = Credential("admin", "two")
+    for times in (1, 2):
+        for login in (LOGIN, other):
+            StoredLogins(store.refused_logins).note(BMC, login, times, 900)
+    logins = StoredLogins(store.refused_logins)
+    assert [logins.refused(BMC, login) for login in (LOGIN, other)] == [RefusedLogin(2, 900.0)] * 2
+    logins.forget(BMC, LOGIN)
+    assert logins.refused(BMC, LOGIN) is None
+    assert logins.refused(BMC, other) == RefusedLogin(2, 900.0)
 
 
 def test_a_clock_that_is_put_back_does_not_prolong_it(clock: Clock, store: Store) -> None:
@@ -72,7 +85,7 @@ def test_a_clock_that_is_put_back_does_not_prolong_it(clock: Clock, store: Store
 def test_what_is_let_in_is_forgotten(clock: Clock, store: Store) -> None:
     logins = StoredLogins(store.refused_logins)
     logins.note(BMC, LOGIN, 1, 900)
-    logins.forget(BMC)
+    logins.forget(BMC, LOGIN)
     assert logins.refused(BMC, LOGIN) is StoredLogins(store.refused_logins).refused(BMC, LOGIN) is None
 
 

@@ -30,7 +30,7 @@ class RefusedLogin(msgspec.Struct, frozen=True):
     times: int
     """How often in a row."""
     seconds: float
-    """How long it is left alone from now on."""
+    """How long it is left alone from now on; 0: no longer."""
 
 
 class LoginMemory(Protocol):
@@ -38,10 +38,10 @@ class LoginMemory(Protocol):
     again would lock the account. May be shared by threads, and never raises."""
 
     def refused(self, address: str, login: Credential) -> RefusedLogin | None:
-        """The same login, where it was refused there and is still left alone."""
+        """The same login, where it was refused there; None: it was not, or a person wants it to be tried once more."""
 
     def note(self, address: str, login: Credential, times: int, seconds: float) -> None:
         """It was refused there, the `times`th time in a row, and is left alone for so long."""
 
-    def forget(self, address: str) -> None:
-        """The login that was refused there is let in, or is to be tried once more."""
+    def forget(self, address: str, login: Credential) -> None:
+        """The login that was refused there is let in."""

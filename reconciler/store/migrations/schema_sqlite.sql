@@ -100,7 +100,7 @@ CREATE TABLE lease (id INTEGER NOT NULL PRIMARY KEY, epoch BIGINT NOT NULL, ends
 
 CREATE TABLE standby (name TEXT NOT NULL PRIMARY KEY, heard TEXT NOT NULL, value TEXT NOT NULL);
 
-CREATE TABLE refused_login (address TEXT NOT NULL PRIMARY KEY, login TEXT NOT NULL, times INTEGER NOT NULL, until TEXT NOT NULL);
+CREATE TABLE refused_login (address TEXT NOT NULL, login TEXT NOT NULL, times INTEGER NOT NULL, until TEXT NOT NULL, PRIMARY KEY (address, login));
 
 INSERT INTO "alembic_version" VALUES ('0019');
 

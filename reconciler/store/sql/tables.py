@@ -99,7 +99,7 @@ refused_login_table = Table(
     "refused_login",
     metadata,
     Column("address", Text, primary_key=True),
-    Column("login", Text, nullable=False),
+    Column("login", Text, primary_key=True),
     Column("times", Integer, nullable=False),
     Column("until", UtcTime, nullable=False),
 )

@@ -29,7 +29,7 @@ class LoginTrials:
             self._recall(login)
         is_new = self._tried != hash(login)
         if is_new:
-            self._refusals, self._was_spared = 0, False
+            self._refusals, self._was_spared, self._is_kept = 0, False, False
         elif scheduling.monotonic() < self._until and not self._is_asked_for(login):
             raise AuthenticationFailed(self._why, retry_after=CREDENTIAL_CHECK)
         self.sent(login)
@@ -42,10 +42,10 @@ class LoginTrials:
 
     def accepted(self) -> None:
         """The BMC let the login in."""
-        self._refusals, self._login = 0, None
-        if self._is_kept and self._memory is not None:
+        if self._is_kept and self._memory is not None and self._login is not None:
             self._is_kept = False
-            self._memory.forget(self._url)
+            self._memory.forget(self._url, self._login)
+        self._refusals, self._login = 0, None
 
     def refused(self, why: Exception, *, must_change: bool, may_be_odd: bool) -> str:
         """The BMC refused it; returns the message. `why`: in the BMC's words. `must_change`: the password, before the

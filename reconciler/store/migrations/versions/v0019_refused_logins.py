@@ -14,6 +14,6 @@ def upgrade() -> None:
     """Make the table."""
     time = "TEXT" if op.get_context().dialect.name == "sqlite" else "timestamptz"
     op.execute(
-        "CREATE TABLE refused_login (address TEXT NOT NULL PRIMARY KEY, login TEXT NOT NULL, times INTEGER NOT NULL, "
-        f"until {time} NOT NULL)"
+        "CREATE TABLE refused_login (address TEXT NOT NULL, login TEXT NOT NULL, times INTEGER NOT NULL, "
+        f"until {time} NOT NULL, PRIMARY KEY (address, login))"
     )
