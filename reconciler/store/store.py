@@ -47,7 +47,7 @@ from reconciler.store.sql.change_watch import change_watch
 from reconciler.store.sql.database import Database
 from reconciler.store.sql.group_commit import GroupCommit, PendingWrite
 from reconciler.store.sql.row_batches import insert_for, put_rows
-from reconciler.store.sql.store_errors import Fenced, StoreUnavailable
+from reconciler.store.sql.store_errors import StoreUnavailable
 
 T = TypeVar("T")
 
@@ -167,9 +167,9 @@ class Store:
         return not self._database.sqlite
 
     def require_not_lost(self) -> None:
-        """Raise Fenced when this process has noticed that another one has taken over. Asks no database."""
-        if self._lease.is_lost:
-            raise Fenced("another groundstate process has taken over this store; this process sends nothing more")
+        """Raise Fenced when this process has noticed that another one has taken over, StoreWentBack when it has noticed
+        that the store lost its work. Asks no database."""
+        self._lease.require_not_lost()
 
     def require_lease(self) -> None:
         """Raise LeaseEnded unless this process may send a write now: another process may be about to take over. Asks

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from drivers.base import LeaseEnded
 from reconciler import runtime
@@ -132,9 +133,11 @@ def test_nothing_is_sent_in_the_last_third_of_one_that_was_not_renewed() -> None
 def test_one_that_was_lost_to_another_process_stays_so() -> None:
     lease = StoreLease(30)
     lease.renewed(runtime.monotonic())
-    lease.lose()
+    lease.lose(Fenced("another groundstate process has taken over"))
     with pytest.raises(LeaseEnded, match="another groundstate process has taken over"):
         lease.require()
+    with pytest.raises(Fenced, match="another groundstate process has taken over"):
+        lease.require_not_lost()
 
 
 def test_one_that_was_left_lets_no_thread_send_that_was_left_behind() -> None:
@@ -179,6 +182,22 @@ def test_a_store_that_went_back_is_not_taken_again(postgresql_store: Store) -> N
         pass
     with pytest.raises(StoreWentBack, match=f"number {epoch + 5}; the store is at number {epoch}"):
         postgresql_store.instance("run", before=epoch + 5).__enter__()
+
+
+def test_a_store_that_went_back_meanwhile_was_not_taken_over(postgresql_store: Store) -> None:
+    with postgresql_store.instance("run", lease=0.3) as epoch:
+        with postgresql_store.engine.begin() as connection:
+            connection.execute(text("UPDATE instance SET epoch = epoch - 1"))
+            connection.execute(text("UPDATE lease SET epoch = epoch - 1"))
+        words = f"number {epoch}; the store is at number {epoch - 1}"
+        with pytest.raises(StoreWentBack, match=words):
+            postgresql_store.check()
+        with suppress(StoreWentBack):
+            while True:
+                postgresql_store.require_not_lost()
+                time.sleep(0.01)
+        with pytest.raises(LeaseEnded, match=words):
+            postgresql_store.require_lease()
 
 
 @contextmanager

@@ -131,15 +131,18 @@ def last_epoch(connection: Connection) -> int:
 
 
 def check_epoch(connection: Connection, epoch: int) -> None:
-    """Raise Fenced unless `epoch` is the current one, which it then stays until this transaction ends."""
+    """Raise Fenced unless `epoch` is the current one, which it then stays until this transaction ends. It is
+    StoreWentBack when the store does not know that epoch."""
     refuse_other_epoch(ask(connection, {"epoch": EPOCH})["epoch"], epoch)
 
 
 def refuse_other_epoch(answer: Sequence[tuple[int]], epoch: int) -> None:
-    """Raise Fenced unless `epoch` is the one that `EPOCH` was answered with."""
+    """Raise Fenced unless `epoch` is the one that `EPOCH` was answered with. That is StoreWentBack for
+    an earlier one: no process has taken over, but the database was restored."""
     if not answer:
         raise StoreGone("nothing was sent: the store was emptied while groundstate was running; restore a backup")
     current = answer[0][0]
+    refuse_earlier_store(current, epoch)
     if current != epoch:
         raise Fenced(
             "nothing was sent: another groundstate process has taken over this store (take-over number "
@@ -217,7 +220,7 @@ def _left(connection: Connection, before: int | None) -> LeaseLeft | None:
     if before is None:
         return lease_left(connection)
     refuse_earlier_store(epoch, before)
-    refuse_other_epoch([(before if epoch is None else epoch,)], before)
+    refuse_other_epoch([(epoch or 0,)], before)
     return None
 
 
@@ -254,7 +257,7 @@ def _kept(database: Database, lease: StoreLease, epoch: int, failed: Callable[[B
         failed(error)
 
     stop = runtime.flag()
-    renew = partial(keep_lease, database, lease, epoch, stop)
+    renew = partial(keep_lease, database, lease, epoch, partial(check_epoch, epoch=epoch), stop)
     renewing = runtime.thread(partial(runtime.reporting, renew, ended), "lease")
     renewing.start()
     try:

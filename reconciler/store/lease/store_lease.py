@@ -6,6 +6,7 @@ forward, and stops earlier by a margin. A write that has left may still be under
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
@@ -15,7 +16,7 @@ from drivers.base import LeaseEnded
 from reconciler import runtime
 from reconciler.kinds.common.defect import defect
 from reconciler.store.sql.database import Database
-from reconciler.store.sql.store_errors import StoreError
+from reconciler.store.sql.store_errors import Fenced, StoreError
 
 STORE_LEASE_SECONDS = 15.0
 """How long a process that stopped, or cannot reach the database, keeps others from taking over."""
@@ -49,17 +50,15 @@ class StoreLease:
         self.seconds = seconds
         self._until: float | None = None
         self._ended: str | None = None
-        self.is_lost = False
-        """Whether another process has taken over."""
+        self._lost: Fenced | None = None
 
     def renewed(self, asked_at: float) -> None:
         """The database has granted it, to who asked at that moment (`runtime.monotonic`)."""
         self._until = asked_at + self.seconds * (1 - _MARGIN)
 
-    def lose(self) -> None:
-        """Another process has taken over."""
-        self.is_lost = True
-        self._ended = "another groundstate process has taken over the store"
+    def lose(self, error: Fenced) -> None:
+        """Another process has taken over, or the store is not the same any more."""
+        self._lost = error
 
     def fail(self, error: BaseException) -> None:
         """The thread that renews it has ended with a defect."""
@@ -71,6 +70,8 @@ class StoreLease:
 
     def require(self) -> None:
         """Raise LeaseEnded unless a write may leave now."""
+        if self._lost is not None:
+            raise LeaseEnded(str(self._lost))
         if self._ended is not None:
             raise LeaseEnded(f"nothing was sent: {self._ended}")
         if self._until is not None and runtime.monotonic() >= self._until:
@@ -78,6 +79,11 @@ class StoreLease:
                 "nothing was sent: the store has not answered for so long that another groundstate process may take "
                 "over. groundstate continues when the store answers; check the database"
             )
+
+    def require_not_lost(self) -> None:
+        """Raise what the lease was lost by."""
+        if self._lost is not None:
+            raise self._lost
 
 
 def lease_left(connection: Connection) -> LeaseLeft:
@@ -98,20 +104,23 @@ def end_lease(connection: Connection, epoch: int) -> None:
     connection.execute(_END, {"epoch": epoch})
 
 
-def keep_lease(database: Database, lease: StoreLease, epoch: int, stop: runtime.Flag) -> None:
-    """Renew it until `stop`, or until another process has taken over. While the database does not answer, it is asked
-    again and again."""
+def keep_lease(
+    database: Database, lease: StoreLease, epoch: int, check: Callable[[Connection], None], stop: runtime.Flag
+) -> None:
+    """Renew it until `stop`, or until it is lost: then `check` raises Fenced. While the database does not answer, it is
+    asked again and again."""
     pause = lease.seconds / _RENEWALS
     while not stop.wait(pause):
         asked_at = runtime.monotonic()
         try:
             with database.write() as connection:
-                renewed = connection.execute(_RENEW, {"epoch": epoch, "seconds": lease.seconds}).first()
+                check(connection)
+                connection.execute(_RENEW, {"epoch": epoch, "seconds": lease.seconds}).one()
+        except Fenced as error:
+            lease.lose(error)
+            return
         except StoreError:  # Every write of this process reports it.
             pause = min(_TRY_AGAIN_SECONDS, lease.seconds / _RENEWALS)
             continue
-        if renewed is None:
-            lease.lose()
-            return
         lease.renewed(asked_at)
         pause = lease.seconds / _RENEWALS

@@ -40,7 +40,7 @@ class StoreGone(Fenced):
     """The store's file was deleted, or another is in its place: what is written goes nowhere."""
 
 
-class StoreWentBack(StoreError):
+class StoreWentBack(StoreGone):
     """The store is as it was earlier: it lost what this process has written."""
 
 
