@@ -79,6 +79,15 @@ class Guarded(msgspec.Struct, frozen=True, omit_defaults=True):
     """When it came into the group from outside of it. None: with the guard, with its own document, or long ago."""
 
 
+class LastDeclared(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whose the resource was by its last document, so that events after its removal are still known to be theirs."""
+
+    project: str | None = None
+    """The project that the document named."""
+    labels: Mapping[str, str] = {}
+    """The labels of the document."""
+
+
 class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is remembered of one resource, whatever its kind. A row of these, or of the kind's own type, exists for each
     resource that a revision in force has declared."""
@@ -95,6 +104,8 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """The value, while it is recorded."""
     deletion_policy: str | None = None
     """What the last spec said, for when the document is gone."""
+    last_declared: LastDeclared | None = None
+    """Whose it was by its last document; None: an older groundstate put that document in force."""
     place: str | None = None
     """Which system of which endpoint the last spec meant (`Kind.endpoint`)."""
     access: dict[str, str] = {}

@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 
 from reconciler.kinds import FLEET, KINDS, RECONCILED
+from reconciler.kinds.common.event_subject import declared_now
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.guard_marks import marked
@@ -62,14 +63,16 @@ def carried_over(
         if guarding or after.guarded or kind.in_fleet:
             after = marked(desired, resource, after, now, new)
         way = ways[key.kind].get(key, after.access) if key.kind in ways else after.access
+        last = declared_now(resource)
         # Value by value, as this is gone through for all of a fleet in every plan.
         if (
             after is not before
             or (before.place, before.deletion_policy, before.joining) != (here, policy, joining)
             or way != before.access
+            or last != before.last_declared
         ):
             changed[key] = msgspec.structs.replace(
-                after, place=here, deletion_policy=policy, joining=joining, access=way
+                after, place=here, deletion_policy=policy, joining=joining, access=way, last_declared=last
             )
     return changed | _removed(leaving, now)
 

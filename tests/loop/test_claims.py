@@ -445,3 +445,23 @@ def test_placements_are_kept_while_the_same_is_observed(tmp_path: Path) -> None:
     bmc.state = msgspec.structs.replace(bmc.state, power=other)
     world.run(120)
     assert kept.placements() is not found
+
+
+def test_the_last_events_of_a_removed_claim_are_still_those_of_its_project(tmp_path: Path) -> None:
+    """Also after a restart of the daemon, which reads only the commit without the claim."""
+    world = inspected(tmp_path, "m1")
+    world.commit(labelled(fleet(1, "m1"), WEB, tier="front"))
+    world.run(60)
+    world.commit(fleet(None, "m1"))
+    world.restart()
+    world.run(60)
+    free(world, "m1")
+    world.run(600)
+    told = [one.event for one in world.store.follow(0) if one.event.key == WEB]
+    assert [one.reason for one in told] == ["Placed", "Releasing", "Forgotten"]
+    assert {(one.project, str(one.labels)) for one in told} == {("shop", "{'tier': 'front'}")}
+
+
+def labelled(state: DesiredState, key: ResourceKey, **labels: str) -> DesiredState:
+    changed = msgspec.structs.replace(state.resources[key], labels=labels)
+    return msgspec.structs.replace(state, resources={**state.resources, key: changed})

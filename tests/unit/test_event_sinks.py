@@ -34,7 +34,7 @@ from reconciler.kinds.sink.event_selection import wants
 from reconciler.kinds.sink.sink_check import check_sink
 from reconciler.kinds.sink.spec import EventSinkSpec, NatsSpec, SendSpec, SinkPause, SinkTls, WebhookSpec
 from reconciler.model.event import Event, EventReason, EventType
-from reconciler.model.facts import ResourceFacts
+from reconciler.model.facts import LastDeclared, ResourceFacts
 from reconciler.model.resource import DesiredState, Resource, ResourceKey, Revision, Source
 from reconciler.model.sink_state import SinkState, SinkTrouble, replayed
 from reconciler.store import Store
@@ -141,6 +141,8 @@ def declared(labels: dict[str, str], key: ResourceKey = MACHINE, **spec: object)
 class TestWhoseAnEventIs:
     RACK = declared({"rack": "r1"}, project=None)
     SHOPS, BANKS = MachineFacts(project="shop"), MachineFacts(project="bank")
+    OTHER = declared({}, ResourceKey("Machine", "other"))
+    LAST = MachineFacts(last_declared=LastDeclared("shop", {"rack": "r1"}))
 
     @pytest.mark.parametrize(
         ("desired", "facts", "before", "project", "labels"),
@@ -160,8 +162,11 @@ class TestWhoseAnEventIs:
                 {"rack": "r1", "groundstate/size": "s1"},
                 id="labels of the inventory",
             ),
-            pytest.param(declared({}, ResourceKey("Machine", "other")), SHOPS, None, "shop", None, id="undeclared"),
+            pytest.param(OTHER, SHOPS, None, "shop", None, id="undeclared"),
             pytest.param(None, None, None, None, None, id="no revision is in force"),
+            pytest.param(OTHER, LAST, None, "shop", {"rack": "r1"}, id="removed"),
+            pytest.param(OTHER, None, LAST, "shop", {"rack": "r1"}, id="forgotten just now"),
+            pytest.param(RACK, LAST, None, None, {"rack": "r1"}, id="declared again without a project"),
         ],
     )
     def test_it_is_recorded_with_the_project_and_the_labels_of_now(

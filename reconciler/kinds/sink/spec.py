@@ -122,7 +122,7 @@ class SendSpec(Spec, frozen=True, kw_only=True):
         Meta(
             max_length=1024,
             description="Only events about resources that had these labels when the event was recorded, written as "
-            "for `-l`. Labels that groundstate derives count too. A resource that is not declared has no labels.",
+            "for `-l`. Labels that groundstate derives count too. A removed resource has its last ones.",
             examples=["rack in (r12,r13)"],
         ),
     ] = ""
