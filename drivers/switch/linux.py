@@ -117,6 +117,7 @@ async def _read(shell: SwitchShell) -> SwitchState:
         version=os_version(release.output.decode(errors="replace")),
         ports=have.ports(),
         vrfs={name: vni if vni is not None else known.get(name) for name, vni in have.vrfs().items()},
+        open_vrfs=have.open_vrfs(),
         neighbours=None if lldp.status else lldp_neighbours(_json(shell, lldp.output, "lldpcli show neighbors")),
         peers=peers,
         saved=saved,

@@ -56,6 +56,11 @@ class LinuxLinks(msgspec.Struct, frozen=True):
                 found[link.name] = int(marked[1]) if marked else None
         return found
 
+    def open_vrfs(self) -> tuple[str, ...]:
+        """The VRFs of the kernel without a last route that refuses, in one of the families of the host."""
+        routed = [link for link in self.links.values() if link.kind == "vrf"]
+        return tuple(sorted(link.name for link in routed if any(link.table not in of for of in self.closed.values())))
+
     def ports(self) -> dict[str, SwitchPort]:
         """The ports, with where each belongs."""
         vrfs = self.vrfs()

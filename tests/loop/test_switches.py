@@ -125,6 +125,20 @@ def test_a_vrf_that_no_port_needs_is_removed_and_one_of_others_is_left(world: Wo
     assert switch(world).vrfs == {"VrfOfOthers": 7}
 
 
+def test_a_vrf_that_somebody_opened_is_drift_and_is_closed_with_its_machines_running(world: World) -> None:
+    metals = running(world, "m1")
+    switch(world).vrfs["VrfOfOthers"] = 7
+    switch(world).open_vrfs |= {"Vrf104001", "VrfOfOthers"}
+    live(world, metals, 600)
+    assert switch(world).open_vrfs == {"VrfOfOthers"}
+    assert places(world) == {(None, "Vrf104001")}
+    (sent,) = [one.event for one in world.store.follow(0) if "spec.vrfs[" in one.event.message and one.event.action_id][
+        :1
+    ]
+    assert "because of drift since" in sent.message
+    assert world.engine.plan().changes == ()
+
+
 def test_no_machine_boots_while_a_port_is_not_where_it_must_be_and_the_plan_says_which(world: World) -> None:
     switch(world, "leaf02").faults.append(SwitchFault.SLOW_ORCHAGENT)
     switch(world, "leaf02").slowness = 1e9

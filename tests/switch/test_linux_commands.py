@@ -146,6 +146,23 @@ def test_what_a_vrf_has_no_route_to_is_refused_and_not_looked_for_in_the_table_o
     assert closing([*PLAIN, VRF_RED], {"-4": CLOSED, "-6": CLOSED}) == []
 
 
+@pytest.mark.parametrize(
+    ("refusals", "expected"),
+    [
+        ({"-4": CLOSED, "-6": CLOSED}, ()),
+        ({"-4": CLOSED, "-6": []}, ("Vrf104001",)),
+        ({"-4": [], "-6": CLOSED}, ("Vrf104001",)),
+        ({"-4": CLOSED}, ()),
+        ({}, ()),
+    ],
+)
+def test_a_vrf_without_its_last_route_in_one_family_is_open(
+    refusals: dict[str, object], expected: tuple[str, ...]
+) -> None:
+    bridged = device("Vrf7", "bridge", ifalias="groundstate vni 7")
+    assert linux_links([*PLAIN, VRF_RED, bridged], [], refusals).open_vrfs() == expected
+
+
 def test_a_vrf_that_another_made_is_closed_in_its_own_table() -> None:
     other = device("Vrf104001", "vrf", table=1001)
     assert len(closing([*PLAIN, other], {"-4": CLOSED})) == 1

@@ -63,13 +63,17 @@ class BgpPeer(msgspec.Struct, frozen=True, omit_defaults=True):
 class SwitchState(msgspec.Struct, frozen=True, omit_defaults=True):
     """One look at one switch. None for `neighbours` or `peers`: not known, which is not "none".
 
-    `vrfs`: the VNI of each VRF, None for a VRF without. `saved`: whether what runs is what the switch would start with.
+    `vrfs`: the VNI of each VRF, None for a VRF without. `open_vrfs`: a machine in one of these reaches what the
+    switch reaches. `saved`: whether what runs is what the switch would start with.
     """
 
     system: Annotated[str | None, Meta(description="Its own name, as LLDP sends it.")] = None
     version: Annotated[str | None, Meta(description="The version of its software.")] = None
     ports: Annotated[dict[str, SwitchPort], Meta(description="Its ports, by name.")] = {}
     vrfs: Annotated[dict[str, int | None], Meta(description="Its VRFs, with the VNI of each.")] = {}
+    open_vrfs: Annotated[
+        tuple[str, ...], Meta(description="VRFs that use the routes of the switch itself where they have none.")
+    ] = ()
     vlans: Annotated[dict[int, str | None], Meta(description="Its VLANs, with the VRF to which each belongs.")] = {}
     neighbours: Annotated[tuple[SwitchNeighbour, ...] | None, Meta(description="What LLDP heard.")] = None
     peers: Annotated[tuple[BgpPeer, ...] | None, Meta(description="The sessions of BGP.")] = None
@@ -108,6 +112,7 @@ class VrfConfig(msgspec.Struct, frozen=True, omit_defaults=True):
 class SwitchConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one pass is to make true, as a whole.
 
+    Each of `vrfs` is closed afterwards: none is in `SwitchState.open_vrfs`.
     A port that is not in `ports` is left alone, and so is a VRF that is in neither `vrfs` nor `absent_vrfs`. No port
     goes from one VRF into another in one pass (metal-core#102), and none of `absent_vrfs` has a port left.
     `uplinks` are never in `ports`. They, `loopback` and `asn` are for the routing, so for `SwitchScope.ALL` alone.

@@ -73,6 +73,7 @@ class FakeSwitch:
             for number, lane in enumerate(range(0, PORT_COUNT * _LANES, _LANES))
         }
         self.vrfs: dict[str, int | None] = {}
+        self.open_vrfs: set[str] = set()
         self.vlans: dict[int, str | None] = {}
         self.neighbours: dict[str, SwitchNeighbour] = {}
         self.peers: tuple[BgpPeer, ...] = ()
@@ -93,6 +94,7 @@ class FakeSwitch:
                 version="fake 1.0",
                 ports={name: replace(port, unsettled=name in self._asked) for name, port in self.ports.items()},
                 vrfs=dict(self.vrfs),
+                open_vrfs=tuple(sorted(self.open_vrfs)),
                 vlans=dict(self.vlans),
                 neighbours=tuple(heard[1:] if SwitchFault.LLDP_FORGETS in self.faults else heard),
                 peers=self.peers,
@@ -122,6 +124,7 @@ class FakeSwitch:
             if self._strikes(SwitchFault.RELOAD_FAILED):
                 raise Busy(f"{self.address}: FRR could not be reloaded; no port was changed")
             self.vrfs |= {name: vrf.vni for name, vrf in config.vrfs.items()}
+            self.open_vrfs -= {*config.vrfs}
             self.vlans |= {vrf.vlan: name for name, vrf in config.vrfs.items() if vrf.vlan is not None}
             differing = [(name, port) for name, port in config.ports.items() if self._differs(name, port)]
             is_half = self._strikes(SwitchFault.HALF_APPLIED)

@@ -43,7 +43,7 @@ from reconciler.model.resource import Resource, ResourceKey
 _VRFS = "spec.vrfs"
 _PATIENCE = 120.0
 """Seconds. SONiC's orchagent needs some under load."""
-ABSENT = "absent"
+ABSENT, CLOSED, OPEN = "absent", "closed", "open"
 
 
 _CONFIG = "config"
@@ -65,16 +65,16 @@ class SwitchRules:
     """Implements Rules. Ports that the document does not list, uplinks among them, are never changed."""
 
     def fields(self, resource: Resource[SwitchSpec], view: KindView) -> tuple[Field, ...]:
-        """Each listed port, and each VRF that no port needs any more."""
+        """Each listed port, and each VRF that no port needs any more, or that leads to the switch itself."""
         spec, state = resource.spec, _state(view.value)
         if spec.scope is SwitchScope.NONE:
             return ()
         ports = (_port_field(port, target, resource, view) for port, target in _targets(spec, view))
-        return (*(one for one in ports if one is not None), *_unused_vrfs(spec, view, state))
+        return (*(one for one in ports if one is not None), *_vrf_fields(spec, view, state))
 
     def steps(self, resource: Resource[SwitchSpec], view: KindView, fields: tuple[Field, ...]) -> Steps:
         """One action for each port that differs. A port on its way into its VRF goes first, then what cuts no tenant,
-        then the others, then VRFs without ports."""
+        then the others, then VRFs."""
         spec, state = resource.spec, _state(view.value)
         differing = {field.path for field in fields if not field.equal}
         found, holds, passes = list[tuple[int, SetValue]](), list[Hold](), list[str]()
@@ -91,8 +91,9 @@ class SwitchRules:
             else:
                 found.append(_port_step(port, target, spec, view, state))
         actions = [action for _, action in sorted(found, key=lambda one: one[0])]
-        gone = [field.path for field in fields if not field.equal and field.path.startswith(_VRFS)]
-        actions += [_vrf_step(path, spec, view) for path in gone]
+        actions += [
+            _vrf_step(field, spec, view) for field in fields if not field.equal and field.path.startswith(_VRFS)
+        ]
         paused = [
             Hold(HoldKind.DECLARED, word, pause.reason, f"remove spec.{word} from the document")
             for word, pause in ((HoldName.MAINTENANCE, spec.maintenance), (HoldName.SUSPEND, spec.suspend))
@@ -109,7 +110,7 @@ class SwitchRules:
         if not isinstance(action, SetValue) or action.item is None or not isinstance(value, SwitchState):
             return False
         if action.field == _VRFS:
-            return action.item not in value.vrfs
+            return action.item not in (value.vrfs if action.value == ABSENT else value.open_vrfs)
         found = value.ports.get((action.context or {}).get(PORT, action.item))
         return found is not None and shows(found, _PORTS.decode(msgspec.json.encode(action.value)))
 
@@ -146,8 +147,9 @@ def _port_field(port: CabledPort, target: PortTarget, resource: Resource[SwitchS
     )
 
 
-def _unused_vrfs(spec: SwitchSpec, view: KindView, state: SwitchState) -> Iterator[Field]:
-    """VRFs of declared networks that are on the switch without any port. VRFs of others are left alone."""
+def _vrf_fields(spec: SwitchSpec, view: KindView, state: SwitchState) -> Iterator[Field]:
+    """VRFs of declared networks: those without any port must go, and the others must be closed. VRFs of others are left
+    alone."""
     if view.desired is None:
         return
     ours = {vrf_name(number): number for number in known_vrfs(view.desired, view.observed)}
@@ -157,6 +159,9 @@ def _unused_vrfs(spec: SwitchSpec, view: KindView, state: SwitchState) -> Iterat
     for name in state.vrfs:
         if name in ours and name not in used and not is_unsure:
             yield Field(item_path(_VRFS, name), ABSENT, state.vrfs[name], False)
+        elif name in ours and name in used:
+            is_open = name in state.open_vrfs
+            yield Field(item_path(_VRFS, name), CLOSED, OPEN if is_open else CLOSED, not is_open)
 
 
 def _port_hold(port: CabledPort, target: PortTarget, path: str, spec: SwitchSpec, state: SwitchState) -> Hold | None:
@@ -258,16 +263,16 @@ def _bound(port: CabledPort, view: KindView) -> str:
     return key.name if lifecycle.claim is not None and lifecycle.releasing_at is None else ""
 
 
-def _vrf_step(path: str, spec: SwitchSpec, view: KindView) -> SetValue:
-    name = path.removeprefix(f"{_VRFS}[").removesuffix("]")
-    config = _pass_config(spec, view, _state(view.value), {}, absent=(name,))
+def _vrf_step(field: Field, spec: SwitchSpec, view: KindView) -> SetValue:
+    name, goes = field.path.removeprefix(f"{_VRFS}[").removesuffix("]"), field.desired == ABSENT
+    config = _pass_config(spec, view, _state(view.value), {}, absent=(name,) if goes else ())
     return SetValue(
         key=view.key,
         field=_VRFS,
         item=name,
-        value=ABSENT,
+        value=field.desired,
         context=_context(config),
-        reason="no port is in the VRF",
+        reason="no port is in the VRF" if goes else "machines in the VRF reach what the switch itself reaches",
     )
 
 
