@@ -55,17 +55,49 @@ def test_a_limit_of_any_collection_is_one_of_sessions_at_a_login(
     assert logins(server) == 1
 
 
-@pytest.mark.parametrize("status", [400, 403])
+@pytest.mark.parametrize("status", [400, 402, 403, 404, 409, 412, 418, 422, 423])
+@pytest.mark.parametrize("session", [401, 409, 423])
 def test_a_login_that_is_refused_as_a_session_and_by_basic_authentication_is_latched_whatever_the_status(
-    bmc: Bmc, server: RedfishServer, status: int
+    bmc: Bmc, server: RedfishServer, session: int, status: int
 ) -> None:
     """DMTF/Redfish-Service-Validator#191 for basic authentication: each look would send the password again."""
-    server.misbehave("POST", SESSIONS, reply(401, extended("Wrong")), times=None)
-    server.misbehave("GET", SYSTEMS, reply(status, extended("Access denied")), times=None)
+    server.misbehave("POST", SESSIONS, reply(session, extended("Access denied for you")), times=None)
+    server.misbehave("GET", SYSTEMS, reply(status, extended("No")), times=None)
     for _ in range(5):
-        with pytest.raises(AuthenticationFailed, match="refused the user name or the password"):
+        with pytest.raises(AuthenticationFailed, match=r"refused the user name or the password.*Access denied for you"):
             bmc.read()
     assert logins(server) == 2
+
+
+@pytest.mark.parametrize("status", [400, 423])
+def test_a_bmc_without_sessions_may_refuse_a_login_by_another_status_than_401(
+    driver: RedfishDriver, pki: Pki, status: int
+) -> None:
+    with RedfishServer(pki.context, sessionless()) as server:
+        server.misbehave("GET", SYSTEMS, reply(status, extended("The account is locked")), times=None)
+        bmc = driver.open(endpoint(server, pki.tls))
+        for _ in range(5):
+            with pytest.raises(AuthenticationFailed, match="The account is locked"):
+                bmc.read()
+        assert logins(server) == 1
+
+
+def test_a_system_that_is_not_there_is_no_refusal_of_a_login_whose_session_was_refused(
+    driver: RedfishDriver, server: RedfishServer, pki: Pki
+) -> None:
+    server.misbehave("POST", SESSIONS, reply(400, extended("Sessions are disabled")), times=None)
+    bmc = driver.open(endpoint(server, pki.tls, "7"))
+    with pytest.raises(Rejected, match="no system 7"):
+        bmc.read()
+
+
+def test_a_login_that_is_called_a_success_and_holds_an_error_is_reported_in_the_bmc_s_words(
+    bmc: Bmc, server: RedfishServer
+) -> None:
+    server.misbehave("POST", SESSIONS, reply(200, extended("The user is unknown")), times=None)
+    server.misbehave("GET", SYSTEMS, reply(401), times=None)
+    with pytest.raises(AuthenticationFailed, match="The user is unknown"):
+        bmc.read()
 
 
 def test_one_odd_401_to_basic_authentication_that_has_held_costs_one_more_request(
@@ -187,7 +219,7 @@ def must_change(method: str, path: str, status: int) -> Callable[[RedfishServer]
     return lambda server: server.misbehave(method, path, answer, times=None)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403])
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 422])
 @pytest.mark.parametrize(("method", "path"), [("POST", SESSIONS), ("GET", SYSTEMS), ("GET", SYSTEM)])
 def test_a_password_that_must_be_changed_is_one_login_wherever_the_bmc_says_it(
     driver: RedfishDriver, bmc: Bmc, server: RedfishServer, method: str, path: str, status: int
@@ -200,6 +232,34 @@ def test_a_password_that_must_be_changed_is_one_login_wherever_the_bmc_says_it(
         assert raised.value.retry_after is not None
     assert logins(server) == 1
     assert not server.sessions
+
+
+@pytest.mark.parametrize(
+    "refusal", [reply(401), reply(403), reply(403, extended("No", "Base.1.8.InsufficientPrivilege"))]
+)
+def test_a_session_that_is_made_to_change_the_password_is_refused_with_the_message_that_it_was_made_with(
+    driver: RedfishDriver, bmc: Bmc, server: RedfishServer, refusal: Answer
+) -> None:
+    """DSP0266, "Password change required handling": the session is made, with this message."""
+    headers = ["X-Auth-Token: one", f"Location: {SESSIONS}/one"]
+    info = extended("Change the password.", "Base.1.8.PasswordChangeRequired")["error"]
+    server.misbehave("POST", SESSIONS, reply(201, {"@odata.id": f"{SESSIONS}/one", **info}, *headers), times=None)
+    server.misbehave("GET", SYSTEMS, refusal, times=None)
+    for _ in range(5):
+        with pytest.raises(AuthenticationFailed, match=r"requires that the password is changed.*Change the password\."):
+            bmc.read()
+    assert logins(server) == 1
+    assert server.seen("DELETE", f"{SESSIONS}/one")
+
+
+def test_a_session_that_works_is_used_whatever_was_said_of_the_password(bmc: Bmc, server: RedfishServer) -> None:
+    server.sessions.add("one")
+    info = extended("Change the password.", "Base.1.8.PasswordChangeRequired")["error"]
+    made = reply(201, {"@odata.id": f"{SESSIONS}/one", **info}, "X-Auth-Token: one", f"Location: {SESSIONS}/one")
+    server.misbehave("POST", SESSIONS, made)
+    assert bmc.read().power == "On"
+    server.misbehave("GET", SYSTEM, reply(403))
+    assert bmc.read().power == "On"
 
 
 @pytest.mark.parametrize("token", ["", "   "])

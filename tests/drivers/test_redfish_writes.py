@@ -400,17 +400,36 @@ MODE = "BootSourceOverrideMode"
         },
         {"MessageId": "Base.1.8.PropertyMissing", "Message": "The property %1 is needed", "MessageArgs": [MODE]},
         {"MessageID": "iLO.0.10.PropertyMissing", "MessageArgs": [MODE]},
+        {"MessageId": "Base.1.8.PropertyMissing", "Message": "A property is needed", "MessageArgs": [f"Boot/{MODE}"]},
+        {"MessageId": "Base.1.8.PropertyMissing", "RelatedProperties": f"/Boot/{MODE}"},
+        {"Message": f"{MODE.lower()} is needed"},
     ],
-    ids=["related", "in the arguments", "without a message, iLO 4"],
+    ids=["related", "in the arguments", "without a message, iLO 4", "no place for it", "no list", "in other letters"],
 )
 @pytest.mark.parametrize("bare", [True, False])
+@pytest.mark.parametrize("status", [400, 422])
 def test_a_missing_boot_property_is_found_wherever_the_refusal_names_it(
-    bmc: Bmc, server: RedfishServer, error: dict[str, Any], bare: bool
+    bmc: Bmc, server: RedfishServer, error: dict[str, Any], bare: bool, status: int
 ) -> None:
     info = {"@Message.ExtendedInfo": [error]}
-    server.misbehave("PATCH", SYSTEM, reply(400, info if bare else {"error": info}))
+    server.misbehave("PATCH", SYSTEM, reply(status, info if bare else {"error": info}))
     bmc.set_boot(PXE_ONCE)
     assert [one.json()["Boot"].get(MODE) for one in server.seen("PATCH")] == [None, "UEFI"]
+
+
+@pytest.mark.parametrize("name", ["HttpBootUri", "BootOrderPropertySelection", "UefiTargetBootSourceOverride"])
+@pytest.mark.parametrize("value", ["Some", None])
+def test_any_boot_property_that_a_refusal_misses_is_sent_as_it_was_read(
+    driver: RedfishDriver, pki: Pki, name: str, value: str | None
+) -> None:
+    def answer(request: Request) -> Answer:
+        is_whole = request.json()["Boot"].get(name, ...) == value
+        return reply(204) if is_whole else reply(400, extended(f"{name} is needed"))
+
+    with RedfishServer(pki.context, service(Boot={**system()["Boot"], name: value, f"{name}s": "Other"})) as server:
+        server.misbehave("PATCH", SYSTEM, answer, times=None)
+        driver.open(endpoint(server, pki.tls)).set_boot(PXE_ONCE)
+        assert f"{name}s" not in server.seen("PATCH")[-1].json()["Boot"]
 
 
 def test_an_override_is_sent_to_the_settings_that_the_id_of_a_refusal_means(driver: RedfishDriver, pki: Pki) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from email.message import Message
 from enum import StrEnum
 from typing import Any
@@ -15,7 +16,7 @@ from drivers.bmc.redfish.redfish_reader import RedfishDocument
 from drivers.bmc.redfish.redfish_system import ParsedSystem
 from drivers.bmc.redfish.redfish_tasks import Writes
 from drivers.bmc.redfish.wire.redfish_connector import OneShotConnector
-from drivers.bmc.redfish.wire.redfish_errors import BadRequest, Broken, ChangedMeanwhile, NotFound
+from drivers.bmc.redfish.wire.redfish_errors import BadRequest, Broken, ChangedMeanwhile, NotFound, Unprocessable
 from drivers.bmc.redfish.wire.redfish_http import Reply
 
 TARGET, ENABLED, MODE = "BootSourceOverrideTarget", "BootSourceOverrideEnabled", "BootSourceOverrideMode"
@@ -79,7 +80,7 @@ def send_override(system: ParsedSystem, connector: OneShotConnector, override: B
 def _answer(refused: DriverError, writes: BootWrites, system: ParsedSystem, override: BootOverride) -> None:
     """Send once more what a refusal asks for. Raises it where it asks for nothing that can be sent."""
     said, settings = str(refused), system.settings_uri
-    if isinstance(refused, BadRequest):
+    if isinstance(refused, BadRequest | Unprocessable):
         said += f" {refused.ids}"
     if settings and writes.path == system.path and (_ELSEWHERE in said or settings in said):
         writes.patch(settings, data={"Boot": writes.body}, etag=writes.settings_etag)
@@ -90,21 +91,28 @@ def _answer(refused: DriverError, writes: BootWrites, system: ParsedSystem, over
     if more:
         writes.patch(writes.path, data={"Boot": {**writes.body, **more}}, etag=writes.etag)
         return
-    if MODE in said and MODE not in {**writes.body, **shown}:
+    if _names(said, MODE) and not writes.body.get(MODE) and not shown.get(MODE):
         raise Rejected(f"{refused}. BMC does not report {MODE}, so set spec.boot.mode to UEFI or Legacy") from None
     raise refused
 
 
 def _wanted(said: str, sent: RedfishDocument, shown: RedfishDocument, override: BootOverride) -> RedfishDocument:
-    """The properties that a refusal names and that were not sent, as the BMC shows them (ansible-collections/
-    community.general#11542). An override that is switched off keeps the target that is there where the BMC refuses None
-    (iLO, ironcore-dev/metal-operator#998)."""
-    named = {name for name in _OVERRIDE if name in said and isinstance(shown.get(name), str)}
-    if override.enabled is not BootEnabled.DISABLED:
-        named -= sent.keys()
-    else:
-        named -= sent.keys() - {TARGET}
-    return {name: shown[name] for name in named if sent.get(name) != shown[name]}
+    """The properties of Boot that a refusal names and that are not to be changed, as the BMC shows them. Source:
+    ansible-collections/community.general#11542. sushy itself sends HttpBootUri as null. An override that is switched
+    off keeps the target that is there where the BMC refuses None (iLO, ironcore-dev/metal-operator#998)."""
+    named = {name for name, value in shown.items() if "@" not in name and _can_be_sent(name, value)}
+    named = {name for name in named if _names(said, name)}
+    asked = {name for name, value in sent.items() if value is not None}
+    named -= asked - {TARGET} if override.enabled is BootEnabled.DISABLED else asked
+    return {name: shown[name] for name in named if name not in sent or sent[name] != shown[name]}
+
+
+def _can_be_sent(name: str, value: object) -> bool:
+    return isinstance(value, str) if name in _OVERRIDE else isinstance(value, str | bool | list | None)
+
+
+def _names(said: str, name: str) -> bool:
+    return re.search(rf"(?i)(?<![a-z]){re.escape(name)}(?![a-z])", said) is not None
 
 
 def pending_override(boot: RedfishDocument) -> RedfishDocument | None:

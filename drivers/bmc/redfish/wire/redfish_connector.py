@@ -71,11 +71,19 @@ _MOST_BARRED = 64
 _DELETES = 2
 """Of one session by one path: the first may meet an odd 401, or a BMC that wants one more header."""
 _MOST_UNDELETED = 4
+_NO_VERDICT = frozenset({408, 429})
+_NOT_THERE = frozenset({404, 410})
+_LOCKED = frozenset({400, 423})
+"""How BMCs without sessions refuse a login, beside 401."""
 _FAILED = 500
 """A service of sessions that fails within itself is one that does not work; a gateway's 502 or 504 is about the BMC."""
 
 # What sushy logs as warnings is either raised here as an error or normal (a BMC that lists no allowed values).
 logging.getLogger("sushy").setLevel(logging.CRITICAL)
+
+
+def _is_refusal(method: str, reply: Reply) -> bool:
+    return reply.status_code >= 300 or is_error(reply, method)
 
 
 class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is untyped
@@ -216,7 +224,9 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         """Whether a new login may help: 401, or its like where a session ran out. sushy renews after a 403 too; here it
         is one that says no reason, of a GET, and once in a while for each path."""
         status = reply.status_code
-        if status < 300 or self.credential is None or must_change_password(reply):
+        if self.credential is None or not _is_refusal(method, reply):
+            return False
+        if isinstance(self._doubt, PasswordChangeRequired) or must_change_password(reply):
             return False
         if status == 401 or is_session_ended(reply):
             return scheduling.monotonic() >= self._barred.get(path, 0.0)
@@ -231,23 +241,31 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         """Remember that the login holds, or raise AuthenticationFailed when it was refused for good. A refusal of one
         path alone is no refusal of the login."""
         status = reply.status_code
-        if status < 300 or (status < 400 and self._requests.leads_to_redfish(reply)):
+        if not _is_refusal(method, reply) or (300 <= status < 400 and self._requests.leads_to_redfish(reply)):
             self._doubt, self._holds = None, True
             self._trials.accepted()
             self._delete_rest()
             if self._barred:
                 self._barred.pop(path, None)
             return
-        if status not in (400, 401, 403):
-            return
         why = error_of_reply(method, path, self._url, reply, self._token)
-        if must_change_password(reply):
+        if isinstance(why, PasswordChangeRequired):
             raise self._refused(why)
         if status == 401 and self._holds_elsewhere(path):
             self._bar(path)
             raise Forbidden(str(why))
-        if status == 401 or self._doubt is not None:
+        if status == 401 or self._is_refusal_of_login(status, path):
             raise self._refused(self._doubt or why)
+
+    def _is_refusal_of_login(self, status: int, path: str) -> bool:
+        """Whether a 4xx is about the login, which was not let in yet: each request by basic authentication is a try of
+        the password. Of one that was refused a session, any is. Of one that was not asked for, only of the list of
+        systems, which each BMC has; and 403 says that the login holds."""
+        if not 400 <= status < 500 or status in _NO_VERDICT:
+            return False
+        if self._doubt is not None:
+            return status not in _NOT_THERE or path == self._systems_uri
+        return self._basic is not None and not self._holds and path == self._systems_uri and status in _LOCKED
 
     def _holds_elsewhere(self, path: str) -> bool:
         if scheduling.monotonic() < self._barred.get(path, 0.0):
@@ -325,20 +343,27 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         except ClosedMeanwhile:  # The next try would make the same session, only later.
             reply = self._request("POST", uri, login)
         status = reply.status_code
-        if status in _NO_SESSIONS:
+        if status in _NO_SESSIONS and not must_change_password(reply):
             return False
         if status >= 300:
             self._doubt = self._no_session(uri, reply, credential)
             return False
         self._token, self._session_paths = session_of(reply, uri)
+        if must_change_password(reply):
+            self._doubt = error_of_reply("POST", uri, self._url, reply, self._token)
         if self._token is None:
-            self._doubt = Unreachable(
-                f"{self._url}: BMC created a session, but its answer has no X-Auth-Token; update the firmware "
-                "of the BMC"
-            )
+            self._doubt = self._no_token(uri, reply, credential)
             self._leave(self._session_paths, {"Authorization": basic_header(credential)})
             self._session_paths = ()
         return self._token is not None
+
+    def _no_token(self, uri: str, reply: Reply, credential: Credential) -> DriverError:
+        """Why a login that was answered as a success made no session: an error in the BMC's words, or else a defect."""
+        if is_error(reply, "GET"):
+            return self._no_session(uri, reply, credential)
+        return Unreachable(
+            f"{self._url}: BMC created a session, but its answer has no X-Auth-Token; update the firmware of the BMC"
+        )
 
     def _no_session(self, uri: str, reply: Reply, credential: Credential) -> DriverError:
         """Why a BMC refused a session, where basic authentication may work. Raises what else it is."""

@@ -53,8 +53,9 @@ class BadRequest(Rejected):
 
 
 class Unprocessable(Rejected):
-    """422. `is_silent`: without a word."""
+    """422. `ids`, `is_silent`: as of a BadRequest."""
 
+    ids = ""
     is_silent = False
 
 
@@ -122,7 +123,7 @@ def error_of_reply(method: str, path: str, url: str, reply: Reply, session: str 
         return Broken(text, maybe_sent=method != "GET")
     if status == 422:
         unprocessable = Unprocessable(text)
-        unprocessable.is_silent = not said
+        unprocessable.is_silent, unprocessable.ids = not said, ids
         return unprocessable
     if status != 400:
         return Rejected(text)
@@ -182,14 +183,15 @@ def is_error(reply: Reply, method: str) -> bool:
 
 
 def is_session_ended(reply: Reply) -> bool:
-    """Whether a BMC says that the session is not valid any more, by another status than 401 (HewlettPackard/
+    """Whether a refusal says that the session is not valid any more, by whatever status (400: HewlettPackard/
     python-ilorest-library#101)."""
-    return reply.status_code in (400, 403, 440) and bool(_SESSION_ENDED.search(_said(reply, None)[1]))
+    return bool(_SESSION_ENDED.search(_said(reply, None)[1]))
 
 
 def must_change_password(reply: Reply) -> bool:
-    """Whether a BMC says that nothing is answered before the password is changed (DSP0266)."""
-    return reply.status_code in (400, 401, 403) and bool(_CHANGE_PASSWORD.search(_said(reply, None)[1]))
+    """Whether an answer says that nothing can be done before the password is changed, by whatever status. A session may
+    be made with this message (DSP0266, "Password change required handling")."""
+    return bool(_CHANGE_PASSWORD.search(_said(reply, None)[1]))
 
 
 def is_out_of_sessions(reply: Reply) -> bool:
@@ -264,18 +266,20 @@ def _id(entry: dict[str, Any]) -> object:
 
 
 def _message(entry: dict[str, Any]) -> str:
-    """The message with its arguments in it (DSP0266 8.6), or else its id with them."""
+    """The message with its arguments in it (DSP0266 8.6), or else its id with them. Arguments that a message has no
+    place for come after it: they may be all that says what is wrong."""
     arguments = _texts(entry.get("MessageArgs"))
     message = entry.get("Message")
     if not isinstance(message, str) or not message:
         return " ".join([str(_id(entry) or ""), *arguments]).strip()
     for number, argument in reversed(list(enumerate(arguments, 1))):
         message = message.replace(f"%{number}", argument)
-    return message
+    rest = [one for one in arguments if one and one not in message]
+    return f"{message} ({', '.join(rest)})" if rest else message
 
 
 def _texts(value: object) -> list[str]:
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
 
 
 def _severity(entry: dict[str, Any]) -> object:
