@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.commands.console_command import without_control
-from reconciler.kinds.common.machine_facts import FactType
+from reconciler.kinds.common.machine_facts import FactType, LifecycleFacts
+from reconciler.kinds.console.grants import tenancy
 from reconciler.model.resource import ResourceKey
 from reconciler.services.boot.machines.provisioning import MachineProvisioning
 from reconciler.services.console.recording import (
@@ -111,6 +112,49 @@ def test_old_recordings_are_removed_and_the_handle_of_a_line_is_not(tmp_path: Pa
         os.utime(path, (long_ago, long_ago))
     assert [path.name for path in remove_old(tmp_path, NOW)] == ["claim-web-0.log"]
     assert [path.name for path in (tmp_path / "r1-01").iterdir()] == ["session"]
+
+
+def test_a_recording_is_removed_as_a_whole(tmp_path: Path) -> None:
+    """Without its index, nothing says where in it the last installation began."""
+    writing = recorder(tmp_path)
+    writing.begin("claim-web-0", 1 << 20)
+    writing.mark("order Install 7")
+    writing.write(b"new")
+    writing.close()
+    long_ago = (NOW - KEPT - timedelta(days=1)).timestamp()
+    index, log = sorted((tmp_path / "r1-01").iterdir())
+    os.utime(index, (long_ago, long_ago))
+    os.utime(log, (NOW.timestamp(), NOW.timestamp()))
+    assert list(remove_old(tmp_path, NOW)) == []
+    assert last_order(tmp_path / "r1-01", "claim-web-0") == 0
+
+
+def test_a_recording_that_was_removed_while_its_machine_was_silent_goes_on_in_a_new_file(tmp_path: Path) -> None:
+    """A console that is held always can say nothing for longer than recordings are kept."""
+    writing = recorder(tmp_path)
+    writing.begin("claim-web-0", 1024)
+    writing.write(b"old")
+    writing.mark("order Install 7")
+    long_ago = (NOW - KEPT - timedelta(days=1)).timestamp()
+    for path in (tmp_path / "r1-01").iterdir():
+        os.utime(path, (long_ago, long_ago))
+    assert len(list(remove_old(tmp_path, NOW))) == 2
+    writing.write(b"new")
+    writing.mark("order Wipe 8")
+    writing.close()
+    assert kept(tmp_path) == b"new"
+    assert last_order(tmp_path / "r1-01", "claim-web-0") == 3
+
+
+def test_the_longest_names_can_be_recorded(tmp_path: Path) -> None:
+    lifecycles = [LifecycleFacts(claim="c" * 252 + end, slot=999, claimed_at=NOW) for end in "xy"]
+    names = [tenancy(one).name for one in lifecycles]
+    assert names[0] != names[1]
+    writing = Recorder(tmp_path / ("m" * 253), lambda: NOW)
+    writing.begin(names[0], 4)
+    writing.write(b"longer than half")
+    writing.close()
+    assert [one.name for one in recordings(tmp_path / ("m" * 253))] == [names[0]]
 
 
 def test_the_last_line_of_the_order_under_way_without_terminal_control(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ A grant follows from the documents and the facts of the moment. The owner of a s
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from datetime import datetime
@@ -29,6 +30,7 @@ from reconciler.kinds.machine.spec import MachineSpec, machine_access
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 ADMIN = "admin"
+_LONGEST_CLAIM = 150
 _SLOT = re.compile(r"[0-9]{1,9}")
 
 
@@ -133,10 +135,18 @@ def tenancy(lifecycle: LifecycleFacts) -> Tenancy:
     if claim is None:
         wiped = lifecycle.wiped.at if lifecycle.wiped is not None else None
         return Tenancy(f"free-{_stamp(wiped)}", "free")
+    short = _short(claim)
     if lifecycle.releasing_at is not None:
         since = _stamp(lifecycle.releasing_at)
-        return Tenancy(f"release-{claim}-{slot}-{since}", f"released by claim {claim}, slot {slot}")
-    return Tenancy(f"claim-{claim}-{slot}-{_stamp(lifecycle.claimed_at)}", f"claim {claim}, slot {slot}")
+        return Tenancy(f"release-{short}-{slot}-{since}", f"released by claim {claim}, slot {slot}")
+    return Tenancy(f"claim-{short}-{slot}-{_stamp(lifecycle.claimed_at)}", f"claim {claim}, slot {slot}")
+
+
+def _short(claim: str) -> str:
+    """The name of the claim, as far as the name of a file has room for it (255 bytes on Linux)."""
+    if len(claim) <= _LONGEST_CLAIM:
+        return claim
+    return f"{claim[: _LONGEST_CLAIM - 17]}-{hashlib.sha256(claim.encode()).hexdigest()[:16]}"
 
 
 def _stamp(at: datetime | None) -> str:

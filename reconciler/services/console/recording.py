@@ -25,6 +25,7 @@ MOST_MARKS = 1000
 ROTATED = "rotated"
 ORDER = "order "
 _LOG, _OLD, _INDEX = ".log", ".log.old", ".index"
+_SESSION = "session"
 
 
 class RecordingMark(msgspec.Struct, frozen=True):
@@ -62,7 +63,7 @@ class Recorder:
 
     def write(self, data: bytes) -> None:
         """Append it. Beyond half of `keep` the file becomes the old one, and the old one is gone."""
-        if self._file < 0:
+        if not self._is_recording():
             return
         self._size += os.write(self._file, data)
         if self._size > self._keep // 2:
@@ -73,8 +74,14 @@ class Recorder:
 
     def mark(self, words: str) -> None:
         """Note that something begins here."""
-        if self._file >= 0:
+        if self._is_recording():
             self._note(RecordingMark(self._now(), self.size, words))
+
+    def _is_recording(self) -> bool:
+        """A file that was removed meanwhile is begun again: a machine can be silent for longer than files are kept."""
+        if self._file >= 0 and not os.fstat(self._file).st_nlink:
+            self.begin(self._name, self._keep)
+        return self._file >= 0
 
     def close(self) -> None:
         """Record no more."""
@@ -101,7 +108,7 @@ class Recorder:
 
     @property
     def _session(self) -> Path:
-        return self._folder / "session"
+        return self._folder / _SESSION
 
     def _path(self, suffix: str) -> Path:
         return self._folder / f"{self._name}{suffix}"
@@ -187,13 +194,19 @@ def read_recording(folder: Path, recording: Recording, offset: int = 0) -> bytes
 
 
 def remove_old(folder: Path, now: datetime) -> Iterator[Path]:
-    """Remove recordings that were last written long ago; what was removed."""
-    found: list[Path] = []
+    """Remove recordings that were last written long ago, each with all of its files; what was removed."""
+    found: dict[Path, list[tuple[float, Path]]] = {}
     with suppress(OSError):
-        found += folder.glob("*/*")
-    for path in found:
-        with suppress(OSError):
-            if path.name != "session" and path.stat().st_mtime < (now - KEPT).timestamp():
+        for path in folder.glob("*/*"):
+            name = path.name.removesuffix(_OLD).removesuffix(_LOG).removesuffix(_INDEX)
+            with suppress(OSError):
+                if path.name != _SESSION:
+                    found.setdefault(path.with_name(name), []).append((path.stat().st_mtime, path))
+    for files in found.values():
+        if max(files)[0] >= (now - KEPT).timestamp():
+            continue
+        for _, path in sorted(files):
+            with suppress(OSError):
                 path.unlink()
                 yield path
 
