@@ -23,7 +23,7 @@ commit or a boot request are always recorded, and end the series before them.
 {{ActionSent ActionProgressed ActionConfirmed ActionRefused ActionFailed ActionNotConfirmed ActionInterrupted
 ActionAbandoned ShutdownIgnored Bound Unbound Renamed ImagePinned IpamImported IpamRebuilt ReconcileRequested
 OverrideBegan OverrideRevoked OverrideExpired OverrideInForce PauseBegan PauseEnded PauseExpired PauseInForce
-RestartRequested RestartCancelled Restarted RestartFailed Forgotten}}
+HostDrained HostUncordoned RestartRequested RestartCancelled Restarted RestartFailed Forgotten}}
 
 ## The lifecycle of a machine
 

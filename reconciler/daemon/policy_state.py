@@ -19,6 +19,7 @@ from reconciler.planning.guards.pauses import standing_pauses
 from reconciler.planning.guards.standing import CommandLimits, DaemonReport, Standing, standing_in_force
 from reconciler.planning.override_scope import in_force
 from reconciler.store import Store
+from reconciler.store.drained_hosts import DrainedHost
 from reconciler.store.rows.restart_rows import Described, undescribed
 
 _REFRESH_SECONDS = 2.0
@@ -48,6 +49,8 @@ class PolicyState:
         """Is called with what a person asked to be reconciled now; of a daemon alone."""
         self.restarts: Callable[[tuple[RestartRequest, ...]], list[RestartResult]] = lambda _: []
         """Is given the restarts that have not ended, and returns those that have ended."""
+        self.drained: Callable[[DrainedHost], None] = lambda _: None
+        """Is called, perhaps several times, while the host of this daemon is drained."""
         self._had_restarts = True  # One may have been cancelled while no process was there.
         self._requests = None if daemon is None else ReconcileRequests(store)
 
@@ -110,6 +113,9 @@ class PolicyState:
             self._had_restarts = bool(asked)
             for event in self._store.restarts.end(self.restarts(asked), now, self.described):
                 self.report_event(event)
+        drained = self._store.drains.of(runtime.local_host_name()) if self._store.has_lease else None
+        if drained is not None:
+            self.drained(drained)
         if self._requests is not None and (keys := self._requests.take()):
             self.requested(keys)
         self._give_sign_of_life(now)

@@ -111,6 +111,11 @@ class EventReason(StrEnum):
     """Normal. A person ended a pause (`groundstate resume`)."""
     PAUSE_EXPIRED = "PauseExpired"
     """Normal. A pause ended because its time was over."""
+    HOST_DRAINED = "HostDrained"
+    """Warning. A person drained a host (`groundstate drain`): its daemons leave the work to those of other hosts. The
+    message says why."""
+    HOST_UNCORDONED = "HostUncordoned"
+    """Normal. A person ended the drain of a host (`groundstate uncordon`)."""
     RESTART_REQUESTED = "RestartRequested"
     """Warning. A person asked for a restart of the machine (`groundstate restart`). The actions of the restart have
     its id."""

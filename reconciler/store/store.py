@@ -19,6 +19,7 @@ from reconciler.model.facts import ResourceFacts
 from reconciler.model.ledger_write import AppendEvents, BeginAction, EndAction, LedgerWrite, NoteAction, PutFacts
 from reconciler.model.observation import Observation
 from reconciler.model.resource import ResourceKey
+from reconciler.store.drained_hosts import DrainTable
 from reconciler.store.lease import instance
 from reconciler.store.lease.standby_rows import StandbyTable
 from reconciler.store.lease.store_lease import STORE_LEASE_SECONDS, StoreLease
@@ -73,12 +74,15 @@ class Store:
         self.pauses = PauseTable(database)
         """What nothing is to be written to for a while."""
         self.restarts = RestartTable(database)
-        self.refused_logins = RefusedLoginTable(database)
         """Restarts that people asked for."""
+        self.refused_logins = RefusedLoginTable(database)
+        """Logins that BMCs refused."""
         self.sinks = SinkTable(database)
         """How far each event sink has taken the ledger."""
         self.standbys = StandbyTable(database)
         """Who works on the store, and who stands by."""
+        self.drains = DrainTable(database)
+        """Hosts of which the daemons leave the work to others."""
         self.daemon = DaemonTable(database)
         """What the daemon says of itself."""
 

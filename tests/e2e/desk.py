@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import pytest
+
 from reconciler.desired.manifest.manifests import dump_yaml
 from reconciler.model.event import Event
 from reconciler.store import Store
@@ -26,6 +28,7 @@ from tests.e2e import starter
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[2]
+RENAMED = 'hostname "$0" && exec "$@"'
 COMMAND = [sys.executable, str(ROOT / "cli.py")]
 TIMEOUT = 100.0
 """Seconds that a command may take."""
@@ -93,6 +96,15 @@ class Running:
             self.send(number)
         self.process.wait(PATIENCE)
         return Done(self.process.returncode, self.out, self.err)
+
+
+def on_host(name: str) -> list[str]:
+    """What goes before a command, so that it finds itself on a host of that name. Skips the test where this user may
+    not name one."""
+    before = ["unshare", "--uts"]
+    if shutil.which("unshare") is None or subprocess.run([*before, "true"], check=False).returncode:
+        pytest.skip("only root can name a host")
+    return [*before, "sh", "-c", RENAMED, name]
 
 
 class Desk:
@@ -171,14 +183,15 @@ class Desk:
         return self.checked(Done(done.returncode, done.stdout, done.stderr))
 
     @contextmanager
-    def running(self, *arguments: str, **changes: Any) -> Iterator[Running]:
-        """Have groundstate at work for a while. It is killed at the end of the block, if it is still there."""
+    def running(self, *arguments: str, host: str = "", **changes: Any) -> Iterator[Running]:
+        """Have groundstate at work for a while. It is killed at the end of the block, if it is still there. `host`: on
+        a host of that name."""
         self._started += 1
         out, err = (self.folder / f"{self._started}.{name}" for name in ("out", "err"))
         environment = self.environment | changes.pop("env", {})
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(
-                [*COMMAND, *arguments],
+                [*(on_host(host) if host else ()), *COMMAND, *arguments],
                 **{"cwd": self.repo, "stdin": subprocess.DEVNULL, "stdout": stdout, "stderr": stderr, **changes},
                 env=environment,
                 start_new_session=True,

@@ -21,6 +21,10 @@ class DaemonState(StrEnum):
 
     WORKING = "working"
     STANDING_BY = "standing by"
+    DRAINING = "draining"
+    """It works still, and its host is drained: it finishes its current steps."""
+    DRAINED = "drained"
+    """It stands by, and takes over from no other daemon, as its host is drained."""
     NOT_RESPONDING = "not responding"
     """It has neither left the store nor reported for a while: it was killed, it hangs, or its host is gone."""
 
@@ -60,20 +64,32 @@ def list_daemons(where: Where) -> DaemonListing:
             at.note(f"{working.process} works on the store now")
         elif not rows:
             at.note("no daemon is at work on this store; `groundstate run` starts a daemon")
+        elif all(one.state is DaemonState.DRAINED for one in rows):
+            at.note("no daemon is at work on this store: the hosts of all daemons are drained")
+        for drained in store.drains.all():
+            at.note(f"{drained}")
         return DaemonListing(time, rows, at.notes)
 
 
 def _rows(store: Store, time: datetime) -> Iterator[DaemonRow]:
     working, report = store.standbys.working(), store.daemon.get()
+    drained = {one.host for one in store.drains.all()}
     if working is not None and working.process.name == "run":
         is_live = report is not None and report.at_work(time)
         yield DaemonRow(
             working.process,
-            DaemonState.WORKING if is_live else DaemonState.NOT_RESPONDING,
+            _state_of_working(is_live=is_live, is_drained=working.process.host in drained),
             None if report is None else report.seen_at,
             working.epoch,
             working.lease_ends_at,
             store.get_meta(LAST_GOOD),
         )
     for one in store.standbys.all(time):
-        yield DaemonRow(one.process, DaemonState.STANDING_BY, one.heard)
+        state = DaemonState.DRAINED if one.process.host in drained else DaemonState.STANDING_BY
+        yield DaemonRow(one.process, state, one.heard)
+
+
+def _state_of_working(*, is_live: bool, is_drained: bool) -> DaemonState:
+    if not is_live:
+        return DaemonState.NOT_RESPONDING
+    return DaemonState.DRAINING if is_drained else DaemonState.WORKING

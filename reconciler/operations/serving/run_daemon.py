@@ -36,9 +36,10 @@ from reconciler.runtime import now
 from reconciler.services.git_hooks import HookSecrets
 from reconciler.services.http import HealthServer, Site
 from reconciler.store import Store
+from reconciler.store.drained_hosts import DrainedHost
 from reconciler.store.lease.store_lease import STORE_LEASE_SECONDS
 from reconciler.store.rows.retention import EVENTS_KEPT
-from reconciler.store.sql.store_errors import StoreError, StoreUnavailable
+from reconciler.store.sql.store_errors import StoreError, StoreUnavailable, UpgradeHeld
 
 
 class ProposeOptions(msgspec.Struct, frozen=True):
@@ -81,18 +82,12 @@ def run_daemon(
     """Work until `stop` is set. `stoppable` is entered once there is something to be stopped, and left at the end.
 
     During an outage of PostgreSQL the daemon waits, if it had reached the store before. Afterwards it reads all from
-    the store again, as after a start, unless another process has worked on the store meanwhile.
+    the store again, as after a start, unless another process has worked on the store meanwhile. While its host is
+    drained, and while an older program works on a store that this one would migrate, it stands by.
 
     Raises OperationError for what cannot be opened, and for what ends the daemon.
     """
-    if settings.boot.address is not None and settings.boot.image is None:
-        raise OperationError(NO_IMAGE)
-    if settings.observe and settings.boot.address is not None:
-        why = "--observe sends nothing, but the boot service starts machines"
-        raise OperationError(f"{why}; leave out --boot-address, and boot_address in the settings file")
-    if settings.observe and settings.console.listen is not None:
-        why = "--observe sends nothing, but people type on consoles"
-        raise OperationError(f"{why}; leave out --console-listen, and console_listen in the settings file")
+    _refuse_contradictions(settings)
     hooks = hook_secrets(settings.hooks)
     with Workspace(where) as at, ExitStack() as stack:
         at.keep_to_branch()
@@ -101,26 +96,44 @@ def run_daemon(
         turns = StoreTurns(settings.lease, stop, log, partial(_serve, settings.listen))
         was_reached = False
 
+        def begin() -> None:
+            nonlocal was_reached
+            for one in (stoppable, closing(at), closing(turns)) if not was_reached else ():
+                stack.enter_context(one)
+            was_reached = True
+
         def work(store: Store, epoch: int) -> None:
             _work(at, source, store, epoch, asked, settings, log, propose, hooks, stop, turns.note_outage)
 
         while not stop.is_set():
             try:
                 with at.changing(create=True) as store:
-                    if not was_reached:
-                        for one in (stoppable, closing(at), closing(turns)):
-                            stack.enter_context(one)
-                        was_reached = True
+                    begin()
                     with ExitStack() as held:
                         epoch = turns.take(store, held)
                         if epoch is not None:
                             work(store, epoch)
-                        break
+                turns.left()
+                at.close()
+            except UpgradeHeld as older:
+                begin()
+                turns.wait_for_upgrade(older)
             except StoreUnavailable as error:
                 if not was_reached:
                     raise
                 turns.outlast(error)
         log.info("Stopped")
+
+
+def _refuse_contradictions(settings: RunSettings) -> None:
+    if settings.boot.address is not None and settings.boot.image is None:
+        raise OperationError(NO_IMAGE)
+    if settings.observe and settings.boot.address is not None:
+        why = "--observe sends nothing, but the boot service starts machines"
+        raise OperationError(f"{why}; leave out --boot-address, and boot_address in the settings file")
+    if settings.observe and settings.console.listen is not None:
+        why = "--observe sends nothing, but people type on consoles"
+        raise OperationError(f"{why}; leave out --console-listen, and console_listen in the settings file")
 
 
 def _work(
@@ -148,6 +161,7 @@ def _work(
         ExitStack() as leaving,
         relayed(stop) as halt,
     ):
+        standing.drained = partial(_leave_the_work, log, halt)
         mode = {"observes_only": True} if settings.observe else {}
         log.info("Started", repository=source.location, store=store.where, port=health.port, **mode)
         standing.begin(epoch)
@@ -181,6 +195,12 @@ def _daemon(
         note_ipam_in_use(at.where.ipam, store)
     connections = at.connections(store)
     return Daemon(source, store, connections, facts_of(store), context, standing, pace, log, at.where.cache, propose)
+
+
+def _leave_the_work(log: Any, halt: runtime.Flag, drained: DrainedHost) -> None:
+    if not halt.is_set():
+        log.info("Draining", message=f"{drained}; this daemon finishes its current steps, and leaves the store")
+    halt.set()
 
 
 def _leave(standing: PolicyState) -> None:

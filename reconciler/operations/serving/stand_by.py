@@ -1,5 +1,5 @@
-"""The turns of a daemon at its store: it stands by while another process works on the store, and waits while PostgreSQL
-cannot be reached."""
+"""The turns of a daemon at its store: it stands by while another process works on the store, and while its host is
+drained. It waits while PostgreSQL cannot be reached."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class StoreTurns:
         self._epoch: int | None = None
         self._shown = ExitStack()
         self._is_shown = self._stands_by = False
-        self._holder = ""
+        self._why_not = ""
         self._outage: StoreUnavailable | None = None
         self._attempts = 0
 
@@ -50,23 +50,39 @@ class StoreTurns:
         by. Fenced when another process has worked on the store since this one did."""
         tries = 0
         while not self._stop.is_set():
+            drained = store.drains.of(self._me.host) if store.has_lease else None
             try:
-                epoch = stack.enter_context(store.instance("run", lease=self._lease, before=self._epoch))
+                epoch = self._taken(store, stack) if drained is None else None
             except InstanceHeld as held:
                 if not store.has_lease:
                     raise
-                self._stand_by(held)
+                self._stand_by(held.holder, "this daemon takes over when that process has ended")
             else:
-                self._reached()
-                self._leave(store)
-                self._epoch = epoch
-                return epoch
+                if epoch is not None:
+                    return epoch
+                self._stand_by(str(drained), f"to end that: groundstate uncordon {self._me.host}")
             if tries % _REPORT_EVERY == 0:
                 store.standbys.put(self._me, runtime.now())
             tries += 1
             self._stop.wait(_LOOK_AGAIN_SECONDS)
         self._leave(store)
         return None
+
+    def _taken(self, store: Store, stack: ExitStack) -> int:
+        epoch = stack.enter_context(store.instance("run", lease=self._lease, before=self._epoch))
+        self._reached()
+        self._leave(store)
+        self._epoch = epoch
+        return epoch
+
+    def left(self) -> None:
+        """The store was left in order, so that others may work on it before this daemon does again."""
+        self._epoch = None
+
+    def wait_for_upgrade(self, held: InstanceHeld) -> None:
+        """Wait a moment: the store has an older schema, and an older program works on it."""
+        self._stand_by(held.holder, "this newer daemon changes the store and takes over when that process has ended")
+        self._stop.wait(_LOOK_AGAIN_SECONDS)
 
     def note_outage(self, error: StoreUnavailable) -> None:
         """The store cannot be reached, which is logged once until it can be again. Any thread may call this."""
@@ -87,12 +103,11 @@ class StoreTurns:
         self._shown.close()
         self._is_shown = False
 
-    def _stand_by(self, held: InstanceHeld) -> None:
+    def _stand_by(self, why: str, until: str) -> None:
         self._reached()
-        if held.holder != self._holder:
-            message = f"{held.holder}; this daemon takes over when that process has ended"
-            self._log.info("StandingBy", message=message)
-        self._holder, self._stands_by = held.holder, True
+        if why != self._why_not:
+            self._log.info("StandingBy", message=f"{why}; {until}")
+        self._why_not, self._stands_by = why, True
         self._show()
 
     def _reached(self) -> None:
@@ -104,7 +119,7 @@ class StoreTurns:
         if self._stands_by:
             with suppress(StoreError):  # The others forget it a minute later.
                 store.standbys.leave(self._me)
-        self._stands_by, self._holder = False, ""
+        self._stands_by, self._why_not = False, ""
         self.close()
 
     def _show(self) -> None:
@@ -113,7 +128,7 @@ class StoreTurns:
             self._is_shown = True
 
     def _why(self) -> str:
-        return f"{self._outage}; {WAITS_FOR_STORE}" if self._outage is not None else f"standing by: {self._holder}"
+        return f"{self._outage}; {WAITS_FOR_STORE}" if self._outage is not None else f"standing by: {self._why_not}"
 
     def _text(self) -> bytes:
         return waiting_metrics(stands_by=self._stands_by, is_store_up=self._outage is None)

@@ -19,6 +19,7 @@ from reconciler.model.values.program_version import program_version
 from reconciler.store.lease.store_lease import LeaseLeft, StoreLease, end_lease, keep_lease, lease_left, take_lease
 from reconciler.store.sql.database import Database
 from reconciler.store.sql.file_modes import file_access
+from reconciler.store.sql.migrate import refuse_newer, schema_version
 from reconciler.store.sql.round_trips import Question, ask
 from reconciler.store.sql.row_json import row_json
 from reconciler.store.sql.store_errors import (
@@ -28,12 +29,15 @@ from reconciler.store.sql.store_errors import (
     StoreGone,
     StoreUnavailable,
     StoreWentBack,
+    UpgradeHeld,
 )
 from reconciler.store.sql.tables import instance_table
 
 _INSTANCE_LOCK = 0x67726F756E64_02
 """Session advisory lock on PostgreSQL: `ground`, 2. Who has it is alive. It does not say who may write: a connection
 can end without its process, and behind a pool of connections it can outlive the process."""
+_UPGRADE_LOCK = 0x67726F756E64_03
+"""Advisory lock of a transaction on PostgreSQL: `ground`, 3. Of who migrates the store, and shared by who takes it."""
 _LOOK_AGAIN_SECONDS = 0.5
 """While a lease runs whose holder seems to be gone."""
 _UPGRADE = "upgrade"
@@ -97,7 +101,7 @@ def hold(
 
 @contextmanager
 def hold_for_upgrade(database: Database) -> Iterator[None]:
-    """Hold the lock of the store while its schema is migrated. Raises InstanceHeld."""
+    """Hold the lock of the store while its schema is migrated. Raises InstanceHeld; on PostgreSQL UpgradeHeld."""
     if database.sqlite:
         with _file_lock(database, _UPGRADE):
             yield
@@ -105,9 +109,12 @@ def hold_for_upgrade(database: Database) -> Iterator[None]:
     with database.write() as connection:
         # Of the transaction, as a pool might give the end of a session's lock to another session.
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        # Who takes the store waits for this one, and then finds another schema.
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
         taken = connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _INSTANCE_LOCK}).scalar_one()
         if not taken or _is_leased(database):
-            raise _held(database, _UPGRADE)
+            held = _held(database, _UPGRADE)
+            raise UpgradeHeld(held.holder, held.advice)
         yield
 
 
@@ -198,6 +205,7 @@ def _take(database: Database, taking: Taking, lease: StoreLease, *, is_free: boo
     ends_at = None
     while True:
         with database.write() as connection:
+            _refuse_other_schema(connection)
             left = _left(connection, taking.before)
             if left is None or left.seconds <= 0:
                 return _count_up(connection, taking.name, lease)
@@ -209,6 +217,14 @@ def _take(database: Database, taking: Taking, lease: StoreLease, *, is_free: boo
             taking.waiting(f"{_gone(database)}; waiting up to {left.seconds:.0f} s until its lease ends")
             ends_at = left.ends_at
         runtime.sleep(min(_LOOK_AGAIN_SECONDS, left.seconds))
+
+
+def _refuse_other_schema(connection: Connection) -> None:
+    """Raise StoreError when a newer program has changed the schema since this one opened the store, as while this one
+    stood by. The schema stays the same until the transaction ends."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _UPGRADE_LOCK})
+    refuse_newer(schema_version(connection))
 
 
 def _left(connection: Connection, before: int | None) -> LeaseLeft | None:

@@ -102,7 +102,9 @@ CREATE TABLE standby (name TEXT NOT NULL PRIMARY KEY, heard TEXT NOT NULL, value
 
 CREATE TABLE refused_login (address TEXT NOT NULL, login TEXT NOT NULL, times INTEGER NOT NULL, until TEXT NOT NULL, PRIMARY KEY (address, login));
 
-INSERT INTO "alembic_version" VALUES ('0019');
+CREATE TABLE drained_host (host TEXT NOT NULL PRIMARY KEY, reason TEXT NOT NULL, "by" TEXT NOT NULL, at TEXT NOT NULL);
+
+INSERT INTO "alembic_version" VALUES ('0020');
 
 INSERT INTO "instance" VALUES (1, 0, NULL);
 

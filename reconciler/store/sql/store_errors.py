@@ -53,7 +53,11 @@ class InstanceHeld(StoreError):
 
     def __init__(self, holder: str, advice: str) -> None:
         super().__init__(f"{holder}; {advice}")
-        self.holder = holder
+        self.holder, self.advice = holder, advice
+
+
+class UpgradeHeld(InstanceHeld):
+    """An older program works on this PostgreSQL store, whose schema this program would change."""
 
 
 _HOW_TO_SHARE = (

@@ -95,6 +95,15 @@ standby = Table(
     Column("value", Text, nullable=False),
 )
 
+drained_host_table = Table(
+    "drained_host",
+    metadata,
+    Column("host", HumanText, primary_key=True),
+    Column("reason", HumanText, nullable=False),
+    Column("by", HumanText, nullable=False),
+    Column("at", UtcTime, nullable=False),
+)
+
 refused_login_table = Table(
     "refused_login",
     metadata,
