@@ -350,6 +350,31 @@ def test_all_pages_of_a_list_of_drives_are_read() -> None:
     assert {one.name for one in seen.disks} == {"Bay0"}
 
 
+@pytest.mark.parametrize("link", ["?$skip=1", "1?$skip=1"])
+def test_a_link_to_a_page_may_be_relative(link: str) -> None:
+    found = documents()
+    storage = f"{SYSTEM}/Storage/1"
+    found[storage] |= {"@odata.id": storage, "Drives@odata.nextLink": link}
+    found[f"{storage}?$skip=1"] = {"Drives": [{"@odata.id": f"{ENCLOSURE}/9"}]}
+    found[f"{ENCLOSURE}/9"] = {"Id": "Bay9", "CapacityBytes": 5}
+    assert {one.name for one in looked(found).disks} == {"Bay0", "Bay9"}
+
+
+def test_a_list_of_drives_may_be_behind_a_link() -> None:
+    found = documents()
+    drives = f"{SYSTEM}/Storage/1/Drives"
+    found[drives] = {"Members": found[f"{SYSTEM}/Storage/1"]["Drives"]}
+    found[f"{SYSTEM}/Storage/1"] |= {"Drives": {"@odata.id": drives}}
+    assert {one.name for one in looked(found).disks} == {"Bay0"}
+
+
+@pytest.mark.parametrize("odd", [None, "three", 3, {"count": 3}])
+def test_a_list_of_drives_that_is_no_list_is_unknown(odd: object) -> None:
+    found = documents()
+    found[f"{SYSTEM}/Storage/1"] |= {"Drives": odd}
+    assert looked(found).missing == ("disks",)
+
+
 def test_memory_of_which_one_module_cannot_be_read_is_that_of_the_summary(bmc: Bmc, server: RedfishServer) -> None:
     """An NVDIMM that its BMC answers 500 for: the machine's memory is known all the same."""
     server.documents[SYSTEM] = {**server.documents[SYSTEM], "MemorySummary": {"TotalSystemMemoryGiB": 64}}

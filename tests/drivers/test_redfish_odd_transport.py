@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 import zlib
 
 import pytest
@@ -15,6 +16,7 @@ from drivers.base import (
     BootOverride,
     BootTarget,
     Busy,
+    Endpoint,
     IndicatorLED,
     PowerState,
     Rejected,
@@ -22,6 +24,7 @@ from drivers.base import (
     Unreachable,
 )
 from drivers.bmc.redfish.redfish import RedfishDriver
+from drivers.bmc.redfish.wire import redfish_http
 from tests.drivers.bmc_servers import (
     DROP,
     RESET,
@@ -204,3 +207,19 @@ def test_an_override_is_read_in_whatever_letters(driver: RedfishDriver, pki: Pki
     with RedfishServer(pki.context, service(Boot=boot)) as server:
         found = driver.open(endpoint(server, pki.tls)).read().boot
     assert found == BootOverride(BootTarget.PXE, BootEnabled.ONCE, BootMode.LEGACY)
+
+
+def test_a_host_that_takes_no_connection_is_reported_with_the_time_for_a_connection(
+    driver: RedfishDriver, pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redfish_http, "CONNECT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        where = Endpoint("redfish", f"https://127.0.0.1:{full.getsockname()[1]}", None, pki.tls, None)
+        with pytest.raises(Unreachable, match=r"no connection: no answer within 0\.2 s"):
+            driver.open(where).read()
+        for one in waiting:
+            one.close()

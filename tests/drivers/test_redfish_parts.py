@@ -109,6 +109,8 @@ def paged(*links: object, name: str = "Members@odata.nextLink") -> dict[str, Doc
         f"{ROOT}/Systems?$skip=1",
         f"https://bmc.example{ROOT}/Systems?$skip=1",
         {"@odata.id": f"{ROOT}/Systems?$skip=1"},
+        "?$skip=1",
+        "Systems?$skip=1",
     ],
 )
 @pytest.mark.parametrize("last", [None, "", f"{ROOT}/Systems"])
@@ -136,6 +138,13 @@ def test_a_page_that_cannot_be_read_hides_no_system_of_the_others(driver: Redfis
             with pytest.raises(Unreachable, match="HTTP 500: later") as raised:
                 driver.open(endpoint(server, pki.tls, number)).read()
             assert "systemId" not in str(raised.value)
+
+
+def test_a_link_to_a_page_that_is_no_link_hides_no_system_of_the_others(driver: RedfishDriver, pki: Pki) -> None:
+    with RedfishServer(pki.context, paged(7, None)) as server:
+        listed = driver.systems(endpoint(server, pki.tls))
+        assert listed.ids == ("HGX",)
+        assert "a page is not valid Redfish" in str(listed.unread)
 
 
 def test_pages_without_end_are_given_up(driver: RedfishDriver, pki: Pki) -> None:
@@ -168,6 +177,19 @@ def test_an_error_that_is_called_a_success_is_an_error(driver: RedfishDriver, pk
             with pytest.raises(Unreachable, match="HTTP 200 and an error: Internal"):
                 bmc.read()
         assert bmc.read().power is PowerState.ON
+
+
+def test_an_error_beside_the_name_of_a_resource_alone_is_an_error(driver: RedfishDriver, pki: Pki) -> None:
+    with RedfishServer(pki.context, service()) as server:
+        named = {
+            "@odata.id": SYSTEM,
+            "@odata.type": "#ComputerSystem.v1_13_0.ComputerSystem",
+            "Id": "1",
+            "Name": "System",
+        }
+        server.misbehave("GET", SYSTEM, reply(200, {**named, **extended("Internal")}))
+        with pytest.raises(Unreachable, match="HTTP 200 and an error: Internal"):
+            driver.open(endpoint(server, pki.tls)).read()
 
 
 def test_a_resource_may_hold_something_called_error(driver: RedfishDriver, pki: Pki) -> None:

@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from drivers.base import Tls, Unreachable
 from drivers.bmc.redfish.redfish import RedfishDriver
+from drivers.bmc.redfish.wire.redfish_http import parse_bmc_address
 from tests.drivers.bmc_servers import RedfishServer, endpoint, service
 
 
@@ -76,3 +77,19 @@ def test_a_bmc_with_old_ciphers_is_found(driver: RedfishDriver, tmp_path: Path, 
         found = driver.probe(server.address, Tls(), 5.0)
     assert found is not None
     assert (found.address, found.sure, found.trusted) == (server.address, True, False)
+
+
+def test_a_certificate_for_another_name_asks_for_no_other_authority(driver: RedfishDriver, tmp_path: Path) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("bmc.example").configure_cert(context)
+    (tmp_path / "ca.pem").write_bytes(authority.cert_pem.bytes())
+    with RedfishServer(context, service()) as server, pytest.raises(Unreachable) as raised:
+        driver.open(endpoint(server, Tls(ca_file=str(tmp_path / "ca.pem")))).read()
+    assert "Set bmc.address to a name in the certificate, or bmc.tls to fingerprint" in str(raised.value)
+    assert "caFile" not in str(raised.value)
+
+
+@pytest.mark.parametrize("written", ["[fe80::1%25eth0]", "https://[fe80::1%eth0]:8443"])
+def test_a_certificate_has_the_address_without_its_zone(written: str) -> None:
+    """RFC 6874, 1: a zone means nothing to the other side."""
+    assert parse_bmc_address(written, Tls()).certified == "fe80::1"

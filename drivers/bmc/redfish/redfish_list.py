@@ -4,7 +4,7 @@ there."""
 from __future__ import annotations
 
 import re
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -62,14 +62,16 @@ def list_systems(connector: OneShotConnector) -> SystemList:
             break
         read.add(page)
         try:
-            members, page, count = _page(connector, page)
+            document, members = _page(connector, page)
+            listed += members
+            count = _count(document)
+            page = next_page(document, "Members", page)
         except (DriverError, ValueError, PartUnreadable) as error:
-            if len(read) == 1 or not can_go_on(error):
+            if not (listed or len(read) > 1) or not can_go_on(error):
                 raise
             why = str(error) if isinstance(error, DriverError) else f"{connector.url}: a page is not valid Redfish"
             unread = Unreachable(f"{why} (a page of the list of systems)")
             break
-        listed += members
     if unread is None and len(listed) < count:
         unread = Unreachable(
             f"{connector.url}: BMC lists only {len(listed)} of {count} systems; it may still be starting"
@@ -77,14 +79,19 @@ def list_systems(connector: OneShotConnector) -> SystemList:
     return _listed(listed, unread)
 
 
-def _page(connector: OneShotConnector, path: str) -> tuple[list[object], str | None, int]:
-    """The members, where the next page is, and how many members all pages together should have; 0: not said."""
-    document = connector.get(path).json()
+def _page(connector: OneShotConnector, path: str) -> tuple[dict[str, Any], list[object]]:
+    """A page of the list, and the members on it."""
+    document: dict[str, Any] = connector.get(path).json()
     members = document.get("Members")
     if not isinstance(members, list):
         raise ValueError("the list of systems has no Members")
-    count = document.get("Members@odata.count")
-    return members, next_page(document, "Members"), count if isinstance(count, int) else 0
+    return document, members
+
+
+def _count(page: dict[str, Any]) -> int:
+    """How many members all pages together should have; 0: not said."""
+    count = page.get("Members@odata.count")
+    return count if isinstance(count, int) else 0
 
 
 def _listed(members: list[object], unread: DriverError | None) -> SystemList:

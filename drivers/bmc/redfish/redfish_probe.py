@@ -56,7 +56,7 @@ def _certificate(address: BmcAddress, tls: Tls, seconds: float) -> str | None:
         with socket.create_connection((address.host, address.port), seconds) as plain:
             plain.settimeout(max(seconds, REQUEST_SECONDS))
             try:
-                with context_for(tls).wrap_socket(plain, server_hostname=address.host) as connection:
+                with context_for(tls).wrap_socket(plain, server_hostname=address.certified) as connection:
                     return fingerprint(connection)
             except TimeoutError:
                 raise _silent(address, "a TLS handshake", max(seconds, REQUEST_SECONDS)) from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -12,6 +11,7 @@ from drivers.base import AuthenticationFailed, DriverError, Forbidden, Unreachab
 from drivers.base.support import scheduling
 from drivers.bmc.redfish.redfish_system import firmware_text
 from drivers.bmc.redfish.wire.redfish_errors import Broken, NotFound
+from drivers.bmc.redfish.wire.redfish_login import path_of_reference
 
 EXPAND = "?$expand=.($levels=1)"
 """Members in place of links to them (DSP0266 7.3.1), where the service root offers it."""
@@ -43,10 +43,11 @@ class Reader:
     def members(self, link: object) -> Listed:
         """A collection's members that are in the machine. Raises PartUnreadable where nothing of it can be read;
         AuthenticationFailed, Unreachable."""
-        first = self._first_page(path_of(link))
+        path = path_of(link)
+        first = self._first_page(path)
         if not isinstance(first.get("Members"), list):
             raise PartUnreadable
-        return self.documents(self.linked(first, "Members"))
+        return self.documents(self.linked(first, "Members", path))
 
     def documents(self, links: Listed) -> Listed:
         """The documents of these links, as far as they exist; in the order of their paths, as BMCs change theirs. One
@@ -70,20 +71,25 @@ class Reader:
                 all_of.found.append(document)
         return all_of
 
-    def linked(self, document: RedfishDocument, name: str) -> Listed:
-        """What a list of links within a document has, on all its pages (DSP0266, partial results). Raises as
+    def linked(self, document: RedfishDocument, name: str, base: object = None) -> Listed:
+        """What a list of links within a document has, on all its pages (DSP0266, partial results). `base`: where the
+        document was read, if it does not say so. A list that is null, or is no list, is unknown. Raises as
         `documents`."""
         all_of = Listed([], [])
-        page, pages = document, set[str]()
+        page, pages, base = document, set[str](), base or document.get("@odata.id")
         while True:
-            listed = page.get(name, page.get("Members"))
+            listed = page.get(name, page.get("Members", []))
             all_of.found += listed if isinstance(listed, list) else []
             try:
-                following = next_page(page, name) or next_page(page, "Members")
+                following = next_page(page, name, base) or next_page(page, "Members", base)
+                if following is None and isinstance(listed, dict):
+                    following = path_of(listed)  # A link to the list, in its place.
+                elif not isinstance(listed, list | dict):
+                    raise PartUnreadable
                 if following is None or following in pages:
                     return all_of
                 pages.add(following)
-                page = self._read(following)
+                page, base = self._read(following), following
             except (PartUnreadable, NotFound) as error:
                 all_of.unread.append("")
                 all_of.why = error
@@ -143,9 +149,10 @@ def read_part(read: Callable[[], T]) -> T | None:
         return None
 
 
-def next_page(page: RedfishDocument, name: str) -> str | None:
-    """Where the rest of a list is that this page has a part of; None: it is whole. Raises PartUnreadable for what is no
-    link. Some write a whole URL, whose host is dropped, and some an object."""
+def next_page(page: RedfishDocument, name: str, base: object) -> str | None:
+    """Where the rest of a list is that this page has a part of; None: it is whole. `base`: where the page was read, as
+    some write a reference that is relative. Others write a whole URL, whose host is dropped, or an object. Raises
+    PartUnreadable for what is no link."""
     link = page.get(f"{name}@odata.nextLink")
     if link is None and name == "Members":
         link = page.get("@odata.nextLink")  # As OData has it, and not Redfish.
@@ -153,12 +160,10 @@ def next_page(page: RedfishDocument, name: str) -> str | None:
         return None
     text = link.get("@odata.id") if isinstance(link, dict) else link
     try:
-        parts = urlsplit(text) if isinstance(text, str) else None
+        path = path_of_reference(base if isinstance(base, str) else "", text) if isinstance(text, str) else None
     except ValueError:
-        parts = None
-    if parts is None:
-        raise PartUnreadable
-    return path_of({"@odata.id": parts.path + (f"?{parts.query}" if parts.query else "")})
+        path = None
+    return path_of({"@odata.id": path})
 
 
 def path_of(link: object) -> str:

@@ -36,6 +36,8 @@ _PROPERTY_REFUSED = re.compile(
 )
 """Ids of the Base registry (DSP0268) of messages about a property that was left as it was."""
 _INFO_BYTES = _INFO.encode()
+_NAMES = frozenset({"error", "Id", "Name", "Description"})
+"""What an answer may have beside an error, and be no resource yet."""
 _SAID_LIMIT = 400
 _MOST_WAIT = 86400.0
 """Seconds: no BMC keeps us away for longer than a day, whatever it says."""
@@ -164,9 +166,9 @@ def names_other_host(to: str, url: str) -> bool:
 
 def is_error(reply: Reply, method: str) -> bool:
     """Whether an answer that is called a success holds an error in place of the resource (ibm-openbmc/bmcweb#246; an
-    Intel S2600BPB). A resource always says where it is. A write is answered with messages where it succeeded too.
-    An error is only a critical message (openbmc/bmcweb#89), or the message that a property was not written. A PATCH
-    that was carried out in part is answered with 200 (DSP0266, "PATCH (update)")."""
+    Intel S2600BPB). A resource always says where it is, and more than its name. A write is answered with messages where
+    it succeeded too. An error is only a critical message (openbmc/bmcweb#89), or the message that a property was not
+    written. A PATCH that was carried out in part is answered with 200 (DSP0266, "PATCH (update)")."""
     if b'"error"' not in reply.content and _INFO_BYTES not in reply.content:
         return False
     try:
@@ -179,7 +181,8 @@ def is_error(reply: Reply, method: str) -> bool:
             for _, entry in _entries(document)
         )
     says = document.get("error") or document.get(_INFO)
-    return bool(says) and not document.keys() & {"@odata.id", "Id", "Members"}
+    data = {name for name in document if not name.startswith("@")} - _NAMES
+    return bool(says) and (not data or not document.keys() & {"@odata.id", "Id", "Members"})
 
 
 def is_session_ended(reply: Reply) -> bool:

@@ -61,11 +61,15 @@ class BmcAddress(msgspec.Struct, frozen=True):
         return f"{self.scheme}://{host}:{self.port}"
 
     @property
+    def certified(self) -> str:
+        """As a certificate names the host: a zone is of this machine alone (RFC 6874, 1)."""
+        return self.host.partition("%")[0]
+
+    @property
     def named(self) -> str:
         """As a request names the host."""
         if ":" in self.host:
-            # A zone is of this machine alone (RFC 6874, 1).
-            host = f"[{self.host.partition('%')[0]}]"
+            host = f"[{self.certified}]"
         else:
             host = self.host if self.host.isascii() else self.host.encode("idna").decode()
         return host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
@@ -133,6 +137,10 @@ def _no_json(content: bytes, error: json.JSONDecodeError) -> str:
 
 def _kept(said: str) -> str:
     return hidden(printable(said), NO_NAME)
+
+
+class _NotConnected(TimeoutError):
+    """No answer to the connection itself, which has less time than TLS."""
 
 
 class ClosedMeanwhile(Unreachable):
@@ -290,7 +298,7 @@ class RedfishConnection:
             if is_too_old(error):
                 why = f"{error.reason}. The BMC may offer only old ciphers or short keys. {OLD_CIPHERS}"  # type: ignore[union-attr]
                 raise Unreachable(f"{url}: no connection: {why}") from None
-            longest = self._handshake_seconds if self.address.scheme == "https" else self._connect_seconds
+            longest = self._connect_seconds if isinstance(error, _NotConnected) else self._handshake_seconds
             raise Unreachable(f"{url}: no connection: {_words(error, longest)}") from None
         self._sock = sock
         return sock
@@ -306,7 +314,7 @@ class RedfishConnection:
             if context is None:
                 unless_trusted.pop_all()
                 return plain
-            sock = context.wrap_socket(plain, server_hostname=self.address.host)
+            sock = context.wrap_socket(plain, server_hostname=self.address.certified)
             unless_trusted.callback(sock.close)
             check_pin(sock, self._tls)
             unless_trusted.pop_all()
@@ -335,6 +343,9 @@ class RedfishConnection:
             sock.settimeout(self._connect_seconds)
             sock.connect(to)
             sock.settimeout(self._handshake_seconds)
+        except TimeoutError:
+            sock.close()
+            raise _NotConnected from None
         except OSError:
             sock.close()
             raise

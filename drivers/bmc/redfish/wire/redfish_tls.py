@@ -75,12 +75,15 @@ def distrust(error: ssl.SSLCertVerificationError, host: str, port: int) -> str:
     """Why the certificate was not trusted, and the three ways out, with the fingerprint that was seen."""
     if "too weak" in error.verify_message or "too small" in error.verify_message:
         return f"the certificate is refused: {error.verify_message}. {OLD_CIPHERS}"
-    seen = _seen(host, port)
-    return (
-        f"the certificate is not trusted: {error.verify_message}. In bmc.tls, set caFile to the authority that "
-        f"signed the certificate, or fingerprint to pin the certificate{f' (seen: {seen})' if seen else ''}, or "
-        "insecure: true"
-    )
+    seen, why = _seen(host, port), error.verify_message.rstrip(".")
+    pin = f"fingerprint to pin the certificate{f' (seen: {seen})' if seen else ''}, or insecure: true"
+    if "mismatch" in why:
+        # Its authority is trusted; only the name is another one.
+        return (
+            f"the certificate is not trusted: {why}. Set bmc.address to a name in the certificate, or bmc.tls to {pin}"
+        )
+    ways = f"set caFile to the authority that signed the certificate, or {pin}"
+    return f"the certificate is not trusted: {why}. In bmc.tls, {ways}"
 
 
 @lru_cache(maxsize=64)
