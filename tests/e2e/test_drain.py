@@ -92,6 +92,7 @@ def test_the_last_daemon_is_not_drained_by_mistake(desk: Desk, url: str) -> None
         assert "drain" not in desk.run("get", "daemons").out
         for arguments, words in (
             (("drain", "host-z", *WHY), "hosts with daemons: host-a"),
+            (("drain", "machine/m1", *WHY), "use `groundstate pause`"),
             (("drain", "host-a"), "the reason is missing"),
             (("uncordon", "host-a"), "host host-a is not drained; drained hosts: none"),
         ):

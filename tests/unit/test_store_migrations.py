@@ -118,6 +118,16 @@ def test_a_database_of_a_newer_program_is_refused(store_url: str) -> None:
         Store.open(store_url)
 
 
+def test_an_older_program_does_not_wait_until_it_may_change_the_store_of_a_newer_one(store_url: str) -> None:
+    store = Store.open(store_url)
+    with store.instance("run"):
+        with store.engine.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        with pytest.raises(StoreError, match="A newer groundstate made the store"):
+            Store.open(store_url)
+    store.close()
+
+
 def older(url: str, version: str = "0005") -> None:
     """Make a store as an older program made it."""
     engine = create_engine(parse_url(url))

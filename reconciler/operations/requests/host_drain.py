@@ -105,7 +105,9 @@ def _successor(store: Store, request: DrainRequest, before: StoreHolder) -> Stor
 def _require_known(host: str, known: Collection[str]) -> None:
     if host not in known:
         names = ", ".join(sorted(known)) or "there are none"
-        raise OperationError(f"no daemon runs on host {host!r}; hosts with daemons: {names}", FailureReason.NOT_FOUND)
+        machines = "; to hold the changes of a machine, use `groundstate pause`" if "/" in host else ""
+        message = f"no daemon runs on host {host!r}; hosts with daemons: {names}{machines}"
+        raise OperationError(message, FailureReason.NOT_FOUND)
 
 
 @contextmanager

@@ -64,6 +64,7 @@ class Database:
                 give_access(database.file)
             found = database._version()
             if found != HEAD:
+                refuse_newer(found)
                 with alone(database) if found is not None else nullcontext():
                     migrate(database.engine, database._durable)
             database._remember_files("", *LOG_ENDS)
