@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import trustme
 
 from drivers.base import AuthenticationFailed, BmcFinder, Credential, Rejected, Tls, Unreachable
 from drivers.bmc.redfish import redfish_probe
 from drivers.bmc.redfish.redfish import RedfishDriver
-from tests.drivers.bmc_servers import DROP, ROOT, Answer, Pki, RedfishServer, endpoint, extended, reply
+from tests.drivers.bmc_servers import DROP, ROOT, Answer, Pki, RedfishServer, endpoint, extended, reply, service
 
 SECONDS = 2.0
 ANY = Tls(insecure=True)
@@ -57,7 +59,9 @@ def test_the_certificate_is_told_and_whether_the_trust_holds_for_it(
     ("answer", "sure"),
     [
         (reply(401, extended("log in")), False),
-        (reply(404, extended("no")), None),
+        (reply(404, {"error": {"code": 404, "message": "no"}}), None),
+        (reply(406), None),
+        (reply(200, b"<html></html>"), None),
         (reply(200, {"hello": "world"}), None),
         (reply(200, {"@odata.type": "#ServiceRoot.v1_0_0.ServiceRoot"}), True),
     ],
@@ -85,6 +89,56 @@ def test_a_host_that_cannot_answer_now_is_said_to_be_there(
     server.misbehave("GET", f"{ROOT}/", reply(status), times=None)
     with pytest.raises(Unreachable, match=f"HTTP {status}"):
         driver.probe(address(server), ANY, SECONDS)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(reply(403), id="403 without a word"),
+        pytest.param(reply(400, extended("no")), id="400"),
+        pytest.param(reply(404, extended("no")), id="404"),
+        pytest.param(reply(200, extended("starting")), id="an error that is called a success"),
+        pytest.param(reply(200, b'{"@odata.id": "/redf'), id="half an answer"),
+    ],
+)
+def test_a_host_that_speaks_redfish_and_shows_no_root_is_said_to_be_there(
+    driver: RedfishDriver, server: RedfishServer, answer: Answer
+) -> None:
+    for path in (ROOT, f"{ROOT}/"):
+        server.misbehave("GET", path, answer, times=None)
+    with pytest.raises(Unreachable, match="GET /redfish/v1/"):
+        driver.probe(address(server), ANY, SECONDS)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pytest.param(reply(404), id="without its slash alone"),
+        pytest.param(reply(301, None, f"Location: {ROOT}"), id="moved"),
+        pytest.param(
+            lambda one: reply(406 if one.headers["accept-encoding"] == "identity" else 200, service()[ROOT]),
+            id="compressed alone",
+        ),
+    ],
+)
+def test_a_root_is_found_where_a_login_would_find_it(driver: RedfishDriver, server: RedfishServer, odd: Any) -> None:
+    server.misbehave("GET", f"{ROOT}/", odd, times=None)
+    found = driver.probe(address(server), ANY, SECONDS)
+    assert found is not None
+    assert found.sure
+
+
+def test_a_bmc_that_wants_a_certificate_of_its_client_is_said_to_be_there(driver: RedfishDriver) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    context.verify_mode, context.maximum_version = ssl.CERT_REQUIRED, ssl.TLSVersion.TLSv1_2
+    with RedfishServer(context, service()) as server, pytest.raises(Unreachable, match="a TLS handshake failed"):
+        driver.probe(address(server), ANY, SECONDS)
+
+
+def test_what_speaks_no_tls_is_none(driver: RedfishDriver) -> None:
+    with RedfishServer(None, service()) as server:
+        assert driver.probe(f"127.0.0.1:{server.port}", ANY, SECONDS) is None
 
 
 def test_a_host_that_ends_the_connection_is_said_to_be_there(driver: RedfishDriver, server: RedfishServer) -> None:

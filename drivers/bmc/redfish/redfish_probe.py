@@ -9,6 +9,7 @@ from typing import Any
 
 from drivers.base import FoundBmc, Rejected, Tls, Unreachable
 from drivers.bmc.redfish.redfish_system import firmware_text
+from drivers.bmc.redfish.wire.redfish_errors import INFO, error_of_reply
 from drivers.bmc.redfish.wire.redfish_http import (
     REQUEST_SECONDS,
     BmcAddress,
@@ -16,12 +17,14 @@ from drivers.bmc.redfish.wire.redfish_http import (
     Reply,
     parse_bmc_address,
 )
-from drivers.bmc.redfish.wire.redfish_requests import SERVICE_ROOT
+from drivers.bmc.redfish.wire.redfish_requests import SERVICE_ROOT, RedfishRequests
 from drivers.bmc.redfish.wire.redfish_tls import context_for, fingerprint
 
-_HEADERS = {"OData-Version": "4.0", "Accept": "application/json", "Accept-Encoding": "identity"}
+_HEADERS = {"OData-Version": "4.0", "Accept": "application/json"}
 _LONGEST = 80
 _NOT_NOW = frozenset({408, 423, 429})
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_EOF_WHILE_READING"})
+"""What OpenSSL says of a service without TLS, or of one that hangs up."""
 
 
 def probe(text_of: str, tls: Tls, seconds: float) -> FoundBmc | None:
@@ -38,10 +41,19 @@ def probe(text_of: str, tls: Tls, seconds: float) -> FoundBmc | None:
     document = _document(root)
     is_sure = root.status_code == 200 and _is_root(document)
     if not is_sure and root.status_code != 401:
+        _raise_if_redfish(address, root)
         return None
     trusted = tls.insecure or (seen == tls.fingerprint if tls.fingerprint else _holds(address, tls, seconds))
     said = (firmware_text(document.get(name)) or "" for name in ("Vendor", "Product", "Name"))
     return FoundBmc(address.url, is_sure, trusted, seen, " ".join(filter(None, said))[:_LONGEST])
+
+
+def _raise_if_redfish(address: BmcAddress, root: Reply) -> None:
+    """Raises Unreachable for an answer that a BMC may give in place of its service root, and a web page does not."""
+    if root.status_code == 200 and root.content.lstrip()[:1] == b"{" and not _document(root):
+        raise Unreachable(f"{address.url}: the answer to GET {SERVICE_ROOT} is broken")
+    if root.status_code == 403 or INFO.encode() in root.content:
+        raise Unreachable(str(error_of_reply("GET", SERVICE_ROOT, address.url, root)))
 
 
 def _holds(address: BmcAddress, tls: Tls, seconds: float) -> bool:
@@ -60,7 +72,13 @@ def _certificate(address: BmcAddress, tls: Tls, seconds: float) -> str | None:
                     return fingerprint(connection)
             except TimeoutError:
                 raise _silent(address, "a TLS handshake", max(seconds, REQUEST_SECONDS)) from None
-    except (OSError, ssl.SSLError, UnicodeError):
+    except (OSError, UnicodeError) as error:
+        why = error.reason if isinstance(error, ssl.SSLError) else None
+        if tls.insecure and why and why not in _NO_TLS:
+            # Such as a BMC that wants a certificate of its client, or has no cipher that is known today.
+            raise Unreachable(
+                f"{address.url}: the host accepts connections, but a TLS handshake failed: {why}"
+            ) from None
         return None
 
 
@@ -70,11 +88,11 @@ def _silent(address: BmcAddress, what: str, seconds: float) -> Unreachable:
 
 def _root(address: BmcAddress, seen: str, seconds: float) -> Reply:
     wire = RedfishConnection(address, Tls(fingerprint=seen, old_ciphers=True), max(seconds, REQUEST_SECONDS))
+    requests = RedfishRequests(wire, wire.seconds)
     try:
-        reply = wire.send("GET", SERVICE_ROOT, _HEADERS)
-        if reply.status_code in (301, 302, 307, 308):
-            # Older Supermicro move a path to the same without, or with, a slash (check_redfish#187).
-            reply = wire.send("GET", SERVICE_ROOT.rstrip("/"), _HEADERS)
+        reply = requests.send("GET", SERVICE_ROOT, _HEADERS, None, None)
+        if reply.status_code == 404:
+            reply = requests.send("GET", SERVICE_ROOT.rstrip("/"), _HEADERS, None, None)  # DSP0266, 6.5.3, has both.
     except Unreachable as error:
         if isinstance(error.__context__, TimeoutError):
             raise _silent(address, f"GET {SERVICE_ROOT}", wire.seconds) from None

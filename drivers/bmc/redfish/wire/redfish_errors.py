@@ -30,12 +30,12 @@ BUSY = frozenset({409, 423, 429, 503})
 """409 too where it says "already on" (iDRAC PSU501): the next look shows whether there is anything left to do."""
 _NO_MATCH = frozenset({412, 428})
 _IF_MATCH = "If-Match"
-_INFO = "@Message.ExtendedInfo"
+INFO = "@Message.ExtendedInfo"
 _PROPERTY_REFUSED = re.compile(
     r"\.Property(NotWritable|NotUpdated|Unknown|Value(NotInList|TypeError|FormatError|Conflict|Incorrect|OutOfRange|Error))$"
 )
 """Ids of the Base registry (DSP0268) of messages about a property that was left as it was."""
-_INFO_BYTES = _INFO.encode()
+_INFO_BYTES = INFO.encode()
 _NAMES = frozenset({"error", "Id", "Name", "Description"})
 """What an answer may have beside an error, and be no resource yet."""
 _SAID_LIMIT = 400
@@ -180,7 +180,7 @@ def is_error(reply: Reply, method: str) -> bool:
             ("error" in document and _severity(entry) == "Critical") or _PROPERTY_REFUSED.search(str(_id(entry)))
             for _, entry in _entries(document)
         )
-    says = document.get("error") or document.get(_INFO)
+    says = document.get("error") or document.get(INFO)
     data = {name for name in document if not name.startswith("@")} - _NAMES
     return bool(says) and (not data or not document.keys() & {"@odata.id", "Id", "Members"})
 
@@ -245,7 +245,7 @@ def _said(reply: Reply, session: str | None) -> tuple[str, str]:
 def _entries(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The messages, each with the property that it stands at: of the whole request, and of its properties."""
     error: Any = document["error"] if isinstance(document.get("error"), dict) else document
-    listed = error.get(_INFO) or error.get("Messages")
+    listed = error.get(INFO) or error.get("Messages")
     for one in listed if isinstance(listed, list) else [listed]:
         if isinstance(one, dict):
             yield "", one
@@ -256,7 +256,7 @@ def _annotated(document: dict[str, Any], depth: int) -> Iterator[tuple[str, dict
     """Messages at a property, as `Mode@Message.ExtendedInfo` (DSP0266, "Extended information")."""
     for name, value in document.items():
         about, _, rest = name.partition("@")
-        if about and f"@{rest}" == _INFO:
+        if about and f"@{rest}" == INFO:
             yield from (
                 (about, one) for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)
             )
