@@ -17,12 +17,14 @@ from drivers.bmc.fake.fake_faults import Fault
 from drivers.bmc.fake.fake_machine import FakeMachine
 from reconciler import runtime
 from reconciler.operations.simulation.scenarios.declared_fleet import DeclaredFleet, DeclaredMachine, closing_guard
-from reconciler.operations.simulation.scenarios.incidents import Incident, Scenario, ScenarioStep, scenario
+from reconciler.operations.simulation.scenarios.incidents import BUDGET_GUARD, Incident, ScenarioStep
 from reconciler.operations.simulation.scenarios.planned_faults import PlannedFault, fault_steps
+from reconciler.operations.simulation.scenarios.swarm import Scenario, scenario
 from reconciler.operations.simulation.verdict.claim_oracles import claim_differences, undeclared_owners
 from reconciler.operations.simulation.verdict.claims_record import SeenAllocations
 from reconciler.operations.simulation.verdict.occurrences import occurrences
 from reconciler.operations.simulation.verdict.record import FinalState, SeenRequests, SeenWrite, SimulatedRun, Sometimes
+from reconciler.operations.simulation.world.daemon_strikes import DaemonStrikes
 from reconciler.operations.simulation.world.faulty_network import (
     BMC_FAULTS,
     FaultyNetwork,
@@ -31,7 +33,7 @@ from reconciler.operations.simulation.world.faulty_network import (
 )
 from reconciler.operations.simulation.world.people import People
 from reconciler.operations.simulation.world.service_manager import ServiceManager
-from reconciler.operations.simulation.world.simulated_host import SimulatedDaemon, SimulationSettings, budget_limits
+from reconciler.operations.simulation.world.simulated_host import SimulationSettings, budget_limits
 from reconciler.operations.simulation.world.simulated_machine import NoAnswer, SimulatedMachine
 from reconciler.operations.simulation.world.simulated_repository import SimulatedRepository
 from reconciler.operations.simulation.world.simulated_runtime import SimulatedRuntime
@@ -42,13 +44,21 @@ T = TypeVar("T")
 QUIET_SECONDS = 6 * 3600.0
 """In which a healthy fleet must become as declared. A refused login is tried again after up to an hour, and the budget
 counts a power-off for an hour."""
-_SETTLED_SECONDS = 600.0
-"""For which it must then stay so."""
+_LOOK_SECONDS = 60.0
+"""After which it is looked whether it is so."""
+_SETTLED_SECONDS = 120.0
+"""For which it must then stay so: everything is looked at twice."""
+_STARTED_SECONDS, _ENDED_SECONDS = 75.0, 10.0
+"""In which a daemon has looked at everything, and in which one has ended."""
+_RENAME_SECONDS = 600.0
+"""After which people look whether a claim that is held waits for them."""
 _MEMORY = Path("/dev/shm")  # noqa: S108  each run has a folder of its own in it
 """Where Linux keeps files in memory: a store is written to disk at each commit otherwise."""
 _LONGEST_STOP_SECONDS = 600.0
 _STOP_SECONDS = 90.0
 """After which the service manager kills a daemon that does not end, and no agent waits for its answer any more."""
+_OVERRIDING = 0.9
+"""How likely it is that nothing waits for the disruption budget in the quiet time."""
 _REVIEW_SECONDS = 300.0
 """For which people look at the plan of a store that was restored, before they let it go."""
 
@@ -109,6 +119,8 @@ class _World:
         self._holdings: list[dict[str, int]] = []
         where = (self._repository.folder, self._stored.file, FaultyNetwork(self._fleet, self))
         self._service = ServiceManager(simulation, *where, SimulationSettings(budget_limits(self._budget)))
+        work = (self._writes, self._is_installing, self._differs)
+        self._strikes = DaemonStrikes(simulation, self._service, self._stored, *work)
         for name, machine in self._managed.items():
             simulation.begin(machine.run, name)
 
@@ -123,10 +135,13 @@ class _World:
             self._happen(step)
         self._make_peace()
         deadline = self._simulation.elapsed + quiet
+        noticed = self._simulation.elapsed + _RENAME_SECONDS
         while self._simulation.elapsed < deadline and not self._is_as_declared():
-            self._simulation.run_for(_SETTLED_SECONDS)
-            self._deny_renames()
-        self._simulation.run_for(_SETTLED_SECONDS / 2)
+            self._simulation.run_for(_LOOK_SECONDS)
+            if self._simulation.elapsed >= noticed:
+                self._deny_renames()
+                noticed = self._simulation.elapsed + _RENAME_SECONDS
+        self._simulation.run_for(_SETTLED_SECONDS)
         self._compare_holdings()
 
     def _deny_renames(self) -> None:
@@ -140,23 +155,30 @@ class _World:
         for declared in ({}, claims):
             self._declared = msgspec.structs.replace(self._declared, claims=declared)
             self._repository.commit(self._declared)
-            self._simulation.run_for(_SETTLED_SECONDS)
+            self._simulation.run_for(_RENAME_SECONDS)
 
     def _compare_holdings(self) -> None:
         """Of the daemon that was there, and of one that has just been started."""
-        for _ in range(2):
+        for seconds in (_STARTED_SECONDS, _ENDED_SECONDS):
             if (daemon := self._service.current) is not None:
                 self._holdings.append(daemon.holdings())
                 daemon.end()
-            self._simulation.run_for(_SETTLED_SECONDS / 2)
+            self._simulation.run_for(seconds)
 
     def _is_as_declared(self) -> bool:
-        final, declared = self._final(), self._declared
+        declared = self._declared
         if self._stored.store.in_flight() or list(undeclared_owners(self._look(), declared)):
             return False
-        return not list(claim_differences(declared.claims, final)) and all(
-            final[name].power == one.power and final[name].led == one.led for name, one in declared.machines.items()
-        )
+        return not self._differs(declared) and not list(claim_differences(declared.claims, self._final()))
+
+    def _differs(self, declared: DeclaredFleet) -> bool:
+        """Whether a machine that is not for claims is not as declared."""
+        states = ((self._machine(name).state, one) for name, one in declared.machines.items())
+        return any(state.power != one.power or state.indicator != one.led for state, one in states)
+
+    def _is_installing(self) -> bool:
+        """Whether an agent writes a disk now."""
+        return any(one.is_installing for one in self._managed.values())
 
     def _final(self) -> dict[str, FinalState]:
         found = {}
@@ -180,6 +202,7 @@ class _World:
         self._look()
         changes = sorted((one for each in self._managed.values() for one in each.changes), key=lambda one: one.at)
         self._sometimes.update(lost_writes(self._fleet))
+        self._sometimes.update(self._strikes.sometimes)
         self._sometimes[Sometimes.ENDED_BY_ITSELF] += len(self._service.failures())
         failures = [
             *self._service.defects(self._allowed),
@@ -261,13 +284,17 @@ class _World:
     # -- what happens --------------------------------------------------------------------------------------------------
 
     def _happen(self, step: ScenarioStep) -> None:
+        if step.moment is not None:
+            self._strikes.await_moment(step.moment, self._declared)
         match step.what:
             case None:
                 self._commit(step)
             case Incident.BROKEN_COMMIT:
                 self._repository.commit(self._declared, broken=True)
+                self._simulation.run_for(step.amount)
             case Incident.HISTORY_REWRITTEN:
                 self._repository.take_back()
+                self._simulation.run_for(step.amount)
             case Incident.GIT_AWAY:
                 self._repository.hide(hidden=True)
                 self._simulation.run_for(step.amount)
@@ -275,7 +302,10 @@ class _World:
             case Incident.CLOCK_STEPPED:
                 self._simulation.clock_error += step.amount
             case Incident.WINDOW_CLOSED:
-                guard = closing_guard(runtime.now(), step.amount, step.machines or tuple(self._bmcs), step.word)
+                minutes = 2 if step.moment is None else 1
+                guard = closing_guard(
+                    runtime.now(), minutes, step.amount, step.machines or tuple(self._bmcs), step.word
+                )
                 self._declared = msgspec.structs.replace(self._declared, guard=guard)
                 self._repository.commit(self._declared)
             case Incident.RESTORED:
@@ -293,8 +323,7 @@ class _World:
                     fault = Fault(BMC_FAULTS[what], times=int(step.amount))
                     self._machine(name).faults.add(fault)
             case what:
-                if self._service.current is not None:
-                    self._strike(self._service.current, what, step.amount)
+                self._strikes.happen(what, step.amount)
 
     def _commit(self, step: ScenarioStep) -> None:
         was = self._declared
@@ -327,61 +356,13 @@ class _World:
         self._simulation.run_for(_REVIEW_SECONDS)
         self._people.resume()
 
-    def _strike(self, daemon: SimulatedDaemon, what: Incident, amount: float) -> None:
-        match what:
-            case Incident.KILLED:
-                self._simulation.run_for(30.0, switches=int(amount))
-                self._await_moment(int(amount) % 3)
-                if not daemon.has_ended:
-                    self._count_kill()
-                    daemon.kill()
-            case Incident.STOPPED:
-                if self._stored.store.in_flight():
-                    self._sometimes[Sometimes.STOPPED_IN_FLIGHT] += 1
-                self._simulation.stop(daemon.process)
-                self._simulation.run_for(amount)
-                self._simulation.go_on(daemon.process)
-            case Incident.ENDED:
-                daemon.end()
-            case Incident.TAKEN_OVER:
-                if self._stored.store.in_flight():
-                    self._sometimes[Sometimes.TAKEN_OVER_IN_FLIGHT] += 1
-                # As when somebody removes the file: the next one makes another.
-                self._stored.file.with_name(f"{self._stored.file.name}.lock").unlink(missing_ok=True)
-                self._service.start()
-            case Incident.DISK_FULL:
-                daemon.fill_disk(full=True)
-                self._simulation.run_for(amount)
-                daemon.fill_disk(full=False)
-            case _:
-                daemon.fails_next = 1
-
-    def _await_moment(self, kind: int) -> None:
-        """Wait for a moment at which a kill shows most, where there is one soon: 1: an action is recorded, and was not
-        sent. 2: an agent writes a disk."""
-        for _ in range(60 if kind else 0):
-            sent = {flight.id for write in self._writes for flight in write.flights}
-            is_unsent = any(one.id not in sent for one in self._stored.store.in_flight().values())
-            if is_unsent if kind == 1 else any(one.is_installing for one in self._managed.values()):
-                return
-            self._simulation.run_for(2.0, switches=4)
-
-    def _count_kill(self) -> None:
-        sent = {flight.id for write in self._writes for flight in write.flights}
-        self._sometimes[Sometimes.KILLED_IN_INSTALLATION] += any(one.is_installing for one in self._managed.values())
-        flights = [one for key, one in self._stored.store.in_flight().items() if key.name in self._bmcs]
-        for flight in flights:
-            unsent = flight.id not in sent
-            self._sometimes[Sometimes.KILLED_BEFORE_SENDING if unsent else Sometimes.KILLED_IN_FLIGHT] += 1
-        if not flights:
-            self._sometimes[Sometimes.KILLED_AT_REST] += 1
-
     def _make_peace(self) -> None:
         """From now on nothing goes wrong, and there is no boot override, no guard and no pause. People ask for each
         machine that gave up to be tried again. They name what is on its disk, as groundstate may not know that after a
         restore.
 
-        They also power off a machine that was switched on by hand. groundstate does not, as a system may run there."""
+        They also power off a machine that was switched on by hand. groundstate does not, as a system may run there.
+        Mostly they override the disruption budget, so that nothing has to wait for an hour."""
         for name in self._bmcs:
             self._machine(name).faults.clear()
         words = {}
@@ -394,3 +375,5 @@ class _World:
         self._declared = msgspec.structs.replace(self._declared, machines=machines, managed=words, guard=None)
         self._repository.commit(self._declared)
         self._people.resume()
+        if self._simulation.chance.random() < _OVERRIDING:
+            self._people.override(BUDGET_GUARD, (), QUIET_SECONDS)

@@ -54,9 +54,11 @@ class DeclaredFleet(msgspec.Struct, frozen=True):
     guard: DeclaredGuard | None = None
 
 
-def closing_guard(now: datetime, seconds: float, machines: tuple[str, ...], level: str) -> DeclaredGuard | None:
-    """A guard whose window closes in one or two minutes, for so many seconds; None for zero."""
+def closing_guard(
+    now: datetime, minutes: int, seconds: float, machines: tuple[str, ...], level: str
+) -> DeclaredGuard | None:
+    """A guard whose window closes in less than so many minutes, for so many seconds; None for zero."""
     if not seconds:
         return None
-    closes = now.replace(second=0, microsecond=0) + timedelta(minutes=2)
+    closes = now.replace(second=0, microsecond=0) + timedelta(minutes=minutes)
     return DeclaredGuard(closes, closes + timedelta(minutes=max(1, seconds // 60)), machines, level)

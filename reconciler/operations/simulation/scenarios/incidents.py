@@ -1,8 +1,4 @@
-"""What happens to a simulated fleet: commits, people, and the faults that a seed picks. Pure.
-
-Each seed draws a few kinds of incident and leaves the others out ("swarm testing", Groce et al., ISSTA 2012). Faults
-that always come together hide each other.
-"""
+"""What goes wrong in a simulated fleet, and what people do to it. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +8,20 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from reconciler.operations.simulation.scenarios.declared_fleet import DeclaredClaim, DeclaredMachine, DeclaredPool
+from reconciler.operations.simulation.scenarios.declared_fleet import (
+    GUARD_NAME,
+    DeclaredClaim,
+    DeclaredMachine,
+    DeclaredPool,
+)
 
 T = TypeVar("T")
 CLAIMS = ("web", "db")
 """The claims that a scenario has."""
-OVERRIDDEN_GUARDS = ("guard/hours", "guard/hours", "disruption-budget")
+WINDOW_GUARD = f"guard/{GUARD_NAME}"
+"""As people name the guard of a scenario."""
+BUDGET_GUARD = "disruption-budget"
+OVERRIDDEN_GUARDS = (WINDOW_GUARD, WINDOW_GUARD, BUDGET_GUARD)
 """The guards that people override."""
 
 
@@ -73,11 +77,46 @@ INCIDENT_NAMES = {one.name.lower().replace("_", "-"): one for one in Incident}
 """By the name that people write."""
 
 
+BMC_INCIDENTS = frozenset(
+    {
+        Incident.BMC_UNREACHABLE,
+        Incident.BMC_BUSY,
+        Incident.REPLY_LOST,
+        Incident.REQUEST_LOST,
+        Incident.LOGIN_REFUSED,
+        Incident.SHUTDOWN_IGNORED,
+        Incident.BOOT_NOT_KEPT,
+    }
+)
+"""What BMCs do."""
+DAEMON_INCIDENTS = frozenset(
+    {
+        Incident.KILLED,
+        Incident.TAKEN_OVER,
+        Incident.STOPPED,
+        Incident.ENDED,
+        Incident.DISK_FULL,
+        Incident.DATABASE_FAILED,
+    }
+)
+"""What happens to the daemon itself, or to its store."""
+
+
+class Moment(StrEnum):
+    """At which an incident shows most."""
+
+    UNSENT = "an action is recorded, and was not sent"
+    SENT = "an action was sent, and has not ended"
+    INSTALLING = "an agent writes a disk"
+    HELD = "the window is closed, and a machine is not as declared"
+
+
 class ScenarioStep(msgspec.Struct, frozen=True):
     """Something that happens `after` so many seconds since the step before.
 
     `what` None: a commit, which declares `declared`, `claims` (None: it is removed) and `pool`. `machines`: whom it
     concerns; none: all. `amount`: seconds, or how often. `word`: the level of a guard, or the guard that is overridden.
+    `moment`: it happens then, or a little later where there is none.
     """
 
     after: float
@@ -88,83 +127,7 @@ class ScenarioStep(msgspec.Struct, frozen=True):
     claims: tuple[tuple[str, DeclaredClaim | None], ...] = ()
     pool: DeclaredPool | None = None
     word: str = ""
-
-
-class Scenario(msgspec.Struct, frozen=True):
-    """The steps of the first part, in which anything goes wrong, and the kinds of incident that the seed drew."""
-
-    steps: tuple[ScenarioStep, ...]
-    incidents: tuple[Incident, ...]
-
-
-def scenario(
-    chance: Chance,
-    machines: Sequence[str],
-    managed: Sequence[str],
-    seconds: float,
-    only: Sequence[Incident] = (),
-    planned: Sequence[tuple[float, ScenarioStep]] = (),
-) -> Scenario:
-    """What happens in so many seconds. `managed`: the machines for claims. `only`: the kinds of incident, in place of
-    those that the seed draws. `planned`: the incidents in place of them all, each with its time since the start."""
-    kinds = list(Incident)
-    incidents = tuple(only) or tuple(sorted(chance.sample(kinds, chance.randrange(3, 9)), key=kinds.index))
-    if Incident.OVERRIDDEN in incidents and not only and Incident.WINDOW_CLOSED not in incidents:
-        incidents = (*incidents, Incident.WINDOW_CLOSED)  # What there is to override.
-    if planned:
-        incidents = tuple(sorted({step.what for _, step in planned if step.what is not None}, key=kinds.index))
-    steps: list[ScenarioStep] = []
-    timed = list(planned)
-    counts: dict[str, int] = dict.fromkeys(CLAIMS, 0)
-    passed = 0.0
-    while passed < seconds:
-        after = chance.choice((1.0, 3.0, 10.0, 30.0, 90.0, 300.0)) * (0.5 + chance.random())
-        passed += after
-        drawn = chance.random()
-        if not steps or drawn < 0.2:
-            steps.append(_claims_commit(chance, after, len(managed), counts, f"request {len(steps)}"))
-        elif drawn < 0.5:
-            steps.append(_commit(chance, after, machines, f"request {len(steps)}"))
-        elif not planned:
-            steps.append(incident_step(chance, after, chance.choice(incidents), machines, managed))
-        else:
-            continue
-        timed.append((passed, steps[-1]))
-    timed.sort(key=lambda one: one[0])
-    before = 0.0
-    for number, (at, step) in enumerate(timed):
-        timed[number] = (at, msgspec.structs.replace(step, after=at - before))
-        before = at
-    return Scenario(tuple(step for _, step in timed), incidents)
-
-
-def _commit(chance: Chance, after: float, machines: Sequence[str], word: str) -> ScenarioStep:
-    # Sometimes the whole fleet is to go down, or up.
-    power = chance.choice(("On", "Off")) if chance.random() < 0.3 else None
-    declared = []
-    for name in machines if power else chance.sample(machines, chance.randrange(1, max(2, len(machines) // 3))):
-        request = f"{word} {name}" if chance.random() < 0.25 else None
-        declared.append((name, DeclaredMachine(power or _power(chance), chance.choice(("Lit", "Off")), request)))
-    return ScenarioStep(after, None, declared=tuple(declared))
-
-
-def _claims_commit(chance: Chance, after: float, managed: int, counts: dict[str, int], word: str) -> ScenarioStep:
-    """One claim grows, shrinks, is installed again or removed, and all together want no more than there is."""
-    name = chance.choice(CLAIMS)
-    room = managed - sum(counts.values()) + counts[name]
-    drawn, was = chance.random(), counts[name]
-    if not was:
-        counts[name] = chance.randrange(0, room) + 1 if room else 0
-    elif drawn < 0.6:
-        counts[name] = chance.randrange(0, was)
-    claim = None if was and drawn < 0.2 else DeclaredClaim(counts[name], word if drawn > 0.8 else "first")
-    counts[name] = 0 if claim is None else counts[name]
-    pool = DeclaredPool(chance.randrange(0, 4), chance.randrange(0, 4))
-    return ScenarioStep(after, None, claims=((name, claim),), pool=pool)
-
-
-def _power(chance: Chance) -> str:
-    return "On" if chance.random() < 0.7 else "Off"
+    moment: Moment | None = None
 
 
 def _some_or_all(chance: Chance, machines: Sequence[str]) -> tuple[str, ...]:
@@ -183,6 +146,9 @@ def incident_step(
             return ScenarioStep(after, what, amount=chance.randrange(0, 400))
         case Incident.STOPPED | Incident.DISK_FULL | Incident.GIT_AWAY:
             return ScenarioStep(after, what, amount=chance.choice((5.0, 60.0, 600.0)))
+        case Incident.BROKEN_COMMIT | Incident.HISTORY_REWRITTEN:
+            # So that it is seen, or repaired before.
+            return ScenarioStep(after, what, amount=chance.choice((0.0, 45.0)))
         case Incident.RESTORED:
             return ScenarioStep(after, what, amount=chance.choice((1.0, 60.0, 600.0, 3600.0)))
         case Incident.CLOCK_STEPPED:
@@ -196,13 +162,7 @@ def incident_step(
             # Zero ends what stands.
             lasts, guard = chance.choice((0.0, 60.0, 300.0, 1800.0)), chance.choice(OVERRIDDEN_GUARDS)
             return ScenarioStep(after, what, _some_or_all(chance, there), lasts, word=guard)
-        case (
-            Incident.ENDED
-            | Incident.TAKEN_OVER
-            | Incident.DATABASE_FAILED
-            | Incident.BROKEN_COMMIT
-            | Incident.HISTORY_REWRITTEN
-        ):
+        case Incident.ENDED | Incident.TAKEN_OVER | Incident.DATABASE_FAILED:
             return ScenarioStep(after, what)
         case _:
             return ScenarioStep(after, what, some, chance.choice((1.0, 2.0, 5.0)))

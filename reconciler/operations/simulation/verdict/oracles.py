@@ -90,14 +90,15 @@ def in_the_ledger(run: SimulatedRun) -> Iterator[str]:
 
 
 def off_as_declared(run: SimulatedRun) -> Iterator[str]:
-    """Nothing is powered off unless the revision for which it was done declares it off."""
-    for write, _, event in _sent(run):
+    """Nothing is powered off unless the revision for which it was done declares it off. What a claim has installed may
+    also go off when an earlier revision released it, as a release cannot be taken back."""
+    for write, flight, event in _sent(run):
         if not write.powers_off or event is None:
             continue
         fleet = run.revisions.get(event.revision or "", _NOTHING)
         declared = fleet.machines.get(write.machine)
         if write.machine in run.declared.managed:
-            if _is_in_use(write.system, fleet):
+            if _is_in_use(write.system, fleet) and not _was_released(run, write, flight):
                 yield f"{_of(write)} left for revision {str(event.revision)[:10]}, of which it runs {write.system}"
         elif declared is None or declared.power != "Off":
             said = "nothing" if declared is None else declared.power
@@ -220,6 +221,19 @@ def _is_in_use(system: Installation | None, fleet: DeclaredFleet) -> bool:
     """Whether these documents still want that system."""
     claim = fleet.claims.get(system.claim) if system is not None else None
     return system is not None and claim is not None and system.slot < claim.count and system.request == claim.request
+
+
+def _was_released(run: SimulatedRun, write: SeenWrite, flight: InFlight) -> bool:
+    """Whether the system that runs on the machine was released by a revision that did not want it."""
+    is_there = False
+    for event in run.all_events:
+        if event.key is None or event.key.name != write.machine or write.system is None:
+            continue
+        is_there = is_there or write.system.order in event.message
+        begins = event.reason is EventReason.RELEASING and is_there
+        if begins and (event.at <= flight.sent_at or Incident.CLOCK_STEPPED in run.incidents):
+            return not _is_in_use(write.system, run.revisions.get(event.revision or "", _NOTHING))
+    return False
 
 
 def _actions_sent(run: SimulatedRun) -> list[Event]:
