@@ -40,6 +40,8 @@ class PolicyState:
         self._overrides: tuple[Override, ...] = store.overrides.all()
         self._pauses: tuple[ResourcePause, ...] = store.pauses.all()
         self._in_force = self._ids_in_force(now())
+        self._over: set[str] = set()
+        """The overrides that ran out, of which the ledger has that."""
         self.report_event: Callable[[Event], None] = lambda _: None
         self.described: Described = undescribed
         """Adds to an event whose it is."""
@@ -90,9 +92,8 @@ class PolicyState:
         Raises StoreError, and Fenced when another process has taken over."""
         self._store.require_not_lost()
         now = self._now()
-        for event in (*self._store.overrides.expire(now), *self._store.pauses.expire(now)):
-            self.report_event(event)
         self._overrides, self._pauses = self._store.overrides.all(), self._store.pauses.all()
+        self._expire(now)
         before, self._in_force = self._in_force, self._ids_in_force(now)
         for one in self._overrides:
             if one.id in self._in_force - before:
@@ -119,6 +120,15 @@ class PolicyState:
         if self._requests is not None and (keys := self._requests.take()):
             self.requested(keys)
         self._give_sign_of_life(now)
+
+    def _expire(self, now: datetime) -> None:
+        """Record those that ran out, unless there are none that were not over the last time."""
+        overrides = {one.id for one in self._overrides if one.revoked_at is None and one.until <= now}
+        pauses = {one.id for one in self._pauses if one.ended_at is None and one.until and one.until <= now}
+        if not overrides <= self._over or pauses:
+            for event in (*self._store.overrides.expire(now), *self._store.pauses.expire(now)):
+                self.report_event(event)
+        self._over = overrides
 
     def _give_sign_of_life(self, now: datetime) -> None:
         me = self._daemon
