@@ -157,9 +157,12 @@ class ActionRecorder:
         self._ids = 0
 
     def new_id(self) -> str:
-        """An id that is unique in this and all other runs."""
+        """An id that is unique in this and all other runs.
+
+        With its time: a store that was restored from a backup counts again from what it had then. An installation that
+        it has forgotten must not be taken for one of its own. Receivers of events, too, must not meet one id twice."""
         self._ids += 1
-        return f"{self._context.epoch}-{self._ids}"
+        return f"{self._context.epoch}-{self._ids}-{self._context.now():%Y%m%d%H%M%S}"
 
     def begin(self, change: Change, action: Action, desired: DesiredState) -> InFlight:
         """Record an action as in flight. It must not be sent before the record is on disk."""
@@ -181,10 +184,7 @@ class ActionRecorder:
     def record_alone(self, change: Change, action: RecordAction, desired: DesiredState, seen: Observation) -> Outcome:
         """Do an action that is done in the store alone."""
         now, why = self._context.now(), self._events.cause(change, desired).words
-        # With its time: a store that was restored from a backup counts again from what it had then, and an
-        # installation that it has forgotten must not be taken for one of its own.
-        name = f"{self.new_id()}-{now:%Y%m%d%H%M%S}"
-        occasion = Occasion(now, name, why, seen.value)
+        occasion = Occasion(now, self.new_id(), why, seen.value)
         recorded = record_action(action, self._state.facts, occasion)
         self._state.save(recorded.facts)
         for key, (reason, message) in recorded.events.items():

@@ -153,11 +153,9 @@ class SimulatedRun(msgspec.Struct, frozen=True):
         return (*self.events, *self.lost_events)
 
     def event_of(self, flight: InFlight) -> Event | None:
-        """The event of this action; None for one that is counted beside an earlier event. A restored store counts its
-        epochs again, so an id may be that of an older action too."""
-        found = [one for one in self.all_events if one.action_id == flight.id and one.key == flight.key]
-        sent = [one for one in found if one.reason is EventReason.ACTION_SENT and one.about[0] == flight.action.name]
-        return min(sent, key=lambda one: abs(one.at - flight.sent_at), default=None)
+        """The event of this action; None for one that is counted beside an earlier event."""
+        sent = (one for one in self.all_events if one.reason is EventReason.ACTION_SENT)
+        return next((one for one in sent if one.action_id == flight.id), None)
 
     def guard_of(self, revision: str | None) -> DeclaredGuard | None:
         """The guard that this revision declares."""
