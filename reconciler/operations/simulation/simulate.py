@@ -45,11 +45,11 @@ QUIET_SECONDS = 6 * 3600.0
 """In which a healthy fleet must become as declared. A refused login is tried again after up to an hour, and the budget
 counts a power-off for an hour."""
 _LOOK_SECONDS = 60.0
-"""After which it is looked whether it is so."""
+"""Between two checks whether it is so."""
 _SETTLED_SECONDS = 120.0
-"""For which it must then stay so: everything is looked at twice."""
+"""For which it must then stay so. Everything is observed twice in it."""
 _STARTED_SECONDS, _ENDED_SECONDS = 75.0, 10.0
-"""In which a daemon has looked at everything, and in which one has ended."""
+"""In which a daemon has observed everything, and in which one has ended."""
 _RENAME_SECONDS = 600.0
 """After which people look whether a claim that is held waits for them."""
 _MEMORY = Path("/dev/shm")  # noqa: S108  each run has a folder of its own in it
