@@ -10,8 +10,8 @@ from drivers.base import Rejected, SwitchConfig, SwitchScope, SwitchState
 def refuse_unsafe(where: str, config: SwitchConfig, state: SwitchState) -> None:
     """Raise Rejected, before anything is sent, for what the switch does not have or would not survive.
 
-    A port that goes from one VRF straight into another crashes SONiC's swss (metal-core#102). An uplink that is changed
-    cuts the switch off.
+    A port that goes from one VRF straight into another crashes SONiC's swss (metal-core#102). An uplink or a
+    management port that is changed cuts the switch off.
     """
     if config.scope is SwitchScope.NONE:
         raise Rejected(f"{where}: groundstate may change nothing on this switch, because its scope is None")
@@ -21,6 +21,8 @@ def refuse_unsafe(where: str, config: SwitchConfig, state: SwitchState) -> None:
             raise Rejected(f"{where}: the switch has no port {name}")
         if {name, found.alias} & {*config.uplinks}:
             raise Rejected(f"{where}: {name} is an uplink, which groundstate never changes")
+        if name in state.management:
+            raise Rejected(f"{where}: groundstate reaches the switch through {name}, and never changes this port")
         if port.vrf is not None and found.vrf not in (None, port.vrf):
             raise Rejected(
                 f"{where}: {name} is in {found.vrf}, and may go into {port.vrf} only by way of VLAN "

@@ -92,7 +92,8 @@ class LinuxSwitch:
         """The devices as they are, and whether FRR is to be reloaded. Raises Rejected for what must not or cannot be;
         nothing is changed then."""
         have = await _links(shell)
-        state = SwitchState(ports=have.ports(), vrfs=have.vrfs())
+        management = have.management(await _reached_at(shell))
+        state = SwitchState(ports=have.ports(), vrfs=have.vrfs(), management=management)
         refuse_unsafe(shell.where, config, state)
         if config.scope is not SwitchScope.ALL:
             return have, False
@@ -105,8 +106,9 @@ class LinuxSwitch:
 
 async def _read(shell: SwitchShell) -> SwitchState:
     frr = FrrShell(shell)
-    have, lldp, chassis, release = await gather(
+    have, management, lldp, chassis, release = await gather(
         _links(shell),
+        _reached_at(shell),
         shell.run("lldpcli", "-f", "json0", "show", "neighbors", "details"),
         shell.run("lldpcli", "-f", "json0", "show", "chassis"),
         shell.run("cat", "/etc/os-release", plain=True),
@@ -118,14 +120,22 @@ async def _read(shell: SwitchShell) -> SwitchState:
         ports=have.ports(),
         vrfs={name: vni if vni is not None else known.get(name) for name, vni in have.vrfs().items()},
         open_vrfs=have.open_vrfs(),
+        management=have.management(management),
         neighbours=None if lldp.status else lldp_neighbours(_json(shell, lldp.output, "lldpcli show neighbors")),
         peers=peers,
         saved=saved,
     )
 
 
+async def _reached_at(shell: SwitchShell) -> str:
+    """The IP address of the host to which this session was connected (sshd(8), SSH_CONNECTION); empty: not known."""
+    said = await shell.run("printenv", "SSH_CONNECTION", plain=True)
+    words = said.output.decode(errors="replace").split()
+    return words[2] if not said.status and len(words) == 4 else ""
+
+
 async def _links(shell: SwitchShell) -> LinuxLinks:
-    links = await shell.run("ip", "-j", "-d", "link", "show", plain=True)
+    links = await shell.run("ip", "-j", "-d", "address", "show", plain=True)
     vlans = await shell.run("bridge", "-j", "vlan", "show", plain=True)
     refusals = {}
     for family in ("-4", "-6"):
@@ -134,14 +144,14 @@ async def _links(shell: SwitchShell) -> LinuxLinks:
         if not routes.status:  # A kernel without IPv6 has none of its routes, and can get none.
             refusals[family] = _json(shell, routes.output or b"[]", " ".join(command))
     if links.status:
-        raise Unreadable(f"{shell.where}: `ip -j -d link show` failed: {links.words}")
+        raise Unreadable(f"{shell.where}: `ip -j -d address show` failed: {links.words}")
     found = linux_links(
-        _json(shell, links.output, "ip -j -d link show"),
+        _json(shell, links.output, "ip -j -d address show"),
         [] if vlans.status or not vlans.output.strip() else _json(shell, vlans.output, "bridge -j vlan show"),
         refusals,
     )
     if not found.links:
-        raise Unreadable(f"{shell.where}: `ip -j -d link show` printed no devices")
+        raise Unreadable(f"{shell.where}: `ip -j -d address show` printed no devices")
     return found
 
 

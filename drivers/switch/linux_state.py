@@ -19,7 +19,7 @@ _OPER = {"UP": LinkState.UP, "DOWN": LinkState.DOWN, "LOWERLAYERDOWN": LinkState
 
 class Link(msgspec.Struct, frozen=True):
     """A network device. `kind`: of `ip link add ... type KIND`; empty for hardware. `master`: what it is a port of.
-    `table`: the routing table of a VRF."""
+    `table`: the routing table of a VRF. `below`: the device under a VLAN. `addresses`: of IP."""
 
     name: str
     kind: str = ""
@@ -32,6 +32,8 @@ class Link(msgspec.Struct, frozen=True):
     filters_vlans: bool = False
     vni: int | None = None
     table: int | None = None
+    below: str = ""
+    addresses: frozenset[str] = frozenset()
 
     @property
     def is_port(self) -> bool:
@@ -55,6 +57,16 @@ class LinuxLinks(msgspec.Struct, frozen=True):
             if link.kind == "vrf" or (link.kind == "bridge" and marked):
                 found[link.name] = int(marked[1]) if marked else None
         return found
+
+    def management(self, address: str) -> tuple[str, ...]:
+        """The ports through which the host is reached at one of its IP addresses: the device that has the address, or
+        the devices under it."""
+        found, more = set[str](), {link.name for link in self.links.values() if address in link.addresses}
+        while more:
+            found |= more
+            under = {self.links[name].below for name in more if name in self.links}
+            more = (under | {link.name for link in self.links.values() if link.master in more}) - found - {""}
+        return tuple(sorted(name for name in found if name in self.links and self.links[name].is_port))
 
     def open_vrfs(self) -> tuple[str, ...]:
         """The VRFs of the kernel without a last route that refuses, in one of the families of the host."""
@@ -94,7 +106,7 @@ class LinuxLinks(msgspec.Struct, frozen=True):
 
 
 def linux_links(links: object, vlans: object, refusals: Mapping[str, object] = {}) -> LinuxLinks:
-    """What `ip -j -d link show` and `bridge -j vlan show` print. `refusals`: for each family, what
+    """What `ip -j -d address show` and `bridge -j vlan show` print. `refusals`: for each family, what
     `ip -j -N route show table all type unreachable` prints."""
     found = [_link(row) for row in _rows(links)]
     closed = {family: _closed(routes) for family, routes in refusals.items()}
@@ -117,6 +129,8 @@ def _link(row: dict[str, object]) -> Link:
         _number(data.get("vlan_filtering")) == 1,
         _number(data.get("id")),
         _number(data.get("table")),
+        _text(row.get("link")) if info.get("info_kind") == "vlan" else "",
+        frozenset(filter(None, (_text(one.get("local")) for one in _rows(row.get("addr_info"))))),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from drivers.base import LinkState, SwitchNeighbour
+from drivers.base import LinkState, SwitchNeighbour, SwitchPort
 from drivers.switch.fake.fake_switch import SwitchFault
 from reconciler.kinds.machine.lifecycle.phases import Phase
 from reconciler.kinds.machine.spec import Pause
@@ -119,6 +119,23 @@ def test_a_port_that_the_switch_knows_as_an_uplink_is_not_changed_under_its_othe
     change = planned(world, "Switch/leaf01")
     assert change is not None
     assert [hold.by for hold in change.held_by] == ["uplink"]
+
+
+@pytest.mark.parametrize(("name", "alias"), [("Ethernet0", "Eth1/1"), ("swp1", "eth0")])
+def test_a_port_by_which_the_switch_is_managed_is_not_changed_whatever_it_is_called(
+    world: World, name: str, alias: str
+) -> None:
+    """Neither one that the switch names, nor one whose own name says it."""
+    state, there = switched(None, "m1"), switch(world)
+    there.management = ("Ethernet0",)
+    there.ports["eth0"] = SwitchPort("eth0", alias="mgmt")
+    odd = leaf("leaf01", ports=[{"name": name, "machine": "m1", "alias": alias}])
+    world.commit(DesiredState(state.revision, {**state.resources, odd.key: odd}))
+    live(world, [Metal(world, "m1")], 120)
+    assert there.applied == []
+    change = planned(world, "Switch/leaf01")
+    assert change is not None
+    assert [hold.by for hold in change.held_by] == ["management"]
 
 
 def test_no_machine_comes_into_a_vrf_in_which_a_machine_of_another_project_still_is(world: World) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -14,7 +16,7 @@ RED = VrfConfig(104001)
 
 
 def device(name: str, kind: str = "", **fields: object) -> dict[str, object]:
-    """A row of `ip -j -d link show`."""
+    """A row of `ip -j -d address show`."""
     data = {key: fields.pop(key) for key in ("vlan_filtering", "id", "table") if key in fields}
     up = {"flags": ["BROADCAST", "UP"], "operstate": "UP", "mtu": 9000, "address": "02:00:00:00:00:01"}
     return {"ifname": name, **up, "linkinfo": {"info_kind": kind, "info_data": data}, **fields}
@@ -254,6 +256,40 @@ def in_vlan(vlan: int) -> SwitchConfig:
 def test_what_a_switch_would_not_survive_is_refused(wanted: SwitchConfig, why: str) -> None:
     with pytest.raises(Rejected, match=why):
         refuse_unsafe("leaf01", wanted, STATE)
+
+
+def at(address: str) -> dict[str, Any]:
+    return {"addr_info": [{"family": "inet6", "local": "fe80::1"}, {"family": "inet", "local": address}]}
+
+
+@pytest.mark.parametrize(
+    ("have", "ports"),
+    [
+        pytest.param([device("lo", link_type="loopback", **at("10.1.1.1")), device("eth1")], (), id="loopback"),
+        pytest.param([device("ens3", **at("10.1.1.1")), device("swp1", **at("10.1.1.9"))], ("ens3",), id="port"),
+        pytest.param([device("ens3"), device("ens3.7", "vlan", link="ens3", **at("10.1.1.1"))], ("ens3",), id="VLAN"),
+        pytest.param(
+            [device("br0", "bridge", **at("10.1.1.1")), *(device(name, master="br0") for name in ("a", "b"))],
+            ("a", "b"),
+            id="bridge",
+        ),
+        pytest.param(
+            [
+                device("bond0", "bond"),
+                device("bond0.7", "vlan", link="bond0", **at("10.1.1.1")),
+                device("ens3", master="bond0"),
+            ],
+            ("bond0", "ens3"),
+            id="VLAN of a bond",
+        ),
+        pytest.param([device("veth1", "veth", link="far", **at("10.1.1.1")), device("far")], ("veth1",), id="veth"),
+    ],
+)
+def test_the_ports_by_which_the_host_is_reached_are_known(
+    have: list[dict[str, object]], ports: tuple[str, ...]
+) -> None:
+    assert linux_links(have, []).management("10.1.1.1") == ports
+    assert linux_links(have, []).management("") == ()
 
 
 def test_a_port_that_is_not_named_stays_in_its_vrf() -> None:

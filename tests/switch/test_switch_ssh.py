@@ -10,10 +10,13 @@ from msgspec.structs import replace
 from drivers.base import (
     AuthenticationFailed,
     Peer,
+    PortConfig,
     Rejected,
     SecretUnavailable,
+    SwitchConfig,
     SwitchEndpoint,
     SwitchNeighbour,
+    SwitchScope,
     Unreachable,
     Unreadable,
 )
@@ -191,6 +194,25 @@ def test_a_switch_without_lldpd_and_frr_says_nothing_of_neighbours(leaf: Leaf, e
         leaf.run("rm", "/usr/local/sbin/lldpcli", "/usr/local/sbin/vtysh")
     assert (state.neighbours, state.peers, state.saved) == (None, None, None)
     assert set(state.ports) == {"swp1", "swp2"}
+
+
+@needs_leaf
+def test_the_port_by_which_the_switch_is_reached_is_not_changed(leaf: Leaf, endpoint: SwitchEndpoint) -> None:
+    """Whatever it is called."""
+    switch = LinuxSwitches().open(endpoint)
+    assert switch.read().management == ()
+    leaf.run("ip", "address", "del", "127.0.0.1/8", "dev", "lo")
+    leaf.run("ip", "address", "add", "127.0.0.1/32", "dev", "swp2")
+    try:
+        assert switch.read().management == ("swp2",)
+        config = SwitchConfig(SwitchScope.PORTS, 4000, {"swp2": PortConfig(vlan=4000)})
+        for call in (switch.check, switch.apply):
+            with pytest.raises(Rejected, match="groundstate reaches the switch through swp2"):
+                call(config)
+    finally:
+        leaf.run("ip", "address", "del", "127.0.0.1/32", "dev", "swp2")
+        leaf.run("ip", "address", "add", "127.0.0.1/8", "dev", "lo")
+    assert leaf.run("ip", "-o", "link", "show", "type", "bridge") == ""
 
 
 @needs_leaf

@@ -74,6 +74,9 @@ class SwitchState(msgspec.Struct, frozen=True, omit_defaults=True):
     open_vrfs: Annotated[
         tuple[str, ...], Meta(description="VRFs that use the routes of the switch itself where they have none.")
     ] = ()
+    management: Annotated[
+        tuple[str, ...], Meta(description="The ports through which groundstate reaches the switch.")
+    ] = ()
     vlans: Annotated[dict[int, str | None], Meta(description="Its VLANs, with the VRF to which each belongs.")] = {}
     neighbours: Annotated[tuple[SwitchNeighbour, ...] | None, Meta(description="What LLDP heard.")] = None
     peers: Annotated[tuple[BgpPeer, ...] | None, Meta(description="The sessions of BGP.")] = None

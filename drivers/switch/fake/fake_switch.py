@@ -74,6 +74,7 @@ class FakeSwitch:
         }
         self.vrfs: dict[str, int | None] = {}
         self.open_vrfs: set[str] = set()
+        self.management: tuple[str, ...] = ()
         self.vlans: dict[int, str | None] = {}
         self.neighbours: dict[str, SwitchNeighbour] = {}
         self.peers: tuple[BgpPeer, ...] = ()
@@ -95,6 +96,7 @@ class FakeSwitch:
                 ports={name: replace(port, unsettled=name in self._asked) for name, port in self.ports.items()},
                 vrfs=dict(self.vrfs),
                 open_vrfs=tuple(sorted(self.open_vrfs)),
+                management=self.management,
                 vlans=dict(self.vlans),
                 neighbours=tuple(heard[1:] if SwitchFault.LLDP_FORGETS in self.faults else heard),
                 peers=self.peers,

@@ -103,7 +103,7 @@ DIAGNOSTICS: dict[str, str] = {
         "another document also names."
     ),
     "duplicate-number": "Two resources request the same number of a pool.",
-    "duplicate-switch": "Two switches have the same address.",
+    "duplicate-switch": "Two switches have the same address, loopback address or LLDP system name.",
     "machine-cabling": (
         "A machine is cabled twice to one switch, or to another number of switches than the partition says. Or its "
         "switches are in another partition, or in several racks."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from drivers.base import mac_address
 from reconciler.desired.rules.findings import Finding
 from reconciler.kinds.machine.spec import MachineSpec, managed
 from reconciler.kinds.switch.spec import CabledPort, SwitchSpec, switch_address
@@ -22,7 +23,7 @@ def check_switches(state: DesiredState, claimed: Collection[ResourceKey] = ()) -
         for index, port in enumerate(switch.spec.ports):
             if port.machine is not None:
                 cabled.setdefault(port.machine, []).append((switch, index, port))
-    yield from _same_address(state.of_kind("Switch"))
+    yield from _alike(state.of_kind("Switch"))
     is_whole = not any(key.kind == "Switch" and key not in state.resources for key in claimed)
     for machine in state.of_kind("Machine"):
         places = cabled.get(machine.key.name, [])
@@ -32,15 +33,23 @@ def check_switches(state: DesiredState, claimed: Collection[ResourceKey] = ()) -
     yield from _two_vrfs(state)
 
 
-def _same_address(switches: list[Resource[SwitchSpec]]) -> Iterator[Finding]:
-    owners: dict[str, Resource[SwitchSpec]] = {}
+def _alike(switches: list[Resource[SwitchSpec]]) -> Iterator[Finding]:
+    """Two documents of one switch, or two switches that others cannot distinguish. The loopback address is the end of
+    the VXLAN tunnels (RFC 7348), and LLDP reports the system name to machines."""
+    owners: dict[tuple[str, str], Resource[SwitchSpec]] = {}
     for switch in switches:
-        other = owners.setdefault(switch_address(switch.spec), switch)
-        if other is not switch:
-            what, why = f"{other.key} has the same address", f"{other.key} is at {other.source}"
-            yield Finding(
-                "duplicate-switch", switch, ("spec", "address"), what, why, "correct one of the two addresses"
-            )
+        spec = switch.spec
+        values = (
+            ("address", "address", switch_address(spec)),
+            ("loopback", "loopback address", spec.loopback),
+            ("system", "LLDP system name", spec.system or switch.key.name),
+        )
+        for field, words, value in values:
+            other = owners.setdefault((field, value), switch) if value is not None else switch
+            if other is not switch:
+                path = ("spec", field) if getattr(spec, field) is not None else ("metadata", "name")
+                what, why = f"{other.key} has the same {words}", f"{other.key} is at {other.source}"
+                yield Finding("duplicate-switch", switch, path, what, why, f"correct spec.{field} of one of the two")
 
 
 def _switch_count(machine: Resource[MachineSpec], places: list[_Place], state: DesiredState) -> Iterator[Finding]:
@@ -75,7 +84,7 @@ def _twice(machine: Resource[MachineSpec], places: list[_Place]) -> Iterator[Fin
     for switch, index, port in places:
         if port.nic is None:
             continue
-        taken = nics.setdefault(port.nic.lower(), (switch, index, port))
+        taken = nics.setdefault(mac_address(port.nic) or port.nic.lower(), (switch, index, port))
         if taken[0] is not switch:
             what = f"{port.nic} of {machine.key} is cabled to {taken[2].name} of {taken[0].key} already"
             why = f"{taken[0].key} is at {taken[0].source}"

@@ -72,8 +72,8 @@ def _ports(spec: SwitchSpec) -> Iterator[RuleFinding]:
             what = f"{port.name} is an uplink, and groundstate never changes an uplink"
             hint = "remove the port from spec.ports, or from spec.uplinks"
             yield RuleFinding("switch-uplink", f"{path}.name", what, hint)
-        if is_management(port.name):
-            what = f"{port.name} is a management port: if it is changed, the switch cannot be reached any more"
+        if (name := next((one for one in (port.name, port.alias or "") if is_management(one)), None)) is not None:
+            what = f"{name} is a management port: if it is changed, the switch cannot be reached any more"
             yield RuleFinding("switch-uplink", f"{path}.name", what, "remove the port from spec.ports")
         if port.machine is not None and spec.role is not SwitchRole.LEAF:
             what = f"a switch of the role {spec.role} has no ports of machines"

@@ -25,6 +25,7 @@ from reconciler.kinds.switch.port_state import (
     config_words,
     cuts,
     found_port,
+    is_management,
     next_config,
     port_words,
     shows,
@@ -168,7 +169,11 @@ def _port_hold(port: CabledPort, target: PortTarget, path: str, spec: SwitchSpec
     if target.obstacle is not None:
         why, hint = target.obstacle
         return Hold(HoldKind.BLOCKED, "vrf", why, hint, path)
-    if (found := found_port(port, state)) is not None and ({found.name, found.alias} & {*spec.uplinks}):
+    found = found_port(port, state)
+    if found is not None and (is_management(found.name) or found.name in state.management):
+        reason = f"groundstate manages the switch through {found.name}, and never changes a management port"
+        return Hold(HoldKind.BLOCKED, "management", reason, "remove the port from spec.ports", path)
+    if found is not None and ({found.name, found.alias} & {*spec.uplinks}):
         reason = f"{found.name} of the switch is an uplink, and groundstate never changes an uplink"
         return Hold(HoldKind.BLOCKED, "uplink", reason, "remove the port from spec.ports, or from spec.uplinks", path)
     if found is None:
