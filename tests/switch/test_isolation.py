@@ -24,6 +24,7 @@ from tests.switch.leaf import Leaf, missing, running_leaf, until
 from tests.switch.sonic_leaf import running_sonic_leaf, sonic_missing
 
 RED, BLUE = "Vrf104001", "Vrf104002"
+BOTH, NONE = {"IPv4", "IPv6"}, set[str]()
 FREE, IN_RED, IN_BLUE = PortConfig(4000), PortConfig(vrf=RED), PortConfig(vrf=BLUE)
 
 
@@ -51,8 +52,12 @@ class Rack(msgspec.Struct, frozen=True):
 
         until(seen, "the ports")
 
-    def pings(self, one: int, other: int) -> bool:
-        return self.leaf.pings(f"m{one}", f"10.9.0.{other}")
+    def reached(self, one: int, other: int) -> set[str]:
+        """The families over which one machine reaches another. IPv6: at the link-local address, which it always has."""
+        shown = self.leaf.run("ip", "netns", "exec", f"m{other}", "ip", "-6", "-br", "address", "show", "dev", "eth0")
+        local = next(word.partition("/")[0] for word in shown.split() if word.startswith("fe80:"))
+        places = {"IPv4": f"10.9.0.{other}", "IPv6": f"{local}%eth0"}
+        return {family for family, place in places.items() if self.leaf.pings(f"m{one}", place)}
 
 
 def login(leaf: Leaf) -> Callable[[Peer], str]:
@@ -89,22 +94,22 @@ def rack(request: pytest.FixtureRequest) -> Iterator[Rack]:
 def test_machines_of_one_project_reach_each_other_and_those_of_two_do_not(rack: Rack) -> None:
     rack.put(FREE, FREE, FREE)
     rack.put(IN_RED, IN_RED, IN_BLUE)
-    assert rack.pings(1, 2)
-    assert not rack.pings(1, 3)
-    assert not rack.pings(3, 2)
+    assert rack.reached(1, 2) == BOTH
+    assert rack.reached(1, 3) == NONE
+    assert rack.reached(3, 2) == NONE
 
 
 def test_a_released_machine_is_back_in_the_unprovisioned_vlan(rack: Rack) -> None:
     rack.put(IN_RED, IN_RED, FREE)
-    assert not rack.pings(1, 3)
+    assert rack.reached(1, 3) == NONE
     rack.put(FREE, IN_RED, FREE)
-    assert not rack.pings(1, 2)
-    assert rack.pings(1, 3)
+    assert rack.reached(1, 2) == NONE
+    assert rack.reached(1, 3) == BOTH
 
 
 def test_a_machine_goes_from_one_project_to_another_by_way_of_the_unprovisioned_vlan(rack: Rack) -> None:
     rack.put(IN_RED, IN_RED, IN_BLUE)
     rack.put(FREE, IN_RED, IN_BLUE)
     rack.put(IN_BLUE, IN_RED, IN_BLUE)
-    assert rack.pings(1, 3)
-    assert not rack.pings(1, 2)
+    assert rack.reached(1, 3) == BOTH
+    assert rack.reached(1, 2) == NONE
