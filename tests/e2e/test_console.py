@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from drivers.base import ConsoleOffer, ConsoleUse, Inventory
+from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts
 from reconciler.kinds.common.machine_inventory import Kept, Origin
 from reconciler.model.resource import ResourceKey
 from reconciler.services.console.recording import Recorder
@@ -313,6 +314,70 @@ def test_a_commit_that_takes_the_key_away_ends_the_session(
         nowhere.sees(b"Permission denied (publickey)")
         assert nowhere.end() == 255
         until(lambda: desk.told("ConsoleRefused") or None, "the refusal in the ledger")
+
+
+def claimed(desk: Desk, lines: Lines, admin: Path, **claims: Path) -> None:
+    """Commit a managed machine with a console, and a claim for one machine for each name, with this key."""
+    desk.settings('console_lines = ["127.0.0.1/32"]\n')
+    shared = {"driver": "tcp", "hold": "Watched", "admins": {"sshKeys": [public(admin)]}}
+    root = {"url": "https://images.example/x", "checksum": "sha256:" + "0" * 64}
+    at = {"address": "127.0.0.1", "port": lines.port}
+    asked = {"project": "shop", "partitions": ["lab"], "machines": ["m0"], "count": 1, "image": "debian-12"}
+    desk.commit(
+        lab=[
+            document("Partition", "lab", bmc={"driver": "fake"}, console=shared),
+            document("Tenant", "acme"),
+            document("Project", "shop", tenant="acme"),
+            document("Image", "debian-12.0.1", os="debian", version="12.0.1", classification="supported", root=root),
+            machine("m0", console=at, lifecycle={"mode": "Managed"}),
+            machine("spare"),
+            *(document("MachineClaim", name, **asked, sshKeys=[public(key)]) for name, key in claims.items()),
+        ]
+    )
+
+
+def public(key: Path) -> str:
+    return key.with_suffix(".pub").read_text().strip()
+
+
+def test_a_session_of_a_claim_ends_when_its_release_begins_and_nothing_it_saw_is_shown_again(
+    desk: Desk, lines: Lines, key: Path, in_terminal: Opens
+) -> None:
+    tenant = key.with_name("tenant")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "eve@tenant", "-f", tenant], check=True)
+    claimed(desk, lines, key)
+    desk.run("plan")
+    store = Store.open(f"sqlite:///{desk.store}")
+    inspected = MachineFacts(lifecycle=LifecycleFacts(inspected_at=datetime.now(UTC)))
+    store.put_facts({ResourceKey("Machine", "m0"): inspected})
+    store.close()
+    with serving(desk):
+        claimed(desk, lines, key, web=tenant)
+        until(lambda: desk.told("Claimed", "m0") or None, "the claim to have its machine")
+        admin = in_terminal("console", "m0", "-i", str(key))
+        admin.sees(b"m0 (claim web, slot 0), tcp; you type")
+        terminal = in_terminal("console", "web.0", "-i", str(tenant))
+        terminal.sees(b"you watch, ada@example (admin) types; 1 other connected")
+        terminal.type(b"~w")
+        admin.sees(b"eve@tenant (claim web) types from now on")
+        lines.say(b"password of web: 4711\r\n")
+        terminal.sees(b"4711")
+        claimed(desk, lines, key)
+        terminal.sees(b"your access to m0 has ended")
+        assert terminal.end() == 0
+        admin.sees(b"the machine is released by claim web, slot 0 from now on")
+        for user in ("web.0", "m0"):
+            again = in_terminal("console", user, "-i", str(tenant))
+            again.sees(b"Permission denied (publickey)")
+            assert again.end() == 255
+        late = in_terminal("console", "m0", "-i", str(key))
+        late.sees(b"m0 (released by claim web, slot 0), tcp")
+        late.type(b"~l\r~.")
+        assert late.end() == 0
+        assert b"4711" not in late.said
+    assert "4711" not in desk.run("console", "log", "m0").out
+    (its,) = [one for one in desk.run("console", "log", "m0", "--list").out.split() if one.startswith("claim-web-0")]
+    assert "4711" in desk.run("console", "log", "m0", "--recording", its).out
 
 
 def _read_out_of_band(store: Store, key: ResourceKey) -> Kept | None:
