@@ -118,6 +118,7 @@ class SwitchConformance:
         assert second.vlan == UNPROVISIONED
 
     def test_the_same_again_changes_nothing(self, subject: SwitchSubject, switch: ManagedSwitch) -> None:
+        """infra-controller#5772: a configuration that was unchanged was applied."""
         config = subject.config(IN_RED, FREE)
         switch.apply(subject.config(FREE, FREE))
         self.seen(subject, switch, FREE, FREE)

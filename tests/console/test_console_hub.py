@@ -104,6 +104,8 @@ async def shown(watcher: Watcher) -> bytes:
 
 
 def test_what_is_said_is_shown_to_all_and_recorded() -> None:
+    """CCI-MOC/hil#417: one person could watch, and no other."""
+
     async def test() -> None:
         room = Room()
         ada, bob = room.enter(), room.enter("bob")
@@ -118,6 +120,8 @@ def test_what_is_said_is_shown_to_all_and_recorded() -> None:
 
 
 def test_who_comes_later_gets_what_was_said_last_and_no_more_than_64_kib() -> None:
+    """openbmc/openbmc#3506: who came later saw nothing of what was said before."""
+
     async def test() -> None:
         room = Room()
         room.enter()

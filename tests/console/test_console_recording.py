@@ -43,6 +43,7 @@ def kept(folder: Path) -> bytes:
 
 @given(st.lists(st.binary(min_size=1, max_size=100), min_size=1, max_size=60), st.integers(0, 60))
 def test_the_end_of_what_was_said_is_kept_within_the_limit(said: list[bytes], restart: int) -> None:
+    """lxc/lxc#1857: a log without a limit fills the disk. CCI-MOC/hil#418: a restart lost it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         writing = recorder(folder)

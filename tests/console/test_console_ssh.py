@@ -286,6 +286,7 @@ def test_a_line_of_ours_from_before_a_crash_is_taken_without_asking(tmp_path: Pa
 
 
 def test_a_lost_line_is_told_and_opened_again_while_sessions_stay(tmp_path: Path, consoles: FakeConsoles) -> None:
+    """xcat2/goconserver#30, openbmc/openbmc#2197: BMCs end lines after seconds, or when the machine is powered on."""
     with served(tmp_path, consoles) as service, Session(service.port, "r1-01", BOB) as bob:
         bob.sees(b"the line is open")
         consoles.cut("r1-01")
@@ -308,6 +309,8 @@ def test_stopping_tells_everybody_and_frees_the_lines(tmp_path: Path, consoles: 
     assert b"groundstate stops" in session.heard
     assert consoles.driver.lines["r1-01"].is_closed
     session.__exit__()
+    (said,) = [message for _, reason, message in consoles.events if reason is EventReason.CONSOLE_CLOSED]
+    assert said.endswith("ended: groundstate stops; connect again later")
 
 
 def test_logins_beyond_the_limit_are_cut_and_others_get_in_afterwards(tmp_path: Path, consoles: FakeConsoles) -> None:
@@ -340,6 +343,7 @@ def test_connections_of_one_network_are_bounded_by_the_minute(tmp_path: Path, co
 
 
 def test_a_session_in_which_nothing_is_typed_ends(tmp_path: Path, consoles: FakeConsoles) -> None:
+    """openbmc/obmc-console#18."""
     with (
         served(tmp_path, consoles, ServerLimits(idle=1.5)) as service,
         Session(service.port, "r1-01", ADA) as ada,

@@ -111,6 +111,7 @@ def settled(daemon: Running, desk: Desk, name: str = "ops") -> None:
 
 
 def test_each_event_comes_once_signed_and_in_order(seat: Desk, receiver: Receiver) -> None:
+    """netbox#14827, #20447: events came in another order, or not at all."""
     seat.commit(lab=[network(), hook(receiver)])
     with seat.daemon() as daemon:
         begun(daemon, seat)
@@ -135,6 +136,7 @@ def daemon_metrics(daemon: Running) -> str:
 
 
 def test_a_dead_sink_delays_only_itself_and_is_told_of_once(seat: Desk, receiver: Receiver) -> None:
+    """netbox#12327: a receiver that was away missed it all. fluxcd/notification-controller#1303: silently."""
     other = Receiver()
     receiver.answer = lambda _: (503, {}, b"we are closed")
     seat.commit(lab=[network(), hook(receiver), hook(other, "web")])
@@ -298,6 +300,7 @@ class TestCommands:
         assert receiver.requests == []
 
     def test_replay_sends_once_more_and_never_skips(self, desk: Desk, receiver: Receiver) -> None:
+        """gitea#38463, #4589: what was delivered could not be sent again."""
         allowed(desk).commit(lab=[network()])
         assert desk.run("apply", "--yes").code == 0
         desk.commit(lab=[network(), hook(receiver)])

@@ -99,6 +99,7 @@ def test_nothing_is_sent_to_a_switch_in_maintenance_and_the_plan_says_why(tmp_pa
 
 
 def test_a_switch_cannot_be_declared_without_the_machines_second_cable(tmp_path: Path) -> None:
+    """metal-api#21: a machine without known switch ports was allocated, and could not be reached."""
     desk = Desk(tmp_path / "desk")
     documents = fleet()
     documents[0]["spec"]["switching"]["switchesPerMachine"] = 2

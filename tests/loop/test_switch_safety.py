@@ -125,7 +125,7 @@ def test_a_port_that_the_switch_knows_as_an_uplink_is_not_changed_under_its_othe
 def test_a_port_by_which_the_switch_is_managed_is_not_changed_whatever_it_is_called(
     world: World, name: str, alias: str
 ) -> None:
-    """Neither one that the switch names, nor one whose own name says it."""
+    """Neither one that the switch names, nor one whose own name says it (sonic-buildimage#28897)."""
     state, there = switched(None, "m1"), switch(world)
     there.management = ("Ethernet0",)
     there.ports["eth0"] = SwitchPort("eth0", alias="mgmt")
@@ -450,7 +450,8 @@ def test_a_budget_paces_how_often_ports_are_taken_from_running_machines(world: W
 
 
 def test_a_replaced_switch_gets_the_vrfs_of_its_ports_by_alias(world: World) -> None:
-    """The new switch has another address, and calls its ports by what the old one called the alias (metal-core#112)."""
+    """The new switch has another address, and calls its ports by what the old one called the alias (metal-core#112).
+    Also metal-api#30, #566."""
     metals = two_running(world)
     ports = (
         {"name": "port1", "alias": "Eth1/1", "machine": "m1"},

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from drivers.base import SwitchPort
+from drivers.base import LinkState, SwitchPort
 from drivers.switch.fake.fake_switch import FakeSwitch, SwitchFault
 from reconciler.kinds import KINDS
 from reconciler.kinds.machine.lifecycle.phases import Phase
@@ -190,6 +190,19 @@ def test_a_port_that_a_person_moved_is_drift_and_is_put_back_by_way_of_the_unpro
     assert at(world, "m1") is Phase.RUNNING
 
 
+def test_a_port_that_was_left_switched_off_is_switched_on_before_a_machine_starts(world: World) -> None:
+    """metal-core#125: ports of machines that were freed stayed down."""
+    there = switch(world)
+    there.ports["Ethernet0"] = msgspec.structs.replace(there.ports["Ethernet0"], vlan=4000, admin=LinkState.DOWN)
+    there.faults.append(SwitchFault.SLOW_ORCHAGENT)
+    metal = Metal(world, "m1")
+    world.commit(switched(None, "m1"))
+    live(world, [metal], 40)
+    assert (port(world).admin, metal.bmc.booted_from) == (LinkState.DOWN, [])
+    live(world, [metal], 300)
+    assert (port(world).admin, at(world, "m1")) == (LinkState.UP, Phase.AVAILABLE)
+
+
 def test_only_the_switch_that_is_changed_gets_a_configuration_and_others_ports_are_never_in_it(world: World) -> None:
     switch(world).change("Ethernet112", vlan=77)
     switch(world).change("Ethernet40", vlan=78)
@@ -200,12 +213,14 @@ def test_only_the_switch_that_is_changed_gets_a_configuration_and_others_ports_a
 
 
 def test_what_stops_in_the_middle_is_done_again_and_the_life_goes_on(world: World) -> None:
+    """metal-core#94: what was half applied stayed so."""
     switch(world).faults += [SwitchFault.HALF_APPLIED, SwitchFault.RELOAD_FAILED, SwitchFault.BUSY]
     running(world, "m1")
     assert places(world) == {(None, "Vrf104001")}
 
 
 def test_a_slow_switch_is_waited_for(world: World) -> None:
+    """infra-controller#4791: what is accepted is not done yet."""
     for name in LEAVES:
         switch(world, name).faults.append(SwitchFault.SLOW_ORCHAGENT)
         switch(world, name).slowness = 20

@@ -82,6 +82,7 @@ HEARD = (SwitchNeighbour("Ethernet0", mac=MAC1, system="host-of-a-tenant"),)
 def test_both_ends_are_asked(
     key: ResourceKey, heard: tuple[SwitchNeighbour, ...] | None, said: tuple[Neighbour, ...] | None, expected: str
 ) -> None:
+    """netbox#5818, #7043: a comparison by name alone takes other machines for the declared ones."""
     assert cabled(heard, said, key).status == expected
 
 
@@ -108,6 +109,7 @@ def test_the_message_says_what_each_end_reports() -> None:
 
 
 def test_a_switch_that_was_not_read_leaves_the_cabling_unknown() -> None:
+    """sonic-buildimage#24685: not heard is not absent."""
     desired = state()
     (found,) = KINDS["Machine"].compared(desired.resources[M1], desired, {}, {})
     assert (found.status, found.reason) == ("Unknown", "NotHeard")

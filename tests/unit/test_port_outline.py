@@ -24,6 +24,7 @@ def outline(value: SwitchState | None) -> list[OutlineBranch]:
 
 
 def test_a_port_has_its_machine_network_cabling_and_session_below_it() -> None:
+    """metal-api#590: is every uplink up, and its BGP session too?"""
     up = SwitchPort("Ethernet112", admin=LinkState.UP, oper=LinkState.UP)
     state = SwitchState(
         ports={"Ethernet0": msgspec.structs.replace(up, name="Ethernet0", vlan=4000), "Ethernet112": up},

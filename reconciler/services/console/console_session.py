@@ -84,7 +84,7 @@ class ConsoleSession(asyncssh.SSHServerSession[bytes]):
         self._writable.set()
         self._last = 0.0
         self._commands, self._asked = COMMANDS, 0.0
-        self._why = "the connection ended"
+        self._why = ""
         self.pump: AsyncTask[None] | None = None
 
     @property
@@ -162,7 +162,7 @@ class ConsoleSession(asyncssh.SSHServerSession[bytes]):
             return
         self._sessions.remove(self)
         self._hub.detach(self._watcher)
-        self._desk.closed(self.guest, self._why)
+        self._desk.closed(self.guest, self._why or self._watcher.ended or "the connection ended")
 
     # -- the session ---------------------------------------------------------------------------------------------------
 

@@ -48,6 +48,11 @@ class Watcher:
         self._news = AsyncFlag()
 
     @property
+    def ended(self) -> str | None:
+        """Why it gets nothing more; None: it does."""
+        return self._ended
+
+    @property
     def has_ended(self) -> bool:
         """Whether it gets nothing more."""
         return self._ended is not None
