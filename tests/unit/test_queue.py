@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.model.resource import ResourceKey
+from reconciler.operations.simulation.world.holdings import holdings
 from reconciler.workqueue.queue import WorkQueue
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -51,6 +52,14 @@ def test_a_key_is_taken_when_it_is_due_and_not_before(queue: WorkQueue) -> None:
     queue.put(A, 0, after(10))
     assert queue.take(after(9)) is None
     assert take(queue, 10) == A
+
+
+def test_a_key_that_is_put_often_and_then_waits_for_long_leaves_little_behind(queue: WorkQueue) -> None:
+    for number in range(1000):
+        queue.put(A, 0, after(-number))
+        queue.done(take(queue))
+        queue.put(A, 0, after(3600 + number))
+    assert sum(holdings(queue).values()) < 100
 
 
 def test_the_higher_priority_goes_first_then_the_longest_due_then_by_key(queue: WorkQueue) -> None:

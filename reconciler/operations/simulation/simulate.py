@@ -50,7 +50,7 @@ _SETTLED_SECONDS = 120.0
 """For which it must then stay so. Everything is observed twice in it."""
 _STARTED_SECONDS, _ENDED_SECONDS = 75.0, 10.0
 """In which a daemon has observed everything, and in which one has ended."""
-_RENAME_SECONDS = 600.0
+_RENAME_SECONDS = 300.0
 """After which people look whether a claim that is held waits for them."""
 _MEMORY = Path("/dev/shm")  # noqa: S108  each run has a folder of its own in it
 """Where Linux keeps files in memory: a store is written to disk at each commit otherwise."""

@@ -145,7 +145,7 @@ def incident_step(
             # The number of changes of the running thread after which it dies, so that it dies anywhere.
             return ScenarioStep(after, what, amount=chance.randrange(0, 400))
         case Incident.STOPPED | Incident.DISK_FULL | Incident.GIT_AWAY:
-            return ScenarioStep(after, what, amount=chance.choice((5.0, 60.0, 600.0)))
+            return ScenarioStep(after, what, amount=chance.choice((5.0, 5.0, 60.0, 60.0, 600.0)))
         case Incident.BROKEN_COMMIT | Incident.HISTORY_REWRITTEN:
             # So that it is seen, or repaired before.
             return ScenarioStep(after, what, amount=chance.choice((0.0, 45.0)))

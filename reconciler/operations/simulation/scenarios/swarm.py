@@ -62,6 +62,8 @@ def scenario(
         drawn = chance.random()
         if not swarm.commits or drawn < 0.15:
             swarm.commit_claims(after)
+            if chance.random() < 0.3:
+                swarm.commit_claims(1.0, Moment.INSTALLING)
         elif drawn < 0.35:
             swarm.commit(after, machines)
         elif planned:
@@ -108,9 +110,10 @@ class _Swarm:
             amount = chance.randrange(0, 4) if what is Incident.KILLED else step.amount
             self.add(msgspec.structs.replace(step, moment=moment, amount=amount))
         elif what is Incident.WINDOW_CLOSED:
-            moment = chance.choice((Moment.SENT, Moment.INSTALLING))
-            self._commit_for(moment, after)
-            self.add(msgspec.structs.replace(step, moment=moment, amount=step.amount or _HALF_AN_HOUR))
+            # What went down before the window closed comes up in it, and then shows its LED.
+            self.commit(after, self._machines, "Off")
+            self.add(msgspec.structs.replace(step, moment=Moment.SENT, amount=step.amount or _HALF_AN_HOUR))
+            self.commit(10.0 + 60.0 * chance.random(), self._machines, "On")
         elif what is Incident.OVERRIDDEN:
             self._override(after)
         elif what in BMC_INCIDENTS:
@@ -138,11 +141,12 @@ class _Swarm:
         if chance.random() < 0.5:
             self.add(ScenarioStep(chance.choice((3.0, 10.0, 60.0)), Incident.OVERRIDDEN))
 
-    def commit(self, after: float, machines: Sequence[str]) -> None:
-        """Some of these machines change, or all of them."""
+    def commit(self, after: float, machines: Sequence[str], power: str | None = None) -> None:
+        """Some of these machines change, or all of them. `power`: what all of them are to be."""
         chance, word = self._chance, self._word()
         # Sometimes the whole fleet is to go down, or up.
-        power = chance.choice(("On", "Off")) if chance.random() < 0.3 else None
+        if power is None and chance.random() < 0.3:
+            power = chance.choice(("On", "Off"))
         declared = []
         for name in machines if power else chance.sample(machines, chance.randrange(1, max(2, len(machines) // 3))):
             request = f"{word} {name}" if chance.random() < 0.25 else None
@@ -150,7 +154,7 @@ class _Swarm:
             declared.append((name, one))
         self.add(ScenarioStep(after, None, declared=tuple(declared)))
 
-    def commit_claims(self, after: float) -> None:
+    def commit_claims(self, after: float, moment: Moment | None = None) -> None:
         """One claim grows, shrinks, is installed again or removed, and all together want no more than there is.
         Sometimes another claim has its machines instead, as after a rename."""
         chance, counts, word = self._chance, self._counts, self._word()
@@ -160,7 +164,7 @@ class _Swarm:
         if counts[name] and not counts[other] and chance.random() < 0.25:
             counts[name], counts[other] = 0, counts[name]
             claims = ((name, None), (other, DeclaredClaim(counts[other], word)))
-            self.add(ScenarioStep(after, None, claims=claims, pool=pool))
+            self.add(ScenarioStep(after, None, claims=claims, pool=pool, moment=moment))
             return
         room = len(self._managed) - sum(counts.values()) + counts[name]
         drawn, was = chance.random(), counts[name]
@@ -170,7 +174,7 @@ class _Swarm:
             counts[name] = chance.randrange(0, was)
         claim = None if was and drawn < 0.2 else DeclaredClaim(counts[name], word if drawn > 0.8 else "first")
         counts[name] = 0 if claim is None else counts[name]
-        self.add(ScenarioStep(after, None, claims=((name, claim),), pool=pool))
+        self.add(ScenarioStep(after, None, claims=((name, claim),), pool=pool, moment=moment))
 
     def _word(self) -> str:
         self.commits += 1

@@ -75,15 +75,20 @@ def never_fenced(run: SimulatedRun) -> Iterator[str]:
 
 
 def in_the_ledger(run: SimulatedRun) -> Iterator[str]:
-    """The ledger has each action that left. One that is sent again is counted beside the first."""
+    """The ledger has each action that left. One that is sent again is counted beside the first. No two actions have the
+    same id, also after a backup was restored."""
     for write, flight, event in _sent(run):
         if event is None:
             yield f"{_of(write)} left as action {flight.id}, of which the ledger has no ActionSent"
     left = Counter((write.machine, flight.action.name) for write in run.writes for flight in write.flights)
     told: Counter[tuple[str, str]] = Counter()
+    ids: dict[str | None, Event] = {}
     for event in _actions_sent(run):
         if event.key is not None:
             told[event.key.name, event.about[0]] += event.count
+        first = ids.setdefault(event.action_id, event)
+        if (first.key, first.at) != (event.key, event.at):
+            yield f"action {event.action_id} is one of {first.key}, and one of {event.key}"
     for (machine, action), times in left.items():
         if told[machine, action] < times:
             yield f"{machine}: {action} left {times} times, and the ledger has {told[machine, action]}"

@@ -24,7 +24,7 @@ from reconciler.services.provisioning_port import Install, PowerOffNow, Provisio
 T = TypeVar("T")
 _TICK_SECONDS = 5.0
 """Between two things that a machine does."""
-_WRITING_TICKS, _BOOT_TRIES = 3, 6
+_WRITING_TICKS, _BOOT_TRIES = 6, 6
 _META = re.compile(r'(instance-id|local-hostname): "([^"]+)"')
 _REQUEST = re.compile(r"^# request (.*)$", re.MULTILINE)
 _ADDRESS = re.compile(r"\d+(?:\.\d+){3}(?=/)")
