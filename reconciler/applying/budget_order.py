@@ -41,6 +41,7 @@ class BudgetOrder:
         self._unplanned: set[ResourceKey] = set()
         self._wanting: dict[ResourceKey, Change] = {}
         self._allowed: dict[ResourceKey, datetime] = {}
+        """Since when each may go. One that has gone counts from the start when it wants to go once more."""
         self._kept: _Kept | None = None
         self._looks: tuple[dict[ResourceKey, Change], set[ResourceKey]] | None = None
 
@@ -54,6 +55,7 @@ class BudgetOrder:
                 self._wanting[key] = new
             else:
                 self._wanting.pop(key, None)
+                self._allowed.pop(key, None)
             if new is not None and (old is None or _kind_of(new) != _kind_of(old)):
                 self._kept = None
 

@@ -70,6 +70,21 @@ def test_machines_of_a_rack_go_in_the_order_of_names_whoever_is_looked_at_first(
     assert off(world) == ["r1-00", "r2-00"]
 
 
+def test_a_machine_that_was_taken_down_some_time_ago_keeps_its_place_in_the_order(tmp_path: Path) -> None:
+    world = fleet(tmp_path, ONE_A_RACK, *racks())
+    world.commit(declare(ONE_A_RACK, *racks(off=("r1-00",)), revision="b" * 40))
+    world.run(60)
+    world.commit(declare(ONE_A_RACK, *racks(), revision="c" * 40))
+    world.run(600)
+    assert off(world) == []
+    world.desired = declare(ONE_A_RACK, *racks("Off"), revision="d" * 40)
+    first = ResourceKey("Machine", "r1-01")
+    for seconds, key in enumerate(sorted(world.engine.put_in_force(world.desired), key=lambda one: one != first)):
+        world.queue.put(key, COMMIT, world.now() + timedelta(seconds=seconds))
+    world.run(120)
+    assert off(world) == ["r1-00", "r2-00"]
+
+
 def test_the_built_in_budget_goes_by_names_too(tmp_path: Path) -> None:
     world = fleet(tmp_path, *racks(), limits=msgspec.structs.replace(ALL, max_disrupted=FleetShare(count=3)))
     commit_backwards(world, declare(*racks("Off"), revision="b" * 40))

@@ -24,7 +24,7 @@ FLEET = (racked("db-1", "On", {"role": "db"}), NETWORK)
         ({"selector": "role=web"}, "spec.match.selector", "choose one of the values of the label role: db"),
         ({"selector": "rolle=db"}, "spec.match.selector", "did you mean role?"),
         ({"selector": "role!=db", "kinds": ["Machine"]}, "spec.match", "no resource matches all fields"),
-        ({"kinds": ["MachineClaim"]}, "spec.match.kinds", "declare a resource of that name"),
+        ({"kinds": ["MachineClaim"]}, "spec.match.kinds", "declare a resource of that kind"),
     ],
 )
 def test_what_matches_nothing_is_said_with_the_field_and_what_is_near(match: Any, path: str, hint: str) -> None:

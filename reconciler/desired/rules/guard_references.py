@@ -128,11 +128,9 @@ def _culprit(
         if not any(may_guard(alone, (), one) for one in resources):
             known = {one.key.name for one in resources} if name == "names" else set()
             near = [hint for pattern in match.names for hint in get_close_matches(pattern.strip("*"), known, n=1)]
-            return (
-                "spec",
-                "match",
-                name,
-            ), f"did you mean {near[0]}?" if near else "correct the name, or declare a resource of that name"
+            what = "kind" if name == "kinds" else "name"
+            other = f"correct the {what}, or declare a resource of that {what}"
+            return ("spec", "match", name), f"did you mean {near[0]}?" if near else other
     for one in selector:
         if not any(one.accepts(resource.labels) for resource in resources):
             values = {resource.labels[one.key] for resource in resources if one.key in resource.labels}
