@@ -112,17 +112,19 @@ def off_as_declared(run: SimulatedRun) -> Iterator[str]:
 
 def within_the_budget(run: SimulatedRun) -> Iterator[str]:
     """So many machines are down by groundstate at once, and no more, unless a person overrides the budget. Where the
-    clock of the host jumps, an hour is what the clock says. A restored store has no record of what is down."""
+    clock of the host jumps, an hour is what the clock says. A restored store has no record of what is down. An hour
+    begins when the action is recorded, and not some seconds later when it leaves."""
     if Incident.CLOCK_STEPPED in run.incidents:
         return
     down: dict[str, float] = {}
     for write in run.writes:
-        known_since = max((at for at in run.restores if at < write.at), default=0.0)
-        down = {name: at for name, at in down.items() if write.at - at < _WINDOW and at >= known_since}
+        recorded = write.at - max(((write.clock - one.sent_at).total_seconds() for one in write.flights), default=0.0)
+        known_since = max((at for at in run.restores if at < recorded), default=0.0)
+        down = {name: at for name, at in down.items() if recorded - at < _WINDOW and at >= known_since}
         if write.powers_on:
             down.pop(write.machine, None)
         elif write.powers_off:
-            down[write.machine] = write.at
+            down[write.machine] = recorded
             if len(down) > run.budget and "disruption-budget" not in write.requests.overrides:
                 yield f"{_of(write)} left, and {len(down)} machines are down: {', '.join(sorted(down))}"
 
