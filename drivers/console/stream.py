@@ -22,6 +22,12 @@ from drivers.base.support.event_loop import (
 _CONNECT_SECONDS = 10.0
 _PIECE = 4096
 _UNIX = "unix:"
+_IDLE = 15
+"""Seconds without a byte, after which the kernel asks whether the other end is there (tcp(7)). A terminal server that
+lost its power, or a firewall that forgot the connection, sends no end of the connection."""
+_UNANSWERED = 3
+_UNACKNOWLEDGED = 60_000
+"""Milliseconds for which what was typed may stay unacknowledged."""
 
 
 class StreamConsole:
@@ -49,7 +55,21 @@ async def _connected(endpoint: ConsoleEndpoint) -> tuple[StreamReader, StreamWri
     found = await running_loop().getaddrinfo(endpoint.address, endpoint.port, type=socket.SOCK_STREAM)
     number = str(found[0][4][0])
     _ask(endpoint, number)
-    return await open_connection(number, endpoint.port, limit=_PIECE)
+    reader, writer = await open_connection(number, endpoint.port, limit=_PIECE)
+    _watch(writer.get_extra_info("socket"))
+    return reader, writer
+
+
+def _watch(connection: socket.socket) -> None:
+    """Have the kernel notice that the other end is gone, also while the machine is silent."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (socket.TCP_KEEPIDLE, _IDLE),
+        (socket.TCP_KEEPINTVL, _IDLE),
+        (socket.TCP_KEEPCNT, _UNANSWERED),
+        (socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED),
+    ):
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _ask(endpoint: ConsoleEndpoint, where: str) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from drivers.base import ConsoleEndpoint, Credential, Peer
+from drivers.base import ConsoleEndpoint, Credential, Peer, Unreachable
 from drivers.console.fake_console import FakeConsole
 from drivers.console.ipmi.ipmi import IpmiConsole
 from drivers.console.ssh.ssh_console import SshConsole
@@ -103,6 +104,32 @@ async def stream(path: Path | None) -> AsyncIterator[ConsoleSubject]:
         for writer in server.writers:
             writer.transport.abort()
         await asyncio.sleep(0.01)
+
+
+_TCP_REPAIR = 19
+"""tcp(7) does not have it: include/uapi/linux/tcp.h. A socket that is closed in this mode sends nothing."""
+
+
+def test_a_terminal_server_that_vanishes_without_a_word_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while the machine is silent and nobody types: else a line stays open, and nothing is recorded any more."""
+    monkeypatch.setattr("drivers.console.stream._IDLE", 1)
+
+    async def test() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port = listening.getsockname()[1]
+            line = await StreamConsole().open(ConsoleEndpoint("tcp", "127.0.0.1", port), lambda _: None)
+            accepted, _ = listening.accept()
+            try:
+                accepted.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 1)
+            except PermissionError:
+                pytest.skip("closing a connection without a word needs CAP_NET_ADMIN")
+            accepted.close()
+            try:
+                assert isinstance(await line.lost(), Unreachable)
+            finally:
+                await line.close()
+
+    asyncio.run(test())
 
 
 class TestTcp(ConsoleConformance):
