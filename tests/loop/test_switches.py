@@ -344,6 +344,19 @@ def test_a_switch_that_is_no_longer_declared_is_forgotten_and_not_changed(world:
     assert ResourceKey("Switch", "leaf01") not in world.facts()
 
 
+def test_a_switch_under_another_name_gets_the_vrfs_of_the_one_that_it_replaces(world: World) -> None:
+    """Also if its port is in a VRF from its use elsewhere. metal-api#30, #566."""
+    metals = running(world, "m1")
+    switch(world, "leaf09").vrfs["VrfOfOthers"] = 7
+    switch(world, "leaf09").change("Ethernet0", vrf="VrfOfOthers")
+    state, new = switched(1, "m1", revision="d"), leaf("leaf09", "m1")
+    kept = {key: one for key, one in state.resources.items() if key.name != "leaf01"}
+    world.commit(DesiredState(state.revision, {**kept, new.key: new}))
+    live(world, metals, 600)
+    assert port(world, of="leaf09").vrf == "Vrf104001"
+    assert (at(world, "m1"), world.engine.plan().changes) == (Phase.RUNNING, ())
+
+
 def test_a_new_process_sends_nothing_again(world: World) -> None:
     metals = running(world, "m1")
     before = len(switch(world).applied)
