@@ -123,6 +123,8 @@ def test_a_vrf_that_no_port_needs_is_removed_and_one_of_others_is_left(world: Wo
     world.commit(switched(None, "m1", revision="c"))
     live(world, metals, 900)
     assert switch(world).vrfs == {"VrfOfOthers": 7}
+    told = [one.event.message for one in world.store.follow(0) if one.event.key == ResourceKey("Switch", "leaf01")]
+    assert not [one for one in told if "drift" in one]
 
 
 def test_a_vrf_that_somebody_opened_is_drift_and_is_closed_with_its_machines_running(world: World) -> None:
