@@ -14,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,16 @@ def start_server(directory: Path, *, durable: bool = False, binaries: Path | Non
     pg_ctl: list[str | Path] = [binaries / "pg_ctl", "--pgdata", data, "--log", directory / "log"]
     _run([*pg_ctl, "--wait", "--timeout", str(START_SECONDS), "start"], as_user)
     (directory / "ready").touch()
+
+
+@contextmanager
+def postgresql_server(directory: Path) -> Iterator[str]:
+    """A server of its own for a while; the URL of its database."""
+    start_server(directory)
+    try:
+        yield server_url(directory, "postgres")
+    finally:
+        stop_server(directory)
 
 
 def stop_in_order(directory: Path) -> None:

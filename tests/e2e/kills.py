@@ -1,6 +1,6 @@
 """kill -9 of `apply` and `run` at random moments, and the exact count of the writes that reached each BMC.
 
-    python -m tests.e2e.kills [--kills 200] [--seed N]
+    python -m tests.e2e.kills [--kills 200] [--seed N] [--postgresql]
 
 A round turns the power of every machine over, and the LED, the boot target, or a one-time boot order with it. It is
 begun by processes that are killed, one after another, and brought to an end by one that is left alone. Whatever was
@@ -8,25 +8,33 @@ killed when, each machine must then have got exactly one Reset and one other wri
 as drift. An order for one boot that was in flight at a kill may be lost, and is then given by a new `request`, as a
 person would: of each `request` one write arrives at most. Half of the kills come at any moment of a process's life, the
 other half within a tenth of a second after an action was written down.
+
+With `--postgresql` two daemons may share the store. The one that works is killed, and the other one while it takes over
+or soon after. Or the first is stopped with an action in flight (SIGSTOP), and goes on after the other took over: then
+it ends with 75 and has sent nothing more.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import secrets
 import signal
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psycopg
 
+from tests.databases import postgresql_server
 from tests.drivers.emulator import EmulatorFleet
 from tests.e2e.desk import Desk, Running
 from tests.e2e.simulated_bmcs import Bmcs, System, at
@@ -40,6 +48,13 @@ SECONDS = (1, 3)
 LIFE, FLIGHT = 8.0, 30.0
 """Seconds of a process's life within which it is killed, and for which it is waited for an action in flight."""
 MOST_IN_A_ROUND = 4
+WAYS, SHARED_WAYS = ("apply", "run"), ("run", "pair", "pair", "stopped", "stopped", "apply")
+"""What is killed. The store of a killed `apply` is leased for a while, so there is less of that."""
+LEASE_SECONDS = "3"
+TAKE_OVER = 20.0
+"""Seconds within which the other daemon must work."""
+TAKEN_OVER = 75
+"""The exit code of a daemon that finds another one at work."""
 ROUND_SECONDS = 420.0
 """An LED whose write was written down and never sent is written again after a minute, most others after 30 s."""
 
@@ -71,8 +86,10 @@ class Kills(msgspec.Struct):
         )
 
 
-def kill_many(folder: Path, kills: int, seed: int, told: Callable[[str], None] = lambda _: None) -> Kills:
-    """Kill so many processes; `told` is given a line for each round."""
+def kill_many(
+    folder: Path, kills: int, seed: int, told: Callable[[str], None] = lambda _: None, store: str | None = None
+) -> Kills:
+    """Kill so many processes; `told` is given a line for each round. `store`: on PostgreSQL; None: a file."""
     chance, found = random.Random(seed), Kills()
     numbers = iter(range(1, 100))
     layout = [[f"5a1f0000-0000-4000-8000-{next(numbers):012x}" for _ in range(count)] for count in LAYOUT]
@@ -80,6 +97,8 @@ def kill_many(folder: Path, kills: int, seed: int, told: Callable[[str], None] =
         bmcs, desk = Bmcs(fleet, folder / "bmcs", layout), Desk(folder / "desk")
         systems = {f"m{bmc}{n}": bmcs.system(bmc) for bmc, count in enumerate(LAYOUT) for n in range(count)}
         bmcs.let_in(desk)
+        if store is not None:
+            desk.environment["GROUNDSTATE_STORE"] = store
         # An order for one boot in the document of a machine that nobody knows is held.
         desk.commit("Meet them", lab=[bmcs.partition(), *(at(system, name) for name, system in systems.items())])
         assert desk.run("apply", "--yes").code == 0
@@ -165,21 +184,74 @@ def _round(desk: Desk, bmcs: Bmcs, systems: dict[str, System], found: Kills, cha
 
 def _kill(desk: Desk, found: Kills, chance: random.Random) -> None:
     """Start a process and kill it; one that has ended before by itself is no kill."""
-    name = chance.choice(("apply", "run"))
+    name = chance.choice(WAYS if _shared(desk) is None else SHARED_WAYS)
     known = _flights(desk)
-    with _started(desk, name) as running:
-        if chance.random() < 0.5:
-            until = time.monotonic() + FLIGHT
-            while time.monotonic() < until and _flights(desk) <= known and running.process.poll() is None:
-                time.sleep(0.002)
-            time.sleep(chance.random() / 10)
-        else:
+    if name in WAYS:
+        with _started(desk, name) as running:
+            _await_moment(desk, known, running, chance, in_flight=chance.random() < 0.5)
+            _end(desk, name, running, found)
+        return
+    with _started(desk, "run") as first:
+        if not _has_logged(first, "Started"):
+            found.wrong.append(f"round {found.rounds}: no daemon started:\n{first.err}")
+            return
+        with _started(desk, "run") as second:
+            _await_moment(desk, known, first, chance, in_flight=name == "stopped" or chance.random() < 0.5)
+            if name == "stopped":
+                _stop_for_a_while(first, second, found, chance)
+            else:
+                _end(desk, name, first, found)
             time.sleep(chance.random() * LIFE)
-        if running.process.poll() is None:
-            running.end(signal.SIGKILL)
-            found.kills += 1
-            found.of[name] = found.of.get(name, 0) + 1
-            found.flying += bool(_flights(desk))
+            _end(desk, name, second, found)
+
+
+def _await_moment(desk: Desk, known: set[str], running: Running, chance: random.Random, *, in_flight: bool) -> None:
+    """Any moment of its life, or one soon after it wrote an action down."""
+    if not in_flight:
+        time.sleep(chance.random() * LIFE)
+        return
+    until = time.monotonic() + FLIGHT
+    while time.monotonic() < until and _flights(desk) <= known and running.process.poll() is None:
+        time.sleep(0.002)
+    time.sleep(chance.random() / 10)
+
+
+def _end(desk: Desk, name: str, running: Running, found: Kills) -> None:
+    if running.process.poll() is None:
+        running.end(signal.SIGKILL)
+        found.kills += 1
+        found.of[name] = found.of.get(name, 0) + 1
+        found.flying += bool(_flights(desk))
+
+
+def _stop_for_a_while(first: Running, second: Running, found: Kills, chance: random.Random) -> None:
+    """The one that works is stopped, is taken over from, goes on, and finds that it may not."""
+    first.send(signal.SIGSTOP)
+    if not _has_logged(second, "Started"):
+        said = f"{first.err}\n--\n{second.err}"
+        found.wrong.append(f"round {found.rounds}: nobody took over from a daemon that was stopped:\n{said}")
+        first.end(signal.SIGKILL)
+        return
+    time.sleep(chance.random() * LIFE)
+    first.send(signal.SIGCONT)
+    try:
+        ended = first.end()
+    except subprocess.TimeoutExpired:
+        said = f"{first.err}\n--\n{second.err}"
+        found.wrong.append(f"round {found.rounds}: a daemon that was taken over from did not end:\n{said}")
+        first.end(signal.SIGKILL)
+        return
+    if ended.code != TAKEN_OVER:
+        found.wrong.append(f"round {found.rounds}: a daemon that was taken over from left with {ended.code}")
+
+
+def _has_logged(running: Running, event: str) -> bool:
+    until = time.monotonic() + TAKE_OVER
+    while f'"{event}"' not in running.err:
+        if time.monotonic() > until or running.process.poll() is not None:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _finish(desk: Desk, name: str, this: Round, found: Kills) -> None:
@@ -216,7 +288,8 @@ def _left_alone(desk: Desk, name: str, this: Round, until: float) -> tuple[int, 
 @contextmanager
 def _started(desk: Desk, name: str) -> Iterator[Running]:
     if name == "run":
-        with desk.daemon("--max-disrupted", "100%") as running:
+        lease = () if _shared(desk) is None else ("--lease", LEASE_SECONDS)
+        with desk.daemon("--max-disrupted", "100%", *lease) as running:
             yield running
     else:
         with desk.running("apply", "--yes", "--max-disrupted", "100%", "--timeout", str(ROUND_SECONDS)) as running:
@@ -230,16 +303,26 @@ def _flights(desk: Desk) -> set[str]:
 
 def _lost(desk: Desk) -> str | None:
     """When an order for one boot was last given up, as nobody knows whether it arrived."""
-    when = """json_extract(value, '$.failures."spec.boot".at')"""
-    query = f"SELECT {when} FROM facts WHERE name = '{ONCE}' AND {when} IS NOT NULL"  # noqa: S608  all of it is ours
-    return next(iter(_read(desk, query)), None)
+    facts = _read(desk, f"SELECT value FROM facts WHERE name = '{ONCE}'")  # noqa: S608  all of it is ours
+    return next((json.loads(one).get("failures", {}).get("spec.boot", {}).get("at") for one in facts), None)
 
 
 def _drift(desk: Desk) -> list[str]:
-    return _read(desk, "SELECT value FROM event WHERE json_extract(value, '$.reason') = 'DriftDetected'")
+    found = _read(desk, "SELECT value FROM event WHERE value LIKE '%DriftDetected%'")
+    return [one for one in found if json.loads(one)["reason"] == "DriftDetected"]
+
+
+def _shared(desk: Desk) -> str | None:
+    """The URL of its store on PostgreSQL; None: it is a file."""
+    store = desk.environment["GROUNDSTATE_STORE"]
+    return store if store.startswith("postgresql:") else None
 
 
 def _read(desk: Desk, query: str) -> list[str]:
+    shared = _shared(desk)
+    if shared is not None:
+        with psycopg.connect(shared) as database:
+            return [row[0] for row in database.execute(query.encode()).fetchall()]
     if not desk.store.exists():
         return []
     try:
@@ -254,9 +337,13 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="./dev crash", description=__doc__.splitlines()[0] if __doc__ else None)
     options.add_argument("--kills", type=int, default=200)
     options.add_argument("--seed", type=int, default=secrets.randbelow(2**31))
+    options.add_argument("--postgresql", action="store_true", help="two daemons share a store on PostgreSQL")
     asked = options.parse_args()
-    with tempfile.TemporaryDirectory(prefix="groundstate-kills-") as folder:
-        found = kill_many(Path(folder), asked.kills, asked.seed, lambda line: print(line, flush=True))
+    with tempfile.TemporaryDirectory(prefix="groundstate-kills-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # The server runs as another user.
+        with postgresql_server(folder / "server") if asked.postgresql else nullcontext() as store:
+            found = kill_many(folder, asked.kills, asked.seed, lambda line: print(line, flush=True), store)
     print(f"{found}; seed {asked.seed}")
     return 1 if found.wrong else 0
 

@@ -1,4 +1,4 @@
-"""A few kills at random moments; `./dev crash --kills 200` makes many."""
+"""A few kills at random moments; `./dev crash --kills 200 [--postgresql]` makes many."""
 
 from __future__ import annotations
 
@@ -11,3 +11,11 @@ def test_whenever_apply_and_run_are_killed_each_write_reaches_its_bmc_once(tmp_p
     found = kill_many(tmp_path, kills=2, seed=11)
     assert not found.wrong, "\n".join(found.wrong)
     assert found.kills == 2
+
+
+def test_whenever_one_of_two_daemons_is_killed_or_stopped_each_write_reaches_its_bmc_once(
+    tmp_path: Path, empty_postgresql_url: str
+) -> None:
+    found = kill_many(tmp_path, kills=2, seed=128, store=empty_postgresql_url)
+    assert not found.wrong, "\n".join(found.wrong)
+    assert {"pair", "stopped"} <= set(found.of)

@@ -114,6 +114,14 @@ def test_a_process_that_hangs_is_taken_over_from_and_neither_sends_nor_writes(
         assert "another groundstate process has taken over this store" in wrote
 
 
+@pytest.mark.parametrize(("lease", "limit"), [(0.5, "2s"), (5, "5s"), (300, "15s")])
+def test_one_that_hangs_in_a_transaction_keeps_the_store_for_about_its_lease(
+    postgresql_store: Store, lease: float, limit: str
+) -> None:
+    with postgresql_store.instance("run", lease=lease), postgresql_store.engine.connect() as connection:
+        assert connection.execute(text("SHOW idle_in_transaction_session_timeout")).scalar_one() == limit
+
+
 def test_after_a_proper_end_nothing_is_waited_for(postgresql_store: Store) -> None:
     with postgresql_store.instance("run", lease=300):
         pass

@@ -82,6 +82,7 @@ def hold(
 
     On PostgreSQL the lease is renewed meanwhile; `failed` is informed of a defect that ends the thread which does it.
     A process that cannot reach the database any more keeps its lease, and may take the store again."""
+    database.limit_idle(lease.seconds)
     with _file_lock(database, taking.name) if database.sqlite else _session_lock(database) as is_free:
         epoch = _take(database, taking, lease, is_free=is_free)
         leaves = True

@@ -16,8 +16,10 @@ from reconciler.store.sql.engines import (
     BEGIN_OPTION,
     DURABLE_OPTION,
     LOG_ENDS,
+    LONGEST_IDLE_SECONDS,
     POOLED_MARK,
     check_place,
+    limit_idle,
     open_engine,
     parse_url,
 )
@@ -51,6 +53,7 @@ class Database:
         # Threads that meet at SQLite's own lock sleep and try again; this one hands over at once.
         self._identities: dict[Path, tuple[int, int]] = {}
         """By which its files are supported again, each by device and inode."""
+        self._idle_seconds = LONGEST_IDLE_SECONDS
         self._one_writer = runtime.lock() if self.sqlite else nullcontext()
 
     @classmethod
@@ -140,6 +143,12 @@ class Database:
         sessions. Raises StoreError."""
         with self.in_words(), self.engine.connect() as connection:
             return POOLED_MARK in connection.info
+
+    def limit_idle(self, seconds: float) -> None:
+        """Have PostgreSQL end sessions of this process that stand still in a transaction for so long."""
+        if not self.sqlite and seconds != self._idle_seconds:
+            self._idle_seconds = seconds
+            limit_idle(self.engine, seconds)
 
     @property
     def file(self) -> Path | None:

@@ -31,8 +31,9 @@ _CACHE_KIB = 512
 slower."""
 _SILENT_MS = 10_000
 """What was sent to PostgreSQL and is not acknowledged for so long ends the connection, instead of after 15 minutes."""
-_IDLE_MS = 15_000
-"""After which PostgreSQL ends a session that stands still in a transaction."""
+LONGEST_IDLE_SECONDS, _SHORTEST_IDLE_SECONDS = 15.0, 2.0
+"""After which PostgreSQL ends a session that stands still in a transaction. A process that is stopped there would keep
+the row of `instance` from who takes over, for longer than its lease."""
 
 OLDEST_SQLITE = (3, 35)
 """The first with RETURNING."""
@@ -174,8 +175,7 @@ def keep_journal(connection: Any, pause: Callable[[float], None] = runtime.sleep
 
 def _connect_postgresql(connection: Any, record: Any) -> None:
     connection.autocommit = True
-    # A process that is stopped in a transaction would keep the row of `instance` from who takes over.
-    setting = f"set_config('idle_in_transaction_session_timeout', '{_IDLE_MS}', false)"
+    setting = _idle_setting(LONGEST_IDLE_SECONDS)
     (server, _), *_ = connection.execute(f"SELECT pg_backend_pid(), {setting}")
     connection.autocommit = False
     if server != connection.info.backend_pid:
@@ -183,6 +183,24 @@ def _connect_postgresql(connection: Any, record: Any) -> None:
         # which does not know what was prepared on this one.
         record.info[POOLED_MARK] = True
         connection.prepare_threshold = None
+
+
+def limit_idle(engine: Engine, seconds: float) -> None:
+    """Have PostgreSQL end the sessions that stand still in a transaction for so long, within bounds. Sessions that are
+    open are replaced."""
+    setting = _idle_setting(min(LONGEST_IDLE_SECONDS, max(_SHORTEST_IDLE_SECONDS, seconds)))
+
+    def limit(connection: Any, _record: Any) -> None:
+        connection.autocommit = True
+        connection.execute(f"SELECT {setting}")
+        connection.autocommit = False
+
+    event.listen(engine, "connect", limit)
+    engine.dispose()
+
+
+def _idle_setting(seconds: float) -> str:
+    return f"set_config('idle_in_transaction_session_timeout', '{seconds * 1000:.0f}', false)"
 
 
 def _begin_sqlite(connection: Connection) -> None:
