@@ -201,6 +201,11 @@ class ActionRecorder:
         with self._state.lock:
             self._state.update_flight(taken)
 
+    def note_unclear(self, flight: InFlight, error: str) -> None:
+        """Remember what came in place of a clear answer, for the event of its end."""
+        with self._state.lock:
+            self._state.update_flight(msgspec.structs.replace(flight, unclear=error))
+
     def record_task(self, flight: InFlight, task: Task) -> None:
         """Record the state of the Task; a change other than the percentage is an event."""
         noted, event = msgspec.structs.replace(flight, task=task), None

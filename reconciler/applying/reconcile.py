@@ -309,6 +309,7 @@ class Reconciler:
             return Waiting(defect.reason, f"{describe(flight)}: {defect}; {PERHAPS_DONE}", MAYBE_SENT)
         except DriverError as error:
             if isinstance(error, Unreachable) and error.maybe_sent:
+                self._actions.note_unclear(flight, str(error))
                 return Waiting(OutcomeReason.CONFIRMING, f"{describe(flight)}: {error}; {PERHAPS_DONE}", MAYBE_SENT)
             return self._refused(flight, error, desired, seen)
         self._actions.accept(flight, accepted)

@@ -311,7 +311,9 @@ def _retry_after(facts: ResourceFacts, action: Action, now: datetime, delay: flo
 
 
 def _no_reply(flight: InFlight) -> str:
-    return "got no reply" if flight.defect is None else "was interrupted"
+    if flight.defect is not None:
+        return "was interrupted"
+    return "got no reply" if flight.unclear is None else f"got no clear answer ({flight.unclear})"
 
 
 def _why_not(flight: InFlight) -> str:

@@ -287,3 +287,14 @@ def test_the_status_of_a_refused_write_decides_what_follows(
         assert (failure.reason, failure.terminal) == (reason, terminal)
         assert failure.retry_at is not None
         assert (failure.retry_at - failure.at).total_seconds() >= seconds * 0.75
+
+
+@pytest.mark.parametrize(("answer", "words"), [("500", "HTTP 500: no"), ("a reset", "closed the connection")])
+def test_a_write_without_a_clear_answer_is_reported_with_what_came_in_its_place(
+    tmp_path: Path, answer: str, words: str
+) -> None:
+    with Refusing(ANSWERS[answer], OFF) as server:
+        world = live(tmp_path, server, {"power": "On"}, lives=1, seconds=400)
+        said = [one.message for one in world.events if one.reason == "ActionNotConfirmed"]
+        assert said
+        assert all("got no clear answer" in one and words in one for one in said)

@@ -18,8 +18,9 @@ class InFlight(msgspec.Struct, frozen=True, omit_defaults=True):
     the system, as `BMC#id` (`BMC` alone where no id is declared), which alone can be observed to confirm it. Until
     `deadline` the machine is observed and nothing else is sent to it. `accepted`: the other side is known to have taken
     the action. `handle`: of the Task that carries it out there. `task`: what was last read of that Task. `refusal`: why
-    the other side refused it, where the action is waited for all the same. `defect`: how the driver failed when it sent
-    the action, or read its Task, in a way in which no driver should."""
+    the other side refused it, where the action is waited for all the same. `unclear`: the error in place of a clear
+    answer. `defect`: how the driver failed when it sent the action, or read its Task, in a way in which no driver
+    should."""
 
     id: str
     """Unique in all runs."""
@@ -45,6 +46,8 @@ class InFlight(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was last read of that Task."""
     refusal: str | None = None
     """Why the other side refused it, where the action is waited for all the same."""
+    unclear: str | None = None
+    """What came in place of a clear answer, such as HTTP 500. The action may have been carried out."""
     defect: str | None = None
     """How the driver failed unexpectedly when it sent the action, or read its Task."""
 
