@@ -514,3 +514,26 @@ def test_an_override_that_shows_in_the_settings_alone_counts_as_given(driver: Re
         asked = server.count("GET", SETTINGS)
         bmc.read()
         assert server.count("GET", SETTINGS) == asked, "a steady look is one request"
+
+
+@pytest.mark.parametrize("status", [404, 405, 500])
+def test_an_override_that_a_settings_resource_took_unseen_counts_until_the_boot(
+    driver: RedfishDriver, pki: Pki, status: int
+) -> None:
+    """DMTF/Redfish-Tacklebox#55 and #127 in one: it takes PATCH, GET fails, and the system shows nothing of it."""
+    documents = with_settings()
+    documents[SYSTEM] = {**documents[SYSTEM], "PowerState": "Off"}
+    with RedfishServer(pki.context, documents) as server:
+        server.misbehave("GET", SETTINGS, reply(status, extended("No")), times=None)
+        server.misbehave("PATCH", SYSTEM, reply(400, FUTURE), times=None)
+        bmc = driver.open(endpoint(server, pki.tls))
+        assert bmc.read().boot != PXE_ONCE
+        bmc.set_boot(PXE_ONCE)
+        for _ in range(2):
+            boot = bmc.read().boot
+            assert boot is not None
+            assert (boot.target, boot.enabled) == (PXE_ONCE.target, PXE_ONCE.enabled)
+        server.documents[SYSTEM] = {**documents[SYSTEM], "PowerState": "On"}
+        boot = bmc.read().boot
+        assert boot is not None
+        assert boot.enabled is BootEnabled.DISABLED

@@ -224,8 +224,9 @@ class RedfishSystem:
                 )
             allowed = some_of(BootTarget, system.boot.allowed_values)
             self._must_be_allowed("BootSourceOverrideTarget", override.target, allowed)
-            accepted_as, self._is_pending = send_override(system, self._connector, override)
-            self._last = None
+            accepted_as, taken = send_override(system, self._connector, override)
+            self._settings.take(taken)
+            self._is_pending, self._last = taken is not None, None
             return accepted_as
 
     def set_indicator(self, led: IndicatorLED) -> Accepted:
@@ -345,18 +346,22 @@ class RedfishSystem:
         uri, boot = system.settings_uri, system.boot
         if uri is None:
             return system
-        is_cut_short, shown = False, document["Boot"] if isinstance(document.get("Boot"), dict) else {}
+        power, is_cut_short, shown = (
+            document.get("PowerState"),
+            False,
+            document["Boot"] if isinstance(document.get("Boot"), dict) else {},
+        )
         if boot is not None and boot.target and boot.enabled:
             # AMI shows what its Settings resource took there alone, until the machine boots (Redfish-Tacklebox#127).
             is_asked = self._is_pending
             if is_asked is None:  # Another process may have set one.
                 is_asked = shown.get("BootSourceOverrideEnabled") == BootEnabled.DISABLED
-            pending = pending_override(self._settings.read(uri)[0]) if is_asked else None
+            pending = pending_override(self._settings.look(uri, power)[0]) if is_asked else None
             self._is_pending = pending is not None
             merged = {**shown, **(pending or {})}
         else:
             # Newer BMCs say in the Settings resource what they leave out here (sushy note check-for-boot-attrs).
-            more, is_cut_short = self._settings.read(uri)
+            more, is_cut_short = self._settings.look(uri, power)
             merged = {**more, **{name: value for name, value in shown.items() if value is not None or name not in more}}
         if merged == shown and not is_cut_short:
             return system

@@ -9,7 +9,17 @@ from typing import Any
 
 import sushy
 
-from drivers.base import Accepted, BootEnabled, BootOverride, Busy, DriverError, Forbidden, Rejected, Unreachable
+from drivers.base import (
+    Accepted,
+    BootEnabled,
+    BootOverride,
+    Busy,
+    DriverError,
+    Forbidden,
+    PowerState,
+    Rejected,
+    Unreachable,
+)
 from drivers.base.support import scheduling
 from drivers.bmc.redfish.redfish_list import can_go_on
 from drivers.bmc.redfish.redfish_reader import RedfishDocument
@@ -60,9 +70,11 @@ def read_or_none(connector: OneShotConnector, path: str) -> Reply | None:
     return reply
 
 
-def send_override(system: ParsedSystem, connector: OneShotConnector, override: BootOverride) -> tuple[Accepted, bool]:
+def send_override(
+    system: ParsedSystem, connector: OneShotConnector, override: BootOverride
+) -> tuple[Accepted, RedfishDocument | None]:
     """One PATCH; two where a BMC keeps target and mode apart (NVIDIA GB200); one more where the refusal says what it
-    wants. Returns with it whether the Settings resource took the override. Raises DriverError."""
+    wants. Returns with it what was sent if the Settings resource took it. Raises DriverError."""
     writes = system.through(BootWrites(connector, system.settings_uri))
     try:
         system.set_system_boot_options(
@@ -74,7 +86,7 @@ def send_override(system: ParsedSystem, connector: OneShotConnector, override: B
         raise
     except (Rejected, Busy) as refused:
         _answer(refused, writes, system, override)
-    return writes.accepted, writes.path == system.settings_uri
+    return writes.accepted, writes.body if writes.path == system.settings_uri else None
 
 
 def _answer(refused: DriverError, writes: BootWrites, system: ParsedSystem, override: BootOverride) -> None:
@@ -128,6 +140,23 @@ class PendingBoot:
     def __init__(self, connector: OneShotConnector) -> None:
         self._connector = connector
         self._silent_until = 0.0
+        self._taken: RedfishDocument = {}
+        """What it took last. It counts where the resource does not show it, until the machine has booted."""
+        self._was_off = False
+
+    def take(self, boot: RedfishDocument | None) -> None:
+        """Note what the resource took; None: nothing, as the system itself did."""
+        self._taken, self._was_off = boot or {}, False
+
+    def look(self, settings_uri: str, power: object) -> tuple[RedfishDocument, bool]:
+        """Its Boot, or what it took, and whether it could not be read just now. `power`: the PowerState that the system
+        shows. Raises AuthenticationFailed alone."""
+        if self._was_off and power == PowerState.ON:
+            self._taken = {}
+        self._was_off = power == PowerState.OFF
+        boot, is_unread = self.read(settings_uri)
+        # AMI's may take PATCH and never GET, and the system shows nothing before the boot (Redfish-Tacklebox#55, #127).
+        return boot or self._taken, is_unread
 
     def read(self, settings_uri: str) -> tuple[RedfishDocument, bool]:
         """Its Boot, and whether it could not be read just now. One that hangs is requested once in five minutes,
