@@ -14,6 +14,8 @@ from tests.lab.lab_world import Lab
 from tests.lab.leaf_fleet import LeafFleet
 from tests.lab.leaf_vm import TENANT, UNPROVISIONED, LeafVm
 
+CLOSED = "unreachable default metric 4278198272"
+"""The last route of a VRF. Without it, the host's own routes are asked."""
 FREE, RED, BLUE = "VLAN 4000", "Vrf101", "Vrf102"
 
 
@@ -39,6 +41,12 @@ def test_ports_go_from_one_project_to_another_and_back_and_keep_them_apart(tmp_p
         assert not leaf.pings(1, 3, TENANT)
         assert not leaf.pings(1, 2, UNPROVISIONED)
         assert not leaf.forwards(1, lab.address), "the switch's own networks are not the tenant's"
+
+        leaf.run(f"ip route del {CLOSED} vrf {RED}")
+        shown = f"ip route show type unreachable vrf {RED}"
+        assert "default" not in leaf.run(shown)
+        fleet.wait("a VRF that is closed again", 300, lambda: "default" in leaf.run(shown))
+        assert fleet.told("leaf01", "DriftDetected")
 
         booted = [bmcs.fleet.bmcs[n].systems[0].booted_from for n in (0, 2)]
         fleet.claims(red="m1", blue="m2 m3")
