@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import msgspec
 import pytest
@@ -54,10 +55,19 @@ class Rack(msgspec.Struct, frozen=True):
 
     def reached(self, one: int, other: int) -> set[str]:
         """The families over which one machine reaches another. IPv6: at the link-local address, which it always has."""
-        shown = self.leaf.run("ip", "netns", "exec", f"m{other}", "ip", "-6", "-br", "address", "show", "dev", "eth0")
-        local = next(word.partition("/")[0] for word in shown.split() if word.startswith("fe80:"))
+        for machine in (one, other):
+            # A link that came up says for a second or two whether another one has the address (RFC 4862, 5.4).
+            until(partial(self._has_settled, machine), "an address of the machine's own")
+        local = next(word.partition("/")[0] for word in self._addresses(other) if word.startswith("fe80:"))
         places = {"IPv4": f"10.9.0.{other}", "IPv6": f"{local}%eth0"}
         return {family for family, place in places.items() if self.leaf.pings(f"m{one}", place)}
+
+    def _has_settled(self, machine: int) -> bool:
+        return not self._addresses(machine, "tentative")
+
+    def _addresses(self, machine: int, *which: str) -> list[str]:
+        shown = ("ip", "-6", "-br", "address", "show", "dev", "eth0", *which)
+        return self.leaf.run("ip", "netns", "exec", f"m{machine}", *shown).split()
 
 
 def login(leaf: Leaf) -> Callable[[Peer], str]:
