@@ -30,7 +30,7 @@ def test_ports_go_from_one_project_to_another_and_back_and_keep_them_apart(tmp_p
         leaf.wait_up()
         fleet.start("--max-disrupted", "100%", "--max-released", "4")
         fleet.wait("three free machines", 300, lambda: fleet.phases() == ["Available"] * 3)
-        assert fleet.ports() == [FREE] * 3
+        fleet.wait("their ports", 120, lambda: fleet.ports() == [FREE] * 3)
         assert leaf.pings(1, 2, UNPROVISIONED)
         assert leaf.pings(3, 2, UNPROVISIONED)
 
