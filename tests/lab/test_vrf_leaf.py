@@ -30,13 +30,14 @@ def test_ports_go_from_one_project_to_another_and_back_and_keep_them_apart(tmp_p
         leaf.wait_up()
         fleet.start("--max-disrupted", "100%", "--max-released", "4")
         fleet.wait("three free machines", 300, lambda: fleet.phases() == ["Available"] * 3)
+        # The store has an observation some seconds after the daemon.
         fleet.wait("their ports", 120, lambda: fleet.ports() == [FREE] * 3)
         assert leaf.pings(1, 2, UNPROVISIONED)
         assert leaf.pings(3, 2, UNPROVISIONED)
 
         fleet.claims(red="m1 m2", blue="m3")
         fleet.wait("three machines that run", 400, lambda: fleet.phases() == ["Running"] * 3)
-        assert fleet.ports() == [RED, RED, BLUE]
+        fleet.wait("their ports", 60, lambda: fleet.ports() == [RED, RED, BLUE])
         assert leaf.pings(1, 2, TENANT)
         assert not leaf.pings(1, 3, TENANT)
         assert not leaf.pings(1, 2, UNPROVISIONED)
@@ -62,7 +63,7 @@ def test_ports_go_from_one_project_to_another_and_back_and_keep_them_apart(tmp_p
 
         fleet.claims()
         fleet.wait("three free machines again", 400, lambda: fleet.phases() == ["Available"] * 3)
-        assert fleet.ports() == [FREE] * 3
+        fleet.wait("their ports again", 60, lambda: fleet.ports() == [FREE] * 3)
         assert leaf.pings(1, 2, UNPROVISIONED)
         assert leaf.pings(3, 2, UNPROVISIONED)
         fleet.wait("an empty plan", 120, lambda: "No changes" in fleet.ask("plan", codes=(0, 2, 3)))
