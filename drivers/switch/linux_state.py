@@ -60,12 +60,14 @@ class LinuxLinks(msgspec.Struct, frozen=True):
 
     def management(self, address: str) -> tuple[str, ...]:
         """The ports through which the host is reached at one of its IP addresses: the device that has the address, or
-        the devices under it."""
+        the devices under it. None where that is a bridge: any of its ports may be the way, and those of machines are
+        to be changed. Such a way is among the declared uplinks."""
         found, more = set[str](), {link.name for link in self.links.values() if address in link.addresses}
         while more:
             found |= more
             under = {self.links[name].below for name in more if name in self.links}
-            more = (under | {link.name for link in self.links.values() if link.master in more}) - found - {""}
+            joined = {name for name in more if name in self.links and self.links[name].kind != "bridge"}
+            more = (under | {link.name for link in self.links.values() if link.master in joined}) - found - {""}
         return tuple(sorted(name for name in found if name in self.links and self.links[name].is_port))
 
     def open_vrfs(self) -> tuple[str, ...]:

@@ -100,6 +100,17 @@ def test_the_last_daemon_is_not_drained_by_mistake(desk: Desk, url: str) -> None
             assert (done.code, words in done.err) == (1, True)
 
 
+def test_a_drain_to_a_daemon_that_is_gone_says_that_nothing_works_and_what_to_do(desk: Desk, url: str) -> None:
+    desk.commit(lab=[network()])
+    with one_and_another(desk, "host-a", "host-b") as (_first, second):
+        second.until(lambda: len(states(desk)) == 2, "both")
+        second.end(signal.SIGKILL)
+        done = desk.run("drain", "host-a", *WHY, "--timeout", "8")
+        assert done.code == 1
+        assert "no other daemon works on the fleet" in done.err
+        assert "run `groundstate uncordon host-a`" in done.err
+
+
 def test_a_store_in_a_file_has_no_other_daemon_to_drain_to(desk: Desk) -> None:
     desk.commit(lab=[network()])
     assert desk.run("apply", "--yes").code == 0

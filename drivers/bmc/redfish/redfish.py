@@ -346,11 +346,8 @@ class RedfishSystem:
         uri, boot = system.settings_uri, system.boot
         if uri is None:
             return system
-        power, is_cut_short, shown = (
-            document.get("PowerState"),
-            False,
-            document["Boot"] if isinstance(document.get("Boot"), dict) else {},
-        )
+        power, is_cut_short = document.get("PowerState"), False
+        shown = document["Boot"] if isinstance(document.get("Boot"), dict) else {}
         if boot is not None and boot.target and boot.enabled:
             # AMI shows what its Settings resource took there alone, until the machine boots (Redfish-Tacklebox#127).
             is_asked = self._is_pending

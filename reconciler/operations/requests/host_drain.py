@@ -93,13 +93,20 @@ def _successor(store: Store, request: DrainRequest, before: StoreHolder) -> Stor
         if working is not None and working.process != before:
             return working.process
         if runtime.monotonic() >= until:
-            state = "has not left the store" if working is not None else "left the store, but no other daemon took over"
-            raise OperationError(
-                f"{request.host} is drained, but after {request.patience:.0f} s {before} {state}; `groundstate get "
-                "daemons` shows which daemons there are. If that process hangs, stop the process",
-                FailureReason.UNAVAILABLE,
-            )
+            raise OperationError(_not_done(request, before, has_left=working is None), FailureReason.UNAVAILABLE)
         runtime.sleep(_LOOK_AGAIN_SECONDS)
+
+
+def _not_done(request: DrainRequest, before: StoreHolder, *, has_left: bool) -> str:
+    if has_left:
+        return (
+            f"{request.host} is drained, and {before} has left the store, but after {request.patience:.0f} s no other "
+            f"daemon works on the fleet; start a daemon on another host, or run `groundstate uncordon {request.host}`"
+        )
+    return (
+        f"{request.host} is drained, but after {request.patience:.0f} s {before} has not left the store; it may still "
+        "finish its steps: see `groundstate get daemons`. If that process hangs, stop the process"
+    )
 
 
 def _require_known(host: str, known: Collection[str]) -> None:
