@@ -32,6 +32,7 @@ from drivers.base.support.scheduling import flag as flag
 from drivers.base.support.scheduling import future as future
 from drivers.base.support.scheduling import lock as lock
 from drivers.base.support.scheduling import monotonic as monotonic
+from drivers.base.support.scheduling import on_one_processor as on_one_processor
 from drivers.base.support.scheduling import rlock as rlock
 from drivers.base.support.scheduling import sleep as sleep
 from drivers.base.support.scheduling import thread as thread

@@ -131,10 +131,11 @@ def each_done(
             crew.fill()
 
     crew = Crew(serve, min(concurrency, len(results)), name)
-    crew.fill()
-    runtime.thread(watch, f"{name}-watch").start()
-    try:
-        for done in runtime.as_done(results):
-            yield done.result()
-    finally:
-        over.set()
+    with runtime.on_one_processor():
+        crew.fill()
+        runtime.thread(watch, f"{name}-watch").start()
+        try:
+            for done in runtime.as_done(results):
+                yield done.result()
+        finally:
+            over.set()

@@ -321,7 +321,8 @@ def carry_out(
         loop.put(run.open_keys(), COMMIT)
         if progress.is_over:
             stop.set()
-        loop.run(stop, min(settings.concurrency, max(2, len(prepared.changes) + 1)))
+        with runtime.on_one_processor():
+            loop.run(stop, min(settings.concurrency, max(2, len(prepared.changes) + 1)))
         # What was seen can be observed again, old events can go next time; the summary cannot be had again.
         with suppress(StoreError):
             engine.flush()

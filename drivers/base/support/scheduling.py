@@ -9,11 +9,14 @@ A lock that a module makes when it is imported is older than any simulation. Not
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future as Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -111,6 +114,39 @@ class Scheduling:
         """Wait. No driver does that between two requests: the reconciler comes back."""
         time.sleep(seconds)
 
+    def on_one_processor(self) -> AbstractContextManager[None]:
+        """Within the block this thread, and the threads that it begins, run on the processor that it runs on now.
+
+        For many threads that wait most of the time: Python lets one of them run at a time anyhow. Where Linux does
+        not allow it, and on other systems, nothing changes."""
+        return _on_one_processor()
+
+
+@contextmanager
+def _on_one_processor() -> Iterator[None]:
+    thread, allowed = threading.get_native_id(), set[int]()
+    with suppress(OSError):
+        allowed = _move(thread)
+    try:
+        yield
+    finally:
+        if allowed and sys.platform == "linux":
+            # By its number: a generator that was not used up is ended by whichever thread collects garbage.
+            with suppress(OSError):
+                os.sched_setaffinity(thread, allowed)
+
+
+def _move(thread: int) -> set[int]:
+    """Keep a thread to the processor on which it runs; those that it may run on otherwise, none if it was not moved.
+    Raises OSError."""
+    if sys.platform != "linux":
+        return set()
+    allowed = os.sched_getaffinity(thread)
+    # proc_pid_stat(5): the name, the second field, may have spaces and brackets; the processor is field 39.
+    current = int(Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(")")[2].split()[36])
+    os.sched_setaffinity(thread, {current})
+    return allowed
+
 
 _in_use = [Scheduling()]
 """The last one counts."""
@@ -159,3 +195,8 @@ def monotonic() -> float:
 def sleep(seconds: float) -> None:
     """See Scheduling."""
     _in_use[-1].sleep(seconds)
+
+
+def on_one_processor() -> AbstractContextManager[None]:
+    """See Scheduling."""
+    return _in_use[-1].on_one_processor()

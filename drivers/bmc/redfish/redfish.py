@@ -134,8 +134,9 @@ class RedfishDriver:
             scheduling.thread(partial(_close_all, left, deadline), f"redfish-close-{number}")
             for number in range(min(_CLOSERS, len(left)))
         ]
-        for closer in closers:
-            closer.start()
+        with scheduling.on_one_processor():
+            for closer in closers:
+                closer.start()
         for closer in closers:
             closer.join(max(0.0, deadline - scheduling.monotonic()))
 

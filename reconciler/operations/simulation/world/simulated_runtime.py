@@ -13,6 +13,7 @@ import random
 import threading
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -276,6 +277,9 @@ class SimulatedRuntime(Runtime):
 
     def entropy(self, count: int) -> bytes:
         return self.chance.randbytes(count)
+
+    def on_one_processor(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def local_host_name(self) -> str:
         return "simulated"
