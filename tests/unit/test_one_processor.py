@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from typing import TypeVar
 
 import pytest
 
 from reconciler import runtime
 from reconciler.observed.crew import each_done
 
+T = TypeVar("T")
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2, reason="needs Linux and two processors"
 )
@@ -20,9 +23,13 @@ def allowed() -> AbstractSet[int]:
     return os.sched_getaffinity(0)
 
 
-def in_a_thread() -> AbstractSet[int]:
-    found: list[AbstractSet[int]] = []
-    thread = runtime.thread(lambda: found.append(allowed()), "looks")
+def policy() -> int:
+    return os.sched_getscheduler(0)
+
+
+def in_a_thread(look: Callable[[], T]) -> T:
+    found: list[T] = []
+    thread = runtime.thread(lambda: found.append(look()), "looks")
     thread.start()
     thread.join()
     return found[0]
@@ -30,10 +37,18 @@ def in_a_thread() -> AbstractSet[int]:
 
 def test_a_thread_that_is_begun_within_the_block_shares_the_processor() -> None:
     with runtime.on_one_processor():
-        mine, of_thread = allowed(), in_a_thread()
+        mine, of_thread = allowed(), in_a_thread(allowed)
 
     assert len(mine) == 1
     assert of_thread == mine
+
+
+def test_a_thread_that_wakes_up_interrupts_no_other() -> None:
+    with runtime.on_one_processor():
+        within = policy(), in_a_thread(policy)
+
+    assert within == (os.SCHED_BATCH, os.SCHED_BATCH)
+    assert (policy(), in_a_thread(policy)) == (os.SCHED_OTHER, os.SCHED_OTHER)
 
 
 def test_all_processors_are_used_again_after_an_error() -> None:
@@ -42,7 +57,7 @@ def test_all_processors_are_used_again_after_an_error() -> None:
     with pytest.raises(ValueError, match="odd"), runtime.on_one_processor():
         raise ValueError("odd")
 
-    assert (allowed(), in_a_thread()) == (before, before)
+    assert (allowed(), in_a_thread(allowed)) == (before, before)
 
 
 def test_a_block_within_another_changes_nothing() -> None:
@@ -62,7 +77,9 @@ def test_a_host_that_does_not_allow_it_changes_nothing(monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
 
     with runtime.on_one_processor():
-        assert allowed() == before
+        within = allowed(), policy()
+
+    assert within == (before, os.SCHED_OTHER)
 
 
 def test_a_fleet_is_observed_on_one_processor() -> None:

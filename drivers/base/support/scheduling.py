@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future as Future
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -115,7 +115,8 @@ class Scheduling:
         time.sleep(seconds)
 
     def on_one_processor(self) -> AbstractContextManager[None]:
-        """Within the block this thread, and the threads that it begins, run on the processor that it runs on now.
+        """Within the block this thread, and the threads that it begins, run on the processor that it runs on now. One
+        that wakes up does not interrupt the one that runs.
 
         For many threads that wait most of the time: Python lets one of them run at a time anyhow. Where Linux does
         not allow it, and on other systems, nothing changes."""
@@ -124,28 +125,32 @@ class Scheduling:
 
 @contextmanager
 def _on_one_processor() -> Iterator[None]:
-    thread, allowed = threading.get_native_id(), set[int]()
+    # By its number: a generator that was not used up is ended by whichever thread collects garbage.
+    thread, undo = threading.get_native_id(), ExitStack()
     with suppress(OSError):
-        allowed = _move(thread)
-    try:
+        _keep_together(thread, undo)
+    with undo:
         yield
-    finally:
-        if allowed and sys.platform == "linux":
-            # By its number: a generator that was not used up is ended by whichever thread collects garbage.
-            with suppress(OSError):
-                os.sched_setaffinity(thread, allowed)
 
 
-def _move(thread: int) -> set[int]:
-    """Keep a thread to the processor on which it runs; those that it may run on otherwise, none if it was not moved.
-    Raises OSError."""
+def _keep_together(thread: int, undo: ExitStack) -> None:
+    """Raises OSError where Linux does not allow it."""
     if sys.platform != "linux":
-        return set()
-    allowed = os.sched_getaffinity(thread)
+        return
     # proc_pid_stat(5): the name, the second field, may have spaces and brackets; the processor is field 39.
     current = int(Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(")")[2].split()[36])
+    allowed = os.sched_getaffinity(thread)
     os.sched_setaffinity(thread, {current})
-    return allowed
+    undo.callback(_unless_ended, os.sched_setaffinity, thread, allowed)
+    if os.sched_getscheduler(thread) == os.SCHED_OTHER:
+        # Else one that wakes up interrupts the one that holds Python's lock, and then waits for that lock (sched(7)).
+        os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))
+        undo.callback(_unless_ended, os.sched_setscheduler, thread, os.SCHED_OTHER, os.sched_param(0))
+
+
+def _unless_ended(change: Callable[..., object], thread: int, *to: object) -> None:
+    with suppress(OSError):
+        change(thread, *to)
 
 
 _in_use = [Scheduling()]
