@@ -183,21 +183,27 @@ class Connections:
 
     def refuse_outside(self, access: Access) -> None:
         """Raises Rejected for an address that BMCs are not reached at."""
-        why = foreseen_connection_refusal(self._grants, access.address, _leads_to(access.address))
+        self._refuse_outside(access, _leads_to(access.address))
+
+    def _refuse_outside(self, access: Access, numbers: list[str]) -> None:
+        why = foreseen_connection_refusal(self._grants, access.address, numbers)
         if why is not None:
             raise Rejected(why)
 
     def _decide(self, access: Access, *, offline: bool) -> None:
         """Refuse before anything reaches the address, wherever that can be known; `offline`: nothing ever does."""
+        if offline and access.credential_ref is None:
+            return
+        numbers = _leads_to(access.address)
         if access.credential_ref is not None:
-            reference, numbers = self._located(access.credential_ref), _leads_to(access.address)
+            reference = self._located(access.credential_ref)
             why = foreseen_refusal(
                 self._grants, reference, access.driver, access.address, numbers, insecure=access.tls.insecure
             )
             if why is not None:
                 raise AuthenticationFailed(f"{access.address}: {why}")
         if not offline:
-            self.refuse_outside(access)
+            self._refuse_outside(access, numbers)
 
     def finder(self, driver: str) -> BmcFinder | None:
         """The driver of that name, if it can look for BMCs. Raises Rejected for an unknown one."""

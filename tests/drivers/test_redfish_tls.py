@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ssl
+import threading
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -17,7 +19,9 @@ from cryptography.x509.oid import NameOID
 
 from drivers.base import Tls, Unreachable
 from drivers.bmc.redfish.redfish import RedfishDriver
+from drivers.bmc.redfish.wire import redfish_tls
 from drivers.bmc.redfish.wire.redfish_http import parse_bmc_address
+from drivers.bmc.redfish.wire.redfish_tls import context_for
 from tests.drivers.bmc_servers import RedfishServer, endpoint, service
 
 
@@ -93,3 +97,24 @@ def test_a_certificate_for_another_name_asks_for_no_other_authority(driver: Redf
 def test_a_certificate_has_the_address_without_its_zone(written: str) -> None:
     """RFC 6874, 1: a zone means nothing to the other side."""
     assert parse_bmc_address(written, Tls()).certified == "fe80::1"
+
+
+def test_threads_that_connect_at_once_share_one_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, others = list[ssl.SSLContext](), list[threading.Thread]()
+    tls = Tls(fingerprint="sha256:" + "0" * 64)
+
+    @lru_cache
+    def slowly_made(*_: object, **__: bool) -> ssl.SSLContext:
+        if not others:
+            others.append(threading.Thread(target=context_for, args=(tls,)))
+            others[0].start()
+            others[0].join(0.1)  # It waits for this context, and does not end before.
+        made.append(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        return made[-1]
+
+    monkeypatch.setattr(redfish_tls, "_context", slowly_made)
+
+    context_for(tls)
+    others[0].join()
+
+    assert len(made) == 1

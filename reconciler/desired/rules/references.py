@@ -83,7 +83,7 @@ def _dangling(by_kind: Mapping[str, list[Resource[Any]]], claimed: Collection[Re
         names.setdefault(key.kind, set()).add(key.name)
     users: dict[tuple[str, str], list[tuple[Resource[Any], FindingPath]]] = {}
     for kind, found in by_kind.items():
-        for get, field, target in reference_fields(KINDS[kind].spec_type):
+        for get, field, target in reference_fields(KINDS[kind].spec_type) if found else ():
             known = names[target]
             for resource in found:
                 value = get(resource.spec)

@@ -32,11 +32,12 @@ _making = scheduling.lock()
 
 def context_for(tls: Tls) -> ssl.SSLContext:
     """The shared context; a CA file that was replaced makes a new one. Raises Unreachable for an unusable CA file."""
+    # Without the lock, every thread that connects before the first context is made would make one of its own.
     if tls.insecure or tls.fingerprint:
-        return _context(None, 0, verify=False, old=tls.insecure or tls.old_ciphers)
+        with _making:
+            return _context(None, 0, verify=False, old=tls.insecure or tls.old_ciphers)
     try:
         stamp = Path(tls.ca_file).stat().st_mtime_ns if tls.ca_file else 0
-        # Without the lock, every thread of a starting daemon would load the CA store.
         with _making:
             return _context(tls.ca_file, stamp, verify=True, old=tls.old_ciphers)
     except OSError as error:
