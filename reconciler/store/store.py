@@ -21,15 +21,17 @@ from reconciler.model.observation import Observation
 from reconciler.model.resource import ResourceKey
 from reconciler.store.drained_hosts import DrainTable
 from reconciler.store.lease import instance
+from reconciler.store.lease.daemon_status import DaemonTable
+from reconciler.store.lease.shard_rows import ShardTable
 from reconciler.store.lease.standby_rows import StandbyTable
 from reconciler.store.lease.store_lease import STORE_LEASE_SECONDS, StoreLease
 from reconciler.store.login_memory import RefusedLoginTable
 from reconciler.store.rows import ledger_order
-from reconciler.store.rows.daemon_status import DaemonTable
 from reconciler.store.rows.inventories import InventoryTable
 from reconciler.store.rows.ledger_batch import write_all
 from reconciler.store.rows.override_rows import OverrideTable
 from reconciler.store.rows.pause_rows import PauseTable
+from reconciler.store.rows.relay_rows import RelayTable
 from reconciler.store.rows.restart_rows import RestartTable
 from reconciler.store.rows.retention import Retention
 from reconciler.store.rows.row_values import (
@@ -81,6 +83,10 @@ class Store:
         """How far each event sink has taken the ledger."""
         self.standbys = StandbyTable(database)
         """Who works on the store, and who stands by."""
+        self.shards = ShardTable(database)
+        """Which worker daemons there are, and which shards they own."""
+        self.relay = RelayTable(database)
+        """Requests to worker daemons, and their answers."""
         self.drains = DrainTable(database)
         """Hosts of which the daemons leave the work to others."""
         self.daemon = DaemonTable(database)
@@ -323,7 +329,6 @@ class Store:
         table = tables.observation
         with self._database.read() as connection:
             rows = connection.execute(select(table).where(table.c.kind.in_(list(types)))).all()
-
         return [observation_of_row(decoders, *row) for row in rows]
 
     def unreadable(self) -> list[ResourceKey]:

@@ -57,6 +57,11 @@ class StoreHolder(msgspec.Struct, frozen=True):
     version: str = ""
     """Of its program."""
 
+    @property
+    def name_of_process(self) -> str:
+        """By which it is known among the daemons of a store, such as `host/4711`."""
+        return f"{self.host}/{self.pid}"
+
     def __str__(self) -> str:
         return f"groundstate {self.name}, process {self.pid} on {self.host}, since {self.since:%Y-%m-%d %H:%M:%S}Z"
 
@@ -264,6 +269,8 @@ def _count_up(connection: Connection, name: str, lease: StoreLease) -> int:
     epoch = int(connection.execute(changed.returning(instance_table.c.epoch)).scalar_one())
     if connection.dialect.name != "sqlite":
         take_lease(connection, lease, epoch)
+        # No worker carries out what the process before has asked for.
+        connection.execute(text("DELETE FROM relay_request"))
     return epoch
 
 

@@ -55,7 +55,7 @@ class StandbyTable:
 
     def put(self, process: StoreHolder, now: datetime) -> None:
         """It stands by. Those that are long gone are removed."""
-        row = {"name": _name(process), "heard": now, "value": row_json(process)}
+        row = {"name": process.name_of_process, "heard": now, "value": row_json(process)}
         with self._database.write(durable=False) as connection:
             connection.execute(delete(tables.standby).where(tables.standby.c.heard < now - STANDBY_SILENT))
             new = insert_for(connection)(tables.standby).values(row)
@@ -64,17 +64,13 @@ class StandbyTable:
     def leave(self, process: StoreHolder) -> None:
         """It stands by no more."""
         with self._database.write(durable=False) as connection:
-            connection.execute(delete(tables.standby).where(tables.standby.c.name == _name(process)))
+            connection.execute(delete(tables.standby).where(tables.standby.c.name == process.name_of_process))
 
     def all(self, now: datetime) -> tuple[StandingBy, ...]:
         """Those that were heard of lately, by their names."""
         with self._database.read() as connection:
             rows = connection.execute(select(tables.standby).order_by(tables.standby.c.name)).all()
         return tuple(StandingBy(_read(row.value), row.heard) for row in rows if now - row.heard < STANDBY_SILENT)
-
-
-def _name(process: StoreHolder) -> str:
-    return f"{process.host}/{process.pid}"
 
 
 def _read(value: str) -> StoreHolder:

@@ -104,7 +104,17 @@ CREATE TABLE refused_login (address TEXT NOT NULL, login TEXT NOT NULL, times IN
 
 CREATE TABLE drained_host (host TEXT NOT NULL PRIMARY KEY, reason TEXT NOT NULL, "by" TEXT NOT NULL, at TEXT NOT NULL);
 
-INSERT INTO "alembic_version" VALUES ('0020');
+CREATE TABLE worker (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, ends_at TEXT NOT NULL);
+
+CREATE TABLE shard (name TEXT NOT NULL PRIMARY KEY, epoch BIGINT NOT NULL, wanted TEXT, owner TEXT);
+
+CREATE TABLE relay_request (id TEXT NOT NULL PRIMARY KEY, seq BIGINT NOT NULL, shard TEXT NOT NULL, shard_epoch BIGINT NOT NULL, control_epoch BIGINT NOT NULL, value TEXT NOT NULL, at TEXT NOT NULL);
+
+CREATE INDEX relay_request_shard ON relay_request (shard);
+
+CREATE TABLE relay_answer (seq INTEGER NOT NULL PRIMARY KEY, value TEXT NOT NULL);
+
+INSERT INTO "alembic_version" VALUES ('0021');
 
 INSERT INTO "instance" VALUES (1, 0, NULL);
 

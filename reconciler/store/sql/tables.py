@@ -104,6 +104,42 @@ drained_host_table = Table(
     Column("at", UtcTime, nullable=False),
 )
 
+worker_table = Table(
+    "worker",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("ends_at", UtcTime, nullable=False),
+)
+
+shard_table = Table(
+    "shard",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("wanted", Text),
+    Column("owner", Text),
+)
+
+relay_request_table = Table(
+    "relay_request",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("shard", Text, nullable=False),
+    Column("shard_epoch", BigInteger, nullable=False),
+    Column("control_epoch", BigInteger, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+)
+
+relay_answer_table = Table(
+    "relay_answer",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
 refused_login_table = Table(
     "refused_login",
     metadata,
