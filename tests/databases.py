@@ -194,8 +194,13 @@ def stop_in_order(directory: Path) -> None:
     _control(directory, "--mode", "fast", "stop")
 
 
+def crash(directory: Path) -> None:
+    """Stop the server so that it has to recover at its next start ("immediate shutdown", 18.5)."""
+    _control(directory, "--mode", "immediate", "stop")
+
+
 def start_again(directory: Path) -> None:
-    """Start a server that was stopped in order."""
+    """Start a server that was stopped."""
     _control(directory, "--log", directory / "log", "start")
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import tempfile
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from itertools import chain
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from reconciler.model.shard import ShardId
 from reconciler.store import Fenced, Store, StoreError
 from reconciler.store.lease.instance import StoreHolder
 from reconciler.store.rows.relay_rows import RelayAnswer, RelayRequest
+from tests.databases import NoPostgresql, crash, server_url, start_again, start_server, stop_server
 
 S1, S2 = ShardId("fra1", 1), ShardId("fra1", 2)
 WORKER = StoreHolder("run", 1, "a", datetime(2026, 1, 1, tzinfo=UTC))
@@ -33,6 +38,22 @@ def control(store: Store) -> Iterator[int]:
         store.shards.want(epoch, {S1: "a/1", S2: "a/1"})
         store.shards.beat(WORKER, (), 300)
         yield epoch
+
+
+@pytest.fixture
+def server() -> Iterator[Path]:
+    """The directory of a server of one test alone. Its socket's name may not be long."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)  # The server may run as another user.
+        directory = Path(name) / "pg"
+        try:
+            start_server(directory)
+        except NoPostgresql as missing:
+            pytest.skip(str(missing))
+        try:
+            yield directory
+        finally:
+            stop_server(directory)
 
 
 def request(name: str, control: int, shard: ShardId = S1, epoch: int = 1) -> RelayRequest:
@@ -77,6 +98,57 @@ def test_many_that_take_at_once_get_each_request_once(store: Store, control: int
         taken = list(chain.from_iterable(one.result() for one in (*asking, *taking)))
     taken += [one.id for one in store.relay.take({S1: 1, S2: 1})]
     assert sorted(taken) == sorted(names)
+
+
+def test_no_request_outlives_a_crash_of_the_database(server: Path) -> None:
+    """Else one that was taken might come back, and be carried out twice."""
+    store = Store.open(server_url(server, "postgres"))
+    with store.instance("run") as epoch:
+        store.shards.want(epoch, {S1: "a/1", S2: "a/1"})
+        store.shards.beat(WORKER, (), 300)
+        store.relay.ask([request("m1", epoch), request("m2", epoch, S2)])
+        store.relay.answer([RelayAnswer("{}")])
+        assert [one.id for one in store.relay.take({S1: 1})] == ["m1"]
+    store.close()
+    crash(server)
+    start_again(server)
+    store = Store.open(server_url(server, "postgres"))
+    assert store.relay.take({S1: 1, S2: 1}) == []
+    assert store.relay.answers() == []
+    assert [one.epoch for one in store.shards.all()] == [1, 1]
+    store.close()
+
+
+def test_a_request_is_taken_by_its_shard_s_owner_alone_while_shards_change_hands(store: Store, control: int) -> None:
+    """Leases end at once, and control wants another worker for each shard each time."""
+    shards = [ShardId("fra1", slot) for slot in range(8)]
+    workers = [msgspec.structs.replace(WORKER, host=f"w{number}") for number in range(3)]
+    owners: list[tuple[ShardId, int, str]] = []
+    taken: list[tuple[RelayRequest, str]] = []
+    stop = threading.Event()
+
+    def work(me: StoreHolder) -> None:
+        while not stop.is_set():
+            held = store.shards.beat(me, (), 0)
+            owners.extend((one, epoch, me.host) for one, epoch in held.items())
+            for _ in range(3):
+                taken.extend((one, me.host) for one in store.relay.take(held))
+
+    def ask() -> None:
+        for turn in range(60):
+            store.shards.want(control, {one: workers[(one.slot + turn) % 3].name_of_process for one in shards})
+            known = {one.id: one.epoch for one in store.shards.all()}
+            store.relay.ask([request(f"{turn}-{one}", control, one, known[one]) for one in shards])
+
+    with ThreadPoolExecutor(4) as pool:
+        working = [pool.submit(work, me) for me in workers]
+        asking = pool.submit(ask)
+        asking.add_done_callback(lambda _: stop.set())
+    assert [one.result() for one in (asking, *working)] == [None] * 4
+    by_epoch = {(shard, epoch): host for shard, epoch, host in owners}
+    assert len(by_epoch) == len(set(owners))
+    assert len({one.id for one, _ in taken}) == len(taken)
+    assert all(by_epoch[one.shard, one.shard_epoch] == host for one, host in taken)
 
 
 def test_who_has_lost_a_shard_takes_nothing_of_it(store: Store, control: int) -> None:

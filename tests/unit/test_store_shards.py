@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import psycopg
@@ -190,7 +190,7 @@ def test_who_takes_over_waits_for_a_renewal_that_is_under_way(
     with psycopg.connect(postgresql_database) as renewing, ThreadPoolExecutor(1) as pool:
         renewing.execute("UPDATE worker SET ends_at = clock_timestamp() + interval '1 hour' WHERE name = 'a/1'")
         taken = pool.submit(store.shards.beat, B, (), LONG)
-        _until_one_waits(postgresql_database)
+        _until_one_waits(postgresql_database, taken)
         renewing.commit()
         assert taken.result() == {}
     assert of(store, S1).owner == "a/1"
@@ -220,11 +220,11 @@ def test_a_shard_has_one_owner_while_all_take_from_each_other(store: Store, cont
     assert len(by_epoch) == len({(one, epoch, host) for one, epoch, host in taken}) > SLOTS
 
 
-def _until_one_waits(url: str) -> None:
-    """Return once a session of the database waits for a lock."""
+def _until_one_waits(url: str, call: Future[dict[ShardId, int]]) -> None:
+    """Return once a session of the database waits for a lock, or the call has not waited for one."""
     with psycopg.connect(url, autocommit=True) as looking:
         waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        while looking.execute(waits).fetchone() is None:
+        while looking.execute(waits).fetchone() is None and not call.done():
             threading.Event().wait(0.01)
 
 
