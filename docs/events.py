@@ -34,7 +34,7 @@ AgentFailed CrashLoop FailedReclaim Recovered SystemAccepted UnexpectedFact}}
 ## What was found
 
 {{DriftDetected GuardLoosening GuardLoosened Held InventoryTaken InventoryChanged InventoryUnreadable
-InventoryAccepted ReadableAgain MachineFound}}
+InventoryAccepted ReadableAgain WorkerAvailable MachineFound}}
 
 The first of several failed reads is recorded, always as a Warning, with the error as its reason:
 

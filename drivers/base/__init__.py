@@ -94,6 +94,7 @@ from drivers.base.support.errors import Exhausted as Exhausted
 from drivers.base.support.errors import Forbidden as Forbidden
 from drivers.base.support.errors import LeaseEnded as LeaseEnded
 from drivers.base.support.errors import NoSuchTask as NoSuchTask
+from drivers.base.support.errors import NoWorker as NoWorker
 from drivers.base.support.errors import Rejected as Rejected
 from drivers.base.support.errors import SecretUnavailable as SecretUnavailable
 from drivers.base.support.errors import Unreachable as Unreachable

@@ -60,9 +60,10 @@ class KeyMemory:
         """An observation failed."""
         return _count_failure(self._unreadable, key, reason)
 
-    def read_again(self, key: ResourceKey) -> bool:
-        """An observation succeeded. Whether the one before had failed."""
-        return self._unreadable.pop(key, None) is not None
+    def read_again(self, key: ResourceKey) -> str | None:
+        """An observation succeeded. Why the one before had failed; None: it had not."""
+        failed = self._unreadable.pop(key, None)
+        return None if failed is None else failed[0]
 
     def reconcile_failed(self, key: ResourceKey, why: str) -> FailedInARow:
         """A defect ended a reconcile."""

@@ -150,14 +150,15 @@ class Reconciler:
         """The outcome of an observation that failed: the resource is unknown, and is observed again later. None: the
         observation succeeded."""
         if seen.error is None:
-            if self.memory.read_again(seen.key):
+            before = self.memory.read_again(seen.key)
+            if before is not None and not retry_policy(ErrorReason(before)).of_many:
                 self._events.record(seen.key, EventReason.READABLE_AGAIN, f"{seen.key} can be read again")
             return None
         reason = seen.error.reason
         failed = self.memory.read_failed(seen.key, reason)
-        if failed.is_new:
-            self._events.record(seen.key, EventReason(reason), seen.error.message, EventType.WARNING)
         policy = retry_policy(reason)
+        if failed.is_new and not policy.of_many:
+            self._events.record(seen.key, EventReason(reason), seen.error.message, EventType.WARNING)
         delay = seen.error.retry_after or policy.wait.delay(failed.in_a_row, self._context.random())
         return error_outcome(reason, seen.error.message, delay, terminal=policy.terminal)
 

@@ -140,7 +140,7 @@ def refuse_action(
         rule = POLICIES[ErrorReason.CONFLICT]
     if flight.action.retries_refusal:
         rule = POLICIES[ErrorReason.CONFLICT]
-    if reason in (ErrorReason.UNREACHABLE, ErrorReason.UNREADABLE):
+    if reason in (ErrorReason.UNREACHABLE, ErrorReason.UNREADABLE, ErrorReason.NO_WORKER):
         facts = uncount_write(facts, flight.action.served_path)
     facts = _rules(flight).refused(flight.action, facts, str(error), is_final=rule.terminal, now=now)
     remembered = _failure(facts, flight, ActionFailure(reason), str(error), fingerprint, rule.terminal, now)

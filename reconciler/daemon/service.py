@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,14 @@ from reconciler.daemon.follow import Follower
 from reconciler.daemon.housekeeping import Housekeeper
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.proposals import Proposer, Schedule
+from reconciler.daemon.shards.control_relay import ControlRelay, attendance_events
 from reconciler.daemon.sinks.event_delivery import event_deliverer
 from reconciler.daemon.undeclared_machines import UndeclaredMachines
 from reconciler.desired.git.branches.proposal_branch import ProposalBranch
 from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.kinds import INVENTORIED, longest_resync
 from reconciler.kinds.common.defect import defect
+from reconciler.kinds.kind_shards import keys_in_partitions
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import Facts
 from reconciler.model.outcome import Outcome
@@ -32,6 +34,7 @@ from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.backends import Backends
 from reconciler.observed.connections import Connections
 from reconciler.observed.inventory_reader import InventoryReader, in_band_keeper
+from reconciler.observed.relay.relayed_backend import RelayedBackend
 from reconciler.onboarding.undeclared import UndeclaredMachine
 from reconciler.planning.guards.builtin_guards import hold_until_observed
 from reconciler.planning.guards.pauses import hold_everything
@@ -43,7 +46,7 @@ from reconciler.services.metrics import Metrics
 from reconciler.store import Store
 from reconciler.store.rows.retention import EVENTS_KEPT
 from reconciler.store.sql.store_errors import WAITS_FOR_STORE, Fenced, StoreError, StoreUnavailable
-from reconciler.workqueue.loop import COMMIT, CONFIRM, Loop
+from reconciler.workqueue.loop import COMMIT, CONFIRM, RETRY, Loop
 from reconciler.workqueue.queue import WorkQueue
 
 FIRST_OBSERVATION_SECONDS = 120.0
@@ -84,14 +87,18 @@ class Daemon:
         log: Any,
         cache: Path | None = None,
         propose: Propose | None = None,
+        relay: ControlRelay | None = None,
     ) -> None:
-        self._store, self._pace, self._log = store, pace, log
+        self._store, self._pace, self._log, self._relay = store, pace, log, relay
         self._now, self._random = context.now, context.random
         self._patient_until = runtime.monotonic() + FIRST_OBSERVATION_SECONDS
         self._stop = runtime.flag()
         self._broke: list[BaseException] = []
         self.metrics = Metrics()
         connections = connections.measured(self._bmc_asked)
+        if relay is not None:
+            connections = connections.reached(partial(RelayedBackend, relay))
+            relay.changed, relay.report = self._moved, self._note_unattended
         self._engine = Engine(store, connections, facts, self._wired(context, standing))
         self._loop = self._queue_of(store)
         self._house = Housekeeper(
@@ -152,6 +159,7 @@ class Daemon:
             suspects=store.unreadable(),
             everything=self._engine.reconciled_keys,
             resync_of=longest_resync,
+            is_watched=lambda key: self._relay is not None and self._relay.is_elsewhere(key),
         )
 
     def _follower_of(self, source: DesiredSource, cache: Path | None) -> Follower:
@@ -212,6 +220,8 @@ class Daemon:
         }
         if self._proposer is not None:
             works["propose"] = self._proposer.run
+        if self._relay is not None:
+            works["relay"] = self._relay.run
         beside = [runtime.thread(partial(self._guarded, work, stop), name) for name, work in works.items()]
         for thread in beside:
             thread.start()
@@ -312,10 +322,20 @@ class Daemon:
         for key in state.resources:
             counts[key.kind] = counts.get(key.kind, 0) + 1
         self.metrics.adopted(counts, self._now().timestamp())
+        if self._relay is not None:
+            self._relay.adopt(state)
         self._reader.set_desired(state)
         self._wake_proposer()
         self._house.relabel()
         self.consoles_changed()
+
+    def _note_unattended(self, lost: Sequence[str], back: Sequence[str]) -> None:
+        """Partitions have lost their last daemon, or have a daemon again: read their resources once more."""
+        for event in attendance_events(lost, back, self._now()):
+            self._record_and_report(event)
+        desired = self._engine.desired
+        if desired is not None:
+            self._loop.put(keys_in_partitions(desired, {*lost, *back}), RETRY)
 
     def _bmc_asked(self, one: BmcRequest) -> None:
         self.metrics.bmc_asked(one.driver, one.operation, one.seconds, one.error)

@@ -36,7 +36,10 @@ class EventReason(StrEnum):
     EXHAUSTED = ErrorReason.EXHAUSTED.value
     CONFLICT = ErrorReason.CONFLICT.value
     FAILED = ErrorReason.FAILED.value
+    NO_WORKER = ErrorReason.NO_WORKER.value
     INTERNAL = ErrorReason.INTERNAL.value
+    WORKER_AVAILABLE = "WorkerAvailable"
+    """Normal. Of a Partition with daemons of its own: one of them is at work again, after `NoWorker`."""
     UNKNOWN = "Unknown"
     """Normal, Warning. Another version of groundstate recorded the event, with a reason that this version does not
     have. The message says what happened."""

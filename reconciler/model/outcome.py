@@ -99,6 +99,7 @@ class ActionFailure(StrEnum):
     EXHAUSTED = ErrorReason.EXHAUSTED.value
     CONFLICT = ErrorReason.CONFLICT.value
     FAILED = ErrorReason.FAILED.value
+    NO_WORKER = ErrorReason.NO_WORKER.value
     INTERNAL = ErrorReason.INTERNAL.value
     TASK_FAILED = "TaskFailed"
     """The other side accepted an action, and its Task reports that the action failed."""
@@ -164,6 +165,7 @@ class ConditionReason(StrEnum):
     EXHAUSTED = ErrorReason.EXHAUSTED.value
     CONFLICT = ErrorReason.CONFLICT.value
     FAILED = ErrorReason.FAILED.value
+    NO_WORKER = ErrorReason.NO_WORKER.value
     INTERNAL = ErrorReason.INTERNAL.value
     TASK_FAILED = ActionFailure.TASK_FAILED.value
     NOT_CONFIRMED = ActionFailure.NOT_CONFIRMED.value

@@ -29,11 +29,13 @@ class Polling(msgspec.Struct, frozen=True):
 class RetryPolicy(msgspec.Struct, frozen=True):
     """How an error is handled: `wait` before the next attempt. `terminal`: not tried again until the declared or the
     observed value changes, and `wait` is how soon that is checked. `passing`: the resource waits, and has not failed,
-    because such an error is expected to end without an action."""
+    because such an error is expected to end without an action. `of_many`: it is about many resources, and is reported
+    once for all of them."""
 
     wait: Backoff
     terminal: bool = False
     passing: bool = False
+    of_many: bool = False
 
 
 POLICIES: dict[ErrorReason, RetryPolicy] = {
@@ -49,6 +51,8 @@ POLICIES: dict[ErrorReason, RetryPolicy] = {
     # Whoever holds it may let go, and that shows nowhere in what is observed of this resource.
     ErrorReason.CONFLICT: RetryPolicy(Backoff(60, 300)),
     ErrorReason.FAILED: RetryPolicy(Backoff(60, 300)),
+    # Its return is reported at once, so that the resource need not ask.
+    ErrorReason.NO_WORKER: RetryPolicy(Backoff(2, 60), passing=True, of_many=True),
     ErrorReason.INTERNAL: RetryPolicy(Backoff(60, 300)),
 }
 

@@ -28,8 +28,8 @@ class Backends:
             IPAM: IpamBackend(connections.ipam, connections.pools, now),
             **connections.more_backends,
             **_others(connections, now),
-            SWITCH: SwitchBackend(connections, now),
-            BMC: BmcBackend(connections, now),
+            SWITCH: connections.reach(SwitchBackend(connections, now), now),
+            BMC: connections.reach(BmcBackend(connections, now), now),
         }
 
     def of(self, key: ResourceKey) -> Backend:

@@ -87,6 +87,14 @@ class Drivers(msgspec.Struct, frozen=True):
     """Resolves a reference to a secret of several lines, such as a private key."""
 
 
+Reach = Callable[[Backend, Callable[[], datetime]], Backend]
+"""Makes of a backend of this process, and its clock, one that reaches endpoints in another way."""
+
+
+def _directly(backend: Backend, _now: Callable[[], datetime]) -> Backend:
+    return backend
+
+
 class Connections:
     """Hands out the Bmc of a machine. Relative paths in documents are taken from `base`, and what they may use of the
     host is in `grants`. `logins`: what BMCs refused before. May be shared by threads."""
@@ -103,19 +111,28 @@ class Connections:
         self._switches: dict[ResourceKey, tuple[SwitchAccess, ManagedSwitch]] = {}
         self._backends: dict[str, Backend] = {}
         self._report: Callable[[BmcRequest], None] | None = None
+        self.reach: Reach = _directly
+        """How BMCs and switches are reached, over the backends of this process."""
 
     def over(self, ipam: Ipam, pools: Pools) -> Connections:
         """The same connections to BMCs, with this IPAM and these pools."""
         drivers = msgspec.structs.replace(self._drivers, ipam=ipam, pools=pools)
         found = Connections(drivers, self._base, self._grants, self._logins)
         found._lock, found._open, found._report = self._lock, self._open, self._report
-        found._switches = self._switches
+        found._switches, found.reach = self._switches, self.reach
+        return found
+
+    def reached(self, reach: Reach | None = None) -> Connections:
+        """The same connections, with another way to reach BMCs and switches. None: this process reaches all that it is
+        asked for."""
+        found = self.over(self.ipam, self.pools)
+        found.reach, found._report = reach or _directly, self._report
         return found
 
     def measured(self, report: Callable[[BmcRequest], None]) -> Connections:
         """The same ways, each request of which is reported when it is over."""
         found = Connections(self._drivers, self._base, self._grants, self._logins)
-        found._report = report
+        found._report, found.reach = report, self.reach
         return found
 
     @property

@@ -28,6 +28,7 @@ from reconciler.model.plans.plan import Change, HoldKind, Plan, Unknown
 from reconciler.model.resource import ResourceKey
 from reconciler.model.retry import waiting
 from reconciler.operations.ipam_in_use import note_ipam_in_use
+from reconciler.operations.operation_error import OperationError
 from reconciler.operations.prospect import ObservedSoFar, PlanRequest, Prospect, plan_in, unwatched
 from reconciler.operations.stored_facts import facts_of
 from reconciler.operations.workspace import Workspace, refuse_lost_store
@@ -144,7 +145,17 @@ def prepare_apply(
 
 def _be_alone(at: Workspace, waits: Callable[[str], None] | None) -> None:
     with suppress(NoStore), at.changing(create=at.where.new_store) as store, store.instance("apply", waiting=waits):
-        pass
+        _refuse_beside_workers(store)
+
+
+def _refuse_beside_workers(store: Store) -> None:
+    """Raise OperationError while daemons attend to shards: what they were asked to send may still be under way."""
+    owners = sorted({shard.owner for shard in store.shards.all() if shard.owner is not None and shard.seconds_left > 0})
+    if owners:
+        raise OperationError(
+            f"the daemons {', '.join(owners)} attend to a part of the fleet; commit the change, and start the daemon "
+            "that decides (`groundstate run`); or stop these daemons first"
+        )
 
 
 def _compare(

@@ -11,7 +11,9 @@ import msgspec
 from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF
 from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.kinds import KINDS, RECONCILED, SIZED, is_made
+from reconciler.kinds.kind_shards import attended_partitions, keys_in_partitions
 from reconciler.kinds.selectors import filter_words, select
+from reconciler.model.counting import count
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
@@ -196,7 +198,17 @@ def _observed(
     one read, and addresses wait for networks."""
     require_ipam_in_use(at.where.ipam, store)
     meant, known = set(scope.keys), set(remembered.everything)
-    to_observe = [key for key in remembered.everything if is_made(key) or (request.refresh and key in meant)]
+    elsewhere = set(keys_in_partitions(remembered.desired, attended_partitions(remembered.desired))) & meant
+    to_observe = [
+        key
+        for key in remembered.everything
+        if is_made(key) or (request.refresh and key in meant and key not in elsewhere)
+    ]
+    if elsewhere and request.refresh:
+        at.note(
+            f"{count(len(elsewhere), 'resource')} in partitions with daemons of their own (spec.ownWorkers) are shown "
+            "as those daemons saw them last"
+        )
     before = {one.key: one for one in store.observations(observed_types()) if one.key in known}
     seen = _observe(at.connections(store), to_observe, remembered.desired, remembered.facts, request.concurrency)
     return before, {one.key: one for one in _counted(seen, len(to_observe), observed_so_far)}

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -206,6 +207,7 @@ class Workspace:
         then; the IPAM is the one of `store`. Raises Rejected for settings that cannot be."""
         from drivers.registry import Registry
         from reconciler.observed.connections import Connections, Drivers
+        from reconciler.observed.relay.relayed_backend import DirectReach, RelayedBackend
         from reconciler.store.login_memory import StoredLogins
 
         registry = self._registry = self._registry or Registry()
@@ -222,6 +224,7 @@ class Workspace:
             )
             self._logins = StoredLogins(store.refused_logins)
             self._connections = Connections(drivers, self.where.base, self.where.grants, self._logins)
+            self._connections.reach = partial(RelayedBackend, DirectReach())
         else:
             if self._logins is not None:
                 self._logins.use(store.refused_logins)

@@ -27,6 +27,9 @@ STOP_SECONDS = 10.0
 NAP = 1.0
 """Seconds after which a thread that waits for the queue checks it again."""
 
+WATCHED_RESYNC = 1800.0
+"""Seconds between two observations of what another daemon reads meanwhile."""
+
 PUT_BACK = timedelta(seconds=1)
 """A clock that is so much earlier than before was put back; by less, another thread has read it meanwhile."""
 
@@ -47,7 +50,8 @@ class Loop:
     """Keys in, outcomes out. `settled` gets each outcome; `resync` seconds pass between two observations of a key that
     is as declared (None: it is dropped from the queue instead). `suspects`: those whose BMC is known to be silent.
     `everything`: all keys, to be queued again when the clock was put back. `resync_of`: the longest time between two
-    observations of a key, where that is not left to `resync`."""
+    observations of a key, where that is not left to `resync`. `is_watched`: another daemon reads the key meanwhile, and
+    reports a change."""
 
     def __init__(
         self,
@@ -63,6 +67,7 @@ class Loop:
         suspects: Iterable[ResourceKey] = (),
         everything: Callable[[], Iterable[ResourceKey]] = tuple,
         resync_of: Callable[[ResourceKey], float | None] = lambda _key: None,
+        is_watched: Callable[[ResourceKey], bool] = lambda _key: False,
     ) -> None:
         self._queue, self._step, self._now, self._random = queue, step, now, random
         self._resync, self._settled, self._crashed, self._gives_up = resync, settled, crashed, gives_up
@@ -73,6 +78,7 @@ class Loop:
         self._broke: list[BaseException] = []
         self._suspects = set(suspects)
         self._everything, self._latest, self._resync_of = everything, now(), resync_of
+        self._is_watched = is_watched
 
     def put(self, keys: Iterable[ResourceKey], priority: int, spread: float = 0.0) -> None:
         """Queue keys, each at a random moment within `spread` seconds; a key that is being handled is handled once
@@ -208,7 +214,8 @@ class Loop:
 
     def _again(self, key: ResourceKey, outcome: Outcome) -> tuple[float, int]:
         longest = self._resync_of(key) or math.inf
-        resync = min(self._resync or 60.0, longest) * (0.9 + 0.2 * self._random())
+        usual = WATCHED_RESYNC if self._is_watched(key) else self._resync or 60.0
+        resync = min(usual, longest) * (0.9 + 0.2 * self._random())
         match outcome:
             case Done():
                 return resync, RESYNC

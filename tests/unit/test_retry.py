@@ -79,5 +79,6 @@ def test_every_reason_of_a_driver_s_error_has_a_policy() -> None:
 @pytest.mark.parametrize("reason", list(ErrorReason))
 def test_an_error_is_waited_for_where_it_passes_by_itself(reason: ErrorReason) -> None:
     outcome = error_outcome(reason, "no answer", 5.0, terminal=False)
-    assert isinstance(outcome, Waiting) == (reason in (ErrorReason.UNREACHABLE, ErrorReason.BUSY))
+    passing = (ErrorReason.UNREACHABLE, ErrorReason.BUSY, ErrorReason.NO_WORKER)
+    assert isinstance(outcome, Waiting) == (reason in passing)
     assert (outcome.reason, outcome.retry_after) == (reason, 5.0)

@@ -114,7 +114,7 @@ def test_no_request_outlives_a_crash_of_the_database(server: Path) -> None:
     start_again(server)
     store = Store.open(server_url(server, "postgres"))
     assert store.relay.take({S1: 1, S2: 1}) == []
-    assert store.relay.answers() == []
+    assert store.relay.answers(epoch) == []
     assert [one.epoch for one in store.shards.all()] == [1, 1]
     store.close()
 
@@ -210,15 +210,22 @@ def test_answers_are_taken_in_their_order_and_once(store: Store, control: int) -
     answers = [RelayAnswer('{"id":"m2"}'), RelayAnswer('"\\u0000 ü"'), RelayAnswer("{}")]
     store.relay.answer(answers[:2])
     store.relay.answer(answers[2:])
-    assert store.relay.answers() == answers
-    assert store.relay.answers() == []
+    assert store.relay.answers(control) == answers
+    assert store.relay.answers(control) == []
+
+
+def test_a_process_that_was_replaced_takes_no_answer_of_its_successor(store: Store, control: int) -> None:
+    store.relay.answer([RelayAnswer("{}")])
+    with pytest.raises(Fenced):
+        store.relay.answers(control - 1)
+    assert store.relay.answers(control) == [RelayAnswer("{}")]
 
 
 def test_what_is_left_of_earlier_processes_is_cleared(store: Store, control: int) -> None:
     store.relay.ask([request("m1", control)])
     store.relay.answer([RelayAnswer("{}")])
     store.relay.clear(control)
-    assert store.relay.answers() == []
+    assert store.relay.answers(control) == []
     assert [one.id for one in store.relay.take({S1: 1})] == ["m1"]
     with pytest.raises(Fenced):
         store.relay.clear(control - 1)

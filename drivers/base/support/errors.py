@@ -38,6 +38,9 @@ class ErrorReason(StrEnum):
     """Another owner holds the address, prefix or number, or it is in use."""
     FAILED = "DriverFailed"
     """Any other error of a driver."""
+    NO_WORKER = "NoWorker"
+    """No daemon that reaches the BMC or switch is at work. Nothing was sent. The partition has daemons of its own, and
+    none runs, or the resource moves from one daemon to another just now."""
     INTERNAL = "Internal"
     """A driver failed in an unexpected way, or a bug in groundstate ended the reconcile. The message has the error
     and the line that raised it, and where to report it."""
@@ -69,7 +72,8 @@ class DriverError(Exception):
     │   └── NoSuchTask          the Task of a write is not known there
     ├── Unsupported             the BMC has no such thing
     ├── Exhausted               nothing free in the network
-    └── Conflict                another owner holds it, or it is in use
+    ├── Conflict                another owner holds it, or it is in use
+    └── NoWorker                nothing was sent, as no daemon that reaches the endpoint is at work
     """
 
     reason: ClassVar[ErrorReason] = ErrorReason.FAILED
@@ -160,3 +164,9 @@ class Conflict(DriverError):
     """Held by another owner, overlapping, or in use."""
 
     reason = ErrorReason.CONFLICT
+
+
+class NoWorker(DriverError):
+    """No daemon that reaches the endpoint is at work. Nothing was sent, and nothing is known of the endpoint."""
+
+    reason = ErrorReason.NO_WORKER

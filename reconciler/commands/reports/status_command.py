@@ -67,7 +67,7 @@ def _lines(found: FleetStatus) -> Iterator[str]:
     yield f"In flight:  {found.in_flight}"
 
 
-_TITLES = ["HOST", "PROCESS", "STATE", "SINCE", "SEEN", "EPOCH", "LEASE", "REVISION", "VERSION"]
+_TITLES = ["HOST", "PROCESS", "STATE", "SINCE", "SEEN", "EPOCH", "LEASE", "SHARDS", "REVISION", "VERSION"]
 
 
 def show_daemons(where: Where, output: str, *, headers: bool = True) -> None:
@@ -86,6 +86,8 @@ def _form(one: DaemonRow) -> dict[str, Any]:
         "state": one.state.value,
         "since": one.process.since.isoformat(),
         "seenAt": one.seen_at.isoformat() if one.seen_at else None,
+        "shards": one.shards,
+        "partitions": list(one.partitions),
         "epoch": one.epoch,
         "leaseEndsAt": one.lease_ends_at.isoformat() if one.lease_ends_at else None,
         "revision": one.revision,
@@ -103,6 +105,7 @@ def _row(one: DaemonRow, listing: DaemonListing) -> list[str]:
         short_age(one.seen_at, listing.at) if one.seen_at else "-",
         str(one.epoch) if one.epoch is not None else "-",
         "-" if left is None else f"{max(0.0, left):.0f} s left",
+        str(one.shards) if one.shards else "-",
         one.revision[:10] if one.revision else "-",
         one.process.version,
     ]

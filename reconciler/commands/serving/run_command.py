@@ -71,6 +71,20 @@ from reconciler.store.rows.retention import EVENTS_KEPT
     metavar="SECONDS",
     help="PostgreSQL only: after how long another daemon on the same store takes over from one that hangs.",
 )
+@option(
+    "--partitions",
+    metavar="NAME[,NAME]",
+    callback=lambda _context, _parameter, value: tuple(filter(None, (value or "").split(","))),
+    help="PostgreSQL only: attend to the machines and switches of these partitions alone, for another daemon that "
+    "decides. For a remote site.",
+)
+@option(
+    "--share-above",
+    default=RunSettings().share_above,
+    type=click.IntRange(0),
+    metavar="N",
+    help="PostgreSQL only: with more machines and switches, the daemons that stand by attend to a part of them.",
+)
 @option("--observe", is_flag=True, help="Only observe and report drift; send nothing to any BMC or IPAM.")
 @propose_options
 @boot_options
@@ -84,6 +98,8 @@ def run_command(
     hooks: tuple[str, ...],
     log_format: str,
     lease: float,
+    partitions: tuple[str, ...],
+    share_above: int,
     observe: bool,
     **values: Any,
 ) -> None:
@@ -99,6 +115,7 @@ def run_command(
       groundstate run --console-listen 0.0.0.0:2022   serve the machines' consoles over SSH
       groundstate run --hook github=file:/etc/groundstate/github.secret   read git after each push
       groundstate run --observe            report drift, and send nothing
+      groundstate run --partitions fra2 --store postgresql://...   reach the BMCs of a site, from there
       groundstate run --propose-branch found   propose machines that are found, for a pull request
     """
     settings = RunSettings(
@@ -112,6 +129,8 @@ def run_command(
         observe,
         console_from(values),
         lease,
+        partitions,
+        share_above,
         hooks,
     )
     asked, where = guard_options_of(values), where_from(values)

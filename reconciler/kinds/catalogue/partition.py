@@ -13,7 +13,7 @@ from reconciler.kinds.common.consoles.console_fields import PartitionConsole, ch
 from reconciler.kinds.common.field_types.bmc_access import BmcDefaults
 from reconciler.kinds.common.field_types.fields import Address, AddressRange, Cidr, Spec, Text
 from reconciler.kinds.common.kind import RuleFinding
-from reconciler.model.resource import DesiredState, Resource
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 
 class Discovery(StrEnum):
@@ -136,6 +136,13 @@ class PartitionSpec(Spec, frozen=True, kw_only=True):
     bmc: (
         Annotated[BmcDefaults, Meta(description="Defaults for `spec.bmc` of the machines of the partition.")] | None
     ) = None
+    own_workers: Annotated[
+        bool,
+        Meta(
+            description="true: only daemons that were started with `--partitions` and the name of this partition reach "
+            "its BMCs and switches, as at a remote site. While none of them is at work, the machines are `NoWorker`."
+        ),
+    ] = False
     boot: (
         Annotated[BootService, Meta(description="How the machines of the partition are started from the network.")]
         | None
@@ -159,6 +166,16 @@ def partitions_of(desired: DesiredState) -> list[Resource[PartitionSpec]]:
     """All that are declared, in order."""
     found: list[Resource[PartitionSpec]] = desired.of_kind("Partition")
     return found
+
+
+def attended_partitions(desired: DesiredState) -> frozenset[str]:
+    """The partitions that daemons of their own attend to, and no others."""
+    return frozenset(one.key.name for one in partitions_of(desired) if one.spec.own_workers)
+
+
+def partition_key(name: str) -> ResourceKey:
+    """The key of a partition."""
+    return ResourceKey("Partition", name)
 
 
 def check_partition(resource: Resource[PartitionSpec]) -> list[RuleFinding]:

@@ -170,6 +170,7 @@ class UnknownReason(StrEnum):
     EXHAUSTED = ErrorReason.EXHAUSTED.value
     CONFLICT = ErrorReason.CONFLICT.value
     FAILED = ErrorReason.FAILED.value
+    NO_WORKER = ErrorReason.NO_WORKER.value
     INTERNAL = ErrorReason.INTERNAL.value
     NOT_OBSERVED = "NotObserved"
     """It was not observed yet."""

@@ -9,6 +9,7 @@ import msgspec
 
 from drivers.base import clean
 from reconciler import runtime
+from reconciler.model.counting import count
 from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
@@ -46,9 +47,9 @@ class HostDrain(msgspec.Struct, frozen=True):
 
 
 def drain_host(where: Where, request: DrainRequest, waits: Callable[[str], None]) -> HostDrain:
-    """Drain the host, and wait until its daemon has left the store and another one works. `waits` is informed once of
-    who is waited for. Raises OperationError; what says that the daemon did not leave in time leaves the host drained.
-    """
+    """Drain the host, and wait until its daemon has left the store and another one works, and its other daemons have
+    released their shards. `waits` is informed of who is waited for. Raises OperationError; what says that a daemon did
+    not leave in time leaves the host drained."""
     if not request.reason.strip():
         raise OperationError("the reason is missing: say why, such as --reason INC-7; the reason is in the ledger")
     with _shared_store(where, "drain") as (at, store):
@@ -56,7 +57,9 @@ def drain_host(where: Where, request: DrainRequest, waits: Callable[[str], None]
         before = working.process if working is not None and working.process.name == DAEMON else None
         others = [one.process.host for one in store.standbys.all(now())]
         drained = {one.host for one in store.drains.all()}
-        _require_known(request.host, {*others, *drained, *(() if before is None else (before.host,))})
+        attending = {process.name_of_process: process for process, _ in store.shards.workers()}
+        hosts = {*others, *drained, *(one.host for one in attending.values())}
+        _require_known(request.host, {*hosts, *(() if before is None else (before.host,))})
         works_here = before is not None and before.host == request.host
         if works_here and not request.alone and not {*others} - drained - {request.host}:
             raise OperationError(
@@ -66,12 +69,29 @@ def drain_host(where: Where, request: DrainRequest, waits: Callable[[str], None]
             )
         row = DrainedHost(request.host, clean(request.reason), where.by("drain"), now())
         found = HostDrain(store.drains.begin(row), before if works_here else None)
+        _await_released(store, request, {name for name, one in attending.items() if one.host == request.host}, waits)
         if before is None or not works_here:
             return msgspec.structs.replace(found, notes=at.notes)
         waits(str(before))
         begun = runtime.monotonic()
         after = _successor(store, request, before)
         return msgspec.structs.replace(found, after=after, seconds=runtime.monotonic() - begun, notes=at.notes)
+
+
+def _await_released(store: Store, request: DrainRequest, names: Collection[str], waits: Callable[[str], None]) -> None:
+    """Return when these daemons have no shard any more. Raises OperationError."""
+    until, has_waited = runtime.monotonic() + request.patience, False
+    while left := [one for one in store.shards.all() if one.owner in names and one.seconds_left > 0]:
+        if not has_waited:
+            waits(" and ".join(sorted({one.owner or "" for one in left})))
+            has_waited = True
+        if runtime.monotonic() >= until:
+            raise OperationError(
+                f"{request.host} is drained, but after {request.patience:.0f} s its daemons still attend to "
+                f"{count(len(left), 'shard')}; they may still finish their steps: see `groundstate get daemons`",
+                FailureReason.UNAVAILABLE,
+            )
+        runtime.sleep(_LOOK_AGAIN_SECONDS)
 
 
 def uncordon_host(where: Where, host: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
@@ -21,6 +22,8 @@ class DaemonState(StrEnum):
 
     WORKING = "working"
     STANDING_BY = "standing by"
+    ATTENDING = "attending"
+    """It reaches a part of the BMCs and switches, for the one that works."""
     DRAINING = "draining"
     """It works still, and its host is drained: it finishes its current steps."""
     DRAINED = "drained"
@@ -44,6 +47,10 @@ class DaemonRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """Until when the one that works may work; None on SQLite."""
     revision: str | None = None
     """The commit that is in force, of the one that works."""
+    shards: int = 0
+    """How many shards it attends to; those of the one that works are all others."""
+    partitions: tuple[str, ...] = ()
+    """The partitions of `run --partitions`; empty: it attends to any."""
 
 
 class DaemonListing(msgspec.Struct, frozen=True):
@@ -84,9 +91,22 @@ def _rows(store: Store, time: datetime) -> Iterator[DaemonRow]:
             working.lease_ends_at,
             store.get_meta(LAST_GOOD),
         )
-    for one in store.standbys.all(time):
-        state = DaemonState.DRAINED if one.process.host in drained else DaemonState.STANDING_BY
-        yield DaemonRow(one.process, state, one.heard)
+    shards = Counter(one.owner for one in store.shards.all() if one.seconds_left > 0)
+    workers = {process.name_of_process: (process, worker) for process, worker in store.shards.workers()}
+    heard = {one.process.name_of_process: (one.process, one.heard) for one in store.standbys.all(time)}
+    for name in sorted({*workers, *heard}):
+        process, worker = workers.get(name, (None, None))
+        process, at = heard.get(name, (process, None))
+        if process is None or (working is not None and process == working.process):
+            continue
+        state = DaemonState.ATTENDING if shards[name] else DaemonState.STANDING_BY
+        yield DaemonRow(
+            process,
+            DaemonState.DRAINED if process.host in drained else state,
+            time if worker is not None else at,
+            shards=shards[name],
+            partitions=() if worker is None else worker.partitions,
+        )
 
 
 def _state_of_working(*, is_live: bool, is_drained: bool) -> DaemonState:

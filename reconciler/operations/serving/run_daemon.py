@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -14,9 +14,12 @@ import msgspec
 from drivers.base import SecretUnavailable
 from reconciler import runtime
 from reconciler.applying.context import Context
+from reconciler.daemon.ancestry import LAST_GOOD
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.proposals import Schedule
 from reconciler.daemon.service import Daemon, DaemonSettings, Propose
+from reconciler.daemon.shards.control_relay import SHARE_ABOVE, ControlRelay
+from reconciler.daemon.shards.shard_worker import ShardWorker, WorkerSettings
 from reconciler.desired.git.branches.proposal_branch import ProposalBranch
 from reconciler.desired.git.sources.repository import Repository
 from reconciler.desired.git.sources.source import DesiredSource
@@ -37,6 +40,7 @@ from reconciler.services.git_hooks import HookSecrets
 from reconciler.services.http import HealthServer, Site
 from reconciler.store import Store
 from reconciler.store.drained_hosts import DrainedHost
+from reconciler.store.lease.instance import this_process
 from reconciler.store.lease.store_lease import STORE_LEASE_SECONDS
 from reconciler.store.rows.retention import EVENTS_KEPT
 from reconciler.store.sql.store_errors import StoreError, StoreUnavailable, UpgradeHeld
@@ -67,6 +71,10 @@ class RunSettings(msgspec.Struct, frozen=True):
     console: ConsoleOptions = ConsoleOptions()
     lease: float = STORE_LEASE_SECONDS
     """Seconds after which another daemon on the same PostgreSQL store takes over from this one if it hangs."""
+    partitions: tuple[str, ...] = ()
+    """Attend to the machines and switches of these partitions alone, and leave decisions to other daemons."""
+    share_above: int = SHARE_ABOVE
+    """A fleet with more machines and switches is shared with the daemons that stand by."""
     hooks: tuple[str, ...] = ()
     """What git servers may call after a push: `NAME=env:VARIABLE` or `NAME=file:PATH`, the place of the secret."""
 
@@ -93,7 +101,7 @@ def run_daemon(
         at.keep_to_branch()
         source = at.source()
         propose = _proposal(settings.propose, source, at.where)
-        turns = StoreTurns(settings.lease, stop, log, partial(_serve, settings.listen))
+        turns = StoreTurns(settings.lease, stop, log, partial(_serve, settings.listen), settings.partitions)
         was_reached = False
 
         def begin() -> None:
@@ -109,8 +117,9 @@ def run_daemon(
             try:
                 with at.changing(create=True) as store:
                     begin()
+                    _refuse_partitions_alone(store, settings)
                     with ExitStack() as held:
-                        epoch = turns.take(store, held)
+                        epoch = turns.take(store, held, partial(_attending, at, source, store, settings, log))
                         if epoch is not None:
                             work(store, epoch)
                 turns.left()
@@ -123,6 +132,43 @@ def run_daemon(
                     raise
                 turns.outlast(error)
         log.info("Stopped")
+
+
+def _refuse_partitions_alone(store: Store, settings: RunSettings) -> None:
+    if settings.partitions and not store.has_lease:
+        raise OperationError(
+            f"--partitions needs a store on PostgreSQL, and {store.where} is a file, which only one daemon can use; "
+            "pass --store postgresql://..., or leave out --partitions"
+        )
+
+
+@contextmanager
+def _attending(
+    at: Workspace,
+    source: DesiredSource,
+    store: Store,
+    settings: RunSettings,
+    log: Any,
+    failed: Callable[[BaseException], None],
+) -> Iterator[None]:
+    """Attend to the shards that the daemon which decides hands to this one. Nothing on SQLite and on a work tree, which
+    other hosts do not have."""
+    if not store.has_lease or at.where.work_tree:
+        yield
+        return
+    how = WorkerSettings(settings.partitions, settings.lease, settings.resync, settings.concurrency)
+    process = this_process("run")
+    connections = at.connections(store).reached()
+    worker = ShardWorker(
+        *(store, source, connections, process, how, log, at.where.cache),
+        LAST_GOOD,
+        failed,
+    )
+    worker.start()
+    try:
+        yield
+    finally:
+        worker.end()
 
 
 def _refuse_contradictions(settings: RunSettings) -> None:
@@ -194,7 +240,10 @@ def _daemon(
     if not settings.observe:
         note_ipam_in_use(at.where.ipam, store)
     connections = at.connections(store)
-    return Daemon(source, store, connections, facts_of(store), context, standing, pace, log, at.where.cache, propose)
+    shares = store.has_lease and not at.where.work_tree
+    relay = ControlRelay(store, epoch, settings.share_above) if shares else None
+    facts = facts_of(store)
+    return Daemon(source, store, connections, facts, context, standing, pace, log, at.where.cache, propose, relay)
 
 
 def _leave_the_work(log: Any, halt: runtime.Flag, drained: DrainedHost) -> None:

@@ -1,11 +1,11 @@
 """The turns of a daemon at its store: it stands by while another process works on the store, and while its host is
-drained. It waits while PostgreSQL cannot be reached."""
+drained. Meanwhile it attends to shards of a large fleet. It waits while PostgreSQL cannot be reached."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from typing import Any
+from typing import Any, Self
 
 from reconciler import runtime
 from reconciler.model.retry import STORE
@@ -23,17 +23,22 @@ _RELAY_SECONDS = 1.0
 """How soon the thread that relays the end of a process notices that it is not needed any more."""
 
 Served = Callable[[Site], AbstractContextManager[object]]
+Attending = Callable[[Callable[[BaseException], None]], AbstractContextManager[object]]
+"""Attends to shards as long as the context is entered. Calls the function, from any thread, with what ends that."""
 
 
 class StoreTurns:
     """Of one daemon. `lease`: seconds. `served`: answers on the address of the daemon while the daemon does not work.
     The answers say that it is well, and not ready. A service in front of several daemons then sends machines to the one
-    that works.
+    that works. `partitions`: the daemon attends to the shards of these alone, and never decides.
 
     The epoch under which this daemon worked last is remembered: only who finds it unchanged may go on."""
 
-    def __init__(self, lease: float, stop: runtime.Flag, log: Any, served: Served) -> None:
+    def __init__(
+        self, lease: float, stop: runtime.Flag, log: Any, served: Served, partitions: tuple[str, ...] = ()
+    ) -> None:
         self._lease, self._stop, self._log, self._served = lease, stop, log, served
+        self._partitions = partitions
         self._lock = runtime.lock()
         self._me = this_process("run")
         self._epoch: int | None = None
@@ -43,25 +48,38 @@ class StoreTurns:
         self._outage: StoreUnavailable | None = None
         self._attempts = 0
 
-    def take(self, store: Store, stack: ExitStack) -> int | None:
-        """The epoch, once no other process works on the store, which `stack` then holds; None: it is to stop.
+    def take(self, store: Store, stack: ExitStack, attend: Attending | None = None) -> int | None:
+        """The epoch, once no other process works on the store, which `stack` then holds; None: it is to stop. `attend`
+        makes what attends to shards until then.
 
         Raises StoreError, of which StoreUnavailable is for `outlast`. InstanceHeld on SQLite, where no process stands
         by. Fenced when another process has worked on the store since this one did."""
-        tries = 0
+        with _Helper(attend) as helper:
+            return self._wait_for_turn(store, stack, helper)
+
+    def _wait_for_turn(self, store: Store, stack: ExitStack, helper: _Helper) -> int | None:
+        tries, held_epoch = 0, 0
         while not self._stop.is_set():
-            drained = store.drains.of(self._me.host) if store.has_lease else None
+            turn = store.standbys.turn(self._me.host) if store.has_lease else None
+            is_drained = turn is not None and turn.is_drained
             try:
-                epoch = self._taken(store, stack) if drained is None else None
+                if is_drained:
+                    self._stand_by(
+                        str(store.drains.of(self._me.host)), f"to end that: groundstate uncordon {self._me.host}"
+                    )
+                elif self._partitions:
+                    self._stand_by(f"this daemon attends to {', '.join(self._partitions)}", "another daemon decides")
+                # Whoever had it a moment ago need not be asked for by name.
+                elif turn is None or not turn.is_leased or turn.epoch != held_epoch:
+                    return self._taken(store, stack)
             except InstanceHeld as held:
-                if not store.has_lease:
+                if turn is None:
                     raise
+                held_epoch = turn.epoch if turn.is_leased else 0
                 self._stand_by(held.holder, "this daemon takes over when that process has ended")
-            else:
-                if epoch is not None:
-                    return epoch
-                self._stand_by(str(drained), f"to end that: groundstate uncordon {self._me.host}")
-            if tries % _REPORT_EVERY == 0:
+            helper.work(is_drained=is_drained)
+            # One that never decides is no daemon to hand the work to.
+            if tries % _REPORT_EVERY == 0 and not self._partitions:
                 store.standbys.put(self._me, runtime.now())
             tries += 1
             self._stop.wait(_LOOK_AGAIN_SECONDS)
@@ -132,6 +150,32 @@ class StoreTurns:
 
     def _text(self) -> bytes:
         return waiting_metrics(stands_by=self._stands_by, is_store_up=self._outage is None)
+
+
+class _Helper:
+    """What attends to shards while the daemon does not decide, if anything does. `work` raises its failure."""
+
+    def __init__(self, attend: Attending | None) -> None:
+        self._attend, self._works = attend, ExitStack()
+        self._is_at_work = False
+        self._failures: list[BaseException] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._works.close()
+
+    def work(self, *, is_drained: bool) -> None:
+        """Attend to shards, unless the host is drained. Raises what ended that."""
+        if self._failures:
+            raise runtime.thread_failure(self._failures[0])
+        if is_drained:
+            self._works.close()
+            self._is_at_work = False
+        elif self._attend is not None and not self._is_at_work:
+            self._works.enter_context(self._attend(self._failures.append))
+            self._is_at_work = True
 
 
 @contextmanager

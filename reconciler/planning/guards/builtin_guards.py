@@ -183,11 +183,13 @@ def hold_until_observed(limits: GuardLimits) -> Guard:
         hurting = [change for change in changes if change.disruption is not Disruption.NONE]
         holds: dict[ResourceKey, tuple[Hold, ...]] = {}
         for kind, one in world.survey.kinds.items():
-            missing = one.declared - one.observed
-            if missing and one.unreachable + missing > limits.max_unreachable.of(one.declared):
+            attended = one.declared - one.unattended
+            missing = attended - one.observed
+            if missing and one.unreachable + missing > limits.max_unreachable.of(attended):
                 judged = (change for change in hurting if change.key.kind == kind or change.key.kind not in FLEET)
                 holds |= {change.key: (_first_look(kind, one),) for change in judged}
-        new = unseen_newcomers(world) if any(one.declared > one.observed for one in world.survey.kinds.values()) else ()
+        is_complete = all(one.declared <= one.observed + one.unattended for one in world.survey.kinds.values())
+        new = () if is_complete else unseen_newcomers(world)
         return {change.key: (_newcomer_hold(new[0]),) for change in hurting} | holds if new else holds
 
     return unseen

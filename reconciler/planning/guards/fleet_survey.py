@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from drivers.base import ErrorReason
 from reconciler.kinds import FLEET, KINDS
 from reconciler.kinds.claim.renamed_from import new_owners
 from reconciler.kinds.claim.spec import all_holders, returning
@@ -38,13 +39,15 @@ class Disrupted(msgspec.Struct, frozen=True):
 class KindSurvey(msgspec.Struct, frozen=True):
     """How many resources of one kind of the fleet there are. `declared_before` were in force before. Those that came as
     others went are not counted, as they would make the loss look small. `lost` of them are no longer declared.
-    `observed` were observed, `unreachable` of them without success."""
+    `observed` were observed, `unreachable` of them without success. Of the others, no daemon at work reaches
+    `unattended`: nothing is known of them, and they are not taken for dead."""
 
     declared: int = 0
     declared_before: int = 0
     lost: int = 0
     observed: int = 0
     unreachable: int = 0
+    unattended: int = 0
 
 
 class FleetSurvey(msgspec.Struct, frozen=True):
@@ -99,16 +102,20 @@ def survey(desired: DesiredState, observed: ObservedState, facts: Facts) -> Flee
 
 
 def _kinds(desired: DesiredState, observed: ObservedState, facts: Facts) -> dict[str, KindSurvey]:
-    before, lost, seen, silent = (Counter[str]() for _ in range(4))
+    before, lost, seen, silent, unattended = (Counter[str]() for _ in range(5))
     for key, fact in facts.resources.items():
         if key.kind in FLEET and not fact.joining:
             before[key.kind] += 1
             lost[key.kind] += key not in desired.resources
     for key, look in observed.items():
         if key.kind in FLEET and key in desired.resources:
+            if look.error is not None and look.error.reason is ErrorReason.NO_WORKER:
+                unattended[key.kind] += 1
+                continue
             seen[key.kind] += 1
             silent[key.kind] += look.error is not None
-    return {kind: KindSurvey(desired.count(kind), before[kind], lost[kind], seen[kind], silent[kind]) for kind in FLEET}
+    counts = (before, lost, seen, silent, unattended)
+    return {kind: KindSurvey(desired.count(kind), *(one[kind] for one in counts)) for kind in FLEET}
 
 
 def _former_guards(facts: Facts) -> tuple[tuple[ResourceKey, GuardSpec, datetime], ...]:

@@ -23,6 +23,11 @@ _ALL = text("""
         coalesce(extract(epoch FROM worker.ends_at - clock_timestamp()), 0) AS seconds_left
     FROM shard LEFT JOIN worker ON worker.name = shard.owner
 """)
+_OF_ONE = text(f"{_ALL.text} WHERE shard.owner = :me OR shard.wanted = :me")
+_NEWS = text("""
+    SELECT EXISTS (SELECT 1 FROM relay_request JOIN shard ON shard.name = relay_request.shard WHERE shard.owner = :me),
+        (SELECT value FROM meta WHERE name = :meta)
+""")
 _WORKERS = text("SELECT value FROM worker WHERE ends_at > clock_timestamp() ORDER BY name")
 
 _ADD = text("""
@@ -76,6 +81,14 @@ _REMOVE_OLD = text("""
 _REMOVE = text("DELETE FROM worker WHERE name = :me")
 
 
+class WorkerNews(msgspec.Struct, frozen=True):
+    """What a worker is to know. `shards`: those that it owns, or is to have. `revision`: the one in force."""
+
+    shards: tuple[Shard, ...]
+    has_requests: bool
+    revision: str | None
+
+
 class _Registered(msgspec.Struct, frozen=True):
     process: StoreHolder
     partitions: tuple[str, ...]
@@ -93,20 +106,29 @@ class ShardTable:
 
     def all(self) -> tuple[Shard, ...]:
         """All shards, by partition and slot."""
-        if self._database.sqlite:
-            return ()
-        with self._database.read() as connection:
-            rows = connection.execute(_ALL).all()
-        found = (Shard(_shard_id(row.name), row.epoch, row.wanted, row.owner, float(row.seconds_left)) for row in rows)
-        return tuple(sorted(found, key=lambda shard: shard.id))
+        return self.overview()[0]
 
     def workers(self) -> tuple[tuple[StoreHolder, WorkerDaemon], ...]:
         """The worker daemons whose leases run, by their names."""
+        return self.overview()[1]
+
+    def overview(self) -> tuple[tuple[Shard, ...], tuple[tuple[StoreHolder, WorkerDaemon], ...]]:
+        """All shards, and all worker daemons, at one moment."""
         if self._database.sqlite:
-            return ()
+            return (), ()
         with self._database.read() as connection:
+            rows = connection.execute(_ALL).all()
             found = [_registered(value) for value in connection.execute(_WORKERS).scalars()]
-        return tuple((one.process, WorkerDaemon(one.process.name_of_process, one.partitions)) for one in found)
+        workers = ((one.process, WorkerDaemon(one.process.name_of_process, one.partitions)) for one in found)
+        return _shards(rows), tuple(workers)
+
+    def news(self, process: StoreHolder, revision_meta: str) -> WorkerNews:
+        """What there is for a worker to do. `revision_meta`: the name under which the revision in force is kept."""
+        asked = {"me": process.name_of_process, "meta": revision_meta}
+        with self._database.read() as connection:
+            shards = _shards(connection.execute(_OF_ONE, asked).all())
+            has_requests, revision = connection.execute(_NEWS, asked).one()
+        return WorkerNews(shards, has_requests, revision)
 
     def want(self, control_epoch: int, wanted: Mapping[ShardId, str | None]) -> None:
         """These workers are to have these shards, which are added where they are missing. None: no worker is. Raises
@@ -173,6 +195,11 @@ def _is_registered(connection: Connection, process: StoreHolder) -> bool:
     mine = text("SELECT value FROM worker WHERE name = :me FOR UPDATE")
     found: Any = connection.execute(mine, {"me": process.name_of_process}).scalar()
     return found is not None and _registered(found).process.since == process.since
+
+
+def _shards(rows: Iterable[Any]) -> tuple[Shard, ...]:
+    found = (Shard(_shard_id(row.name), row.epoch, row.wanted, row.owner, float(row.seconds_left)) for row in rows)
+    return tuple(sorted(found, key=lambda shard: shard.id))
 
 
 def _names(ids: Iterable[ShardId]) -> list[str]:

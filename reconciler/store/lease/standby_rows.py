@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, text
 
 from reconciler.store.lease.instance import StoreHolder
 from reconciler.store.sql import tables
@@ -39,6 +39,22 @@ class StandingBy(msgspec.Struct, frozen=True):
     """When it reported last."""
 
 
+class StoreTurn(msgspec.Struct, frozen=True):
+    """Whether a daemon of a host may take the store. `epoch`: how often it was taken. `is_leased`: a process works on
+    it. `is_drained`: the daemons of the host are to leave it alone."""
+
+    epoch: int
+    is_leased: bool
+    is_drained: bool
+
+
+_TURN = text("""
+    SELECT instance.epoch, instance.holder IS NOT NULL AND coalesce(lease.ends_at > clock_timestamp(), false),
+        EXISTS (SELECT 1 FROM drained_host WHERE host = :host)
+    FROM instance, lease
+""")
+
+
 class StandbyTable:
     """Daemons by host and process. Each call is one transaction, and may raise StoreError."""
 
@@ -52,6 +68,11 @@ class StandbyTable:
             of_it = tables.lease_table.c.epoch == row.epoch
             ends_at = connection.scalar(select(tables.lease_table.c.ends_at).where(of_it))
         return None if row.holder is None else WorkingProcess(_read(row.holder), row.epoch, ends_at)
+
+    def turn(self, host: str) -> StoreTurn:
+        """Of a store on PostgreSQL, for a daemon of this host."""
+        with self._database.read() as connection:
+            return StoreTurn(*connection.execute(_TURN, {"host": host}).one())
 
     def put(self, process: StoreHolder, now: datetime) -> None:
         """It stands by. Those that are long gone are removed."""

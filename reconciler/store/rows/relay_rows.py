@@ -97,12 +97,13 @@ class RelayTable:
             with self._database.write(durable=False) as connection:
                 connection.execute(_ANSWER, {"rows": row_json(answers)})
 
-    def answers(self) -> list[RelayAnswer]:
+    def answers(self, control_epoch: int) -> list[RelayAnswer]:
         """All answers, in the order in which they came; no call returns one of them again. For the daemon in control
-        alone."""
+        alone: raises Fenced as `ask` does, if there are any."""
         if not self._any(_ANY_ANSWER):
             return []
         with self._database.write(durable=False) as connection:
+            check_epoch(connection, control_epoch)
             return [RelayAnswer(value) for value in connection.execute(_ANSWERS).scalars()]
 
     def clear(self, control_epoch: int) -> None:

@@ -1,0 +1,159 @@
+"""What a fleet costs that several daemons share: CPU and transactions a look, and memory, by the number of daemons.
+
+    python bench/shared.py [--machines N] [--daemons N] [--driver redfish|fake] [--resync SECONDS] [--seconds N]
+
+Real daemons on a real PostgreSQL, of which one decides, when nothing happens. The BMCs over TLS are another process,
+whose CPU is not counted; those of the driver `fake` are in the memory of each daemon. A look is one observation of one
+machine. Exit 1 when there are more than 2 idle transactions a second for 1,000 machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+from sqlalchemy import create_engine, text
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from bench.bmcs import counts, open_files, simulated, write_fleet  # noqa: E402  the path is set above
+from bench.commit import git  # noqa: E402
+from bench.daemon import cpu_seconds  # noqa: E402
+from bench.plan import environment_with  # noqa: E402
+from bench.redfish_poll import SYSTEM  # noqa: E402
+from bench.takeover import documents  # noqa: E402
+from reconciler.desired.manifest.manifests import dump_yaml  # noqa: E402
+from reconciler.store.sql.engines import parse_url  # noqa: E402
+from tests.databases import postgresql_server  # noqa: E402
+
+IDLE_TRANSACTIONS = 2.0
+"""A second, for 1,000 machines."""
+_SERVER = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+_OBSERVED = "SELECT count(*) FROM observation WHERE kind = 'Machine' AND error IS NULL"
+_SHARDS = "SELECT count(*) FROM shard WHERE owner IS DISTINCT FROM wanted"
+_INVENTORIES = "SELECT count(*) FROM inventory"
+PATIENCE = 1800.0
+
+
+@contextmanager
+def running(folder: Path, environment: dict[str, str], daemons: int, resync: float) -> Iterator[list[psutil.Process]]:
+    """So many daemons, of which the first one decides."""
+    options = ["--listen", "127.0.0.1:0", "--resync", str(resync), "--share-above", "0" if daemons > 1 else "1000000"]
+    with ExitStack() as stack:
+        children = []
+        for number in range(daemons):
+            log = stack.enter_context((folder / f"log{number}").open("w"))
+            command = [sys.executable, str(ROOT / "cli.py"), "run", *options]
+            child = subprocess.Popen(command, cwd=folder / "fleet", env=environment, stderr=log)
+            stack.callback(child.wait)
+            stack.callback(child.terminate)
+            children.append(psutil.Process(child.pid))
+            while not (folder / f"log{number}").read_text():
+                time.sleep(0.2)
+        yield children
+
+
+def fake_fleet(folder: Path, machines: int) -> dict[str, str]:
+    """A repository of machines in memory; returns the environment of its commands."""
+    repository = folder / "fleet"
+    repository.mkdir()
+    partition, *rest = documents(machines)
+    (repository / "lab.yaml").write_text(dump_yaml(partition))
+    for first in range(0, machines, 1000):
+        named = "---\n".join(map(dump_yaml, rest[first : first + 1000]))
+        (repository / f"r{first:06d}.yaml").write_text(named)
+    git(repository, "init", "-q", "-b", "main")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "fleet")
+    return {"XDG_CONFIG_HOME": str(folder / "config"), "XDG_CACHE_HOME": str(folder / "cache")}
+
+
+def measured(
+    folder: Path, environment: dict[str, str], asked: Any, looks: Any
+) -> tuple[float, list[float], list[float], float, float]:
+    """Seconds until all is observed, CPU seconds and MiB of each daemon, transactions and looks, in the time asked for.
+    Transactions that this asks are taken off."""
+    engine = create_engine(parse_url(environment["GROUNDSTATE_STORE"]), isolation_level="AUTOCOMMIT")
+
+    def ask(query: str) -> int:
+        with engine.connect() as connection:
+            return int(connection.execute(text(query)).scalar_one())
+
+    begun = time.perf_counter()
+    with running(folder, environment, asked.daemons, asked.resync) as processes:
+        end = begun + PATIENCE
+        while ask(_OBSERVED) < asked.machines or ask(_SHARDS):
+            assert time.perf_counter() < end, (folder / "log0").read_text()[-2000:]
+            time.sleep(0.5)
+        start = time.perf_counter() - begun
+        while asked.inventories and ask(_INVENTORIES) < asked.machines:
+            time.sleep(1)
+        time.sleep(asked.resync)
+        before = [cpu_seconds(one) for one in processes]
+        transactions, looked = ask(_SERVER), looks()
+        time.sleep(asked.seconds)
+        spent = [cpu_seconds(one) - was for one, was in zip(processes, before, strict=True)]
+        transactions, looked = ask(_SERVER) - transactions, looks() - looked
+        memory = [one.memory_full_info().uss / 2**20 for one in processes]
+    engine.dispose()
+    return start, spent, memory, float(transactions), float(looked)
+
+
+def main() -> int:
+    """Measure and print."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--machines", type=int, default=10_000)
+    options.add_argument("--daemons", type=int, default=4)
+    options.add_argument("--driver", choices=["redfish", "fake"], default="redfish")
+    options.add_argument("--resync", type=float, default=60.0)
+    options.add_argument("--seconds", type=float, default=60.0)
+    options.add_argument("--inventories", action="store_true", help="wait until all inventories are read")
+    asked = options.parse_args()
+    open_files()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="groundstate-shared-")))
+        folder.chmod(0o711)  # The server runs as another user.
+        store = stack.enter_context(postgresql_server(folder / "server"))
+        if asked.driver == "redfish":
+            addresses, pin = stack.enter_context(simulated(asked.machines))
+            environment = write_fleet(folder, addresses, pin)
+
+            def looks() -> int:
+                return counts(addresses[0]).get(f"GET {SYSTEM}", 0)
+        else:
+            environment = fake_fleet(folder, asked.machines)
+            begun = time.monotonic()
+
+            def looks() -> int:
+                return int((time.monotonic() - begun) * asked.machines / asked.resync)
+
+        environment = environment_with(folder / "cache") | environment | {"GROUNDSTATE_STORE": store}
+        environment.setdefault("PATH", os.environ["PATH"])
+        start, spent, memory, transactions, looked = measured(folder, environment, asked, looks)
+    print(f"{asked.machines:,} machines ({asked.driver}), {asked.daemons} daemons, resync {asked.resync:g} s")
+    print(f"  all observed after        {start:8.1f} s")
+    print(f"  looks                     {looked / asked.seconds:8.1f} a second")
+    print(f"  CPU                       {sum(spent) * 1000 / max(1.0, looked):8.2f} ms a look")
+    cores = ", ".join(f"{one / asked.seconds:.2f}" for one in spent)
+    print(f"  cores of each daemon      {cores}; the first one decides")
+    print(f"  MiB of each daemon        {', '.join(f'{one:.0f}' for one in memory)}")
+    a_second = transactions / asked.seconds
+    limit = IDLE_TRANSACTIONS * max(1.0, asked.machines / 1000)
+    print(f"  transactions              {a_second:8.1f} a second, {transactions / max(1.0, looked):.2f} a look")
+    met = a_second <= limit
+    print(f"  {'ok    ' if met else 'MISSED'} idle transactions (limit {limit:g} a second)")
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

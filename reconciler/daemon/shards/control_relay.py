@@ -1,0 +1,311 @@
+"""The side of the daemon that decides: who attends to which shard, and calls that other daemons carry out.
+
+A shard is attended to by this daemon unless it is handed to another one. Only this daemon hands shards out, so what it
+has not handed out stays its own. It hands a shard out when none of its threads works on it any more. It takes a shard
+back when the other daemon has released it, or when the lease of that daemon has ended.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from drivers.base import DriverError, NoWorker, Unreachable
+from reconciler import runtime
+from reconciler.kinds.kind_shards import attended_partitions, partition_key, shard_of, shared_shards
+from reconciler.model.event import Event, EventReason, EventType
+from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.model.shard import Shard, ShardId
+from reconciler.observed.relay.relay_messages import (
+    MESSAGES,
+    CallAnswer,
+    ChangeHint,
+    EndpointCall,
+    RelayedCall,
+    SendCall,
+    error_of_message,
+    value_of_answer,
+)
+from reconciler.observed.relay.relayed_backend import Carrier
+from reconciler.store import Store
+from reconciler.store.lease.instance import this_process
+from reconciler.store.rows.relay_rows import RelayRequest
+from reconciler.workqueue.shard_assignment import assign
+
+SHARE_ABOVE = 1000
+"""Up to so many BMCs and switches, the daemon that decides attends to all of them itself."""
+REVIEW_SECONDS = 1.0
+"""How often it is checked which daemons there are, and which shards they have."""
+_BUSY_SECONDS, _IDLE_SECONDS = 0.01, 1.0
+"""Between two looks for answers: while one is waited for, and else."""
+_MOVING_SECONDS = 5.0
+"""So long a call waits for a shard that is on its way from one daemon to another."""
+ANSWER_SECONDS = 900.0
+"""So long an answer is waited for while the other daemon is at work: an inventory is up to 200 requests."""
+
+
+class _OpenCall:
+    """A call without an answer so far."""
+
+    __slots__ = ("answer", "call", "key", "lost", "over", "shard")
+
+    def __init__(self, key: ResourceKey, call: EndpointCall, shard: Shard) -> None:
+        self.key, self.call, self.shard = key, call, shard
+        self.over = runtime.flag()
+        self.answer: CallAnswer | None = None
+        self.lost = ""
+
+    def lose(self, why: str) -> None:
+        """There will be no answer."""
+        self.lost = why
+        self.over.set()
+
+    def result(self) -> Any:
+        """The value. Raises DriverError."""
+        if self.answer is None:
+            if isinstance(self.call, SendCall):
+                raise Unreachable(f"the action was perhaps sent: {self.lost}", maybe_sent=True)
+            raise NoWorker(self.lost)
+        if self.answer.error is not None:
+            raise error_of_message(self.answer.error)
+        try:
+            return value_of_answer(self.key.kind, self.call, self.answer.value)
+        except msgspec.MsgspecError as error:
+            raise DriverError(f"{self.shard.owner} has another version, whose answer cannot be read: {error}") from None
+
+
+class ControlRelay:
+    """Implements Relay, for the process that works on the store under `epoch`. `share_above`: a fleet with more
+    endpoints is shared with the daemons that stand by. `changed` is called with keys that other daemons have seen
+    change, or that have come to another daemon. `report` is called with the partitions that are without a daemon from
+    now on, and with those that have one again. Threads may call it while `run` is running."""
+
+    def __init__(self, store: Store, epoch: int, share_above: int) -> None:
+        self._store, self._epoch, self._share_above = store, epoch, share_above
+        self._name = this_process("run").name_of_process
+        self._desired: DesiredState | None = None
+        self._lock = runtime.condition_variable()
+        self._wake = runtime.flag()
+        self._shards: dict[ShardId, Shard] = {}
+        self._reviewed_at = runtime.monotonic()
+        self._leaving: set[ShardId] = set()
+        self._local: Counter[ShardId] = Counter()
+        self._open: dict[str, _OpenCall] = {}
+        self._outbox: deque[RelayRequest] = deque()
+        self._unattended: frozenset[str] = frozenset()
+        self._is_over = False
+        self._review_at = 0.0
+        self.changed: Callable[[Collection[ResourceKey]], None] = lambda _: None
+        self.report: Callable[[Sequence[str], Sequence[str]], None] = lambda _lost, _back: None
+        store.relay.clear(epoch)
+        self._read_shards(store.shards.all())
+
+    # -- for threads that work on resources --------------------------------------------------------------------------
+
+    @contextmanager
+    def reaching(self, key: ResourceKey, desired: DesiredState) -> Iterator[Carrier | None]:
+        """Implements Relay."""
+        id_ = shard_of(desired.resources.get(key))
+        shard = None if id_ is None else self._enter(id_, attended_partitions(desired))
+        if id_ is None:
+            yield None
+        elif shard is not None:
+            yield partial(self._carry, key, desired.revision.id, shard)
+        else:
+            try:
+                yield None
+            finally:
+                self._exit(id_)
+
+    def is_elsewhere(self, key: ResourceKey) -> bool:
+        """Whether another daemon attends to the resource, and reports its changes."""
+        desired = self._desired
+        id_ = shard_of(desired.resources.get(key)) if desired is not None else None
+        shard = self._shards.get(id_) if id_ is not None else None
+        return shard is not None and shard.wanted is not None and shard.owner == shard.wanted
+
+    def _enter(self, id_: ShardId, own_workers: Collection[str]) -> Shard | None:
+        """The shard, where another daemon has it; None: it is this daemon's until `_exit`. Raises NoWorker."""
+        end = runtime.monotonic() + _MOVING_SECONDS
+        with self._lock:
+            while True:
+                shard = self._shards.get(id_)
+                if shard is not None and shard.wanted and shard.owner == shard.wanted and self._is_alive(shard):
+                    return shard
+                is_free = shard is None or (shard.wanted is None and not self._is_alive(shard))
+                if id_.partition in own_workers:
+                    if id_.partition in self._unattended or runtime.monotonic() >= end:
+                        raise NoWorker(no_worker_words(id_.partition))
+                elif is_free and id_ not in self._leaving:
+                    self._local[id_] += 1
+                    return None
+                left = end - runtime.monotonic()
+                if left <= 0 or self._is_over:
+                    raise NoWorker(
+                        f"shard {id_} is on its way from one daemon to another; groundstate tries again in a moment"
+                    )
+                self._lock.wait(left)
+
+    def _exit(self, id_: ShardId) -> None:
+        with self._lock:
+            self._local[id_] -= 1
+            if not self._local[id_]:
+                del self._local[id_]
+                self._lock.notify_all()
+
+    def _is_alive(self, shard: Shard) -> bool:
+        return shard.owner is not None and shard.seconds_left > runtime.monotonic() - self._reviewed_at
+
+    def _carry(self, key: ResourceKey, revision: str, shard: Shard, call: EndpointCall) -> Any:
+        """Have the owner of the shard carry out the call. Raises DriverError."""
+        made = _OpenCall(key, call, shard)
+        id_ = runtime.entropy(12).hex()
+        text = msgspec.json.encode(RelayedCall(id_, key, revision, call)).decode()
+        with self._lock:
+            if self._is_over:
+                raise NoWorker("nothing was sent: this process is ending")
+            self._open[id_] = made
+            self._outbox.append(RelayRequest(id_, shard.id, shard.epoch, self._epoch, text))
+        self._wake.set()
+        if not made.over.wait(ANSWER_SECONDS):
+            made.lose(f"the daemon {shard.owner} has not answered for {ANSWER_SECONDS:.0f} s")
+        with self._lock:
+            self._open.pop(id_, None)
+        return made.result()
+
+    # -- its own thread ----------------------------------------------------------------------------------------------
+
+    def adopt(self, desired: DesiredState) -> None:
+        """This state is in force from now on."""
+        self._desired, self._review_at = desired, 0.0
+        self._wake.set()
+
+    def run(self, stop: runtime.Flag) -> None:
+        """Carry calls and answers until `stop`; then no call is waited for any more. Raises StoreError."""
+        try:
+            while not stop.is_set():
+                self._wake.clear()
+                self._send_calls()
+                if any(one.owner is not None for one in self._shards.values()):
+                    self._take_answers()
+                if runtime.monotonic() >= self._review_at:
+                    self._review_at = runtime.monotonic() + REVIEW_SECONDS
+                    self.review()
+                self._wake.wait(_BUSY_SECONDS if self._open else _IDLE_SECONDS)
+        finally:
+            with self._lock:
+                self._is_over = True
+                for call in self._open.values():
+                    call.lose("this process ended before the answer came")
+                self._lock.notify_all()
+
+    def wake(self) -> None:
+        """Have `run` look at once whether it is to stop."""
+        self._wake.set()
+
+    def _send_calls(self) -> None:
+        with self._lock:
+            calls = list(self._outbox)
+            self._outbox.clear()
+        if calls:
+            self._store.relay.ask(calls)
+
+    def _take_answers(self) -> None:
+        hinted: list[ResourceKey] = []
+        for one in self._store.relay.answers(self._epoch):
+            message = MESSAGES.decode(one.value)
+            if isinstance(message, ChangeHint):
+                hinted += message.keys
+                continue
+            with self._lock:
+                call = self._open.get(message.id)
+            if call is not None:
+                call.answer = message
+                call.over.set()
+        if hinted:
+            self.changed(hinted)
+
+    def review(self) -> None:
+        """Read which daemons have which shards, and hand out what is to go elsewhere. Raises StoreError."""
+        shards, daemons = self._store.shards.overview()
+        self._read_shards(shards)
+        desired = self._desired
+        if desired is None:
+            return
+        own_workers = attended_partitions(desired)
+        workers = [worker for _, worker in daemons]
+        machines = shared_shards(desired, self._share_above)
+        now_wanted = {id_: one.wanted for id_, one in self._shards.items()}
+        assigned = assign(now_wanted, machines, own_workers, workers, self._name)
+        # What is not shared any more comes back, and what was never handed out needs no row.
+        wanted = {**dict.fromkeys(now_wanted), **assigned}
+        new = {id_: worker for id_, worker in wanted.items() if worker != now_wanted.get(id_)}
+        self._hand_out(new)
+        self._note_unattended(frozenset(own_workers), {id_.partition for id_, worker in wanted.items() if worker})
+
+    def _hand_out(self, new: Mapping[ShardId, str | None]) -> None:
+        """Those on which no thread of this process works any more; the others at a later review."""
+        with self._lock:
+            self._leaving = {id_ for id_, worker in new.items() if worker is not None}
+            ready = {id_: worker for id_, worker in new.items() if not self._local[id_]}
+        if ready:
+            self._store.shards.want(self._epoch, ready)
+            self._read_shards(self._store.shards.all())
+            with self._lock:
+                self._leaving -= ready.keys()
+
+    def _read_shards(self, shards: Collection[Shard]) -> None:
+        read_at = runtime.monotonic()
+        # A daemon that has left a shard had written its answers before.
+        self._take_answers()
+        with self._lock:
+            self._shards = {one.id: one for one in shards}
+            self._reviewed_at = read_at
+            for call in self._open.values():
+                now_there = self._shards.get(call.shard.id)
+                if now_there is None or now_there.epoch != call.shard.epoch or not self._is_alive(now_there):
+                    call.lose(f"the daemon {call.shard.owner} has stopped working on shard {call.shard.id}")
+            self._lock.notify_all()
+
+    def _note_unattended(self, own_workers: frozenset[str], attended: Collection[str]) -> None:
+        alive = {one.id.partition for one in self._shards.values() if self._is_alive(one)}
+        without = frozenset(name for name in own_workers if name not in attended and name not in alive)
+        with self._lock:
+            before, self._unattended = self._unattended, without
+            self._lock.notify_all()
+        if without != before:
+            self.report(sorted(without - before), sorted(before - without))
+
+
+def no_worker_words(partition: str) -> str:
+    """That nothing can be known of a partition, and how to proceed."""
+    return (
+        f"partition {partition} has daemons of its own (spec.ownWorkers), and none of them is at work. Start one with "
+        f"`groundstate run --partitions {partition}`, or check its host and its connection to the database"
+    )
+
+
+def attendance_events(lost: Sequence[str], back: Sequence[str], now: datetime) -> list[Event]:
+    """The events of partitions that have lost their last daemon, and of those that have one again."""
+    return [
+        *(
+            Event(now, EventType.WARNING, EventReason.NO_WORKER, no_worker_words(name), partition_key(name))
+            for name in lost
+        ),
+        *(
+            Event(
+                now,
+                EventType.NORMAL,
+                EventReason.WORKER_AVAILABLE,
+                f"a daemon of partition {name} is at work again",
+                partition_key(name),
+            )
+            for name in back
+        ),
+    ]

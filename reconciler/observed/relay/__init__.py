@@ -1,0 +1,1 @@
+"""Endpoints that another daemon reaches: requests and answers, carried by the store."""
