@@ -6,7 +6,7 @@ in the JSON form.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
@@ -19,6 +19,12 @@ _CREDENTIAL, _PIN, _CA = ".credentialRef", ".tls.fingerprint", ".tls.caFile"
 _INSECURE, _OLD = ".tls.insecure", ".tls.oldCiphers"
 _KNOWN = (_ADDRESS, _SYSTEM, _DRIVER, _OPTIONS, _CREDENTIAL, _PIN, _CA, _INSECURE, _OLD)
 """The ends of the paths that have words of their own, below whatever field a kind keeps its endpoint in."""
+_TRUST = {
+    _INSECURE: "any certificate (insecure)",
+    _PIN: "certificate pinned",
+    _CA: "caFile {}",
+    _OLD: "old ciphers accepted",
+}
 _MOST = 24
 """Addresses, or ranges of them, in one entry; of more, the networks and domains are shown with their numbers."""
 _SHOWN = len("sha256:") + 12
@@ -83,14 +89,8 @@ def _trust(change: AccessChange, *, full: bool) -> str:
 
 
 def _kind_of_trust(change: AccessChange) -> str:
-    kinds: tuple[tuple[str, Callable[[str], str]], ...] = (
-        (_INSECURE, lambda _: "any certificate (insecure)"),
-        (_PIN, lambda _: "certificate pinned"),
-        (_CA, lambda file: f"caFile {file}"),
-        (_OLD, lambda _: "old ciphers accepted"),
-    )
-    found = ((_said(change, end), said) for end, said in kinds)
-    return ", ".join(said(value) for value, said in found if value is not None)
+    found = ((_said(change, end), said) for end, said in _TRUST.items())
+    return ", ".join(said.format(value) for value, said in found if value is not None)
 
 
 def _others(change: AccessChange) -> str:
@@ -100,7 +100,10 @@ def _others(change: AccessChange) -> str:
 
 def _said(change: AccessChange, end: str) -> str | None:
     """The value of the path that ends so."""
-    return next((value for path, value in change.after.items() if path.endswith(end)), None)
+    for path, value in change.after.items():
+        if path.endswith(end):
+            return value
+    return None
 
 
 def _around(address: str) -> str:
