@@ -4,8 +4,8 @@
 
 Wall and CPU seconds of the process and its children, and what the BMCs were asked. redfishpower (C, no session, no
 audit) took 2.2 s and 0.5 CPU s for the same. Beside it, in the same run, what no apply can do without. These are the
-same requests alone, sent by our wire from as many threads of a process that runs already, and the start of the command
-alone (`apply --help`, which loads its modules). Exit 1 when a limit is missed.
+same requests alone, sent by our wire from as many threads of a process that runs already, on one processor too, and the
+start of the command alone (`apply --help`, which loads its modules). Exit 1 when a limit is missed.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from bench.bmcs import RESET, counts, open_files, simulated, write_fleet  # noqa
 from bench.plan import environment_with, measure  # noqa: E402
 from bench.redfish_poll import SESSIONS, SYSTEM  # noqa: E402
 from drivers.base import Tls  # noqa: E402
+from drivers.base.support.scheduling import on_one_processor  # noqa: E402
 from drivers.bmc.redfish.wire.redfish_http import RedfishConnection, parse_bmc_address  # noqa: E402
 
 WALL_SECONDS, CPU_SECONDS = 6.0, 3.0
@@ -62,7 +63,11 @@ def alone(machines: int, seconds: float) -> tuple[float, float]:
             connection.send(method, path, HEADERS, body)
         connection.close()
 
-    with simulated(machines, seconds=seconds, power="Off") as (addresses, pin), ThreadPoolExecutor(THREADS) as pool:
+    with (
+        simulated(machines, seconds=seconds, power="Off") as (addresses, pin),
+        on_one_processor(),
+        ThreadPoolExecutor(THREADS) as pool,
+    ):
         tls = Tls(fingerprint=pin)
         begun, before = time.perf_counter(), time.process_time()
         list(pool.map(power_on, addresses))
