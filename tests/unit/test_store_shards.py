@@ -77,10 +77,18 @@ def test_a_renewal_changes_no_epoch(store: Store, control: int) -> None:
     assert store.shards.beat(A, (), LONG) == store.shards.beat(A, (), LONG) == {S1: 1}
 
 
-def test_a_worker_whose_lease_ended_keeps_what_was_not_taken(store: Store, control: int) -> None:
+def test_what_a_worker_had_when_its_lease_ended_it_takes_anew(store: Store, control: int) -> None:
+    store.shards.want(control, {S1: "a/1"})
+    assert store.shards.beat(A, (), ENDED) == {S1: 1}
+    assert store.shards.beat(A, (), LONG) == {S1: 3}
+
+
+def test_what_is_taken_from_a_worker_while_it_is_paused_is_not_its_own_afterwards(store: Store, control: int) -> None:
     store.shards.want(control, {S1: "a/1"})
     store.shards.beat(A, (), ENDED)
-    assert store.shards.beat(A, (), LONG) == {S1: 1}
+    store.shards.want(control, {S1: None})
+    assert store.shards.beat(A, (), LONG) == {}
+    assert of(store, S1).owner is None
 
 
 def test_another_worker_takes_over_only_after_the_lease_ended(store: Store, control: int) -> None:

@@ -183,8 +183,9 @@ class ShardWorker:
                 held = self._store.shards.beat(
                     self._process, self._settings.partitions, self._settings.lease, release=ready
                 )
-                self._lease.renewed(asked_at)
+                # In this order: after a pause, no call of an earlier epoch may be sent under the new lease.
                 self._hold(held)
+                self._lease.renewed(asked_at)
                 beat_at = asked_at + self._settings.lease / _BEATS
             self._follow_revision(commit_id(news.revision))
             if news.has_requests:

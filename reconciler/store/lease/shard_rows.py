@@ -155,7 +155,8 @@ class ShardTable:
         """Renew the worker's lease for so many seconds, and return the epochs of all shards that it now owns.
 
         It takes each shard that it is wanted for and that has no owner, or one whose lease has ended. It gives up those
-        of `release` that it is not wanted for any more. `process` is the same value at each call. Another process of
+        of `release` that it is not wanted for any more. What it owned when its lease ended has a new epoch, so that no
+        earlier request is carried out any more. `process` is the same value at each call. Another process of
         the same name, as of a container that was started again, gets nothing until the lease of the earlier one has
         ended."""
         me = process.name_of_process
@@ -170,7 +171,8 @@ class ShardTable:
                 return {}
             connection.execute(_RENEW, {"me": me, "value": value, "seconds": seconds})
             locked = connection.execute(_LOCK_SHARDS, {"me": me}).scalars().all()
-            if is_other:
+            if is_other or not mine.runs:
+                # Once a lease has ended, the daemon in control counts what it had asked for as lost, and goes on.
                 connection.execute(_RELEASE_ALL, {"me": me})
             if release:
                 connection.execute(_RELEASE, {"me": me, "names": _names(release)})
