@@ -43,8 +43,12 @@ class SharedFleet:
         count = len(self.bmcs.fleet.bmcs)
         return {f"m{number + 1:05}": self._partitions[number % len(self._partitions)] for number in range(count)}
 
-    def declare(self, power: str, **more: Any) -> str:
-        """Commit that all machines have this power, and what else is in their specs; returns the commit."""
+    def declare(self, power: str) -> str:
+        """Commit that all machines have this power; returns the commit."""
+        return self.declare_each(f"All {power}", {name: {"power": power} for name in self.machines})
+
+    def declare_each(self, subject: str, specs: Mapping[str, Mapping[str, Any]]) -> str:
+        """Commit what is in the spec of each machine beside its place; returns the commit."""
         bmc = {"credentialRef": {"name": "lab"}, "tls": {"fingerprint": self.bmcs.fingerprint}}
         documents = [
             document("Partition", name, bmc=bmc, **({"ownWorkers": True} if name in self.own else {}))
@@ -52,10 +56,10 @@ class SharedFleet:
         ]
         for number, (name, partition) in enumerate(self.machines.items()):
             shutdown = {"escalate": "Force", "timeoutSeconds": 30}
-            one = machine(name, self.bmcs.listen.url(number), power=power, shutdown=shutdown, **more)
+            one = machine(name, self.bmcs.listen.url(number), shutdown=shutdown, **specs[name])
             one["spec"]["partition"] = partition
             documents.append(one)
-        return self.desk.commit(f"All {power}", fleet=documents)
+        return self.desk.commit(subject, fleet=documents)
 
     def daemon(self, host: str, *options: str) -> Any:
         """A daemon on a host of this name, which shares a fleet of any size."""
