@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from sqlalchemy import make_url, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from drivers.base import ResetType
 from reconciler.kinds.common.machine_facts import MachineFacts
@@ -22,7 +23,9 @@ from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.ledger_write import AppendEvents, BeginAction, EndAction, LedgerWrite, NoteAction, PutFacts
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Store
+from reconciler.store.lease.instance import EPOCH
 from reconciler.store.rows.ledger import LOOKED_BACK, PAGE
+from reconciler.store.sql.round_trips import ask
 from reconciler.store.sql.store_errors import Fenced, StoreError
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -189,3 +192,20 @@ def test_a_server_that_goes_away_fails_the_write_whole_and_the_next_one_goes(sto
             store.write(begun(KEYS[1:2], epoch))
         store.write(begun(KEYS[2:3], epoch))
     assert sorted(store.in_flight()) == [KEYS[0], KEYS[2]]
+
+
+@postgresql
+def test_a_connection_that_is_lost_in_a_group_is_given_up_without_a_traceback_in_the_log(
+    store: Store, store_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with store.engine.connect() as connection:
+        assert ask(connection, {"epoch": EPOCH})["epoch"]
+        with psycopg.connect(store_url, autocommit=True) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        with pytest.raises(SQLAlchemyError):
+            ask(connection, {"epoch": EPOCH})
+    assert caplog.text == ""
+    assert store.events() == []

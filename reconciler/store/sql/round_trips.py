@@ -72,6 +72,8 @@ def in_sqlalchemy_errors(connection: Connection | Engine) -> Iterator[None]:
         yield
     except base as error:
         # SQLAlchemy does the same with the errors of its own calls, and knows nothing of this one.
+        if isinstance(connection, Connection) and getattr(connection.connection.driver_connection, "closed", False):
+            connection.invalidate(error)  # Or its pool rolls back, which fails, and logs how.
         raise DBAPIError.instance(None, None, error, base, hide_parameters=True, dialect=connection.dialect) from error
 
 
