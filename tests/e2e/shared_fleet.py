@@ -61,10 +61,10 @@ class SharedFleet:
             documents.append(one)
         return self.desk.commit(subject, fleet=documents)
 
-    def daemon(self, host: str, *options: str) -> Any:
+    def daemon(self, host: str, *options: str, **changes: Any) -> Any:
         """A daemon on a host of this name, which shares a fleet of any size."""
         usual = ("--share-above", "0", "--max-disrupted", "100%", "--lease", "3")
-        return self.desk.daemon(*usual, *options, host=host)
+        return self.desk.daemon(*usual, *options, host=host, **changes)
 
     def resets(self) -> Counter[str]:
         """How many writes of the power of each machine have arrived."""

@@ -138,6 +138,23 @@ def test_the_daemon_of_a_site_notices_drift_and_corrects_it(desk: Desk, empty_po
             assert fleet.resets() == {**each(fleet, 1), "m00002": 2}
 
 
+def test_the_daemon_of_a_site_has_a_mirror_of_its_own(desk: Desk, empty_postgresql_url: str) -> None:
+    """It fetches a revision when the daemon that decides asks for it."""
+    with shared_fleet(desk, empty_postgresql_url, machines=4) as fleet:
+        fleet.own.add("lab")
+        fleet.declare("Off")
+        cache = {"XDG_CACHE_HOME": str(desk.folder / "site")}
+        mirror = ("--partitions", "lab", "--repo", f"file://{desk.repo}", "--ref", "main")
+        with fleet.daemon("host-a") as first, fleet.daemon("host-s", *mirror, env=cache) as site:
+            first.logged("Started")
+            fleet.until_attended("host-s")
+            for power in ("On", "Off"):
+                fleet.declare(power)
+                fleet.until_all(power)
+            assert site.process.poll() is None
+            assert fleet.resets() == each(fleet, 2)
+
+
 def test_a_host_that_attends_is_drained(desk: Desk, empty_postgresql_url: str) -> None:
     with shared_fleet(desk, empty_postgresql_url) as fleet:
         fleet.declare("Off")

@@ -18,7 +18,7 @@ import msgspec
 from drivers.base import OUTSIDE_ERRORS, LeaseEnded, NoWorker
 from reconciler import runtime
 from reconciler.desired.git.plumbing import SourceError
-from reconciler.desired.git.sources.source import DesiredSource
+from reconciler.desired.git.sources.source import DesiredSource, Snapshot
 from reconciler.desired.load import Loaded, load_state
 from reconciler.kinds import KINDS, longest_resync
 from reconciler.kinds.common.defect import defect
@@ -60,6 +60,8 @@ _BEATS = 3
 _BUSY_SECONDS, _IDLE_SECONDS = 0.01, 5.0
 """Between two looks for calls: while they come, and else, where `_keep_shards` notices the first one."""
 _BUSY_FOR = 2.0
+_FETCH_SECONDS = 2.0
+"""Between two fetches of a revision that was not there."""
 _STOP_SECONDS = 10.0
 
 
@@ -110,6 +112,7 @@ class ShardWorker:
         self._calls: dict[ResourceKey, deque[_HeldCall]] = {}
         self._outbox: deque[RelayAnswer] = deque()
         self._loaded: dict[str, Loaded] = {}
+        self._fetch_at = 0.0
         self._desired: DesiredState | None = None
         self._keys: frozenset[ResourceKey] = frozenset()
         self._facts: dict[ResourceKey, ResourceFacts] = {}
@@ -234,13 +237,27 @@ class ShardWorker:
             if loaded is None:
                 previous = next(reversed(self._loaded.values()), None)
                 try:
-                    loaded = load_state(self._source.snapshot(revision), cache=self._cache, previous=previous)
+                    loaded = load_state(self._snapshot(revision), cache=self._cache, previous=previous)
                 except SourceError as error:
                     raise NoWorker(f"{self._process} cannot read revision {revision[:10]}: {error}") from error
                 self._loaded = {**dict(list(self._loaded.items())[-1:]), revision: loaded}
         if loaded.state is None:
             raise NoWorker(f"{self._process} finds errors in revision {revision[:10]}; is it another version?")
         return loaded.state
+
+    def _snapshot(self, revision: str) -> Snapshot:
+        """The revision, which is fetched if this host does not have it. Raises SourceError."""
+        try:
+            return self._source.snapshot(revision)
+        except SourceError:
+            if runtime.monotonic() < self._fetch_at:
+                raise
+            try:
+                self._source.snapshot()
+            finally:
+                # Afterwards, as a fetch may take long, and many calls wait for it.
+                self._fetch_at = runtime.monotonic() + _FETCH_SECONDS
+            return self._source.snapshot(revision)
 
     # -- calls ---------------------------------------------------------------------------------------------------------
 
