@@ -1,6 +1,6 @@
 """kill -9 of `apply` and `run` at random moments, and the exact count of the writes that reached each BMC.
 
-    python -m tests.e2e.kills [--kills 200] [--seed N] [--postgresql]
+    python -m tests.e2e.kills [--kills 200] [--seed N] [--postgresql | --shards]
 
 A round turns the power of every machine over, and the LED, the boot target, or a one-time boot order with it. It is
 begun by processes that are killed, one after another, and brought to an end by one that is left alone. Whatever was
@@ -11,7 +11,7 @@ other half within a tenth of a second after an action was written down.
 
 With `--postgresql` two daemons may share the store. The one that works is killed, and the other one while it takes over
 or soon after. Or the first is stopped with an action in flight (SIGSTOP), and goes on after the other took over: then
-it ends with 75 and has sent nothing more.
+it ends with 75 and has sent nothing more. With `--shards` three daemons share the fleet too: see shard_kills.py.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ import psycopg
 from tests.databases import postgresql_server
 from tests.drivers.emulator import EmulatorFleet
 from tests.e2e.desk import Desk, Running
+from tests.e2e.shard_kills import ShardKills, kill_sharers
 from tests.e2e.simulated_bmcs import Bmcs, System, at
 
 LAYOUT = [2, 1, 1, 1]
@@ -338,12 +340,18 @@ def main() -> int:
     options.add_argument("--kills", type=int, default=200)
     options.add_argument("--seed", type=int, default=secrets.randbelow(2**31))
     options.add_argument("--postgresql", action="store_true", help="two daemons share a store on PostgreSQL")
+    options.add_argument("--shards", action="store_true", help="three daemons share a store and the fleet")
     asked = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="groundstate-kills-") as name:
         folder = Path(name)
         folder.chmod(0o711)  # The server runs as another user.
-        with postgresql_server(folder / "server") if asked.postgresql else nullcontext() as store:
-            found = kill_many(folder, asked.kills, asked.seed, lambda line: print(line, flush=True), store)
+        server, told = folder / "server", partial(print, flush=True)
+        found: Kills | ShardKills
+        with postgresql_server(server) if asked.postgresql or asked.shards else nullcontext() as store:
+            if store is not None and asked.shards:
+                found = kill_sharers(folder, server, store, asked.kills, asked.seed, told)
+            else:
+                found = kill_many(folder, asked.kills, asked.seed, told, store)
     print(f"{found}; seed {asked.seed}")
     return 1 if found.wrong else 0
 

@@ -1,6 +1,6 @@
 """kill -9, pauses and ends of daemons that share a fleet, and restarts of their database, while every write is counted.
 
-    python -m tests.e2e.shard_kills [--kills 200] [--seed N]
+    ./dev crash --shards [--kills 200] [--seed N]
 
 Three daemons are at work: one decides, the others attend to shards. All the time machines are declared to be what they
 are not: the power and the LED of each are turned over as soon as it is as declared and nothing is in flight for it.
@@ -13,13 +13,9 @@ while its power was changing. Each shard has an owner again soon.
 
 from __future__ import annotations
 
-import argparse
 import random
-import secrets
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -30,7 +26,7 @@ from typing import Any
 
 import msgspec
 
-from tests.databases import postgresql_server, start_again, crash, stop_in_order
+from tests.databases import crash, start_again, stop_in_order
 from tests.e2e.desk import Desk, Running, until
 from tests.e2e.shared_fleet import SECONDS, SharedFleet, shared_fleet
 
@@ -274,24 +270,3 @@ def kill_sharers(
                 told("\n".join([str(this.found), *(f"WRONG {one}" for one in this.found.wrong[known:])]))
             this.finish()
         return this.found
-
-
-def main() -> int:
-    """Run, report, and say with the exit code whether all held."""
-    options = argparse.ArgumentParser(prog="./dev crash --shards", description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--kills", type=int, default=200)
-    options.add_argument("--seed", type=int, default=secrets.randbelow(2**31))
-    asked = options.parse_args()
-    with tempfile.TemporaryDirectory(prefix="groundstate-kills-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)  # The server runs as another user.
-        with postgresql_server(folder / "server") as url:
-            found = kill_sharers(
-                folder, folder / "server", url, asked.kills, asked.seed, lambda line: print(line, flush=True)
-            )
-    print("\n".join([f"{found}; seed {asked.seed}", *(f"WRONG {one}" for one in found.wrong)]))
-    return 1 if found.wrong else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
