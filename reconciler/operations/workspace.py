@@ -6,10 +6,10 @@ Errors that a person can do something about leave a workspace as OperationError.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -53,6 +53,8 @@ class Workspace:
         self._registry: Registry | None = None
         self._connections: Connections | None = None
         self._logins: StoredLogins | None = None
+        self._began = cache(partial(_history_began, where))
+        """When the fleet's first commit was made, which git is asked at most once."""
 
     def __enter__(self) -> Self:
         return self
@@ -180,7 +182,7 @@ class Workspace:
             what = f"there is no store at {error.place} yet" if known is None else gone_note(known, error.place)
             self.note(f"{what}, so groundstate has no observations of this fleet")
             empty = Store.open("sqlite://")
-            if known is None and is_beginning(_history_began(self.where), runtime.now()):
+            if known is None and is_beginning(self._began(), runtime.now()):
                 mark_since_beginning(empty)
             return empty
         if store.copied is not None:
@@ -193,8 +195,8 @@ class Workspace:
 
     @contextmanager
     def changing(self, *, create: bool = False) -> Iterator[Store]:
-        """The store, to be written, as `change_store` opens it."""
-        store = change_store(self.where, create=create)
+        """The store, to be written, as `_change_store` opens it."""
+        store = _change_store(self.where, self._began, create=create)
         try:
             yield store
         finally:
@@ -299,7 +301,7 @@ def state_folder(where: Where) -> Path:
     return default_store(where.repo, where.state).parent
 
 
-def change_store(where: Where, *, create: bool = False) -> Store:
+def _change_store(where: Where, began: Callable[[], datetime | None], *, create: bool) -> Store:
     """The store, to be written, and brought up to date for that; `create`: made where there is none.
 
     Raises StoreError, of which NoStore says that there is none, and OperationError for a place that cannot be.
@@ -321,7 +323,7 @@ def change_store(where: Where, *, create: bool = False) -> Store:
         known = known_store(where)
         fresh = refuse_lost_store(where) if create else None
         store = Store.open(url, create=create)
-        _remember(where, store, is_first=fresh is not None and known is None)
+        _remember(where, store, began if fresh is not None and known is None else None)
         return store
     except OSError as error:
         raise OperationError(
@@ -339,13 +341,13 @@ def refuse_lost_store(where: Where) -> str | None:
     return fresh
 
 
-def _remember(where: Where, store: Store, *, is_first: bool) -> None:
+def _remember(where: Where, store: Store, began: Callable[[], datetime | None] | None) -> None:
     """Record that the fleet has this store; and in its first store, whether the fleet's history began just now."""
     from reconciler.store import StoreError
 
-    if not remember_store(where, store.where) or not is_first:
+    if not remember_store(where, store.where) or began is None:
         return
-    if is_beginning(_history_began(where), runtime.now()):
+    if is_beginning(began(), runtime.now()):
         try:
             mark_since_beginning(store)
         except StoreError:

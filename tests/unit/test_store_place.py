@@ -13,7 +13,7 @@ import pytest
 from reconciler.operations.operation_error import OperationError
 from reconciler.operations.store_location import default_store
 from reconciler.operations.where import Where
-from reconciler.operations.workspace import change_store, store_url
+from reconciler.operations.workspace import Workspace, store_url
 from reconciler.store import Store, StoreError
 from tests.unit.desired_worlds import PARTITION, Git
 
@@ -31,7 +31,8 @@ def where(repo: str) -> Where:
 
 def test_git_clean_does_not_take_the_store(repository: Git) -> None:
     """jmglov/blambda#18: clean deletes state."""
-    change_store(where(str(repository.folder)), create=True).close()
+    with Workspace(where(str(repository.folder))).changing(create=True):
+        pass
     repository("clean", "-fdxq")
     assert default_store(str(repository.folder)) == repository.folder / ".git/groundstate/state.db"
     assert default_store(str(repository.folder)).exists()
