@@ -196,8 +196,9 @@ class _Sharers:
         except subprocess.TimeoutExpired:
             self.wrong(f"a daemon did not end when it was asked to:\n{one.running.err[-3000:]}")
             return
-        # Before it is up, a signal just ends it.
-        if code != 0 and (one.running.err or code != 128 + signal.SIGTERM):
+        # Before it is up, a signal just ends it. One that was paused finds perhaps that it was taken over from.
+        expected = {0, *(() if one.running.err else (128 + signal.SIGTERM,)), *((TAKEN_OVER,) if one.may_leave else ())}
+        if code not in expected:
             self.wrong(f"a daemon that was asked to end left with {code}:\n{one.running.err[-3000:]}")
 
     def _pause(self, one: _Daemon) -> None:

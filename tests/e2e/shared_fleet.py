@@ -113,7 +113,12 @@ def shared_fleet(
     desk: Desk, url: str, machines: int = 12, partitions: Sequence[str] = ("lab",), answer_seconds: float = 0.0
 ) -> Iterator[SharedFleet]:
     """The fleet until the end of the block; all its machines are off. `answer_seconds`: how slow the BMCs are."""
-    profile = replace(built_in_profile("generic"), lag=PowerLag(SECONDS, SECONDS), answer_seconds=answer_seconds)
+    profile = replace(
+        built_in_profile("generic"),
+        lag=PowerLag(SECONDS, SECONDS),
+        answer_seconds=answer_seconds,
+        session_seconds=30.0,  # Those of daemons that were killed end in time.
+    )
     with served(profile, machines) as bmcs:
         for number in range(machines):
             bmcs.fleet.switch_by_hand(number, PowerState.OFF)
