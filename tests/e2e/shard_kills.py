@@ -50,12 +50,12 @@ _HOMELESS = """
 
 class ShardKills(msgspec.Struct):
     """What came of it. `of`: kills by their way. `turned`: how often each machine was turned over. `slowest`: seconds
-    until each shard had an owner again. `wrong`: what should not have been."""
+    until each shard had an owner again, by the way. `wrong`: what should not have been."""
 
     of: Counter[str] = msgspec.field(default_factory=Counter)
     turned: Counter[str] = msgspec.field(default_factory=Counter)
     flying: int = 0
-    slowest: float = 0.0
+    slowest: dict[str, float] = {}
     wrong: list[str] = []
 
     @property
@@ -65,9 +65,10 @@ class ShardKills(msgspec.Struct):
 
     def __str__(self) -> str:
         by = ", ".join(f"{count} {name}" for name, count in sorted(self.of.items()))
+        slow = ", ".join(f"{seconds:.1f} s {name}" for name, seconds in sorted(self.slowest.items()))
         return (
             f"{self.kills} kills ({by}), {self.flying} of them with actions in flight; {self.turned.total()} turns of "
-            f"machines, each one Reset and one PATCH; slowest until each shard had an owner: {self.slowest:.1f} s; "
+            f"machines, each one Reset and one PATCH; slowest until each shard had an owner: {slow}; "
             f"{len(self.wrong)} wrong"
         )
 
@@ -224,7 +225,7 @@ class _Sharers:
                 self.wrong(f"kill {self.found.kills}, {way}: without an owner: {[row[0] for row in homeless]}")
                 return
             time.sleep(0.05)
-        self.found.slowest = max(self.found.slowest, time.monotonic() - begun)
+        self.found.slowest[way] = max(self.found.slowest.get(way, 0.0), time.monotonic() - begun)
 
     def start_again(self) -> None:
         """The daemons that have ended."""

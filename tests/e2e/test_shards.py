@@ -155,6 +155,26 @@ def test_the_daemon_of_a_site_has_a_mirror_of_its_own(desk: Desk, empty_postgres
             assert fleet.resets() == each(fleet, 2)
 
 
+def test_a_daemon_that_cannot_read_a_revision_sends_nothing_until_it_can(desk: Desk, empty_postgresql_url: str) -> None:
+    with shared_fleet(desk, empty_postgresql_url, machines=4) as fleet:
+        fleet.own.add("lab")
+        fleet.declare("Off")
+        bare = desk.folder / "bare.git"
+        desk.git("clone", "--quiet", "--bare", str(desk.repo), str(bare))
+        cache = {"XDG_CACHE_HOME": str(desk.folder / "site")}
+        mirror = ("--partitions", "lab", "--repo", f"file://{bare}", "--ref", "main")
+        with fleet.daemon("host-a") as first, fleet.daemon("host-s", *mirror, env=cache):
+            first.logged("Started")
+            fleet.until_attended("host-s")
+            fleet.declare("On")
+            words = "cannot read revision"
+            until(lambda: words in desk.run("describe", "machine/m00001").out, words)
+            assert fleet.resets() == {}
+            desk.git("push", "--quiet", str(bare), "main")
+            fleet.until_all("On")
+            assert fleet.resets() == each(fleet, 1)
+
+
 def test_a_host_that_attends_is_drained(desk: Desk, empty_postgresql_url: str) -> None:
     with shared_fleet(desk, empty_postgresql_url) as fleet:
         fleet.declare("Off")
