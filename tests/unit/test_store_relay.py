@@ -161,6 +161,14 @@ def test_who_has_lost_a_shard_takes_nothing_of_it(store: Store, control: int) ->
     assert [one.id for one in store.relay.take({S1: 2})] == ["m2"]
 
 
+def test_what_was_asked_before_a_lease_ended_is_not_carried_out_late(store: Store, control: int) -> None:
+    """The daemon in control counts it as lost by then, and may have sent it by another way."""
+    store.relay.ask([request("m1", control)])
+    store.shards.beat(WORKER, (), -1)
+    late = store.shards.beat(WORKER, (), 300)
+    assert store.relay.take({S1: 1}) == store.relay.take(late) == []
+
+
 def test_who_has_released_a_shard_takes_nothing_of_it(store: Store, control: int) -> None:
     store.relay.ask([request("m1", control)])
     store.shards.leave(WORKER)
