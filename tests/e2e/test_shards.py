@@ -6,6 +6,8 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from tests.e2e.desk import Desk, Running, until
 from tests.e2e.shared_fleet import SharedFleet, shared_fleet
 
@@ -202,10 +204,33 @@ def test_commands_say_that_a_partition_has_daemons_of_its_own(desk: Desk, empty_
         assert "2 resources in partitions with daemons of their own (spec.ownWorkers)" in plan.err + plan.out
 
 
-def test_a_store_in_a_file_has_no_daemons_of_partitions(desk: Desk) -> None:
+def test_a_daemon_that_only_observes_sends_nothing_for_others(desk: Desk, empty_postgresql_url: str) -> None:
+    with shared_fleet(desk, empty_postgresql_url) as fleet:
+        fleet.declare("Off")
+        with fleet.daemon("host-a") as first:
+            first.logged("Started")
+            with fleet.daemon("host-b", "--observe") as second:
+                second.logged("StandingBy")
+                with fleet.daemon("host-c"):
+                    fleet.until_attended("host-c")
+                    fleet.declare("On")
+                    fleet.until_all("On")
+                    found = desk.run("get", "daemons", "-o", "json").json["items"]
+                    assert {one["host"]: one["shards"] for one in found}["host-b"] == 0
+                    assert second.process.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--partitions", "lab"), "--partitions needs a store on PostgreSQL"),
+        (("--partitions", "lab", "--observe"), "--observe sends nothing, but --partitions sends for another daemon"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_in_words(desk: Desk, options: tuple[str, ...], words: str) -> None:
     desk.commit(lab="")
-    done = desk.run("run", "--partitions", "lab", "--listen", "127.0.0.1:0")
-    assert (done.code, "--partitions needs a store on PostgreSQL" in done.err) == (1, True)
+    done = desk.run("run", *options, "--listen", "127.0.0.1:0")
+    assert (done.code, words in done.err) == (1, True)
 
 
 def told(daemon: Running, event: str) -> int:

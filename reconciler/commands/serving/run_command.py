@@ -74,7 +74,7 @@ from reconciler.store.rows.retention import EVENTS_KEPT
 @option(
     "--partitions",
     metavar="NAME[,NAME]",
-    callback=lambda _context, _parameter, value: tuple(filter(None, (value or "").split(","))),
+    callback=lambda _context, _parameter, value: tuple(filter(None, map(str.strip, (value or "").split(",")))),
     help="PostgreSQL only: attend to the machines and switches of these partitions alone, for another daemon that "
     "decides. For a remote site.",
 )

@@ -152,8 +152,8 @@ def _attending(
     failed: Callable[[BaseException], None],
 ) -> Iterator[None]:
     """Attend to the shards that the daemon which decides hands to this one. Nothing on SQLite and on a work tree, which
-    other hosts do not have."""
-    if not store.has_lease or at.where.work_tree:
+    other hosts do not have, and nothing for a daemon that sends nothing."""
+    if not store.has_lease or at.where.work_tree or settings.observe:
         yield
         return
     how = WorkerSettings(settings.partitions, settings.lease, settings.resync, settings.concurrency)
@@ -177,6 +177,10 @@ def _refuse_contradictions(settings: RunSettings) -> None:
     if settings.observe and settings.boot.address is not None:
         why = "--observe sends nothing, but the boot service starts machines"
         raise OperationError(f"{why}; leave out --boot-address, and boot_address in the settings file")
+    if settings.observe and settings.partitions:
+        raise OperationError(
+            "--observe sends nothing, but --partitions sends for another daemon; leave out one of them"
+        )
     if settings.observe and settings.console.listen is not None:
         why = "--observe sends nothing, but people type on consoles"
         raise OperationError(f"{why}; leave out --console-listen, and console_listen in the settings file")
