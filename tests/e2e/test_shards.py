@@ -140,6 +140,26 @@ def test_the_daemon_of_a_site_notices_drift_and_corrects_it(desk: Desk, empty_po
             assert fleet.resets() == {**each(fleet, 1), "m00002": 2}
 
 
+def test_a_partition_gets_daemons_of_its_own_and_loses_them_again(desk: Desk, empty_postgresql_url: str) -> None:
+    """Each time with a change that is to be sent at once. Of its two daemons one is lost."""
+    with shared_fleet(desk, empty_postgresql_url) as fleet, fleet.daemon("host-a", "--share-above", "1000") as first:
+        fleet.declare("On")
+        first.logged("Started")
+        with fleet.daemon("host-s", "--partitions", "lab") as site, fleet.daemon("host-t", "--partitions", "lab"):
+            fleet.until_all("On")
+            fleet.own.add("lab")
+            fleet.declare("Off")
+            fleet.until_attended("host-s", "host-t")
+            site.send(signal.SIGKILL)
+            fleet.until_all("Off")
+            assert fleet.resets() == each(fleet, 2)
+            fleet.own.clear()
+            fleet.declare("On")
+            fleet.until_all("On")
+            fleet.until_attended()
+            assert fleet.resets() == each(fleet, 3)
+
+
 def test_the_daemon_of_a_site_has_a_mirror_of_its_own(desk: Desk, empty_postgresql_url: str) -> None:
     """It fetches a revision when the daemon that decides asks for it."""
     with shared_fleet(desk, empty_postgresql_url, machines=4) as fleet:
