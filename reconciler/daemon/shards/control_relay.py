@@ -40,8 +40,8 @@ from reconciler.workqueue.shard_assignment import assign
 
 SHARE_ABOVE = 1000
 """Up to so many BMCs and switches, the daemon that decides attends to all of them itself."""
-REVIEW_SECONDS = 1.0
-"""How often it is checked which daemons there are, and which shards they have."""
+_REVIEW_SECONDS, _ALONE_SECONDS = 1.0, 5.0
+"""How often it is checked which daemons there are, and which shards they have: in a shared fleet, and in another."""
 _BUSY_SECONDS, _IDLE_SECONDS = 0.01, 1.0
 """Between two looks for answers: while one is waited for, and else."""
 _MOVING_SECONDS = 5.0
@@ -195,8 +195,9 @@ class ControlRelay:
                 if any(one.owner is not None for one in self._shards.values()):
                     self._take_answers()
                 if runtime.monotonic() >= self._review_at:
-                    self._review_at = runtime.monotonic() + REVIEW_SECONDS
-                    self.review()
+                    self._review_at = runtime.monotonic() + _REVIEW_SECONDS
+                    if not self.review():
+                        self._review_at += _ALONE_SECONDS - _REVIEW_SECONDS
                 self._wake.wait(_BUSY_SECONDS if self._open else _IDLE_SECONDS)
         finally:
             with self._lock:
@@ -231,13 +232,14 @@ class ControlRelay:
         if hinted:
             self.changed(hinted)
 
-    def review(self) -> None:
-        """Read which daemons have which shards, and hand out what is to go elsewhere. Raises StoreError."""
+    def review(self) -> bool:
+        """Read which daemons have which shards, and hand out what is to go elsewhere. False: the fleet is not shared.
+        Raises StoreError."""
         shards, daemons = self._store.shards.overview()
         self._read_shards(shards)
         desired = self._desired
         if desired is None:
-            return
+            return True
         own_workers = attended_partitions(desired)
         workers = [worker for _, worker in daemons]
         machines = shared_shards(desired, self._share_above)
@@ -248,6 +250,7 @@ class ControlRelay:
         new = {id_: worker for id_, worker in wanted.items() if worker != now_wanted.get(id_)}
         self._hand_out(new)
         self._note_unattended(frozenset(own_workers), {id_.partition for id_, worker in wanted.items() if worker})
+        return bool(machines) or any(one.wanted or one.owner for one in self._shards.values())
 
     def _hand_out(self, new: Mapping[ShardId, str | None]) -> None:
         """Those on which no thread of this process works any more; the others at a later review."""
