@@ -27,7 +27,7 @@ STOP_SECONDS = 10.0
 NAP = 1.0
 """Seconds after which a thread that waits for the queue checks it again."""
 
-WATCHED_RESYNC = 1800.0
+WATCHED_RESYNC = 300.0
 """Seconds between two observations of what another daemon reads meanwhile."""
 
 PUT_BACK = timedelta(seconds=1)

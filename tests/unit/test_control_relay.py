@@ -21,6 +21,7 @@ from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.actions.bmc_actions import PowerOn
 from reconciler.model.facts import NO_FACTS
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.model.values.program_version import program_version
 from reconciler.observed.relay.relay_messages import (
     CALLS,
     CallAnswer,
@@ -40,7 +41,7 @@ from tests.unit.planning_worlds import desired, resource
 M1 = ResourceKey("Machine", "m1")
 SEND = SendCall(PowerOn(key=M1, reset_type=ResetType.ON, reason="declared On"))
 READ = observe_call(NO_FACTS)
-SITE = StoreHolder("run", 1, "site", datetime(2026, 1, 1, tzinfo=UTC))
+SITE = StoreHolder("run", 1, "site", datetime(2026, 1, 1, tzinfo=UTC), program_version())
 LONG, ENDED = 300.0, -1.0
 
 

@@ -16,12 +16,13 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import DriverError, NoWorker, Unreachable
+from drivers.base import NoWorker, Unreachable
 from reconciler import runtime
-from reconciler.kinds.kind_shards import attended_partitions, partition_key, shard_of, shared_shards
+from reconciler.kinds.kind_shards import attended_partitions, keys_of_shards, partition_key, shard_of, shared_shards
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.model.shard import Shard, ShardId
+from reconciler.model.values.program_version import program_version
 from reconciler.observed.relay.relay_messages import (
     MESSAGES,
     CallAnswer,
@@ -77,7 +78,9 @@ class _OpenCall:
         try:
             return value_of_answer(self.key.kind, self.call, self.answer.value)
         except msgspec.MsgspecError as error:
-            raise DriverError(f"{self.shard.owner} has another version, whose answer cannot be read: {error}") from None
+            why = f"{self.shard.owner} has another version, whose answer cannot be read: {error}"
+            # It was carried out, whatever the answer says.
+            raise Unreachable(why, maybe_sent=isinstance(self.call, SendCall)) from None
 
 
 class ControlRelay:
@@ -220,7 +223,13 @@ class ControlRelay:
     def _take_answers(self) -> None:
         hinted: list[ResourceKey] = []
         for one in self._store.relay.answers(self._epoch):
-            message = MESSAGES.decode(one.value)
+            try:
+                message = MESSAGES.decode(one.value)
+            except msgspec.MsgspecError:
+                with self._lock:
+                    for waiting in self._open.values():
+                        waiting.lose("a daemon of another version sent an answer that cannot be read")
+                continue
             if isinstance(message, ChangeHint):
                 hinted += message.keys
                 continue
@@ -241,7 +250,8 @@ class ControlRelay:
         if desired is None:
             return True
         own_workers = attended_partitions(desired)
-        workers = [worker for _, worker in daemons]
+        version = program_version()
+        workers = [worker for process, worker in daemons if process.version == version]
         machines = shared_shards(desired, self._share_above)
         now_wanted = {id_: one.wanted for id_, one in self._shards.items()}
         assigned = assign(now_wanted, machines, own_workers, workers, self._name)
@@ -249,6 +259,10 @@ class ControlRelay:
         wanted = {**dict.fromkeys(now_wanted), **assigned}
         new = {id_: worker for id_, worker in wanted.items() if worker != now_wanted.get(id_)}
         self._hand_out(new)
+        # They are this daemon's to read again from now on.
+        back = [id_ for id_, worker in new.items() if worker is None]
+        if back:
+            self.changed(keys_of_shards(desired, back))
         self._note_unattended(frozenset(own_workers), {id_.partition for id_, worker in wanted.items() if worker})
         return bool(machines) or any(one.wanted or one.owner for one in self._shards.values())
 

@@ -48,7 +48,7 @@ from reconciler.observed.relay.relay_messages import (
 from reconciler.store import Store
 from reconciler.store.lease.instance import StoreHolder
 from reconciler.store.lease.store_lease import StoreLease
-from reconciler.store.rows.relay_rows import RelayAnswer
+from reconciler.store.rows.relay_rows import RelayAnswer, RelayRequest
 from reconciler.store.sql.store_errors import StoreError
 from reconciler.workqueue.loop import COMMIT, RESYNC, Loop
 from reconciler.workqueue.queue import WorkQueue
@@ -271,7 +271,7 @@ class ShardWorker:
                 held = {id_: epoch for id_, epoch in self._held.items() if id_ not in self._closing}
             taken = self._store.relay.take(held) if held and self._is_leased() else []
             for request in taken:
-                self._queue_call(_HeldCall(CALLS.decode(request.value), request.shard, request.shard_epoch))
+                self._take_call(request)
             if taken:
                 busy_until = runtime.monotonic() + _BUSY_FOR
             is_busy = runtime.monotonic() < busy_until or bool(self._outbox)
@@ -283,6 +283,15 @@ class ShardWorker:
         except LeaseEnded:
             return False
         return True
+
+    def _take_call(self, request: RelayRequest) -> None:
+        try:
+            call = CALLS.decode(request.value)
+        except msgspec.MsgspecError as error:
+            why = NoWorker(f"{self._process} has another version, and cannot read the call: {error}; nothing was sent")
+            self._say(CallAnswer(request.id, error=error_message(why)))
+            return
+        self._queue_call(_HeldCall(call, request.shard, request.shard_epoch))
 
     def _queue_call(self, one: _HeldCall) -> None:
         with self._lock:

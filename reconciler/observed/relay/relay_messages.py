@@ -140,7 +140,7 @@ def error_message(error: DriverError) -> RelayedError:
 
 def error_of_message(sent: RelayedError) -> DriverError:
     """The error that was sent; one of a newer version is the most general one."""
-    error = _ERRORS.get(sent.name, DriverError)(sent.message)
+    error = _ERRORS.get(sent.name, Unreachable if sent.maybe_sent else DriverError)(sent.message)
     if isinstance(error, Unreachable):
         error.maybe_sent = sent.maybe_sent
     if isinstance(error, Busy | AuthenticationFailed):
