@@ -220,12 +220,17 @@ class Daemon:
         }
         if self._proposer is not None:
             works["propose"] = self._proposer.run
-        if self._relay is not None:
-            works["relay"] = self._relay.run
         beside = [runtime.thread(partial(self._guarded, work, stop), name) for name, work in works.items()]
+        over = runtime.flag()
+        if self._relay is not None:
+            beside.append(runtime.thread(partial(self._guarded, self._relay.run, over), "relay"))
         for thread in beside:
             thread.start()
         self._loop.run(stop, self._pace.workers)
+        # Only now, as the workers finish calls to other daemons.
+        over.set()
+        if self._relay is not None:
+            self._relay.wake()
         self._reader.wake()
         self._wake_proposer()
         deadline = runtime.monotonic() + BESIDE_SECONDS

@@ -13,6 +13,7 @@ import pytest
 
 from drivers.base import ACCEPTED, NoWorker, Rejected, ResetType, Unreachable
 from reconciler import runtime
+from reconciler.daemon.shards import control_relay
 from reconciler.daemon.shards.control_relay import ControlRelay
 from reconciler.kinds.catalogue.partition import PartitionSpec
 from reconciler.kinds.common.field_types.bmc_access import BmcSpec
@@ -231,6 +232,20 @@ def test_a_shard_is_handed_out_when_no_thread_works_on_it_any_more(control: Cont
         assert control.beats() == {}
     control.relay.review()
     assert list(control.beats()) == [SHARD]
+
+
+def test_a_shard_that_a_thread_does_not_leave_is_in_use_again(
+    control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_relay, "_MOVING_SECONDS", 0.0)
+    shared = fleet(own=False)
+    control.relay.adopt(shared)
+    with control.relay.reaching(M1, shared):
+        control.relay.adopt(fleet())
+        control.beats()
+        control.relay.review()
+        with control.relay.reaching(M1, shared) as carry:
+            assert carry is None
 
 
 def test_a_hint_is_passed_on(control: Control) -> None:

@@ -237,9 +237,3 @@ def test_what_is_left_of_earlier_processes_is_cleared(store: Store, control: int
     assert [one.id for one in store.relay.take({S1: 1})] == ["m1"]
     with pytest.raises(Fenced):
         store.relay.clear(control - 1)
-
-
-def test_requests_of_a_shard_that_is_forgotten_are_dropped(store: Store, control: int) -> None:
-    store.relay.ask([request("m1", control), request("m2", control, S2)])
-    store.shards.forget(control, [S1])
-    assert count(store, "relay_request") == 1

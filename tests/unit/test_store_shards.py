@@ -13,6 +13,7 @@ import pytest
 from reconciler.model.shard import SLOTS, Shard, ShardId, WorkerDaemon, slot_of
 from reconciler.store import Fenced, Store
 from reconciler.store.lease.instance import StoreHolder
+from reconciler.store.sql.store_errors import StoreError
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 LONG, ENDED = 300.0, 0.0
@@ -174,19 +175,31 @@ def test_a_process_of_the_same_name_waits_for_the_end_of_the_earlier_one(store: 
 def test_a_process_that_lost_the_store_changes_no_shard(store: Store) -> None:
     with store.instance("run") as earlier:
         store.shards.want(earlier, {S1: "a/1"})
-    with store.instance("run"):
-        with pytest.raises(Fenced, match="another groundstate process has taken over"):
-            store.shards.want(earlier, {S1: "b/1"})
-        with pytest.raises(Fenced, match="another groundstate process has taken over"):
-            store.shards.forget(earlier, [S1])
+    with store.instance("run"), pytest.raises(Fenced, match="another groundstate process has taken over"):
+        store.shards.want(earlier, {S1: "b/1"})
     assert [shard.wanted for shard in store.shards.all()] == ["a/1"]
 
 
-def test_a_shard_that_is_forgotten_has_no_owner(store: Store, control: int) -> None:
+def test_who_leaves_keeps_the_shards_in_which_something_is_in_hand_until_its_lease_ends(
+    store: Store, control: int
+) -> None:
     store.shards.want(control, {S1: "a/1", S2: "a/1"})
     store.shards.beat(A, (), LONG)
-    store.shards.forget(control, [S1])
-    assert store.shards.beat(A, (), LONG) == {S2: 1}
+    store.shards.leave(A, [S1])
+    assert [(of(store, one).owner, of(store, one).seconds_left > 0) for one in (S1, S2)] == [
+        ("a/1", True),
+        (None, False),
+    ]
+    store.shards.want(control, {S1: "b/1", S2: "b/1"})
+    assert list(store.shards.beat(B, (), LONG)) == [S2]
+
+
+def test_a_worker_ends_when_a_newer_program_has_changed_the_schema(store: Store, control: int) -> None:
+    assert store.shards.news(A, "revision").shards == ()
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreError, match="A newer groundstate made the store"):
+        store.shards.news(A, "revision")
 
 
 def test_who_takes_over_waits_for_a_renewal_that_is_under_way(

@@ -47,6 +47,8 @@ _BUSY_SECONDS, _IDLE_SECONDS = 0.01, 1.0
 """Between two looks for answers: while one is waited for, and else."""
 _MOVING_SECONDS = 5.0
 """So long a call waits for a shard that is on its way from one daemon to another."""
+_LEAVE_AGAIN_SECONDS = 30.0
+"""Where a thread did not leave a shard in that time, as on a silent BMC, the shard is in use again until then."""
 ANSWER_SECONDS = 900.0
 """So long an answer is waited for while the other daemon is at work: an inventory is up to 200 requests."""
 
@@ -98,6 +100,7 @@ class ControlRelay:
         self._shards: dict[ShardId, Shard] = {}
         self._reviewed_at = runtime.monotonic()
         self._leaving: set[ShardId] = set()
+        self._leaves_since: dict[ShardId, float] = {}
         self._local: Counter[ShardId] = Counter()
         self._open: dict[str, _OpenCall] = {}
         self._outbox: deque[RelayRequest] = deque()
@@ -268,9 +271,18 @@ class ControlRelay:
 
     def _hand_out(self, new: Mapping[ShardId, str | None]) -> None:
         """Those on which no thread of this process works any more; the others at a later review."""
+        now = runtime.monotonic()
         with self._lock:
-            self._leaving = {id_ for id_, worker in new.items() if worker is not None}
+            self._leaves_since = {
+                id_: self._leaves_since.get(id_, now) for id_, worker in new.items() if worker is not None
+            }
             ready = {id_: worker for id_, worker in new.items() if not self._local[id_]}
+            self._leaving = {
+                id_
+                for id_, since in self._leaves_since.items()
+                if id_ in ready or (now - since) % _LEAVE_AGAIN_SECONDS < _MOVING_SECONDS
+            }
+            self._lock.notify_all()
         if ready:
             self._store.shards.want(self._epoch, ready)
             self._read_shards(self._store.shards.all())
@@ -297,7 +309,7 @@ class ControlRelay:
             before, self._unattended = self._unattended, without
             self._lock.notify_all()
         if without != before:
-            self.report(sorted(without - before), sorted(before - without))
+            self.report(sorted(without - before), sorted((before - without) & own_workers))
 
 
 def no_worker_words(partition: str) -> str:

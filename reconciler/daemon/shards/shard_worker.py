@@ -17,9 +17,8 @@ import msgspec
 
 from drivers.base import OUTSIDE_ERRORS, LeaseEnded, NoWorker
 from reconciler import runtime
-from reconciler.desired.git.plumbing import SourceError
-from reconciler.desired.git.sources.source import DesiredSource, Snapshot
-from reconciler.desired.load import Loaded, load_state
+from reconciler.daemon.shards.revision_reader import RevisionReader
+from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.kinds import KINDS, longest_resync
 from reconciler.kinds.common.defect import defect
 from reconciler.kinds.kind_shards import keys_of_shards, shard_of
@@ -60,9 +59,8 @@ _BEATS = 3
 _BUSY_SECONDS, _IDLE_SECONDS = 0.01, 5.0
 """Between two looks for calls: while they come, and else, where `_keep_shards` notices the first one."""
 _BUSY_FOR = 2.0
-_FETCH_SECONDS = 2.0
-"""Between two fetches of a revision that was not there."""
-_STOP_SECONDS = 10.0
+_STOP_SECONDS = 2.0
+"""For what is in hand at the end. The shards of what takes longer are released when the lease ends."""
 
 
 class WorkerSettings(msgspec.Struct, frozen=True):
@@ -99,20 +97,20 @@ class ShardWorker:
         revision_meta: str,
         failed: Callable[[BaseException], None],
     ) -> None:
-        self._store, self._source, self._process, self._settings = store, source, process, settings
-        self._log, self._cache, self._failed = log, cache, failed
+        self._store, self._process, self._settings = store, process, settings
+        self._log, self._failed = log, failed
         self._revision_meta = revision_meta
+        self._revision: str | None = None
+        self._revisions = RevisionReader(source, cache, process)
         self._backends, self._poller = Backends(connections, runtime.now), Poller(connections, runtime.now)
         self._lease = StoreLease(settings.lease)
-        self._lock, self._reading = runtime.lock(), runtime.lock()
+        self._lock, self._flushing = runtime.lock(), runtime.lock()
         self._held: Mapping[ShardId, int] = {}
         self._closing: frozenset[ShardId] = frozenset()
         """Those that are to be released when nothing of them is in hand."""
         self._in_hand: Counter[ShardId] = Counter()
         self._calls: dict[ResourceKey, deque[_HeldCall]] = {}
         self._outbox: deque[RelayAnswer] = deque()
-        self._loaded: dict[str, Loaded] = {}
-        self._fetch_at = 0.0
         self._desired: DesiredState | None = None
         self._keys: frozenset[ResourceKey] = frozenset()
         self._facts: dict[ResourceKey, ResourceFacts] = {}
@@ -134,8 +132,10 @@ class ShardWorker:
 
     def start(self) -> None:
         """Begin. The first shards come when the daemon that decides hands them to this one."""
+        self._store.shards.limit_idle(self._settings.lease)
         works: Mapping[str, Callable[[], None]] = {
             "shards": self._keep_shards,
+            "revision": self._follow_revision,
             "relay": self._relay,
             "shard-loop": partial(self._loop.run, self._stop, self._settings.workers),
         }
@@ -154,14 +154,11 @@ class ShardWorker:
         for thread in self._threads:
             thread.join(max(0.0, deadline - runtime.monotonic()))
         self._lease.leave()  # First, as a thread that was left behind on a silent BMC may go on.
+        with self._lock:
+            late = [id_ for id_, number in self._in_hand.items() if number]
         with suppress(StoreError):  # The lease ends by itself.
             self._flush()
-            self._store.shards.leave(self._process)
-
-    @property
-    def shards(self) -> int:
-        """How many shards it has."""
-        return len(self._held)
+            self._store.shards.leave(self._process, late)
 
     def _ended(self, error: BaseException) -> None:
         self._stop.set()
@@ -183,6 +180,8 @@ class ShardWorker:
                 or any(owner != self._process.name_of_process for owner in wanted.values())
             ):
                 asked_at = runtime.monotonic()
+                # First, as others may have them before the answer comes.
+                self._hold({id_: epoch for id_, epoch in self._held.items() if id_ not in ready})
                 held = self._store.shards.beat(
                     self._process, self._settings.partitions, self._settings.lease, release=ready
                 )
@@ -190,7 +189,7 @@ class ShardWorker:
                 self._hold(held)
                 self._lease.renewed(asked_at)
                 beat_at = asked_at + self._settings.lease / _BEATS
-            self._follow_revision(commit_id(news.revision))
+            self._revision = commit_id(news.revision)
             if news.has_requests:
                 self._wake.set()
             self._stop.wait(min(_LOOK_SECONDS, self._settings.lease / _BEATS))
@@ -222,42 +221,22 @@ class ShardWorker:
                 self._facts.pop(key, None)
         self._loop.put(new, RESYNC, self._settings.resync)
 
-    def _follow_revision(self, revision: str | None) -> None:
-        """Take up the revision that the daemon that decides has put in force."""
-        if revision is None or (self._desired is not None and self._desired.revision.id == revision):
-            return
-        with suppress(NoWorker):  # Whoever calls is told; it is tried again in a second.
-            self._desired = self._state_of(revision)
-            self._attend()
-
-    def _state_of(self, revision: str) -> DesiredState:
-        """The desired state of a revision. Raises NoWorker where it cannot be read here."""
-        with self._reading:
-            loaded = self._loaded.get(revision)
-            if loaded is None:
-                previous = next(reversed(self._loaded.values()), None)
-                try:
-                    loaded = load_state(self._snapshot(revision), cache=self._cache, previous=previous)
-                except SourceError as error:
-                    raise NoWorker(f"{self._process} cannot read revision {revision[:10]}: {error}") from error
-                self._loaded = {**dict(list(self._loaded.items())[-1:]), revision: loaded}
-        if loaded.state is None:
-            raise NoWorker(f"{self._process} finds errors in revision {revision[:10]}; is it another version?")
-        return loaded.state
-
-    def _snapshot(self, revision: str) -> Snapshot:
-        """The revision, which is fetched if this host does not have it. Raises SourceError."""
-        try:
-            return self._source.snapshot(revision)
-        except SourceError:
-            if runtime.monotonic() < self._fetch_at:
-                raise
+    def _follow_revision(self) -> None:
+        """Take up each revision that the daemon that decides puts in force. In a thread of its own, as git may take
+        longer than the lease."""
+        failed = ""
+        while not self._stop.wait(_LOOK_SECONDS):
+            revision = self._revision
+            if revision is None or (self._desired is not None and self._desired.revision.id == revision):
+                continue
             try:
-                self._source.snapshot()
-            finally:
-                # Afterwards, as a fetch may take long, and many calls wait for it.
-                self._fetch_at = runtime.monotonic() + _FETCH_SECONDS
-            return self._source.snapshot(revision)
+                self._desired = self._revisions.state_of(revision)
+            except NoWorker as error:
+                if failed != revision:
+                    self._log.error("SourceUnavailable", message=f"{error}; this daemon sends nothing until it can")
+                failed = revision
+                continue
+            self._attend()
 
     # -- calls ---------------------------------------------------------------------------------------------------------
 
@@ -299,7 +278,8 @@ class ShardWorker:
         self._loop.put([one.call.key], COMMIT)
 
     def _flush(self) -> None:
-        answers = [self._outbox.popleft() for _ in range(len(self._outbox))]
+        with self._flushing:
+            answers = [self._outbox.popleft() for _ in range(len(self._outbox))]
         if answers:
             self._store.relay.answer(answers)
 
@@ -312,12 +292,14 @@ class ShardWorker:
     def _step(self, key: ResourceKey) -> Outcome:
         """Carry out the calls for the resource, or read it where there is none."""
         seen: Observation | None = None
+        was_called = False
         while (held := self._next_call(key)) is not None:
+            was_called = True
             try:
                 seen = self._carry_out(held) or seen
             finally:
                 self._drop(held.shard)
-        if seen is None:
+        if not was_called:
             seen = self._look(key)
         if seen is None or seen.error is None:
             self._failures.pop(key, None)
@@ -347,7 +329,7 @@ class ShardWorker:
         seen: Observation | None = None
         try:
             self._require(held)
-            desired = self._state_of(held.call.revision)
+            desired = self._revisions.state_of(held.call.revision)
             match call:
                 case ObserveCall():
                     facts = facts_of_call(key.kind, call)

@@ -38,7 +38,8 @@ class DirectReach:
         if shard is not None and shard.partition in attended_partitions(desired):
             raise NoWorker(
                 f"partition {shard.partition} has daemons of its own (spec.ownWorkers), and only these reach {key}. "
-                "Commit the change; the daemons carry it out"
+                f"Commit the change; a daemon that was started with `groundstate run --partitions {shard.partition}` "
+                "carries it out. Such daemons need a store on PostgreSQL"
             )
         yield None
 

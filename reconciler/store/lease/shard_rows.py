@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 from reconciler.model.shard import Shard, ShardId, WorkerDaemon
 from reconciler.store.lease.instance import StoreHolder, check_epoch
 from reconciler.store.sql.database import Database
+from reconciler.store.sql.migrate import refuse_newer
 from reconciler.store.sql.row_json import row_json
 from reconciler.store.sql.store_errors import StoreError
 
@@ -26,7 +27,7 @@ _ALL = text("""
 _OF_ONE = text(f"{_ALL.text} WHERE shard.owner = :me OR shard.wanted = :me")
 _NEWS = text("""
     SELECT EXISTS (SELECT 1 FROM relay_request JOIN shard ON shard.name = relay_request.shard WHERE shard.owner = :me),
-        (SELECT value FROM meta WHERE name = :meta)
+        (SELECT value FROM meta WHERE name = :meta), (SELECT version_num FROM alembic_version)
 """)
 _WORKERS = text("SELECT value FROM worker WHERE ends_at > clock_timestamp() ORDER BY name")
 
@@ -43,9 +44,6 @@ _WANT = text("""
     FROM unnest(CAST(:names AS text[]), CAST(:wanted AS text[])) AS new(name, wanted)
     WHERE shard.name = new.name AND shard.wanted IS DISTINCT FROM new.wanted
 """)
-_LOCK_NAMED = text("SELECT 1 FROM shard WHERE name = ANY(CAST(:names AS text[])) ORDER BY name FOR UPDATE")
-_FORGET = text("DELETE FROM shard WHERE name = ANY(CAST(:names AS text[]))")
-_FORGET_REQUESTS = text("DELETE FROM relay_request WHERE shard = ANY(CAST(:names AS text[]))")
 
 _REGISTER = text("""
     INSERT INTO worker (name, value, ends_at) VALUES (:me, :value, clock_timestamp()) ON CONFLICT DO NOTHING
@@ -66,6 +64,10 @@ _RELEASE = text("""
     WHERE owner = :me AND wanted IS DISTINCT FROM :me AND name = ANY(CAST(:names AS text[]))
 """)
 _RELEASE_ALL = text("UPDATE shard SET owner = NULL, epoch = epoch + 1 WHERE owner = :me")
+_RELEASE_BUT = text("""
+    UPDATE shard SET owner = NULL, epoch = epoch + 1
+    WHERE owner = :me AND NOT name = ANY(CAST(:late AS text[]))
+""")
 _TAKE = text("""
     UPDATE shard SET owner = :me, epoch = epoch + 1
     WHERE name = ANY(CAST(:names AS text[])) AND wanted = :me AND owner IS DISTINCT FROM :me AND NOT EXISTS (
@@ -104,6 +106,11 @@ class ShardTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def limit_idle(self, seconds: float) -> None:
+        """Have PostgreSQL end a session of this process that stands still in a transaction for so long. Else a worker
+        that was stopped there would keep its shards locked beyond its lease."""
+        self._database.limit_idle(seconds)
+
     def all(self) -> tuple[Shard, ...]:
         """All shards, by partition and slot."""
         return self.overview()[0]
@@ -123,11 +130,13 @@ class ShardTable:
         return _shards(rows), tuple(workers)
 
     def news(self, process: StoreHolder, revision_meta: str) -> WorkerNews:
-        """What there is for a worker to do. `revision_meta`: the name under which the revision in force is kept."""
+        """What there is for a worker to do. `revision_meta`: the name under which the revision in force is kept. Raises
+        StoreError also when a newer program has changed the schema."""
         asked = {"me": process.name_of_process, "meta": revision_meta}
         with self._database.read() as connection:
             shards = _shards(connection.execute(_OF_ONE, asked).all())
-            has_requests, revision = connection.execute(_NEWS, asked).one()
+            has_requests, revision, schema = connection.execute(_NEWS, asked).one()
+        refuse_newer(schema)
         return WorkerNews(shards, has_requests, revision)
 
     def want(self, control_epoch: int, wanted: Mapping[ShardId, str | None]) -> None:
@@ -139,15 +148,6 @@ class ShardTable:
             connection.execute(_ADD, {"names": new["names"]})
             connection.execute(_LOCK_CHANGED, new)
             connection.execute(_WANT, new)
-
-    def forget(self, control_epoch: int, ids: Collection[ShardId]) -> None:
-        """Nothing is in these shards any more: remove them and their requests. Raises Fenced as `want` does."""
-        names = {"names": _names(ids)}
-        with self._database.write() as connection:
-            check_epoch(connection, control_epoch)
-            connection.execute(_LOCK_NAMED, names)
-            connection.execute(_FORGET_REQUESTS, names)
-            connection.execute(_FORGET, names)
 
     def beat(
         self, process: StoreHolder, partitions: Collection[str], seconds: float, release: Collection[ShardId] = ()
@@ -182,14 +182,16 @@ class ShardTable:
             connection.execute(_REMOVE_OLD)
         return {_shard_id(name): epoch for name, epoch in owned}
 
-    def leave(self, process: StoreHolder) -> None:
-        """The process is no worker any more: release all its shards at once."""
+    def leave(self, process: StoreHolder, late: Collection[ShardId] = ()) -> None:
+        """The process is no worker any more: release all its shards at once. Those of `late`, where something is in
+        hand still, are free when its lease ends."""
         me = {"me": process.name_of_process}
         with self._database.write() as connection:
             if _is_registered(connection, process):
                 connection.execute(_LOCK_SHARDS, me)
-                connection.execute(_RELEASE_ALL, me)
-                connection.execute(_REMOVE, me)
+                connection.execute(_RELEASE_BUT, {**me, "late": _names(late)})
+                if not late:
+                    connection.execute(_REMOVE, me)
 
 
 def _is_registered(connection: Connection, process: StoreHolder) -> bool:
