@@ -95,6 +95,7 @@ class ControlRelay:
         self._store, self._epoch, self._share_above = store, epoch, share_above
         self._name = this_process("run").name_of_process
         self._desired: DesiredState | None = None
+        self._machines: dict[ShardId, int] = {}
         self._lock = runtime.condition_variable()
         self._wake = runtime.flag()
         self._shards: dict[ShardId, Shard] = {}
@@ -189,6 +190,7 @@ class ControlRelay:
 
     def adopt(self, desired: DesiredState) -> None:
         """This state is in force from now on."""
+        self._machines = shared_shards(desired, self._share_above)
         self._desired, self._review_at = desired, 0.0
         self._wake.set()
 
@@ -255,7 +257,7 @@ class ControlRelay:
         own_workers = attended_partitions(desired)
         version = program_version()
         workers = [worker for process, worker in daemons if process.version == version]
-        machines = shared_shards(desired, self._share_above)
+        machines = self._machines
         now_wanted = {id_: one.wanted for id_, one in self._shards.items()}
         assigned = assign(now_wanted, machines, own_workers, workers, self._name)
         # What is not shared any more comes back, and what was never handed out needs no row.

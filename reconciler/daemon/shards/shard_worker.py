@@ -21,7 +21,7 @@ from reconciler.daemon.shards.revision_reader import RevisionReader
 from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.kinds import KINDS, longest_resync
 from reconciler.kinds.common.defect import defect
-from reconciler.kinds.kind_shards import keys_of_shards, shard_of
+from reconciler.kinds.kind_shards import keys_of_shards, partition_key, shard_of
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Done, Outcome
@@ -236,7 +236,14 @@ class ShardWorker:
                     self._log.error("SourceUnavailable", message=f"{error}; this daemon sends nothing until it can")
                 failed = revision
                 continue
+            self._warn_of_unknown(self._desired)
             self._attend()
+
+    def _warn_of_unknown(self, desired: DesiredState) -> None:
+        unknown = [name for name in self._settings.partitions if partition_key(name) not in desired.resources]
+        if unknown:
+            message = f"--partitions names {', '.join(unknown)}, which {desired.revision} does not declare"
+            self._log.warning("UnknownPartition", message=f"{message}; this daemon has nothing to do there")
 
     # -- calls ---------------------------------------------------------------------------------------------------------
 
@@ -273,6 +280,12 @@ class ShardWorker:
         self._queue_call(_HeldCall(call, request.shard, request.shard_epoch))
 
     def _queue_call(self, one: _HeldCall) -> None:
+        if isinstance(one.call.call, InventoryCall):
+            # Up to 200 requests, for which no write waits.
+            with self._lock:
+                self._in_hand[one.shard] += 1
+            runtime.thread(partial(self._read_beside, one), f"inventory-{one.call.key.name}").start()
+            return
         with self._lock:
             self._calls.setdefault(one.call.key, deque()).append(one)
         self._loop.put([one.call.key], COMMIT)
@@ -308,6 +321,12 @@ class ShardWorker:
         policy = retry_policy(seen.error.reason)
         delay = seen.error.retry_after or policy.wait.delay(self._failures[key], runtime.random())
         return error_outcome(seen.error.reason, seen.error.message, delay, terminal=policy.terminal)
+
+    def _read_beside(self, held: _HeldCall) -> None:
+        try:
+            self._carry_out(held)
+        finally:
+            self._drop(held.shard)
 
     def _next_call(self, key: ResourceKey) -> _HeldCall | None:
         with self._lock:
