@@ -232,15 +232,15 @@ class Desk:
         return [one for one in self.events() if one.reason == reason and name in (None, one.key and one.key.name)]
 
 
-def until(ask: Callable[[], T | None], what: str, said: Callable[[], str] = str) -> T:
+def until(ask: Callable[[], T | None], what: str, said: Callable[[], str] = str, patience: float = PATIENCE) -> T:
     """Wait for a truth."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         found = ask()
         if found:
             return found
         time.sleep(0.02)
-    raise AssertionError(f"{what} did not come in {PATIENCE:.0f} s\n{said()}")
+    raise AssertionError(f"{what} did not come in {patience:.0f} s\n{said()}")
 
 
 def free_port() -> int:

@@ -20,6 +20,8 @@ from tests.e2e.desk import Desk, document, machine, until
 
 SECONDS = 0.3
 """That a power change takes."""
+LOST_PATIENCE = 100.0
+"""An action whose sender was lost is repeated after 20 s and two looks, which come after the end of a lease."""
 
 
 class SharedFleet:
@@ -101,7 +103,12 @@ class SharedFleet:
 
     def until_all(self, power: str, partition: str | None = None) -> None:
         """Wait until the machines have this power."""
-        until(lambda: self.is_all(power, partition), f"all machines are {power}", lambda: str(self.resets()))
+        until(
+            lambda: self.is_all(power, partition),
+            f"all machines are {power}",
+            lambda: str(self.resets()),
+            LOST_PATIENCE,
+        )
 
     def until_attended(self, *hosts: str) -> None:
         """Wait until daemons on these hosts, and no others, attend to shards."""
