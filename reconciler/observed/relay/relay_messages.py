@@ -29,6 +29,7 @@ from reconciler.kinds import KINDS
 from reconciler.model.actions.action import Action
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.resource import ResourceKey
+from reconciler.model.values.redact import redacted
 from reconciler.observed.backend import DriverDefect
 
 _ERRORS: dict[str, type[DriverError]] = {
@@ -132,10 +133,10 @@ def value_of_answer(kind: str, call: EndpointCall, value: msgspec.Raw) -> Any:
 
 
 def error_message(error: DriverError) -> RelayedError:
-    """The error, to be sent."""
+    """The error, to be sent without credentials: the daemon that reads it does not know those of a site."""
     name = next((one.__name__ for one in type(error).__mro__ if one in _ERRORS.values()), DriverError.__name__)
     maybe_sent = isinstance(error, Unreachable) and error.maybe_sent
-    return RelayedError(name, str(error), getattr(error, "retry_after", None), maybe_sent)
+    return RelayedError(name, redacted(str(error)), getattr(error, "retry_after", None), maybe_sent)
 
 
 def error_of_message(sent: RelayedError) -> DriverError:
