@@ -47,7 +47,8 @@ class Shard(msgspec.Struct, frozen=True):
 
 class WorkerDaemon(msgspec.Struct, frozen=True):
     """A daemon that carries out shards. `partitions`: the only ones that it reaches; empty: any that has no workers of
-    its own."""
+    its own. `is_leaving`: it finishes what it has in hand, and then ends."""
 
     name: str
     partitions: tuple[str, ...] = ()
+    is_leaving: bool = False

@@ -22,7 +22,7 @@ def assign(
 
     A shard of a partition of `own_workers` goes only to a worker that names the partition; None: there is none. Any
     other shard goes to a worker that names its partition or no partition, or to the daemon in control, which None
-    stands for. Where loads are equal, a worker comes before the daemon in control.
+    stands for. Where loads are equal, a worker comes before the daemon in control. One that leaves gets nothing.
 
     A shard stays where it is, unless its owner has more than another candidate by more than the largest shard that it
     could hand over. So what this returned is returned again, and a worker that leaves moves its own shards alone."""
@@ -47,7 +47,9 @@ def _candidates(
 ) -> tuple[str, ...]:
     has_own = shard.partition in own_workers
     names = {
-        worker.name for worker in workers if shard.partition in worker.partitions or not (has_own or worker.partitions)
+        worker.name
+        for worker in workers
+        if not worker.is_leaving and (shard.partition in worker.partitions or not (has_own or worker.partitions))
     } - {control}
     return tuple(sorted(names)) if has_own else (*sorted(names), control)
 

@@ -167,6 +167,7 @@ class _Sharers:
         one = self.chance.choice(up if up and self.chance.random() < 0.9 else self.daemons)
         self.found.of[way] += 1
         self.found.flying += flying
+        begun = time.monotonic()
         match way:
             case "killed":
                 one.running.end(signal.SIGKILL)
@@ -176,7 +177,8 @@ class _Sharers:
                 self._pause(one)
             case _:
                 self._restart_database()
-        self._await_owners(way)
+        # An end counts from the signal, and a pause or a restart from when it is over.
+        self._await_owners(way, begun if way in ("killed", "ended") else time.monotonic())
         self.start_again()
         self.count()
 
@@ -218,8 +220,7 @@ class _Sharers:
         time.sleep(self.chance.random() * PAUSE)
         start_again(self.server)
 
-    def _await_owners(self, way: str) -> None:
-        begun = time.monotonic()
+    def _await_owners(self, way: str, begun: float) -> None:
         while homeless := self.fleet.rows(_HOMELESS):
             if time.monotonic() > begun + OWNED_SECONDS:
                 self.wrong(f"kill {self.found.kills}, {way}: without an owner: {[row[0] for row in homeless]}")

@@ -56,6 +56,7 @@ def test_without_workers_the_daemon_in_control_has_all() -> None:
         ((A, B, D), {"a": 40, "b": 40, "d": 40, None: 40}),
         ((WorkerDaemon(CONTROL), A), {"a": 80, None: 80}),
         ((WorkerDaemon("a", ("fra2",)),), {None: 160}),
+        ((WorkerDaemon("a", is_leaving=True), B), {"b": 80, None: 80}),
         ((WorkerDaemon("a", ("fra1", "fra2")),), {"a": 80, None: 80}),
     ],
 )

@@ -192,6 +192,15 @@ def test_who_leaves_keeps_the_shards_in_which_something_is_in_hand_until_its_lea
     ]
     store.shards.want(control, {S1: "b/1", S2: "b/1"})
     assert list(store.shards.beat(B, (), LONG)) == [S2]
+    store.shards.leave(A)
+    assert sorted(store.shards.beat(B, (), LONG)) == [S1, S2]
+
+
+def test_who_leaves_and_has_something_in_hand_is_to_get_no_more(store: Store, control: int) -> None:
+    store.shards.want(control, {S1: "a/1"})
+    store.shards.beat(A, (), LONG)
+    store.shards.leave(A, [S1])
+    assert store.shards.workers() == ((A, WorkerDaemon("a/1", is_leaving=True)),)
 
 
 def test_a_worker_ends_when_a_newer_program_has_changed_the_schema(store: Store, control: int) -> None:

@@ -36,15 +36,17 @@ from reconciler.observed.relay.relay_messages import (
 from reconciler.observed.relay.relayed_backend import Carrier
 from reconciler.store import Store
 from reconciler.store.lease.instance import this_process
+from reconciler.store.lease.shard_rows import ShardOverview
 from reconciler.store.rows.relay_rows import RelayRequest
 from reconciler.workqueue.shard_assignment import assign
 
 SHARE_ABOVE = 1000
 """Up to so many BMCs and switches, the daemon that decides attends to all of them itself."""
-_REVIEW_SECONDS, _ALONE_SECONDS = 1.0, 5.0
-"""How often it is checked which daemons there are, and which shards they have: in a shared fleet, and in another."""
-_BUSY_SECONDS, _IDLE_SECONDS = 0.01, 1.0
-"""Between two looks for answers: while one is waited for, and else."""
+_REVIEW_SECONDS, _ALONE_SECONDS = 0.5, 5.0
+"""How often it is checked which daemons there are, which shards they have, and what they report: in a shared fleet, and
+in another."""
+_BUSY_SECONDS = 0.01
+"""Between two looks for answers while one is waited for."""
 _MOVING_SECONDS = 5.0
 """So long a call waits for a shard that is on its way from one daemon to another."""
 _LEAVE_AGAIN_SECONDS = 30.0
@@ -111,7 +113,7 @@ class ControlRelay:
         self.changed: Callable[[Collection[ResourceKey]], None] = lambda _: None
         self.report: Callable[[Sequence[str], Sequence[str]], None] = lambda _lost, _back: None
         store.relay.clear(epoch)
-        self._read_shards(store.shards.all())
+        self._read_shards(store.shards.overview())
 
     # -- for threads that work on resources --------------------------------------------------------------------------
 
@@ -200,13 +202,13 @@ class ControlRelay:
             while not stop.is_set():
                 self._wake.clear()
                 self._send_calls()
-                if any(one.owner is not None for one in self._shards.values()):
-                    self._take_answers()
                 if runtime.monotonic() >= self._review_at:
                     self._review_at = runtime.monotonic() + _REVIEW_SECONDS
                     if not self.review():
                         self._review_at += _ALONE_SECONDS - _REVIEW_SECONDS
-                self._wake.wait(_BUSY_SECONDS if self._open else _IDLE_SECONDS)
+                elif self._open:
+                    self._take_answers()
+                self._wake.wait(_BUSY_SECONDS if self._open else max(0.0, self._review_at - runtime.monotonic()))
         finally:
             with self._lock:
                 self._is_over = True
@@ -247,16 +249,16 @@ class ControlRelay:
             self.changed(hinted)
 
     def review(self) -> bool:
-        """Read which daemons have which shards, and hand out what is to go elsewhere. False: the fleet is not shared.
-        Raises StoreError."""
-        shards, daemons = self._store.shards.overview()
-        self._read_shards(shards)
+        """Read which daemons have which shards and what they report, and hand out what is to go elsewhere. False: the
+        fleet is not shared. Raises StoreError."""
+        overview = self._store.shards.overview()
+        self._read_shards(overview)
         desired = self._desired
         if desired is None:
             return True
         own_workers = attended_partitions(desired)
         version = program_version()
-        workers = [worker for process, worker in daemons if process.version == version]
+        workers = [worker for process, worker in overview.workers if process.version == version]
         machines = self._machines
         now_wanted = {id_: one.wanted for id_, one in self._shards.items()}
         assigned = assign(now_wanted, machines, own_workers, workers, self._name)
@@ -287,16 +289,17 @@ class ControlRelay:
             self._lock.notify_all()
         if ready:
             self._store.shards.want(self._epoch, ready)
-            self._read_shards(self._store.shards.all())
+            self._read_shards(self._store.shards.overview())
             with self._lock:
                 self._leaving -= ready.keys()
 
-    def _read_shards(self, shards: Collection[Shard]) -> None:
+    def _read_shards(self, overview: ShardOverview) -> None:
         read_at = runtime.monotonic()
         # A daemon that has left a shard had written its answers before.
-        self._take_answers()
+        if overview.has_answers:
+            self._take_answers()
         with self._lock:
-            self._shards = {one.id: one for one in shards}
+            self._shards = {one.id: one for one in overview.shards}
             self._reviewed_at = read_at
             for call in self._open.values():
                 now_there = self._shards.get(call.shard.id)

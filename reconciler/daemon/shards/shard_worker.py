@@ -56,7 +56,9 @@ _LOOK_SECONDS = 1.0
 """How soon a shard that is handed to this daemon, or taken from it, is noticed; and a new revision."""
 _BEATS = 3
 """In the time of a lease."""
-_BUSY_SECONDS, _IDLE_SECONDS = 0.01, 5.0
+_MOVING_SECONDS = 0.2
+"""How soon a shard is taken that is handed to this daemon, and that another one has still."""
+_BUSY_SECONDS, _IDLE_SECONDS = 0.01, 60.0
 """Between two looks for calls: while they come, and else, where `_keep_shards` notices the first one."""
 _BUSY_FOR = 2.0
 _STOP_SECONDS = 2.0
@@ -146,16 +148,29 @@ class ShardWorker:
             thread.start()
 
     def end(self) -> None:
-        """Finish what is in hand, and release the shards."""
+        """Finish what is in hand, and release the shards: first those in which nothing is."""
         self._stop.set()
         self._wake.set()
         self._loop.wake()
         deadline = runtime.monotonic() + _STOP_SECONDS
+        # First the one that takes shards.
+        self._threads[0].join(_STOP_SECONDS)
+        self._release()
         for thread in self._threads:
             thread.join(max(0.0, deadline - runtime.monotonic()))
         self._lease.leave()  # First, as a thread that was left behind on a silent BMC may go on.
+        self._release()
+
+    def _release(self) -> None:
+        """All shards but those in which something is in hand; what has not begun is not carried out any more."""
         with self._lock:
+            waiting = [held.call.id for calls in self._calls.values() for held in calls]
+            self._calls.clear()
             late = [id_ for id_, number in self._in_hand.items() if number]
+            self._held = {id_: epoch for id_, epoch in self._held.items() if id_ in late}
+            self._closing = frozenset(self._held)
+        for id_ in waiting:
+            self._say(CallAnswer(id_, error=error_message(NoWorker(f"nothing was sent: {self._process} is stopping"))))
         with suppress(StoreError):  # The lease ends by itself.
             self._flush()
             self._store.shards.leave(self._process, late)
@@ -172,13 +187,11 @@ class ShardWorker:
         beat_at = 0.0
         while not self._stop.is_set():
             news = self._store.shards.news(self._process, self._revision_meta)
-            wanted = {one.id: one.owner for one in news.shards if one.wanted == self._process.name_of_process}
+            me = self._process.name_of_process
+            wanted = {one.id for one in news.shards if one.wanted == me}
+            coming = [one for one in news.shards if one.wanted == me != one.owner]
             ready = self._to_release(wanted)
-            if (
-                ready
-                or runtime.monotonic() >= beat_at
-                or any(owner != self._process.name_of_process for owner in wanted.values())
-            ):
+            if ready or runtime.monotonic() >= beat_at or any(one.seconds_left <= 0 for one in coming):
                 asked_at = runtime.monotonic()
                 # First, as others may have them before the answer comes.
                 self._hold({id_: epoch for id_, epoch in self._held.items() if id_ not in ready})
@@ -192,7 +205,7 @@ class ShardWorker:
             self._revision = commit_id(news.revision)
             if news.has_requests:
                 self._wake.set()
-            self._stop.wait(min(_LOOK_SECONDS, self._settings.lease / _BEATS))
+            self._stop.wait(min(_MOVING_SECONDS if coming else _LOOK_SECONDS, self._settings.lease / _BEATS))
 
     def _to_release(self, wanted: Collection[ShardId]) -> frozenset[ShardId]:
         """The shards that another daemon is to have, and of which nothing is in hand."""

@@ -29,6 +29,7 @@ _NEWS = text("""
     SELECT EXISTS (SELECT 1 FROM relay_request JOIN shard ON shard.name = relay_request.shard WHERE shard.owner = :me),
         (SELECT value FROM meta WHERE name = :meta), (SELECT version_num FROM alembic_version)
 """)
+_ANY_ANSWER = text("SELECT EXISTS (SELECT 1 FROM relay_answer)")
 _WORKERS = text("SELECT value FROM worker WHERE ends_at > clock_timestamp() ORDER BY name")
 
 _ADD = text("""
@@ -81,6 +82,7 @@ _REMOVE_OLD = text("""
     )
 """)
 _REMOVE = text("DELETE FROM worker WHERE name = :me")
+_MARK = text("UPDATE worker SET value = :value WHERE name = :me")
 
 
 class WorkerNews(msgspec.Struct, frozen=True):
@@ -91,9 +93,19 @@ class WorkerNews(msgspec.Struct, frozen=True):
     revision: str | None
 
 
+class ShardOverview(msgspec.Struct, frozen=True):
+    """All shards, and the worker daemons whose leases run, by their names. `has_answers`: some wait for the daemon in
+    control. What a worker answered before it released a shard of `shards` is among them."""
+
+    shards: tuple[Shard, ...]
+    workers: tuple[tuple[StoreHolder, WorkerDaemon], ...]
+    has_answers: bool
+
+
 class _Registered(msgspec.Struct, frozen=True):
     process: StoreHolder
     partitions: tuple[str, ...]
+    is_leaving: bool = False
 
 
 _REGISTERED = msgspec.json.Decoder(_Registered)
@@ -113,21 +125,25 @@ class ShardTable:
 
     def all(self) -> tuple[Shard, ...]:
         """All shards, by partition and slot."""
-        return self.overview()[0]
+        return self.overview().shards
 
     def workers(self) -> tuple[tuple[StoreHolder, WorkerDaemon], ...]:
         """The worker daemons whose leases run, by their names."""
-        return self.overview()[1]
+        return self.overview().workers
 
-    def overview(self) -> tuple[tuple[Shard, ...], tuple[tuple[StoreHolder, WorkerDaemon], ...]]:
-        """All shards, and all worker daemons, at one moment."""
+    def overview(self) -> ShardOverview:
+        """What the daemon in control is to know of all."""
         if self._database.sqlite:
-            return (), ()
+            return ShardOverview((), (), has_answers=False)
         with self._database.read() as connection:
             rows = connection.execute(_ALL).all()
             found = [_registered(value) for value in connection.execute(_WORKERS).scalars()]
-        workers = ((one.process, WorkerDaemon(one.process.name_of_process, one.partitions)) for one in found)
-        return _shards(rows), tuple(workers)
+            # Last: each statement sees what was committed until then.
+            has_answers = bool(connection.execute(_ANY_ANSWER).scalar_one())
+        workers = (
+            (one.process, WorkerDaemon(one.process.name_of_process, one.partitions, one.is_leaving)) for one in found
+        )
+        return ShardOverview(_shards(rows), tuple(workers), has_answers)
 
     def news(self, process: StoreHolder, revision_meta: str) -> WorkerNews:
         """What there is for a worker to do. `revision_meta`: the name under which the revision in force is kept. Raises
@@ -184,21 +200,26 @@ class ShardTable:
 
     def leave(self, process: StoreHolder, late: Collection[ShardId] = ()) -> None:
         """The process is no worker any more: release all its shards at once. Those of `late`, where something is in
-        hand still, are free when its lease ends."""
+        hand still, are free when this is called again without them, or when its lease ends. It gets no others."""
         me = {"me": process.name_of_process}
         with self._database.write() as connection:
-            if _is_registered(connection, process):
-                connection.execute(_LOCK_SHARDS, me)
-                connection.execute(_RELEASE_BUT, {**me, "late": _names(late)})
-                if not late:
-                    connection.execute(_REMOVE, me)
+            found = _registered_as(connection, process)
+            if found is None:
+                return
+            connection.execute(_LOCK_SHARDS, me)
+            connection.execute(_RELEASE_BUT, {**me, "late": _names(late)})
+            if late:
+                connection.execute(_MARK, {**me, "value": row_json(msgspec.structs.replace(found, is_leaving=True))})
+            else:
+                connection.execute(_REMOVE, me)
 
 
-def _is_registered(connection: Connection, process: StoreHolder) -> bool:
-    """Whether the row of its name is its own, which then stays so."""
+def _registered_as(connection: Connection, process: StoreHolder) -> _Registered | None:
+    """What the row of its name says, which then stays so; None: there is none, or it is another process's."""
     mine = text("SELECT value FROM worker WHERE name = :me FOR UPDATE")
-    found: Any = connection.execute(mine, {"me": process.name_of_process}).scalar()
-    return found is not None and _registered(found).process.since == process.since
+    value: Any = connection.execute(mine, {"me": process.name_of_process}).scalar()
+    found = None if value is None else _registered(value)
+    return found if found is not None and found.process.since == process.since else None
 
 
 def _shards(rows: Iterable[Any]) -> tuple[Shard, ...]:
