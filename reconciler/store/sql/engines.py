@@ -109,7 +109,14 @@ def open_engine(url: URL, *, read_only: bool = False) -> Engine:
             pool_size=8,
             max_overflow=16,
             hide_parameters=True,
-            connect_args={"connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": _SILENT_MS},
+            connect_args={
+                "connect_timeout": 10,
+                "keepalives_idle": 30,
+                # Whoever waits for an answer has sent nothing that is not acknowledged. The system asks once in 75 s,
+                # and the server repeats its answer as seldom after a cut.
+                "keepalives_interval": _SILENT_MS // 1000,
+                "tcp_user_timeout": _SILENT_MS,
+            },
             execution_options={"postgresql_readonly": True} if read_only else {},
         )
         event.listen(engine, "connect", _connect_postgresql)
