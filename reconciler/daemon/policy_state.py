@@ -92,7 +92,11 @@ class PolicyState:
         Raises StoreError, and Fenced when another process has taken over."""
         self._store.require_not_lost()
         now = self._now()
-        self._overrides, self._pauses = self._store.overrides.all(), self._store.pauses.all()
+        with self._store.read_together():
+            self._overrides, self._pauses = self._store.overrides.all(), self._store.pauses.all()
+            asked = self._store.restarts.open()
+            drained = self._store.drains.of(runtime.local_host_name()) if self._store.has_lease else None
+            has_requests = self._requests is not None and self._requests.are_there()
         self._expire(now)
         before, self._in_force = self._in_force, self._ids_in_force(now)
         for one in self._overrides:
@@ -109,15 +113,13 @@ class PolicyState:
                 )
         if before != self._in_force:
             self.changed()
-        asked = self._store.restarts.open()
         if asked or self._had_restarts:
             self._had_restarts = bool(asked)
             for event in self._store.restarts.end(self.restarts(asked), now, self.described):
                 self.report_event(event)
-        drained = self._store.drains.of(runtime.local_host_name()) if self._store.has_lease else None
         if drained is not None:
             self.drained(drained)
-        if self._requests is not None and (keys := self._requests.take()):
+        if self._requests is not None and has_requests and (keys := self._requests.take()):
             self.requested(keys)
         self._give_sign_of_life(now)
 

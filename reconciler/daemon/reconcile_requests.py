@@ -13,6 +13,10 @@ class ReconcileRequests:
     def __init__(self, store: Store) -> None:
         self._store, self._cursor = store, store.last_event()
 
+    def are_there(self) -> bool:
+        """Whether there is anything that `take` would read. Raises StoreError."""
+        return self._store.last_event() > self._cursor
+
     def take(self) -> list[ResourceKey]:
         """The resources that were asked for since the last call. Raises StoreError."""
         asked: list[ResourceKey] = []

@@ -124,6 +124,11 @@ class Store:
         """A text that is another one after each change that a process made to the store. Raises StoreError."""
         return self._database.mark()
 
+    def read_together(self) -> AbstractContextManager[None]:
+        """All that this thread reads in the block is one transaction on PostgreSQL, which is asked every few seconds.
+        Raises StoreError."""
+        return self._database.read_together()
+
     def change_watch(self) -> AbstractContextManager[Callable[[], bool]]:
         """A function that returns whether any process may have changed the store since its last call."""
         return change_watch(self._database)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, make_url
@@ -36,6 +37,9 @@ _NOW_WHAT = (
 
 Alone = Callable[["Database"], AbstractContextManager[object]]
 """Keeps others from being at work on the store for a while."""
+
+_TOGETHER: ContextVar[tuple[Database, Connection] | None] = ContextVar("together", default=None)
+"""The transaction in which a thread reads for a while."""
 
 
 class Database:
@@ -159,9 +163,28 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads. Raises StoreError."""
+        together = _TOGETHER.get()
+        if together is not None and together[0] is self:
+            with self.in_words():
+                yield together[1]
+            return
         with self.in_words(), self.engine.connect() as connection:
             self.check_file()
             yield connection
+
+    @contextmanager
+    def read_together(self) -> Iterator[None]:
+        """All that this thread reads in the block is one transaction on PostgreSQL, of which each statement sees what
+        was committed before it. Raises StoreError."""
+        if self.sqlite:
+            yield
+            return
+        with self.read() as connection:
+            token = _TOGETHER.set((self, connection))
+            try:
+                yield
+            finally:
+                _TOGETHER.reset(token)
 
     @contextmanager
     def write(self, *, durable: bool = True) -> Iterator[Connection]:
