@@ -16,6 +16,7 @@ import random as chance
 import secrets
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Collection, Iterator
 from concurrent import futures
 from contextlib import contextmanager
@@ -177,6 +178,32 @@ def thread_failure(error: BaseException) -> BaseException:
     wrapped = RuntimeError(f"{type(error).__name__} ended a thread: {error}")
     wrapped.__cause__ = error
     return wrapped
+
+
+def in_a_copy(work: Callable[[], bytes]) -> bytes:
+    """What `work` returns in a copy of this process (fork(2)), which ends then. Raises RuntimeError if the copy ends
+    without an answer.
+
+    Only for a process of one thread. The copy would have the locks that other threads hold, and not the threads."""
+    source, to = os.pipe()
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            os.close(source)
+            with os.fdopen(to, "wb") as pipe:
+                pipe.write(work())
+            code = 0
+        except BaseException:  # noqa: BLE001  the copy must not go on with what the original does
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    os.close(to)
+    with os.fdopen(source, "rb") as pipe:
+        answer = pipe.read()
+    if status := os.waitpid(child, 0)[1]:
+        raise RuntimeError(f"the copy of the process ended with status {os.waitstatus_to_exitcode(status)}")
+    return answer
 
 
 def reporting(work: Callable[[], object], ended: Callable[[BaseException], None]) -> None:

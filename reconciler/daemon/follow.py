@@ -31,7 +31,7 @@ START = 3.0
 once, as nothing should be done by a revision that was just replaced."""
 SLOW = 90.0
 """Seconds after which a read that is still in progress is reported."""
-_LOOK_OUT = 1.0
+_LOOK_OUT = 5.0
 _LONGEST = 500
 
 
@@ -39,8 +39,13 @@ ASKED_SECONDS = 3.0
 """So long a read that was asked for waits for others, and for git to be done with the push."""
 
 
+_STOP_NOTICED = 5.0
+"""Seconds after which a stop is noticed of which `Follower.wake` does not inform."""
+
+
 class EitherFlag:
-    """Set when one of two flags is, for those who wait for one."""
+    """Set when one of two flags is, for those who wait for one. The second one is noticed at once, the first one after
+    a few seconds."""
 
     def __init__(self, one: runtime.Flag, other: runtime.Flag) -> None:
         self._one, self._other = one, other
@@ -61,7 +66,7 @@ class EitherFlag:
         """Wait until one of them is set, `timeout` seconds at most."""
         end = None if timeout is None else runtime.monotonic() + timeout
         while not self.is_set():
-            left = 0.5 if end is None else min(0.5, end - runtime.monotonic())
+            left = _STOP_NOTICED if end is None else min(_STOP_NOTICED, end - runtime.monotonic())
             if left <= 0:
                 break
             self._other.wait(left)
@@ -124,6 +129,10 @@ class Follower:
 
     def read_soon(self) -> None:
         """Read the repository before its next turn, at most once in a few seconds however often this is called."""
+        self._again.set()
+
+    def wake(self) -> None:
+        """Notice a stop at once."""
         self._again.set()
 
     def watch_remote(self, stop: runtime.Flag) -> None:

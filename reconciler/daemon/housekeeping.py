@@ -29,7 +29,7 @@ from reconciler.store.sql.store_errors import StoreError
 from reconciler.views.resource_tally import ResourceTally, fleet_count, guard_holds
 from reconciler.workqueue.loop import CONFIRM, RESYNC, Loop
 
-FLUSH_SECONDS = 5.0
+ROUND_SECONDS = 5.0
 TRIM_SECONDS = 3600.0
 """How often old events are taken out of the ledger."""
 COLLECT_SECONDS = 300.0
@@ -38,7 +38,7 @@ COLLECT_SECONDS = 300.0
 
 class Housekeeper:
     """Keeps store, metrics and queue in step with what the engine knows. `kept`: how long events are. `warn` records a
-    Warning."""
+    Warning. `pause`: seconds between two rounds."""
 
     def __init__(
         self,
@@ -51,7 +51,9 @@ class Housekeeper:
         warn: Callable[[ResourceKey | None, EventReason, str, tuple[str, ...]], None],
         now: Callable[[], datetime],
         log: Any,
+        pause: float = ROUND_SECONDS,
     ) -> None:
+        self._pause = pause
         self._store, self._engine, self._loop, self._metrics = store, engine, loop, metrics
         self._standing, self._kept, self._warn, self._now, self._log = standing, kept, warn, now, log
         self._waiting: set[ResourceKey] = set()
@@ -65,7 +67,7 @@ class Housekeeper:
         collected = runtime.monotonic() - COLLECT_SECONDS
         trimmed = runtime.monotonic() - TRIM_SECONDS
         self._store.retention.keep(self._kept)
-        while not stop.wait(FLUSH_SECONDS):
+        while not stop.wait(self._pause):
             self._store.check()
             self._survives("saving observations", self._engine.flush)
             self._survives("labelling machines", self._label)

@@ -15,7 +15,7 @@ from reconciler import runtime
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.daemon.follow import Follower
-from reconciler.daemon.housekeeping import Housekeeper
+from reconciler.daemon.housekeeping import ROUND_SECONDS, Housekeeper
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.proposals import Proposer, Schedule
 from reconciler.daemon.shards.control_relay import ControlRelay, attendance_events
@@ -57,12 +57,13 @@ BESIDE_SECONDS = 8.0
 
 class DaemonSettings(msgspec.Struct, frozen=True):
     """Seconds between two reads of git, seconds between two observations of a resource, the number of workers, and how
-    long events are kept."""
+    long events are kept. `house`: seconds between two rounds of the housekeeper."""
 
     git: float = 30.0
     resync: float = 60.0
     workers: int = 64
     keep: timedelta = EVENTS_KEPT
+    house: float = ROUND_SECONDS
 
 
 class Propose(msgspec.Struct, frozen=True):
@@ -102,7 +103,7 @@ class Daemon:
         self._engine = Engine(store, connections, facts, self._wired(context, standing))
         self._loop = self._queue_of(store)
         self._house = Housekeeper(
-            store, self._engine, self._loop, self.metrics, standing, pace.keep, self._warn, context.now, log
+            store, self._engine, self._loop, self.metrics, standing, pace.keep, self._warn, context.now, log, pace.house
         )
         self._standing = standing
         standing.report_event, standing.changed = self._report, self._house.judge_anew
@@ -231,6 +232,7 @@ class Daemon:
         over.set()
         if self._relay is not None:
             self._relay.wake()
+        self._follower.wake()
         self._reader.wake()
         self._wake_proposer()
         deadline = runtime.monotonic() + BESIDE_SECONDS

@@ -47,8 +47,13 @@ class Crew:
         self._threads: list[runtime.Thread] = []
         self._alive = self._begun = 0
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether none of the threads has work in hand."""
+        return not self._at_work
+
     def fill(self) -> None:
-        """Start as many threads as are missing. To be called again every CHECK_SECONDS."""
+        """Start as many threads as are missing. To be called again every CHECK_SECONDS while there is work in hand."""
         with self._lock:
             missing = min(self._size - (self._alive - self._late()), self._most - self._alive)
             if missing <= 0:

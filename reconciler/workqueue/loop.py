@@ -16,7 +16,7 @@ from reconciler import runtime
 from reconciler.model.outcome import Done, Failed, Outcome, OutcomeReason, Waiting
 from reconciler.model.resource import ResourceKey
 from reconciler.model.retry import CRASHED
-from reconciler.observed.crew import CHECK_SECONDS, Crew
+from reconciler.observed.crew import CHECK_SECONDS, LATE_SECONDS, Crew
 from reconciler.workqueue.queue import WorkQueue
 
 COMMIT, CONFIRM, RETRY, RESYNC, SUSPECT = 100, 80, 40, 0, -100
@@ -126,7 +126,8 @@ class Loop:
         while True:
             for crew in crews:
                 crew.fill()
-            if stop.wait(CHECK_SECONDS):
+            # What begins from now on does not hang before LATE_SECONDS.
+            if stop.wait(LATE_SECONDS if all(crew.is_idle for crew in crews) else CHECK_SECONDS):
                 break
         self.wake()
         deadline = runtime.monotonic() + STOP_SECONDS

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import click
 
 from reconciler.commands.options import DurationType, output_option
-from reconciler.commands.printing import dump
-from reconciler.commands.terminal import EXIT_ERROR, exit_in_words
+from reconciler.commands.printing import dump, print_table
+from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, on_terminal
 from reconciler.model.counting import count
 from reconciler.operations.simulation.scenarios.incidents import INCIDENT_NAMES
 from reconciler.operations.simulation.scenarios.planned_faults import read_faults
-from reconciler.operations.simulation.seeds import SeedRequest, SeedResult, never_happened, simulate_seeds
+from reconciler.operations.simulation.seeds import SeedRequest, SeedResult, simulate_seeds
+from reconciler.operations.simulation.verdict.seed_tally import SeedTally
 from reconciler.views.render.words import clean
 
 
@@ -57,6 +61,9 @@ from reconciler.views.render.words import clean
     metavar="FILE",
     help="The incidents of this YAML file, in place of the ones that the seed picks.",
 )
+@click.option(
+    "--summary", is_flag=True, help="Show only seeds in which a rule was broken, and what happened how often."
+)
 @click.option("--trace", is_flag=True, help="Also show the ledger of each run.")
 @output_option("text", "json", "yaml", default="text")
 def simulate_command(
@@ -67,6 +74,7 @@ def simulate_command(
     machines: int,
     only: tuple[str, ...],
     faults_file: Path | None,
+    summary: bool,
     trace: bool,
     output: str,
 ) -> None:
@@ -77,12 +85,14 @@ def simulate_command(
     wrong any more, and the fleet must become as declared. Rules are checked all the time. For example, no action is
     sent twice, and no machine is powered off that is not declared off. Only a temporary folder is changed.
 
-    Exit codes: 0 all rules held, 1 a rule was broken; the output names the rule and the seed.
+    Exit codes: 0 all rules held, 1 a rule was broken; the output names the rule and the seed. After Ctrl-C, the output
+    says how to continue with the seeds that are left.
 
     \b
     Examples:
       groundstate simulate --seed 7
       groundstate simulate --seeds 200 --for 10m --jobs 4
+      groundstate simulate --seed 1000 --seeds 5000 --machines 5 --for 5m --summary
       groundstate simulate --seed 7 --only killed --only reply-lost --trace
       groundstate simulate --faults faults.yaml
       groundstate simulate --seeds 5 -o json
@@ -90,23 +100,45 @@ def simulate_command(
     if only and faults_file is not None:
         raise click.UsageError("--only and --faults cannot be used together")
     incidents = tuple(INCIDENT_NAMES[one] for one in only)
-    results = []
+    tally, forms = SeedTally(), list[dict[str, object]]()
+    interrupted = False
     with exit_in_words():
         faults = read_faults(faults_file) if faults_file is not None else ()
         requests = [
             SeedRequest(number, machines, for_.total_seconds(), incidents, faults)
             for number in range(seed, seed + seeds)
         ]
-        for result in simulate_seeds(requests, jobs):
-            results.append(result)
-            if output == "text":
-                _show(result, trace=trace)
+        try:
+            with _seed_bar(seeds) as passed:
+                for result in simulate_seeds(requests, jobs):
+                    tally.add(result.seed, result.sometimes, is_broken=bool(result.violations))
+                    passed()
+                    if output != "text":
+                        forms.append(_form(result, trace=trace))
+                    elif result.violations or not summary:
+                        _show(result, trace=trace)
+        except KeyboardInterrupt:
+            interrupted = True
     if output != "text":
-        click.echo(dump([_form(result, trace=trace) for result in results], output))
-    elif seeds > 1:
-        _sum_up(results)
-    if any(result.violations for result in results):
+        click.echo(dump(forms, output))
+    elif seeds > 1 and tally.seeds:
+        _sum_up(tally)
+    if interrupted:
+        left = f"--seed {seed + tally.seeds} --seeds {seeds - tally.seeds}"
+        click.echo(f"Interrupted. To proceed: groundstate simulate {left}, and the other options as before.", err=True)
+        raise click.Abort
+    if tally.broken:
         raise click.exceptions.Exit(EXIT_ERROR)
+
+
+@contextmanager
+def _seed_bar(seeds: int) -> Iterator[Callable[[], None]]:
+    """A progress bar on a terminal, if there are several seeds. What is yielded is to be called after each seed."""
+    if seeds == 1 or not on_terminal(sys.stderr):
+        yield lambda: None
+        return
+    with click.progressbar(length=seeds, label="Simulating", file=sys.stderr, show_pos=True) as bar:
+        yield lambda: bar.update(1)
 
 
 def _show(result: SeedResult, *, trace: bool) -> None:
@@ -120,12 +152,15 @@ def _show(result: SeedResult, *, trace: bool) -> None:
         click.echo(clean(f"  {event.at:%Y-%m-%d %H:%M:%SZ} {event.reason} {event.key or '-'} {event.message}"))
 
 
-def _sum_up(results: list[SeedResult]) -> None:
-    failed = [result.seed for result in results if result.violations]
-    words = f"rules were broken in the seeds {', '.join(map(str, failed))}" if failed else "all rules held in all seeds"
-    click.echo(f"{count(len(results), 'seed')}: {words}")
-    if missing := never_happened(results):
+def _sum_up(tally: SeedTally) -> None:
+    failed = ", ".join(map(str, tally.broken))
+    words = f"rules were broken in the seeds {failed}" if failed else "all rules held in all seeds"
+    rows = [[str(row.times), str(row.seeds), str(row.first), row.what] for row in tally.rows()]
+    if rows:
+        print_table(["TIMES", "SEEDS", "FIRST", "WHAT HAPPENED"], rows, narrow=False)
+    if missing := tally.never():
         click.echo(f"never happened: {'; '.join(missing)}")
+    click.echo(f"{count(tally.seeds, 'seed')}: {words}")
 
 
 def _form(result: SeedResult, *, trace: bool) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +16,12 @@ from drivers.bmc.fake.fake import FakeFleet
 from drivers.bmc.fake.fake_faults import Fault
 from drivers.bmc.fake.fake_machine import FakeMachine
 from reconciler import runtime
-from reconciler.operations.simulation.scenarios.declared_fleet import DeclaredFleet, DeclaredMachine, closing_guard
+from reconciler.operations.simulation.scenarios.declared_fleet import (
+    DeclaredClaim,
+    DeclaredFleet,
+    DeclaredMachine,
+    closing_guard,
+)
 from reconciler.operations.simulation.scenarios.incidents import BUDGET_GUARD, Incident, ScenarioStep
 from reconciler.operations.simulation.scenarios.planned_faults import PlannedFault, fault_steps
 from reconciler.operations.simulation.scenarios.swarm import Scenario, scenario
@@ -44,7 +49,7 @@ T = TypeVar("T")
 QUIET_SECONDS = 6 * 3600.0
 """In which a healthy fleet must become as declared. A refused login is tried again after up to an hour, and the budget
 counts a power-off for an hour."""
-_LOOK_SECONDS = 60.0
+_LOOK_SECONDS = 20.0
 """Between two checks whether it is so."""
 _SETTLED_SECONDS = 120.0
 """For which it must then stay so. Everything is observed twice in it."""
@@ -52,13 +57,17 @@ _STARTED_SECONDS, _ENDED_SECONDS = 75.0, 10.0
 """In which a daemon has observed everything, and in which one has ended."""
 _RENAME_SECONDS = 300.0
 """After which people look whether a claim that is held waits for them."""
+_HOUSE_SECONDS = (5.0, 15.0, 15.0)
+"""Between two rounds of the daemon's housekeeper: a seed picks one. In long ones, more is left undone when it dies, and
+a run takes half the time of the processor."""
 _MEMORY = Path("/dev/shm")  # noqa: S108  each run has a folder of its own in it
 """Where Linux keeps files in memory: a store is written to disk at each commit otherwise."""
 _LONGEST_STOP_SECONDS = 600.0
 _STOP_SECONDS = 90.0
 """After which the service manager kills a daemon that does not end, and no agent waits for its answer any more."""
-_OVERRIDING = 0.9
-"""How likely it is that nothing waits for the disruption budget in the quiet time."""
+_OVERRIDING = 0.97
+"""How likely it is that nothing waits for the disruption budget in the quiet time. Such an hour costs as much as five
+other seeds."""
 _REVIEW_SECONDS = 300.0
 """For which people look at the plan of a store that was restored, before they let it go."""
 
@@ -118,7 +127,9 @@ class _World:
         self._restores: list[float] = []
         self._holdings: list[dict[str, int]] = []
         where = (self._repository.folder, self._stored.file, FaultyNetwork(self._fleet, self))
-        self._service = ServiceManager(simulation, *where, SimulationSettings(budget_limits(self._budget)))
+        house = simulation.chance.choice(_HOUSE_SECONDS)
+        settings = SimulationSettings(budget_limits(self._budget), house=house)
+        self._service = ServiceManager(simulation, *where, settings)
         work = (self._writes, self._is_installing, self._differs)
         self._strikes = DaemonStrikes(simulation, self._service, self._stored, *work)
         for name, machine in self._managed.items():
@@ -152,10 +163,15 @@ class _World:
         if not held or not claims:
             return
         self._sometimes[Sometimes.RENAME_DENIED] += 1
-        for declared in ({}, claims):
-            self._declared = msgspec.structs.replace(self._declared, claims=declared)
-            self._repository.commit(self._declared)
-            self._simulation.run_for(_RENAME_SECONDS)
+        self._declare_claims({})
+        deadline = self._simulation.elapsed + _RENAME_SECONDS
+        while self._simulation.elapsed < deadline and self._look().machines:
+            self._simulation.run_for(_LOOK_SECONDS)
+        self._declare_claims(claims)
+
+    def _declare_claims(self, claims: Mapping[str, DeclaredClaim]) -> None:
+        self._declared = msgspec.structs.replace(self._declared, claims=claims)
+        self._repository.commit(self._declared)
 
     def _compare_holdings(self) -> None:
         """Of the daemon that was there, and of one that has just been started."""

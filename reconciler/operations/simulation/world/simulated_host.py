@@ -54,12 +54,13 @@ def budget_limits(count: int) -> CommandLimits:
 
 
 class SimulationSettings(msgspec.Struct, frozen=True):
-    """How a daemon is started. `interval`, `resync`: seconds."""
+    """How a daemon is started. `interval`, `resync`, `house`: seconds."""
 
     limits: CommandLimits
     workers: int = 8
     interval: float = 30.0
     resync: float = 60.0
+    house: float = 5.0
 
 
 class SimulatedDaemon:
@@ -167,7 +168,7 @@ class SimulatedDaemon:
                 facts_of(store),
                 Context(now=runtime.now, random=runtime.random, by=self.process.name, epoch=self.epoch),
                 standing,
-                DaemonSettings(git=pace.interval, resync=pace.resync, workers=pace.workers),
+                DaemonSettings(git=pace.interval, resync=pace.resync, workers=pace.workers, house=pace.house),
                 logger(self.log, json=True),
             )
             standing.begin(self.epoch)

@@ -17,11 +17,8 @@ from reconciler.operations.simulation.scenarios.declared_fleet import (
     DeclaredGuard,
 )
 
-_WHO = {
-    f"GIT_{role}_{what}": value
-    for role in ("AUTHOR", "COMMITTER")
-    for what, value in (("NAME", "Ada"), ("EMAIL", "ada@fleet.example"), ("DATE", "2026-01-01T00:00:00Z"))
-}
+_WHO = "Ada <ada@fleet.example> 1767225600 +0000"
+"""Who commits, and when: at the start of 2026."""
 _BRANCH = "refs/heads/main"
 _SHUTDOWN = {"timeoutSeconds": 120, "escalate": "Force"}
 
@@ -39,12 +36,10 @@ class SimulatedRepository:
 
     def commit(self, declared: DeclaredFleet, *, broken: bool = False) -> None:
         """Commit this on top of the newest commit, also of one that was taken back. `broken`: with an unknown value."""
-        if self._tip is not None:
-            self._git("update-ref", _BRANCH, self._tip)
-        (self.folder / "fleet.yaml").write_text("".join(self._documents(declared, broken=broken)), "utf-8")
-        self._git("add", "--all")
-        self._git("commit", "--quiet", "--allow-empty", "--message", "Declare it")
-        self._tip = self._git("rev-parse", "HEAD")
+        data = "".join(self._documents(declared, broken=broken)).encode()
+        # Without the limit, another process would write each object to a file of its own.
+        command = ("-c", "fastimport.unpackLimit=0", "fast-import", "--quiet", "--force")
+        self._tip = self._git(*command, stdin=_imported(data, self._tip))
         if not broken:
             self.revisions[self._tip] = declared
 
@@ -79,10 +74,20 @@ class SimulatedRepository:
         here, away = self.folder / ".git", self.folder / "away"
         (here if hidden else away).rename(away if hidden else here)
 
-    def _git(self, *arguments: str) -> str:
+    def _git(self, *arguments: str, stdin: bytes = b"") -> str:
         command = [shutil.which("git") or "git", "-C", str(self.folder), *arguments]
-        environment = {**_WHO, "HOME": str(self.folder), "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
-        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip()
+        environment = {"HOME": str(self.folder), "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+        done = subprocess.run(command, env=environment, check=True, capture_output=True, input=stdin)
+        return done.stdout.decode().strip()
+
+
+def _imported(data: bytes, parent: str | None) -> bytes:
+    """A commit of one file as `git fast-import` reads it (git-fast-import(1)), which then says the hash. One process
+    takes less time than those of `add`, `commit` and `rev-parse`."""
+    head = f"commit {_BRANCH}\nmark :1\nauthor {_WHO}\ncommitter {_WHO}\n"
+    start = f"from {parent}\n" if parent is not None else ""
+    size = f"M 100644 inline fleet.yaml\ndata {len(data)}\n"
+    return f"{head}data 10\nDeclare it\n{start}{size}".encode() + data + b"\nget-mark :1\ndone\n"
 
 
 def _site() -> Iterator[str]:
