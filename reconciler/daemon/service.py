@@ -25,7 +25,7 @@ from reconciler.desired.git.branches.proposal_branch import ProposalBranch
 from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.kinds import INVENTORIED, longest_resync
 from reconciler.kinds.common.defect import defect
-from reconciler.kinds.kind_shards import keys_in_partitions
+from reconciler.kinds.kind_shards import attended_partitions, keys_in_partitions
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import Facts
 from reconciler.model.outcome import Outcome
@@ -97,6 +97,7 @@ class Daemon:
         self._broke: list[BaseException] = []
         self.metrics = Metrics()
         connections = connections.measured(self._bmc_asked)
+        self._without_workers: frozenset[str] = frozenset()
         if relay is not None:
             connections = connections.reached(partial(RelayedBackend, relay))
             relay.changed, relay.report = self._moved, self._note_unattended
@@ -331,6 +332,10 @@ class Daemon:
         self.metrics.adopted(counts, self._now().timestamp())
         if self._relay is not None:
             self._relay.adopt(state)
+        else:
+            # Nobody else can use this store, so there never is one.
+            self._note_unattended(sorted(attended_partitions(state) - self._without_workers), ())
+            self._without_workers = attended_partitions(state)
         self._reader.set_desired(state)
         self._wake_proposer()
         self._house.relabel()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.e2e.desk import Desk, Running, until
+from tests.e2e.desk import Desk, Running, document, machine, until
 from tests.e2e.shared_fleet import SharedFleet, shared_fleet
 
 TAKEN_OVER = 75
@@ -238,6 +238,18 @@ def test_a_daemon_that_only_observes_sends_nothing_for_others(desk: Desk, empty_
                     found = desk.run("get", "daemons", "-o", "json").json["items"]
                     assert {one["host"]: one["shards"] for one in found}["host-b"] == 0
                     assert second.process.poll() is None
+
+
+def test_a_store_that_no_other_daemon_can_use_has_no_daemon_of_a_site(desk: Desk) -> None:
+    site = document("Partition", "site", ownWorkers=True)
+    one = machine("m1")
+    one["spec"]["partition"] = "site"
+    desk.commit("Site", lab=[site, one])
+    with desk.daemon() as daemon:
+        assert "on the same PostgreSQL store" in daemon.logged("NoWorker")["message"]
+        desk.commit("Again", lab=[document("Partition", "lab"), site, one])
+        daemon.until(lambda: told(daemon, "RevisionApplied") == 2, "the second revision")
+    assert told(daemon, "NoWorker") == 1
 
 
 @pytest.mark.parametrize(

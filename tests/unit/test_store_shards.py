@@ -263,3 +263,11 @@ def test_a_file_has_no_shards_and_no_workers() -> None:
     assert store.shards.all() == ()
     assert store.shards.workers() == ()
     store.close()
+
+
+def test_a_worker_of_another_version_whose_row_cannot_be_read_is_none(store: Store, control: int) -> None:
+    store.shards.beat(A, (), LONG)
+    store.shards.beat(B, (), LONG)
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE worker SET value = '{}' WHERE name = 'a/1'")
+    assert [process for process, _ in store.shards.workers()] == [B]

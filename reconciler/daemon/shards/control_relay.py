@@ -321,7 +321,8 @@ def no_worker_words(partition: str) -> str:
     """That nothing can be known of a partition, and how to proceed."""
     return (
         f"partition {partition} has daemons of its own (spec.ownWorkers), and none of them is at work. Start one with "
-        f"`groundstate run --partitions {partition}`, or check its host and its connection to the database"
+        f"`groundstate run --partitions {partition}` on the same PostgreSQL store, or check its host and its "
+        "connection to the database"
     )
 
 

@@ -137,7 +137,7 @@ class ShardTable:
             return ShardOverview((), (), has_answers=False)
         with self._database.read() as connection:
             rows = connection.execute(_ALL).all()
-            found = [_registered(value) for value in connection.execute(_WORKERS).scalars()]
+            found = [one for value in connection.execute(_WORKERS).scalars() if (one := _known(value)) is not None]
             # Last: each statement sees what was committed until then.
             has_answers = bool(connection.execute(_ANY_ANSWER).scalar_one())
         workers = (
@@ -236,6 +236,14 @@ def _shard_id(name: str) -> ShardId:
         return ShardId.parse(name)
     except ValueError as error:
         raise StoreError(f"a row of the table shard in the store cannot be read: {error}; restore a backup") from error
+
+
+def _known(value: str) -> _Registered | None:
+    """None: a daemon of another version has registered, which gets no shards."""
+    try:
+        return _REGISTERED.decode(value)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _registered(value: str) -> _Registered:
