@@ -16,7 +16,7 @@ from reconciler.model.plans.pause import ResourcePause
 from reconciler.model.plans.restart import RestartRequest, RestartResult
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.pauses import standing_pauses
-from reconciler.planning.guards.standing import CommandLimits, DaemonReport, Standing, standing_in_force
+from reconciler.planning.guards.standing import BootServices, CommandLimits, DaemonReport, Standing, standing_in_force
 from reconciler.planning.override_scope import in_force
 from reconciler.store import Store
 from reconciler.store.drained_hosts import DrainedHost
@@ -36,7 +36,8 @@ class PolicyState:
     ) -> None:
         self._store, self._asked, self._now = store, asked, now
         self._daemon, self._epoch, self._seen_at = daemon, 0, None if daemon is None else daemon.since
-        self._told: FleetCount | None = None
+        self._told: DaemonReport | None = None
+        self._boot = BootServices()
         self._overrides: tuple[Override, ...] = store.overrides.all()
         self._pauses: tuple[ResourcePause, ...] = store.pauses.all()
         self._in_force = self._ids_in_force(now())
@@ -59,7 +60,8 @@ class PolicyState:
     def standing(self) -> Standing:
         """The limits, overrides and pauses that judge now."""
         now = self._now()
-        me = self._daemon and msgspec.structs.replace(self._daemon, seen_at=now)
+        me = self._report()
+        me = me and msgspec.structs.replace(me, seen_at=now)
         return standing_in_force(self._asked, me, self._overrides, now, self._pauses)[0]
 
     def count(self, fleet: FleetCount) -> None:
@@ -67,11 +69,25 @@ class PolicyState:
         if self._daemon is not None:
             self._daemon = msgspec.structs.replace(self._daemon, fleet=fleet)
 
+    def note_boot_services(self, found: BootServices) -> None:
+        """The boot services of other daemons; readers of the store see them with the next sign of life."""
+        self._boot = found
+        self.changed()
+
+    def _report(self) -> DaemonReport | None:
+        me, boot = self._daemon, self._boot
+        if me is None:
+            return None
+        return msgspec.structs.replace(
+            me, boot_address=me.boot_address or boot.address, boot_partitions=boot.partitions
+        )
+
     def begin(self, epoch: int) -> None:
         """Say in the store that this daemon is at work. Raises StoreError."""
         self._epoch = epoch
-        if self._daemon is not None:
-            self._store.daemon.put(self._daemon, epoch, self._now())
+        me = self._report()
+        if me is not None:
+            self._store.daemon.put(me, epoch, self._now())
 
     def leave(self) -> None:
         """Say that it has ended. Raises StoreError."""
@@ -133,10 +149,10 @@ class PolicyState:
         self._over = overrides
 
     def _give_sign_of_life(self, now: datetime) -> None:
-        me = self._daemon
-        if me is not None and self._epoch and (self._late(now) or me.fleet != self._told):
+        me = self._report()
+        if me is not None and self._epoch and (self._late(now) or me != self._told):
             self._store.daemon.heartbeat(me, self._epoch, now)
-            self._seen_at, self._told = now, me.fleet
+            self._seen_at, self._told = now, me
 
     def _ids_in_force(self, now: datetime) -> set[str]:
         overrides, pauses = in_force(self._overrides, now), standing_pauses(self._pauses, now)

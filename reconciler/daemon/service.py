@@ -14,6 +14,7 @@ from drivers.base import BmcRequest
 from reconciler import runtime
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
+from reconciler.daemon.boot_relay.called_provisioning import CalledProvisioning
 from reconciler.daemon.follow import Follower
 from reconciler.daemon.housekeeping import ROUND_SECONDS, Housekeeper
 from reconciler.daemon.policy_state import PolicyState
@@ -101,6 +102,8 @@ class Daemon:
         if relay is not None:
             connections = connections.reached(partial(RelayedBackend, relay))
             relay.changed, relay.report = self._moved, self._note_unattended
+            relay.boot_changed = standing.note_boot_services
+            standing.note_boot_services(relay.boot)
         self._engine = Engine(store, connections, facts, self._wired(context, standing))
         self._loop = self._queue_of(store)
         self._house = Housekeeper(
@@ -116,6 +119,7 @@ class Daemon:
         self._undeclared = UndeclaredMachines(store)
         self.provisioning = self._provisioning_of()
         """What the boot service speaks to."""
+        self._called = self._called_of(context.epoch, relay)
         self.consoles = MachineConsoles(
             lambda: self._engine.desired,
             self._engine.facts_of,
@@ -191,6 +195,13 @@ class Daemon:
             self._console_words,
         )
 
+    def _called_of(self, epoch: int, relay: ControlRelay | None) -> CalledProvisioning | None:
+        if relay is None:
+            return None
+        called = CalledProvisioning(self._store, epoch, self.provisioning, self._boot_failed)
+        relay.called = called.take
+        return called
+
     def _inventory_reader_of(self, connections: Connections) -> InventoryReader:
         return InventoryReader(
             Backends(connections, self._now).inventory,
@@ -239,6 +250,8 @@ class Daemon:
         deadline = runtime.monotonic() + BESIDE_SECONDS
         for thread in beside:
             thread.join(max(0.0, deadline - runtime.monotonic()))
+        if self._called is not None:
+            self._called.close()
         if self._broke:
             # What the others met may be what followed from it.
             worst = next((one for one in self._broke if isinstance(one, Fenced)), self._broke[0])

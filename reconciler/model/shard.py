@@ -47,8 +47,10 @@ class Shard(msgspec.Struct, frozen=True):
 
 class WorkerDaemon(msgspec.Struct, frozen=True):
     """A daemon that carries out shards. `partitions`: the only ones that it reaches; empty: any that has no workers of
-    its own. `is_leaving`: it finishes what it has in hand, and then ends."""
+    its own. `is_leaving`: it finishes what it has in hand, and then ends. `boot_address`: of its boot service, if it
+    has one."""
 
     name: str
     partitions: tuple[str, ...] = ()
     is_leaving: bool = False
+    boot_address: str | None = None

@@ -13,6 +13,10 @@ from reconciler.model.resource import ResourceKey
 from reconciler.model.retry import ASK_AGAIN
 
 
+class ProvisioningUnavailable(Exception):
+    """The daemon that decides does not answer now, or cannot yet: ask again. What was called may be done or not."""
+
+
 class Wait(msgspec.Struct, frozen=True, tag="wait"):
     """Nothing to do yet: ask again after so many seconds."""
 
@@ -53,7 +57,8 @@ class Provisioning(Protocol):
     """The machines' lifecycles, as the services see them. Calls come from many threads, and are durable when they
     return.
 
-    Every call may raise StoreError: then nothing was taken up, and the caller is to ask again.
+    Every call may raise StoreError: then nothing was taken up, and the caller is to ask again. It may also raise
+    ProvisioningUnavailable. So every call may be repeated.
     """
 
     def find(self, uuid: str, macs: Collection[str]) -> ResourceKey | None:

@@ -39,6 +39,7 @@ SUBJECTS: dict[str, tuple[tuple[str, ...], str]] = {
     "observed/ipam_backend.py": (("ipam",), "the backend of networks, addresses, pools and numbers"),
     "observed/switch_backend.py": (("switch",), "the backend of switches"),
     "observed/sink_connections.py": (("sink",), "how sinks of events are reached"),
+    "daemon/boot_relay/": ((), "the boot services of other daemons"),
     "daemon/sinks/": (("sink",), "events that are sent to sinks"),
     "store/rows/sink_rows.py": (("sink",), "the places of event sinks in the ledger"),
     "daemon/proposals.py": (("catalogue",), "proposals of the machines that are found in partitions"),

@@ -21,12 +21,13 @@ from reconciler import runtime
 from reconciler.kinds.kind_shards import attended_partitions, keys_of_shards, partition_key, shard_of, shared_shards
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.model.shard import Shard, ShardId
+from reconciler.model.shard import Shard, ShardId, WorkerDaemon
 from reconciler.model.values.program_version import program_version
 from reconciler.observed.relay.relay_messages import (
     MESSAGES,
     CallAnswer,
     ChangeHint,
+    ControlCall,
     EndpointCall,
     RelayedCall,
     SendCall,
@@ -34,9 +35,9 @@ from reconciler.observed.relay.relay_messages import (
     value_of_answer,
 )
 from reconciler.observed.relay.relayed_backend import Carrier
+from reconciler.planning.guards.standing import BootServices
 from reconciler.store import Store
 from reconciler.store.lease.instance import this_process
-from reconciler.store.lease.shard_rows import ShardOverview
 from reconciler.store.rows.relay_rows import RelayRequest
 from reconciler.workqueue.shard_assignment import assign
 
@@ -45,8 +46,10 @@ SHARE_ABOVE = 1000
 _REVIEW_SECONDS, _ALONE_SECONDS = 0.5, 5.0
 """How often it is checked which daemons there are, which shards they have, and what they report: in a shared fleet, and
 in another."""
-_BUSY_SECONDS = 0.01
-"""Between two looks for answers while one is waited for."""
+_BUSY_SECONDS, _CALLED_SECONDS = 0.01, 0.02
+"""Between two looks for answers: while one is waited for, and soon after a call of another daemon."""
+_CALLED_FOR = 1.0
+"""So long after a call of another daemon the next one is soon expected."""
 _MOVING_SECONDS = 5.0
 """So long a call waits for a shard that is on its way from one daemon to another."""
 _LEAVE_AGAIN_SECONDS = 30.0
@@ -91,7 +94,8 @@ class ControlRelay:
     """Implements Relay, for the process that works on the store under `epoch`. `share_above`: a fleet with more
     endpoints is shared with the daemons that stand by. `changed` is called with keys that other daemons have seen
     change, or that have come to another daemon. `report` is called with the partitions that are without a daemon from
-    now on, and with those that have one again. Threads may call it while `run` is running."""
+    now on, and with those that have one again. `called` is called with each call of another daemon, and
+    `boot_changed` with the boot services of other daemons. Threads may call it while `run` is running."""
 
     def __init__(self, store: Store, epoch: int, share_above: int) -> None:
         self._store, self._epoch, self._share_above = store, epoch, share_above
@@ -109,11 +113,15 @@ class ControlRelay:
         self._outbox: deque[RelayRequest] = deque()
         self._unattended: frozenset[str] = frozenset()
         self._is_over = False
-        self._review_at = 0.0
+        self._review_at, self._called_until = 0.0, 0.0
+        self.boot = BootServices()
+        """Those of other daemons, as of the last review."""
         self.changed: Callable[[Collection[ResourceKey]], None] = lambda _: None
         self.report: Callable[[Sequence[str], Sequence[str]], None] = lambda _lost, _back: None
+        self.called: Callable[[ControlCall], None] = lambda _: None
+        self.boot_changed: Callable[[BootServices], None] = lambda _: None
         store.relay.clear(epoch)
-        self._read_shards(store.shards.overview())
+        self._read_shards()
 
     # -- for threads that work on resources --------------------------------------------------------------------------
 
@@ -206,15 +214,23 @@ class ControlRelay:
                     self._review_at = runtime.monotonic() + _REVIEW_SECONDS
                     if not self.review():
                         self._review_at += _ALONE_SECONDS - _REVIEW_SECONDS
-                elif self._open:
+                elif self._is_busy():
                     self._take_answers()
-                self._wake.wait(_BUSY_SECONDS if self._open else max(0.0, self._review_at - runtime.monotonic()))
+                self._wake.wait(self._pause())
         finally:
             with self._lock:
                 self._is_over = True
                 for call in self._open.values():
                     call.lose("this process ended before the answer came")
                 self._lock.notify_all()
+
+    def _is_busy(self) -> bool:
+        return bool(self._open) or runtime.monotonic() < self._called_until
+
+    def _pause(self) -> float:
+        if self._is_busy():
+            return _BUSY_SECONDS if self._open else _CALLED_SECONDS
+        return max(0.0, self._review_at - runtime.monotonic())
 
     def wake(self) -> None:
         """Have `run` look at once whether it is to stop."""
@@ -240,6 +256,10 @@ class ControlRelay:
             if isinstance(message, ChangeHint):
                 hinted += message.keys
                 continue
+            if isinstance(message, ControlCall):
+                self._called_until = runtime.monotonic() + _CALLED_FOR
+                self.called(message)
+                continue
             with self._lock:
                 call = self._open.get(message.id)
             if call is not None:
@@ -249,16 +269,13 @@ class ControlRelay:
             self.changed(hinted)
 
     def review(self) -> bool:
-        """Read which daemons have which shards and what they report, and hand out what is to go elsewhere. False: the
-        fleet is not shared. Raises StoreError."""
-        overview = self._store.shards.overview()
-        self._read_shards(overview)
+        """Read which daemons have which shards and what they report, and hand out what is to go elsewhere. False: no
+        other daemon asks or answers, so this may be done less often. Raises StoreError."""
+        workers = self._read_shards()
         desired = self._desired
         if desired is None:
             return True
         own_workers = attended_partitions(desired)
-        version = program_version()
-        workers = [worker for process, worker in overview.workers if process.version == version]
         machines = self._machines
         now_wanted = {id_: one.wanted for id_, one in self._shards.items()}
         assigned = assign(now_wanted, machines, own_workers, workers, self._name)
@@ -271,7 +288,8 @@ class ControlRelay:
         if back:
             self.changed(keys_of_shards(desired, back))
         self._note_unattended(frozenset(own_workers), {id_.partition for id_, worker in wanted.items() if worker})
-        return bool(machines) or any(one.wanted or one.owner for one in self._shards.values())
+        has_boot = any(one.boot_address for one in workers)
+        return has_boot or bool(machines) or any(one.wanted or one.owner for one in self._shards.values())
 
     def _hand_out(self, new: Mapping[ShardId, str | None]) -> None:
         """Those on which no thread of this process works any more; the others at a later review."""
@@ -289,11 +307,13 @@ class ControlRelay:
             self._lock.notify_all()
         if ready:
             self._store.shards.want(self._epoch, ready)
-            self._read_shards(self._store.shards.overview())
+            self._read_shards()
             with self._lock:
                 self._leaving -= ready.keys()
 
-    def _read_shards(self, overview: ShardOverview) -> None:
+    def _read_shards(self) -> list[WorkerDaemon]:
+        """Take what was said, and read the shards; returns the daemons that attend to them."""
+        overview = self._store.shards.overview()
         read_at = runtime.monotonic()
         # A daemon that has left a shard had written its answers before.
         if overview.has_answers:
@@ -306,6 +326,12 @@ class ControlRelay:
                 if now_there is None or now_there.epoch != call.shard.epoch or not self._is_alive(now_there):
                     call.lose(f"the daemon {call.shard.owner} has stopped working on shard {call.shard.id}")
             self._lock.notify_all()
+        version = program_version()
+        workers = [worker for process, worker in overview.workers if process.version == version]
+        before, self.boot = self.boot, boot_services_of(workers)
+        if self.boot != before:
+            self.boot_changed(self.boot)
+        return workers
 
     def _note_unattended(self, own_workers: frozenset[str], attended: Collection[str]) -> None:
         alive = {one.id.partition for one in self._shards.values() if self._is_alive(one)}
@@ -315,6 +341,13 @@ class ControlRelay:
             self._lock.notify_all()
         if without != before:
             self.report(sorted(without - before), sorted((before - without) & own_workers))
+
+
+def boot_services_of(workers: Collection[WorkerDaemon]) -> BootServices:
+    """Where these daemons serve machines that boot."""
+    serving = [one for one in workers if one.boot_address is not None and not one.is_leaving]
+    anywhere = min((str(one.boot_address) for one in serving if not one.partitions), default=None)
+    return BootServices(anywhere, tuple(sorted({name for one in serving for name in one.partitions})))
 
 
 def no_worker_words(partition: str) -> str:

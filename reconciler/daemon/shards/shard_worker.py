@@ -67,12 +67,13 @@ _STOP_SECONDS = 2.0
 
 class WorkerSettings(msgspec.Struct, frozen=True):
     """Of one worker. `partitions`: the only ones that it attends to; empty: any that has no daemons of its own. `lease`
-    and `resync` in seconds; `workers` endpoints at the same time."""
+    and `resync` in seconds; `workers` endpoints at the same time. `boot_address`: of its boot service."""
 
     partitions: tuple[str, ...] = ()
     lease: float = 15.0
     resync: float = 60.0
     workers: int = 64
+    boot_address: str | None = None
 
 
 class _HeldCall(msgspec.Struct, frozen=True):
@@ -195,8 +196,9 @@ class ShardWorker:
                 asked_at = runtime.monotonic()
                 # First, as others may have them before the answer comes.
                 self._hold({id_: epoch for id_, epoch in self._held.items() if id_ not in ready})
+                how = self._settings
                 held = self._store.shards.beat(
-                    self._process, self._settings.partitions, self._settings.lease, release=ready
+                    self._process, how.partitions, how.lease, release=ready, boot_address=how.boot_address
                 )
                 # In this order: after a pause, no call of an earlier epoch may be sent under the new lease.
                 self._hold(held)

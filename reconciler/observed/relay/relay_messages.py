@@ -1,4 +1,4 @@
-"""What the daemon that decides and the daemons that reach endpoints say to each other. Pure; as JSON in the store."""
+"""What the daemon that decides and the other daemons say to each other. Pure; as JSON in the store."""
 
 from __future__ import annotations
 
@@ -98,11 +98,30 @@ class ChangeHint(msgspec.Struct, frozen=True, tag="changed"):
     keys: tuple[ResourceKey, ...]
 
 
-Message = CallAnswer | ChangeHint
+class ControlCall(msgspec.Struct, frozen=True, tag="call"):
+    """Another daemon has the daemon that decides carry out a call, and waits for the reply. `asker`: its process.
+    `version`: of its program, the only one that can read `call`."""
+
+    id: str
+    asker: str
+    version: str
+    call: msgspec.Raw
+
+
+class ControlReply(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The reply to a ControlCall: a value, or in words why there is none."""
+
+    id: str
+    value: msgspec.Raw = msgspec.Raw(b"null")
+    failure: str | None = None
+
+
+Message = CallAnswer | ChangeHint | ControlCall
 
 # Made here: where several threads are the first to make a decoder of a type, the process crashes (msgspec 0.22).
 CALLS = msgspec.json.Decoder(RelayedCall)
 MESSAGES = msgspec.json.Decoder(Message)
+REPLIES = msgspec.json.Decoder(ControlReply)
 _FACTS = {kind.name: msgspec.json.Decoder[Any](kind.facts) for kind in KINDS.values() if kind.facts is not None}
 _VALUES = {kind.name: msgspec.json.Decoder[Any](kind.observed_type) for kind in KINDS.values() if kind.observed_type}
 _ACCEPTED, _TASK, _INVENTORY = (msgspec.json.Decoder[Any](one) for one in (Accepted, Task, Inventory))

@@ -15,6 +15,8 @@ from drivers.base import SecretUnavailable
 from reconciler import runtime
 from reconciler.applying.context import Context
 from reconciler.daemon.ancestry import LAST_GOOD
+from reconciler.daemon.boot_relay.control_caller import ControlCaller
+from reconciler.daemon.boot_relay.relayed_provisioning import RelayedProvisioning
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.proposals import Schedule
 from reconciler.daemon.service import Daemon, DaemonSettings, Propose
@@ -156,19 +158,51 @@ def _attending(
     if not store.has_lease or at.where.work_tree or settings.observe:
         yield
         return
-    how = WorkerSettings(settings.partitions, settings.lease, settings.resync, settings.concurrency)
     process = this_process("run")
-    connections = at.connections(store).reached()
-    worker = ShardWorker(
-        *(store, source, connections, process, how, log, at.where.cache),
-        LAST_GOOD,
-        failed,
-    )
-    worker.start()
+    with ExitStack() as boot:
+        caller = ControlCaller(store, process.name_of_process, failed)
+        serves = _serves_boot_beside(boot, settings, caller, store, at.where, log, failed)
+        how = WorkerSettings(
+            *(settings.partitions, settings.lease, settings.resync, settings.concurrency),
+            boot_address=settings.boot.address if serves else None,
+        )
+        connections = at.connections(store).reached()
+        worker = ShardWorker(
+            *(store, source, connections, process, how, log, at.where.cache),
+            LAST_GOOD,
+            failed,
+        )
+        worker.start()
+        try:
+            yield
+        finally:
+            # Requests that wait for the daemon that decides are answered now, and those that come later not at all.
+            caller.end()
+            boot.close()
+            worker.end()
+
+
+def _serves_boot_beside(
+    stack: ExitStack,
+    settings: RunSettings,
+    caller: ControlCaller,
+    store: Store,
+    where: Where,
+    log: Any,
+    failed: Callable[[BaseException], None],
+) -> bool:
+    """Serve machines that boot until `stack` is left, if it was asked for; the daemon that decides is asked about them.
+    A daemon that may take over does without, where it cannot listen: on one host, the address is in use until then."""
+    caller.start()
     try:
-        yield
-    finally:
-        worker.end()
+        stack.enter_context(serve_boot(settings.boot, RelayedProvisioning(caller.ask), store, where, log, failed))
+    except OperationError as error:
+        if settings.partitions:
+            caller.end()
+            raise
+        log.warning("BootServiceNotStarted", message=f"{error}; this daemon tries again when it takes over")
+        return False
+    return settings.boot.address is not None
 
 
 def _refuse_contradictions(settings: RunSettings) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 
 from reconciler.kinds import FLEET, KINDS
 from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS
 from reconciler.kinds.guard.matching import group_value, group_words
+from reconciler.kinds.kind_shards import shard_of
 from reconciler.kinds.kind_words import counted, endpoints, nouns
 from reconciler.model.actions.action_base import Disruption
 from reconciler.model.counting import count
@@ -211,18 +212,26 @@ def _newcomer_hold(key: ResourceKey) -> Hold:
     )
 
 
-def hold_without_boot_service(last: str = "") -> Guard:
+def hold_without_boot_service(last: str = "", served: Collection[str] = ()) -> Guard:
     """For a fleet without a boot service: no machine is started from the network when nothing would answer it.
 
-    `last`: where one was, and when it was last heard of.
+    `last`: where one was, and when it was last heard of. `served`: partitions that have a boot service of their own.
     """
     was = f" (the last boot service was seen at {last})" if last else ""
     reason = f"network boot needs a boot service, and none is running{was}"
     hint = "start the daemon with a boot service: `groundstate run --boot-address ADDR`"
+    if served:
+        reason = f"network boot needs a boot service, and only {', '.join(served)} have one now"
+        hint = "start a daemon with a boot service for the partition: `groundstate run --boot-address ADDR`"
 
-    def unserved(changes: Iterable[Change], _world: GuardWorld) -> Holds:
+    def unserved(changes: Iterable[Change], world: GuardWorld) -> Holds:
         ordering = [change for change in changes if any(action.needs_boot_service for action in change.actions)]
-        return {change.key: (Hold(HoldKind.GUARD, HoldName.BOOT_SERVICE, reason, hint),) for change in ordering}
+        shards = {change.key: shard_of(world.desired.resources.get(change.key)) for change in ordering}
+        return {
+            key: (Hold(HoldKind.GUARD, HoldName.BOOT_SERVICE, reason, hint),)
+            for key, shard in shards.items()
+            if shard is None or shard.partition not in served
+        }
 
     return unserved
 

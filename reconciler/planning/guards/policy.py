@@ -28,7 +28,8 @@ class Policy(msgspec.Struct, frozen=True):
 def policy(world: GuardWorld) -> Policy:
     """What judges changes: by the documents that are desired, and by what the store remembers and what stands in it."""
     standing = world.standing
-    served = () if standing.boot_address is not None else (hold_without_boot_service(standing.last_boot),)
+    unserved = hold_without_boot_service(standing.last_boot, standing.boot_partitions)
+    served = () if standing.boot_address is not None else (unserved,)
     racks, fleet = built_in_budgets(world)
     declared = (partial(budget_holds, one) for one in declared_budgets(world))
     return Policy(

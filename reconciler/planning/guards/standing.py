@@ -19,6 +19,14 @@ SILENT = timedelta(minutes=2)
 """A daemon that was not heard of for so long is not at work: it was killed, or its host is gone."""
 
 
+class BootServices(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The boot services of daemons that do not decide. `address`: of one that serves all partitions, if there is one.
+    `partitions`: the others serve these alone."""
+
+    address: str | None = None
+    partitions: tuple[str, ...] = ()
+
+
 class DaemonReport(msgspec.Struct, frozen=True, omit_defaults=True):
     """What `groundstate run` writes down of itself: the limits it was given, and the address of its boot service.
     `fleet`: as it counted the fleet last; None until a desired state is in force."""
@@ -30,7 +38,7 @@ class DaemonReport(msgspec.Struct, frozen=True, omit_defaults=True):
     limits: GuardLimits = GuardLimits()
     """The limits that it was started with."""
     boot_address: str | None = None
-    """Where its boot service answers; None: it has none."""
+    """Where its boot service answers, or that of a daemon that stands by; None: there is none."""
     seen_at: datetime | None = None
     """When it reported last."""
     ended: bool = False
@@ -39,6 +47,8 @@ class DaemonReport(msgspec.Struct, frozen=True, omit_defaults=True):
     """It reports drift, and sends nothing (`run --observe`)."""
     fleet: FleetCount | None = None
     """What it counts."""
+    boot_partitions: tuple[str, ...] = ()
+    """The partitions with boot services of their own, which daemons with `--partitions` have."""
 
     def at_work(self, now: datetime) -> bool:
         """Whether it can be taken to run. The clocks of two hosts may differ by seconds."""
@@ -54,7 +64,7 @@ class CommandLimits(msgspec.Struct, frozen=True):
 
 class Standing(msgspec.Struct, frozen=True):
     """What judges a plan beside the documents. `boot_address`: of the boot service that machines are started from;
-    None: none is there.
+    None: none is there. `boot_partitions`: those that have boot services of their own.
     `last_boot`: in words, when one was last heard of. `overrides` and `pauses`: rows of the store, also
     those that are over."""
 
@@ -63,6 +73,7 @@ class Standing(msgspec.Struct, frozen=True):
     last_boot: str = ""
     overrides: tuple[Override, ...] = ()
     pauses: tuple[ResourcePause, ...] = ()
+    boot_partitions: tuple[str, ...] = ()
 
 
 def standing_in_force(
@@ -81,7 +92,8 @@ def standing_in_force(
     given = {name: getattr(asked.limits, name) for name in sorted(asked.given)}
     other = {name: value for name, value in given.items() if value != getattr(daemon.limits, name)}
     limits = msgspec.structs.replace(daemon.limits, **given)
-    return Standing(limits, daemon.boot_address, "", overrides, pauses), tuple(_differs(other, daemon))
+    standing = Standing(limits, daemon.boot_address, "", overrides, pauses, daemon.boot_partitions)
+    return standing, tuple(_differs(other, daemon))
 
 
 def _last_boot(daemon: DaemonReport | None) -> str:

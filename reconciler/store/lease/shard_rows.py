@@ -95,17 +95,22 @@ class WorkerNews(msgspec.Struct, frozen=True):
 
 class ShardOverview(msgspec.Struct, frozen=True):
     """All shards, and the worker daemons whose leases run, by their names. `has_answers`: some wait for the daemon in
-    control. What a worker answered before it released a shard of `shards` is among them."""
+    control, or calls do. What a worker answered before it released a shard of `shards` is among them."""
 
     shards: tuple[Shard, ...]
     workers: tuple[tuple[StoreHolder, WorkerDaemon], ...]
     has_answers: bool
 
 
-class _Registered(msgspec.Struct, frozen=True):
+class _Registered(msgspec.Struct, frozen=True, omit_defaults=True):
     process: StoreHolder
     partitions: tuple[str, ...]
     is_leaving: bool = False
+    boot_address: str | None = None
+
+    @property
+    def worker(self) -> WorkerDaemon:
+        return WorkerDaemon(self.process.name_of_process, self.partitions, self.is_leaving, self.boot_address)
 
 
 _REGISTERED = msgspec.json.Decoder(_Registered)
@@ -140,10 +145,7 @@ class ShardTable:
             found = [one for value in connection.execute(_WORKERS).scalars() if (one := _known(value)) is not None]
             # Last: each statement sees what was committed until then.
             has_answers = bool(connection.execute(_ANY_ANSWER).scalar_one())
-        workers = (
-            (one.process, WorkerDaemon(one.process.name_of_process, one.partitions, one.is_leaving)) for one in found
-        )
-        return ShardOverview(_shards(rows), tuple(workers), has_answers)
+        return ShardOverview(_shards(rows), tuple((one.process, one.worker) for one in found), has_answers)
 
     def news(self, process: StoreHolder, revision_meta: str) -> WorkerNews:
         """What there is for a worker to do. `revision_meta`: the name under which the revision in force is kept. Raises
@@ -166,7 +168,12 @@ class ShardTable:
             connection.execute(_WANT, new)
 
     def beat(
-        self, process: StoreHolder, partitions: Collection[str], seconds: float, release: Collection[ShardId] = ()
+        self,
+        process: StoreHolder,
+        partitions: Collection[str],
+        seconds: float,
+        release: Collection[ShardId] = (),
+        boot_address: str | None = None,
     ) -> dict[ShardId, int]:
         """Renew the worker's lease for so many seconds, and return the epochs of all shards that it now owns.
 
@@ -176,7 +183,7 @@ class ShardTable:
         the same name, as of a container that was started again, gets nothing until the lease of the earlier one has
         ended."""
         me = process.name_of_process
-        value = row_json(_Registered(process, tuple(sorted(partitions))))
+        value = row_json(_Registered(process, tuple(sorted(partitions)), boot_address=boot_address))
         with self._database.write() as connection:
             connection.execute(_REGISTER, {"me": me, "value": value})
             connection.execute(_LOCK_WORKERS, {"me": me})

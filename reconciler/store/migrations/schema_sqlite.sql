@@ -114,7 +114,11 @@ CREATE INDEX relay_request_shard ON relay_request (shard);
 
 CREATE TABLE relay_answer (seq INTEGER NOT NULL PRIMARY KEY, value TEXT NOT NULL);
 
-INSERT INTO "alembic_version" VALUES ('0021');
+CREATE TABLE relay_reply (seq INTEGER NOT NULL PRIMARY KEY, asker TEXT NOT NULL, value TEXT NOT NULL, at TEXT NOT NULL);
+
+CREATE INDEX relay_reply_asker ON relay_reply (asker);
+
+INSERT INTO "alembic_version" VALUES ('0022');
 
 INSERT INTO "instance" VALUES (1, 0, NULL);
 

@@ -1,4 +1,7 @@
-"""Requests of the daemon in control to worker daemons, and their answers. What is in them is opaque here."""
+"""What the daemon in control and the other daemons say to each other. What is in it is opaque here.
+
+Requests go from the daemon in control to the owner of a shard. Messages go to the daemon in control: answers, hints,
+and calls of other daemons. Replies to these calls go back to the process that asked."""
 
 from __future__ import annotations
 
@@ -37,6 +40,17 @@ _ANSWERS = text("""
     WITH taken AS (DELETE FROM relay_answer RETURNING *)
     SELECT value FROM taken ORDER BY seq
 """)
+_REPLY = text("""
+    INSERT INTO relay_reply (asker, value, at) SELECT asker, value, clock_timestamp()
+    FROM json_to_recordset(CAST(:rows AS json)) AS rows(asker text, value text)
+""")
+# Of processes that were killed while they waited.
+_CLEAR_REPLIES = text("DELETE FROM relay_reply WHERE at < clock_timestamp() - interval '1 minute'")
+_ANY_REPLY = text("SELECT 1 FROM relay_reply WHERE asker = :me LIMIT 1")
+_REPLIES = text("""
+    WITH taken AS (DELETE FROM relay_reply WHERE asker = :me RETURNING *)
+    SELECT value FROM taken ORDER BY seq
+""")
 _CLEAR_REQUESTS = text("DELETE FROM relay_request WHERE control_epoch < :epoch")
 _CLEAR_ANSWERS = text("DELETE FROM relay_answer")
 
@@ -55,6 +69,13 @@ class RelayRequest(msgspec.Struct, frozen=True):
 class RelayAnswer(msgspec.Struct, frozen=True):
     """To the daemon in control. `value`: JSON."""
 
+    value: str
+
+
+class RelayReply(msgspec.Struct, frozen=True):
+    """To the process of this name, which has called the daemon in control. `value`: JSON."""
+
+    asker: str
     value: str
 
 
@@ -92,7 +113,7 @@ class RelayTable:
         return [one for one in taken if one.shard_epoch == held[one.shard] and [one.control_epoch] == current]
 
     def answer(self, answers: Sequence[RelayAnswer]) -> None:
-        """Report these to the daemon in control."""
+        """Say these to the daemon in control."""
         if answers:
             with self._database.write(durable=False) as connection:
                 connection.execute(_ANSWER, {"rows": row_json(answers)})
@@ -106,6 +127,20 @@ class RelayTable:
             check_epoch(connection, control_epoch)
             return [RelayAnswer(value) for value in connection.execute(_ANSWERS).scalars()]
 
+    def reply(self, control_epoch: int, replies: Sequence[RelayReply]) -> None:
+        """Answer calls of other daemons. Raises Fenced as `ask` does: what a replaced process knows is out of date."""
+        with self._database.write(durable=False) as connection:
+            check_epoch(connection, control_epoch)
+            connection.execute(_CLEAR_REPLIES)
+            connection.execute(_REPLY, {"rows": row_json(replies)})
+
+    def replies(self, asker: str) -> list[str]:
+        """The replies to the calls of this process, as JSON; no call returns one of them again."""
+        if not self._any(_ANY_REPLY, me=asker):
+            return []
+        with self._database.write(durable=False) as connection:
+            return list(connection.execute(_REPLIES, {"me": asker}).scalars())
+
     def clear(self, control_epoch: int) -> None:
         """Drop what is left of earlier processes that had the store: their requests, and all answers. Raises Fenced as
         `ask` does."""
@@ -114,7 +149,7 @@ class RelayTable:
             connection.execute(_CLEAR_REQUESTS, {"epoch": control_epoch})
             connection.execute(_CLEAR_ANSWERS)
 
-    def _any(self, statement: TextClause, **parameters: list[str]) -> bool:
+    def _any(self, statement: TextClause, **parameters: list[str] | str) -> bool:
         """Whether it finds a row. Without a lock, because this is asked several times a second."""
         with self._database.read() as connection:
             return connection.execute(statement, parameters).first() is not None

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from reconciler.store.sql.store_errors import StoreError
 
-HEAD = "0021"
+HEAD = "0022"
 """The newest migration. Kept here so that an open which has nothing to do need not load Alembic."""
 
 SCRIPTS = Path(__file__).parents[1] / "migrations"

@@ -140,6 +140,15 @@ relay_answer_table = Table(
     Column("value", Text, nullable=False),
 )
 
+relay_reply_table = Table(
+    "relay_reply",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("asker", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+)
+
 refused_login_table = Table(
     "refused_login",
     metadata,

@@ -30,7 +30,7 @@ from reconciler.operations.stored_facts import facts_of
 from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.planning.guards.standing import CommandLimits, DaemonReport
 from reconciler.services.log import logger
-from reconciler.services.provisioning_port import Provisioning
+from reconciler.services.provisioning_port import Provisioning, ProvisioningUnavailable
 from reconciler.store import Store
 from reconciler.store.sql.store_errors import StoreError
 
@@ -116,7 +116,7 @@ class SimulatedDaemon:
             try:
                 answered.set_result(question(provisioning))
             except Exception as error:  # noqa: BLE001  the real one answers 500 or 503
-                if not isinstance(error, StoreError):
+                if not isinstance(error, StoreError | ProvisioningUnavailable):
                     self.defects.append(error)
                 answered.set_exception(error)
 

@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NoReturn, TypeVar, assert_never
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 from werkzeug import Request, Response
@@ -100,7 +101,10 @@ class Agent:
 
     def work(self, request: Request) -> Response:
         """`GET /agent/v1/work`: what to do now, a line for each part."""
-        return text_response("".join(f"{line}\n" for line in _work_lines(self._work(request))))
+        work = self._work(request)
+        if isinstance(work, Install) and (url := self._own_copy(work)) is not None:
+            work = msgspec.structs.replace(work, url=url)
+        return text_response("".join(f"{line}\n" for line in _work_lines(work)))
 
     def seed(self, request: Request) -> Response:
         """`GET /agent/v1/seed`: a tar of what the installed system finds at its first start; 204 when there is none."""
@@ -173,6 +177,14 @@ class Agent:
             # It reports nothing meanwhile, and that must not be taken for its end.
             self._context.provisioning.report(grant.machine, grant.boot_request, FactType.ALIVE, "the agent waits")
         return work
+
+    def _own_copy(self, work: Install) -> str | None:
+        """Where this service has the file of the image itself. At a site the declared URL may be out of reach."""
+        blob = self._context.files.open(work.checksum)
+        if blob is None:
+            return None
+        blob.file.close()
+        return self._context.files.url(work.checksum, unquote(urlsplit(work.url).path).rpartition("/")[2] or "image")
 
     def _take(self, grant: Grant, said: Registration) -> bool:
         lives = self._context.provisioning

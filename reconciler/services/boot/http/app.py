@@ -17,6 +17,7 @@ from reconciler.runtime import monotonic
 from reconciler.services.boot.handlers.agent import Agent
 from reconciler.services.boot.handlers.pages import Pages
 from reconciler.services.boot.handlers.request_context import REFUSED, RequestContext, RequestRefused, text_response
+from reconciler.services.provisioning_port import ProvisioningUnavailable
 
 Page = Callable[..., Response]
 Environ = dict[str, Any]
@@ -78,11 +79,15 @@ class Application:
             return endpoint, self._pages[endpoint](request, **arguments)
         except HTTPException as known:
             return endpoint, _in_words(known, request)
+        except ProvisioningUnavailable as error:
+            self._log.error(
+                "RequestFailed", listener=self._name, page=endpoint, client=request.remote_addr, message=str(error)
+            )
+            return endpoint, _in_words(_ask_again(), request)
         except OUTSIDE_ERRORS as error:  # nothing may get out of here; the caller comes again
             self._log.exception("RequestFailed", listener=self._name, page=endpoint, client=request.remote_addr)
             self._failed(endpoint, request.remote_addr or "", error)
-            failed = RequestRefused(503, "the service cannot answer now; ask again", retry=ASK_AGAIN)
-            return endpoint, _in_words(failed, request)
+            return endpoint, _in_words(_ask_again(), request)
 
 
 def boot_pages(context: RequestContext) -> Application:
@@ -127,6 +132,10 @@ def agent_pages(context: RequestContext) -> Application:
         "phone-home": agent.phone_home,
     }
     return Application("https", rules, made, context.log, context.failed)
+
+
+def _ask_again() -> RequestRefused:
+    return RequestRefused(503, "the service cannot answer now; ask again", retry=ASK_AGAIN)
 
 
 def _limit(request: Request, most: int) -> None:

@@ -32,7 +32,7 @@ from reconciler.onboarding.undeclared import UndeclaredMachine, read_undeclared
 from reconciler.services.boot.machines.machine_finder import Fleet, MachineFinder
 from reconciler.services.boot.machines.machine_parts import MachineParts
 from reconciler.services.boot.rate_limit import EventLimit
-from reconciler.services.provisioning_port import Install, PowerOffNow, Wait, Wipe, Work
+from reconciler.services.provisioning_port import Install, PowerOffNow, ProvisioningUnavailable, Wait, Wipe, Work
 
 
 class MachineProvisioning:
@@ -58,6 +58,7 @@ class MachineProvisioning:
 
     def find(self, uuid: str, macs: Collection[str]) -> ResourceKey | None:
         """See Provisioning."""
+        self._require_desired()
         return self._finder.find(uuid, macs)
 
     def resembles(self, macs: Collection[str]) -> ResourceKey | None:
@@ -66,11 +67,17 @@ class MachineProvisioning:
 
     def serves(self, key: ResourceKey | None, address: str) -> bool:
         """See Provisioning."""
+        self._require_desired()
         return self._finder.serves(key, address)
 
     def discovers(self, address: str, uuid: str, macs: Sequence[str]) -> bool:
         """See Provisioning."""
         return self._finder.discovers(address, uuid, macs)
+
+    def _require_desired(self) -> None:
+        """Soon after the start no desired state is in force. A refusal then would end an agent for good."""
+        if self._fleet.desired is None:
+            raise ProvisioningUnavailable("no commit is in force yet; the machine asks again")
 
     def unanswered_boot_request(self, key: ResourceKey) -> BootRequest | None:
         """See Provisioning."""
