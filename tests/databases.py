@@ -199,6 +199,15 @@ def crash(directory: Path) -> None:
     _control(directory, "--mode", "immediate", "stop")
 
 
+def copy_at_work(directory: Path, copy: str) -> None:
+    """Copy what the server has, while it is at work, as a replica would have it that gets nothing more from now on."""
+    as_user = unprivileged()
+    binaries = _binaries(as_user)
+    assert binaries
+    place: list[str | Path] = ["--host", directory, "--username", "postgres", "--pgdata", directory / copy]
+    _run([binaries / "pg_basebackup", *place, "--checkpoint", "fast"], as_user)
+
+
 def start_again(directory: Path) -> None:
     """Start a server that was stopped."""
     _control(directory, "--log", directory / "log", "start")

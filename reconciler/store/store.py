@@ -22,6 +22,7 @@ from reconciler.model.resource import ResourceKey
 from reconciler.store.drained_hosts import DrainTable
 from reconciler.store.lease import instance
 from reconciler.store.lease.daemon_status import DaemonTable
+from reconciler.store.lease.lost_work import last_action_event
 from reconciler.store.lease.shard_rows import ShardTable
 from reconciler.store.lease.standby_rows import StandbyTable
 from reconciler.store.lease.store_lease import STORE_LEASE_SECONDS, StoreLease
@@ -62,6 +63,8 @@ class Store:
         self._database = database
         self._epoch: int | None = None
         self._lease = StoreLease()
+        self.last_action: Event | None = None
+        """The event of an action that is known to be on disk, the last one; by it a store that went back is noticed."""
         self._failure: BaseException | None = None
         self._failed: Callable[[BaseException], None] = _not_informed
         self._group = GroupCommit(lambda writes: self.write(writes))  # noqa: PLW0108  `write` as it is at each call
@@ -150,17 +153,18 @@ class Store:
         lease: float = STORE_LEASE_SECONDS,
         waiting: Callable[[str], None] | None = None,
         before: int | None = None,
+        last: Event | None = None,
     ) -> Iterator[int]:
         """Be the one instance at work on the store, under `name` (such as `run`); gives the epoch. `waiting` and
-        `before` are as in `Taking`.
+        `before` are as in `Taking`. `last`: the `last_action` of the store with which this process has worked before.
 
         Raises InstanceHeld, naming the holder. On SQLite the lock ends with the process, however that ends. On
         PostgreSQL the process has a lease of so many seconds, which it renews.
 
         From here on facts are written as that instance, and no more when another has taken over. Also by a thread that
         was left behind on a silent BMC, and outlives the lock."""
-        self._lease = StoreLease(lease)
-        taking = instance.Taking(name, waiting, before)
+        self._lease, self.last_action = StoreLease(lease), last
+        taking = instance.Taking(name, waiting, before, lambda: self.last_action)
         with instance.hold(self._database, taking, self._lease, self._fail) as epoch:
             self._epoch = epoch
             yield epoch
@@ -217,6 +221,7 @@ class Store:
         try:
             with self._database.write_together() as connection:
                 write_all(connection, writes, self._epochs_of(writes))
+            self.last_action = last_action_event(writes) or self.last_action
         except StoreUnavailable as error:
             self._fail(error)
             raise

@@ -14,6 +14,8 @@ from sqlalchemy import make_url
 
 from tests.databases import unprivileged
 from tests.e2e.desk import Desk, address, free_port, network, until
+from tests.e2e.shared_fleet import shared_fleet
+from tests.e2e.test_shards import deciding_and_attending, each, until_writes
 
 PGBOUNCER = shutil.which("pgbouncer")
 
@@ -71,6 +73,27 @@ def test_apply_and_two_daemons_work_behind_it(desk: Desk, pooled: str) -> None:
             second.until(lambda: second.err.count("ActionConfirmed") == 60, "all addresses")
             assert second.end(signal.SIGTERM).code == 0
     assert desk.run("plan").code == 0
+
+
+@pytest.mark.parametrize("pooled", ["transaction"], indirect=True)
+def test_three_daemons_share_a_fleet_behind_it_and_two_of_them_are_killed(desk: Desk, pooled: str) -> None:
+    """First one that attends to shards, and then the one that decides. A killed client leaves its server session to the
+    pool, in the middle of a transaction perhaps."""
+    with shared_fleet(desk, pooled, answer_seconds=0.05) as fleet:
+        fleet.declare("Off")
+        with deciding_and_attending(fleet, "host-b", "host-c") as (first, second, third):
+            fleet.declare("On")
+            until_writes(fleet, 3)
+            second.end(signal.SIGKILL)
+            fleet.until_all("On")
+            fleet.until_attended("host-c")
+            assert fleet.resets() == each(fleet, 1)
+            fleet.declare("Off")
+            until_writes(fleet, len(fleet.machines) + 3)
+            first.end(signal.SIGKILL)
+            fleet.until_all("Off")
+            assert fleet.resets() == each(fleet, 2)
+            assert third.end(signal.SIGTERM).code == 0
 
 
 @pytest.mark.parametrize("pooled", ["statement"], indirect=True)

@@ -9,15 +9,30 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.databases import NoPostgresql, server_url, start_again, start_server, stop_in_order, stop_server
-from tests.e2e.desk import Desk, Running, address, free_port, network
+from tests.databases import (
+    NoPostgresql,
+    copy_at_work,
+    crash,
+    server_url,
+    start_again,
+    start_server,
+    stop_in_order,
+    stop_server,
+)
+from tests.e2e.desk import Desk, Running, address, free_port, network, until
+from tests.e2e.shared_fleet import shared_fleet
 from tests.e2e.test_postgresql import ask, held
+from tests.e2e.test_shards import TAKEN_OVER, deciding_and_attending, each, until_writes
+
+LEASE = 3.0
+"""Of the daemons of a shared fleet, in seconds."""
 
 
 class Server:
@@ -43,6 +58,16 @@ class Server:
         """Put the copy in the place of its data; it is stopped."""
         shutil.rmtree(self._directory / "data")
         self._copy("backup", "data")
+
+    def replicate(self) -> None:
+        """Keep a copy of its data as they are now; it is at work."""
+        copy_at_work(self._directory, "backup")
+
+    def fail_over(self) -> None:
+        """It dies, and the copy is in its place."""
+        crash(self._directory)
+        self.restore()
+        self.start()
 
     def _copy(self, source: str, target: str) -> None:
         subprocess.run(["cp", "-a", self._directory / source, self._directory / target], check=True)
@@ -198,6 +223,53 @@ def test_a_store_that_went_back_in_time_ends_the_daemon_in_words(desk: Desk, ser
         said = " ".join(ended.err.split())
         assert ended.code == 1
         assert "the store does not know that this process has worked on it (take-over number" in said
+
+
+def test_after_a_failover_that_lost_transactions_who_wrote_them_ends_in_words(desk: Desk, server: Server) -> None:
+    """The others take over. Each machine is observed before it is written to, and no address is given twice."""
+    desk.commit(lab=[network(), address("web")])
+    with shared_fleet(desk, server.url) as fleet:
+        fleet.declare("Off")
+        with deciding_and_attending(fleet, "host-b", "host-c") as (first, *others):
+            first.logged("ActionConfirmed", key="IPAddress/web")
+            server.replicate()
+            desk.write(lab=[network(), address("web"), address("mail")])
+            fleet.declare("On")
+            first.logged("ActionConfirmed", key="IPAddress/mail")
+            until_writes(fleet, 3)
+            server.fail_over()
+            ended = first.end()
+            words = "the store does not know what this process wrote last"
+            # A thread that comes to a new connection first may find that it was taken over from.
+            assert ended.code == TAKEN_OVER or (ended.code, words in " ".join(ended.err.split())) == (1, True), ended
+            fleet.until_all("On")
+            until(lambda: len(held(server.url)) == 2, "both addresses")
+            assert fleet.resets() == each(fleet, 1)
+            assert [one.process.poll() for one in others] == [None, None]
+    assert len(set(held(server.url).values())) == 2
+
+
+def test_daemons_that_share_a_fleet_go_on_after_the_server_was_away_longer_than_a_lease(
+    desk: Desk, server: Server
+) -> None:
+    with shared_fleet(desk, server.url) as fleet:
+        fleet.declare("Off")
+        with deciding_and_attending(fleet, "host-b", "host-c") as daemons:
+            fleet.declare("On")
+            until_writes(fleet, 3)
+            server.stop()
+            for daemon in daemons:
+                daemon.logged("StoreUnavailable")
+            time.sleep(LEASE)  # What had left its host before that may still arrive.
+            sent = fleet.resets()
+            time.sleep(1.0)
+            assert fleet.resets() == sent
+            server.start()
+            fleet.until_all("On")
+            assert fleet.resets() == each(fleet, 1)
+            states = {one["state"] for one in desk.run("get", "daemons", "-o", "json").json["items"]}
+            assert states == {"working", "attending"}
+            assert {daemon.process.poll() for daemon in daemons} <= {None, TAKEN_OVER}
 
 
 class Relay:

@@ -9,13 +9,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
-from drivers.base import LeaseEnded
+from drivers.base import LeaseEnded, ResetType
 from reconciler import runtime
+from reconciler.kinds.common.machine_facts import MachineFacts
+from reconciler.model.actions.bmc_actions import PowerOn
+from reconciler.model.actions.in_flight import InFlight
+from reconciler.model.event import Event, EventReason, EventType
+from reconciler.model.ledger_write import BeginAction, EndAction
+from reconciler.model.resource import ResourceKey
 from reconciler.store import InstanceHeld, Store
 from reconciler.store.lease.store_lease import StoreLease
 from reconciler.store.sql.store_errors import Fenced, StoreUnavailable, StoreWentBack
@@ -206,6 +214,74 @@ def test_a_store_that_went_back_meanwhile_was_not_taken_over(postgresql_store: S
                 time.sleep(0.01)
         with pytest.raises(LeaseEnded, match=words):
             postgresql_store.require_lease()
+
+
+def test_a_store_that_lost_the_last_action_of_who_worked_on_it_is_not_taken_again(postgresql_store: Store) -> None:
+    with _cut_off(postgresql_store, lease=300) as epoch:
+        postgresql_store.write([_begun("m1", epoch)])
+    last = postgresql_store.last_action
+    with postgresql_store.instance("run", before=epoch, last=last) as epoch:
+        assert postgresql_store.last_action == last
+    _lose_events_of(postgresql_store, "m1")
+    with pytest.raises(StoreWentBack, match=r"what this process wrote last \(ActionSent of Machine/m1 at "):
+        postgresql_store.instance("run", before=epoch, last=last).__enter__()
+
+
+def test_a_store_that_lost_the_last_action_meanwhile_is_noticed(postgresql_store: Store) -> None:
+    with postgresql_store.instance("run", lease=0.3) as epoch:
+        postgresql_store.write([_begun("m1", epoch)])
+        _lose_events_of(postgresql_store, "m1")
+        _until_lost(postgresql_store, "what this process wrote last")
+
+
+def test_an_event_that_is_counted_beside_an_earlier_one_is_not_missed(postgresql_store: Store) -> None:
+    """Also where the clock was put back."""
+    with postgresql_store.instance("run", lease=0.3) as epoch:
+        for minutes in (*range(70), 3):
+            later = timedelta(minutes=minutes)
+            postgresql_store.write([_begun("m1", epoch, later), _ended("m1", later)])
+        for _ in range(30):  # A few renewals.
+            postgresql_store.require_not_lost()
+            time.sleep(0.02)
+
+
+def test_two_processes_under_one_epoch_are_noticed(postgresql_store: Store) -> None:
+    """A replica was promoted that lacked the last taking, and another process has counted up the same number."""
+    with postgresql_store.instance("run", lease=0.3):
+        with postgresql_store.engine.begin() as connection:
+            other = text("UPDATE instance SET holder = replace(holder, :pid, :other)")
+            connection.execute(other, {"pid": '"pid":', "other": '"pid":1'})
+        _until_lost(postgresql_store, "does not know that this process has taken it over")
+
+
+def _begun(name: str, epoch: int, later: timedelta = timedelta()) -> BeginAction:
+    key, at = ResourceKey("Machine", name), runtime.now() + later
+    action = PowerOn(key=key, reason="declared", reset_type=ResetType.ON)
+    flight = InFlight(f"a-{name}", key, action, at, at + timedelta(minutes=5), by="ada", cause="a commit")
+    event = Event(at, EventType.NORMAL, EventReason.ACTION_SENT, "power-on", key)
+    return BeginAction(flight, MachineFacts(), event, epoch)
+
+
+def _ended(name: str, later: timedelta = timedelta()) -> EndAction:
+    begun = _begun(name, 0, later)
+    event = msgspec.structs.replace(begun.event, reason=EventReason.ACTION_CONFIRMED)
+    return EndAction(begun.flight, begun.facts, event)
+
+
+def _lose_events_of(store: Store, name: str) -> None:
+    with store.engine.begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        connection.execute(text("DELETE FROM event WHERE name = :name"), {"name": name})
+
+
+def _until_lost(store: Store, words: str) -> None:
+    deadline = time.monotonic() + 10
+    with suppress(StoreWentBack):
+        while time.monotonic() < deadline:
+            store.require_not_lost()
+            time.sleep(0.01)
+    with pytest.raises(StoreWentBack, match=words):
+        store.require_not_lost()
 
 
 @contextmanager

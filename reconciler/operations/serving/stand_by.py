@@ -42,6 +42,7 @@ class StoreTurns:
         self._lock = runtime.lock()
         self._me = this_process("run")
         self._epoch: int | None = None
+        self._worked: Store | None = None
         self._shown = ExitStack()
         self._is_shown = self._stands_by = False
         self._why_not = ""
@@ -87,15 +88,16 @@ class StoreTurns:
         return None
 
     def _taken(self, store: Store, stack: ExitStack) -> int:
-        epoch = stack.enter_context(store.instance("run", lease=self._lease, before=self._epoch))
+        last = None if self._worked is None else self._worked.last_action
+        epoch = stack.enter_context(store.instance("run", lease=self._lease, before=self._epoch, last=last))
         self._reached()
         self._leave(store)
-        self._epoch = epoch
+        self._epoch, self._worked = epoch, store
         return epoch
 
     def left(self) -> None:
         """The store was left in order, so that others may work on it before this daemon does again."""
-        self._epoch = None
+        self._epoch = self._worked = None
 
     def wait_for_upgrade(self, held: InstanceHeld) -> None:
         """Wait a moment: the store has an older schema, and an older program works on it."""

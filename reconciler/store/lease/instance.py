@@ -15,7 +15,9 @@ from sqlalchemy import Connection, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from reconciler import runtime
+from reconciler.model.event import Event
 from reconciler.model.values.program_version import program_version
+from reconciler.store.lease.lost_work import refuse_lost_work
 from reconciler.store.lease.store_lease import LeaseLeft, StoreLease, end_lease, keep_lease, lease_left, take_lease
 from reconciler.store.sql.database import Database
 from reconciler.store.sql.file_modes import file_access
@@ -71,11 +73,13 @@ class Taking(msgspec.Struct, frozen=True):
 
     `name`: of the command, such as `run`. `waiting`: is informed once that the lease of a process which ended without
     leaving is waited for; None: it is not waited for. `before`: the epoch under which this process has worked already.
-    If it still is the last one, the store is taken at once."""
+    If it still is the last one, the store is taken at once. `last`: gives the event of an action that this process has
+    written last."""
 
     name: str
     waiting: Callable[[str], None] | None = None
     before: int | None = None
+    last: Callable[[], Event | None] = lambda: None
 
 
 @contextmanager
@@ -83,7 +87,7 @@ def hold(
     database: Database, taking: Taking, lease: StoreLease, failed: Callable[[BaseException], None]
 ) -> Iterator[int]:
     """Hold the store and give the epoch. Raises InstanceHeld, naming the holder. Fenced when another process has worked
-    on the store since `before`, StoreWentBack when the store does not know that epoch.
+    on the store since `before`, StoreWentBack when the store does not know that epoch, or the last event.
 
     On PostgreSQL the lease is renewed meanwhile; `failed` is informed of a defect that ends the thread which does it.
     A process that cannot reach the database any more keeps its lease, and may take the store again."""
@@ -92,7 +96,7 @@ def hold(
         epoch = _take(database, taking, lease, is_free=is_free)
         leaves = True
         try:
-            with nullcontext() if database.sqlite else _kept(database, lease, epoch, failed):
+            with nullcontext() if database.sqlite else _kept(database, taking, lease, epoch, failed):
                 yield epoch
         except StoreUnavailable:
             leaves = False
@@ -212,7 +216,7 @@ def _take(database: Database, taking: Taking, lease: StoreLease, *, is_free: boo
     while True:
         with database.write() as connection:
             _refuse_other_schema(connection)
-            left = _left(connection, taking.before)
+            left = _left(connection, taking)
             if left is None or left.seconds <= 0:
                 return _count_up(connection, taking.name, lease)
         if not is_free or ends_at not in (None, left.ends_at):
@@ -233,15 +237,17 @@ def _refuse_other_schema(connection: Connection) -> None:
     refuse_newer(schema_version(connection))
 
 
-def _left(connection: Connection, before: int | None) -> LeaseLeft | None:
+def _left(connection: Connection, taking: Taking) -> LeaseLeft | None:
     """What is left of the lease of another process; None: nothing keeps this one out. It can be taken until the
-    transaction ends, by this one alone. `before`: the epoch of this process. Raises Fenced and StoreWentBack."""
+    transaction ends, by this one alone. Raises Fenced and StoreWentBack."""
+    before = taking.before
     if connection.dialect.name == "sqlite":
         return None
     epoch = connection.execute(select(instance_table.c.epoch).with_for_update()).scalar_one_or_none()
     if before is None:
         return lease_left(connection)
     refuse_earlier_store(epoch, before)
+    refuse_lost_work(connection, taking.last())
     refuse_other_epoch([(epoch or 0,)], before)
     return None
 
@@ -255,6 +261,18 @@ def refuse_earlier_store(epoch: int | None, before: int) -> None:
             f"number {epoch or 0}). The database was restored from a backup, or a replica without the latest "
             "transactions was promoted. This process ends. Check the database; groundstate observes everything again "
             "after its next start"
+        )
+
+
+def _refuse_same_epoch_of_other(connection: Connection, epoch: int, me: str) -> None:
+    """Raise StoreWentBack where another process has this epoch: the store lost the take-over of this one, and was taken
+    over from the process before."""
+    value = connection.execute(select(instance_table.c.holder)).scalar_one()
+    if value is not None and (holder := msgspec.json.decode(value, type=StoreHolder)).name_of_process != me:
+        raise StoreWentBack(
+            f"the store does not know that this process has taken it over (take-over number {epoch}); {holder} has. "
+            "The database was restored from a backup, or a replica without the latest transactions was promoted. "
+            "This process ends. Check the database"
         )
 
 
@@ -275,13 +293,23 @@ def _count_up(connection: Connection, name: str, lease: StoreLease) -> int:
 
 
 @contextmanager
-def _kept(database: Database, lease: StoreLease, epoch: int, failed: Callable[[BaseException], None]) -> Iterator[None]:
+def _kept(
+    database: Database, taking: Taking, lease: StoreLease, epoch: int, failed: Callable[[BaseException], None]
+) -> Iterator[None]:
+    me = this_process(taking.name).name_of_process
+
+    def check(connection: Connection) -> None:
+        # First: after such a loss another process may be the one that counts up next.
+        refuse_lost_work(connection, taking.last())
+        check_epoch(connection, epoch)
+        _refuse_same_epoch_of_other(connection, epoch, me)
+
     def ended(error: BaseException) -> None:
         lease.fail(error)
         failed(error)
 
     stop = runtime.flag()
-    renew = partial(keep_lease, database, lease, epoch, partial(check_epoch, epoch=epoch), stop)
+    renew = partial(keep_lease, database, lease, epoch, check, stop)
     renewing = runtime.thread(partial(runtime.reporting, renew, ended), "lease")
     renewing.start()
     try:
