@@ -211,6 +211,7 @@ class Daemon:
             self._random,
             begins=self._has_observed_all,
             is_reachable=self._engine.is_reachable,
+            processes=(lambda: 1) if self._relay is None else self._relay.processes,
         )
 
     def _proposer_of(self, propose: Propose, connections: Connections) -> Proposer:

@@ -96,7 +96,8 @@ class InventoryReader:
 
     `adopt` says which resources there are, `ask` has one read soon, `run` works until it is stopped. `random`: 0 to 1.
     `begins`: whether endpoints have time for it; nothing is read before it has said so once. `answers`: whether
-    the endpoint was readable at last; one that hangs would hold up the inventories of the others.
+    the endpoint was readable at last; one that hangs would hold up the inventories of the others. `processes`: how many
+    read at the same time, each as many as the schedule says.
     """
 
     def __init__(
@@ -109,9 +110,10 @@ class InventoryReader:
         pace: InventorySchedule = DAILY,
         begins: Callable[[], bool] = lambda: True,
         is_reachable: Callable[[ResourceKey], bool] = lambda _: True,
+        processes: Callable[[], int] = lambda: 1,
     ) -> None:
         self._inventory_of, self._inventories, self._report_event = inventory_of, inventories, report_event
-        self._begins, self._is_reachable = begins, is_reachable
+        self._begins, self._is_reachable, self._processes = begins, is_reachable, processes
         self._now, self._random, self._pace = now, random, pace
         self._lock = runtime.lock()
         self._wake = runtime.flag()
@@ -160,7 +162,7 @@ class InventoryReader:
                 if self._wake.is_set() or not waiting:
                     self._wake.clear()
                     waiting = deque(key for key in self.due() if key not in reading.values())
-                while waiting and len(reading) < self._pace.concurrency:
+                while waiting and len(reading) < self._pace.concurrency * self._processes():
                     key = waiting.popleft()
                     reading[self._begin(key)] = key
                 if not reading:

@@ -147,6 +147,10 @@ class ControlRelay:
         shard = self._shards.get(id_) if id_ is not None else None
         return shard is not None and shard.wanted is not None and shard.owner == shard.wanted
 
+    def processes(self) -> int:
+        """How many daemons reach endpoints, this one included."""
+        return 1 + len({shard.owner for shard in self._shards.values() if self._is_alive(shard)})
+
     def _enter(self, id_: ShardId, own_workers: Collection[str]) -> Shard | None:
         """The shard, where another daemon has it; None: it is this daemon's until `_exit`. Raises NoWorker."""
         end = runtime.monotonic() + _MOVING_SECONDS
