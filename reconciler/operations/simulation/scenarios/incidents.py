@@ -155,7 +155,7 @@ def incident_step(
             return ScenarioStep(after, what, amount=chance.choice((-3600.0, -600.0, -5.0, 5.0, 600.0, 3600.0)))
         case Incident.WINDOW_CLOSED:
             # Zero removes the guard.
-            closed = chance.choice((0.0, 60.0, 300.0, 1800.0, 1800.0))
+            closed = chance.choice((0.0, 60.0, 300.0, 600.0, 1800.0))
             level = chance.choice(("Mandatory", "Mandatory", "Absolute"))
             return ScenarioStep(after, what, _some_or_all(chance, there), closed, word=level)
         case Incident.PAUSED | Incident.OVERRIDDEN:

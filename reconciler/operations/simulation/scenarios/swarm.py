@@ -28,7 +28,11 @@ _GAPS = (1.0, 3.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """Seconds between two steps, about."""
 _LONGEST_GAPS = (60.0, 120.0, 300.0)
 """By which seeds differ in how fast everything goes."""
-_HALF_AN_HOUR = 1800.0
+_CLOSED_SECONDS = 600.0
+"""For which a window is closed in which more is to happen."""
+_FORCED_SECONDS = 150.0
+"""After which a machine that ignores its shutdown is forced off."""
+_OTHER_LED = {"Lit": "Off", "Off": "Lit"}
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -54,9 +58,11 @@ def scenario(
         incidents = (*incidents, Incident.WINDOW_CLOSED)  # What there is to override.
     if planned:
         incidents = tuple(sorted({step.what for _, step in planned if step.what is not None}, key=kinds.index))
+    if Incident.WINDOW_CLOSED in incidents and not only and not planned and chance.random() < 0.5:
+        incidents = tuple(sorted({*incidents, Incident.SHUTDOWN_IGNORED}, key=kinds.index))
     longest = chance.choice(_LONGEST_GAPS)
     gaps = [one for one in _GAPS if one <= longest]
-    swarm = _Swarm(chance, machines, managed, planned)
+    swarm = _Swarm(chance, machines, managed, planned, incidents)
     while swarm.passed < seconds:
         after = chance.choice(gaps) * (0.5 + chance.random())
         drawn = chance.random()
@@ -87,10 +93,13 @@ class _Swarm:
         machines: Sequence[str],
         managed: Sequence[str],
         planned: Sequence[tuple[float, ScenarioStep]],
+        incidents: tuple[Incident, ...],
     ) -> None:
+        self._incidents = incidents
         self._chance, self._machines, self._managed = chance, machines, managed
         self.timed, self.passed, self.commits = list(planned), 0.0, 0
         self._counts: dict[str, int] = dict.fromkeys(CLAIMS, 0)
+        self._leds: dict[str, str] = {}
 
     def add(self, step: ScenarioStep) -> None:
         """It follows what was added last."""
@@ -105,21 +114,18 @@ class _Swarm:
         """Give the daemon something to do, and let the incident happen in the middle of that."""
         chance, step = self._chance, self.incident(1.0, what)
         if what in DAEMON_INCIDENTS:
-            moment = chance.choice((Moment.UNSENT, Moment.SENT, Moment.SENT, Moment.INSTALLING))
+            moment = chance.choice((Moment.UNSENT, Moment.UNSENT, Moment.SENT, Moment.INSTALLING))
             self._commit_for(moment, after)
             amount = chance.randrange(0, 4) if what is Incident.KILLED else step.amount
             self.add(msgspec.structs.replace(step, moment=moment, amount=amount))
         elif what is Incident.WINDOW_CLOSED:
-            # What went down before the window closed comes up in it, and then shows its LED.
-            self.commit(after, self._machines, "Off")
-            self.add(msgspec.structs.replace(step, moment=Moment.SENT, amount=step.amount or _HALF_AN_HOUR))
-            self.commit(10.0 + 60.0 * chance.random(), self._machines, "On")
+            self._close(after, step)
         elif what is Incident.OVERRIDDEN:
             self._override(after)
         elif what in BMC_INCIDENTS:
             self.add(msgspec.structs.replace(step, after=after))
             if concerned := [name for name in self._machines if name in step.machines]:
-                self.commit(1.0, concerned)
+                self.commit(1.0, concerned, stirs=True)
             else:
                 self.commit_claims(1.0)
         else:
@@ -129,20 +135,43 @@ class _Swarm:
         if moment is Moment.INSTALLING:
             self.commit_claims(after)
         else:
-            self.commit(after, self._machines)
+            self.commit(after, self._machines, stirs=True)
+
+    def _close(self, after: float, step: ScenarioStep) -> None:
+        """Let the window of all machines close in the middle of what is begun. A machine that went down before comes
+        up in it, or a machine that ignored its shutdown is forced off in it."""
+        chance, ignores = self._chance, Incident.SHUTDOWN_IGNORED in self._incidents and self._chance.random() < 0.5
+        if ignores:
+            self.add(ScenarioStep(after, Incident.SHUTDOWN_IGNORED, tuple(self._machines), 1.0))
+        self.commit(1.0 if ignores else after, self._machines, "Off", led="Off")
+        lasts = max(step.amount, _CLOSED_SECONDS)
+        self.add(msgspec.structs.replace(step, moment=Moment.SENT, machines=(), amount=lasts))
+        if ignores:
+            self.passed += _FORCED_SECONDS
+        else:
+            self.commit(10.0 + 60.0 * chance.random(), self._machines, "On", led="Lit")
 
     def _override(self, after: float) -> None:
         """Let a window hold a change, and a person override that. It may be revoked a little later."""
         chance = self._chance
-        self.add(ScenarioStep(after, Incident.WINDOW_CLOSED, amount=_HALF_AN_HOUR, word="Mandatory"))
-        self.commit(100.0 + 60.0 * chance.random(), self._machines)
+        self.add(ScenarioStep(after, Incident.WINDOW_CLOSED, amount=_CLOSED_SECONDS, word="Mandatory"))
+        self.commit(100.0 + 60.0 * chance.random(), self._machines, stirs=True)
         override = ScenarioStep(1.0, Incident.OVERRIDDEN, amount=300.0, word=WINDOW_GUARD, moment=Moment.HELD)
         self.add(override)
         if chance.random() < 0.5:
             self.add(ScenarioStep(chance.choice((3.0, 10.0, 60.0)), Incident.OVERRIDDEN))
 
-    def commit(self, after: float, machines: Sequence[str], power: str | None = None) -> None:
-        """Some of these machines change, or all of them. `power`: what all of them are to be."""
+    def commit(
+        self,
+        after: float,
+        machines: Sequence[str],
+        power: str | None = None,
+        *,
+        led: str | None = None,
+        stirs: bool = False,
+    ) -> None:
+        """Some of these machines change, or all of them. `power`: what all of them are to be. `led`: what their LEDs
+        are to be. `stirs`: each gets another LED, so that there is something to do for certain."""
         chance, word = self._chance, self._word()
         # Sometimes the whole fleet is to go down, or up.
         if power is None and chance.random() < 0.3:
@@ -150,8 +179,9 @@ class _Swarm:
         declared = []
         for name in machines if power else chance.sample(machines, chance.randrange(1, max(2, len(machines) // 3))):
             request = f"{word} {name}" if chance.random() < 0.25 else None
-            one = DeclaredMachine(power or self._power(), chance.choice(("Lit", "Off")), request)
-            declared.append((name, one))
+            drawn = chance.choice(("Lit", "Off"))
+            self._leds[name] = led or (_OTHER_LED[self._leds.get(name, "Off")] if stirs else drawn)
+            declared.append((name, DeclaredMachine(power or self._power(), self._leds[name], request)))
         self.add(ScenarioStep(after, None, declared=tuple(declared)))
 
     def commit_claims(self, after: float, moment: Moment | None = None) -> None:
