@@ -10,17 +10,20 @@ machine. Exit 1 when there are more than 2 idle transactions a second for 1,000 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
+from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import create_engine, text
 
 ROOT = Path(__file__).parents[1]
@@ -86,6 +89,15 @@ def fake_fleet(folder: Path, machines: int) -> dict[str, str]:
     return {"XDG_CONFIG_HOME": str(folder / "config"), "XDG_CACHE_HOME": str(folder / "cache")}
 
 
+def is_through(log: Path, machines: int) -> bool:
+    """Whether the daemon that decides has looked at each machine since its start."""
+    started = [line for line in map(json.loads, log.read_text().splitlines()) if line["event"] == "Started"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{started[0]['port']}/metrics") as answer:
+        metrics = answer.read().decode()
+    found = {one.name: one.value for family in text_string_to_metric_families(metrics) for one in family.samples}
+    return found["groundstate_queue_lag_seconds"] < 1 and f'{{kind="Machine"}} {float(machines)}' in metrics
+
+
 def measured(
     folder: Path, environment: dict[str, str], asked: Any, looks: Any
 ) -> tuple[float, float, list[float], list[float], float, float]:
@@ -113,7 +125,8 @@ def measured(
     begun = time.perf_counter()
     with running(folder, environment, asked.daemons, asked.resync) as processes:
         wait_for(lambda: ask(_WORKERS) == asked.daemons - 1 and not ask(_SHARDS))
-        time.sleep(asked.resync)
+        wait_for(lambda: is_through(folder / "log0", asked.machines))
+        time.sleep(2 * asked.resync)
         before = [cpu_seconds(one) for one in processes]
         transactions, looked = ask(_SERVER), looks()
         time.sleep(asked.seconds)
