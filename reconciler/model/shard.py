@@ -48,9 +48,10 @@ class Shard(msgspec.Struct, frozen=True):
 class WorkerDaemon(msgspec.Struct, frozen=True):
     """A daemon that carries out shards. `partitions`: the only ones that it reaches; empty: any that has no workers of
     its own. `is_leaving`: it finishes what it has in hand, and then ends. `boot_address`: of its boot service, if it
-    has one."""
+    has one. `revision`: the commit that it has read last."""
 
     name: str
     partitions: tuple[str, ...] = ()
     is_leaving: bool = False
     boot_address: str | None = None
+    revision: str | None = None

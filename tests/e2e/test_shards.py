@@ -213,6 +213,20 @@ def test_a_host_that_attends_is_drained(desk: Desk, empty_postgresql_url: str) -
             fleet.until_attended("host-b")
 
 
+def test_a_daemon_that_attends_is_listed_with_its_lease_and_the_revision_that_it_has_read(
+    desk: Desk, empty_postgresql_url: str
+) -> None:
+    with shared_fleet(desk, empty_postgresql_url, machines=4) as fleet:
+        commit = fleet.declare("On")
+        with deciding_and_attending(fleet, "host-b"):
+
+            def listed() -> bool:
+                found = {one["host"]: one for one in desk.run("get", "daemons", "-o", "json").json["items"]}["host-b"]
+                return bool(found["leaseEndsAt"]) and (found["state"], found["revision"]) == ("attending", commit)
+
+            until(listed, "the revision")
+
+
 def test_commands_say_that_a_partition_has_daemons_of_its_own(desk: Desk, empty_postgresql_url: str) -> None:
     with shared_fleet(desk, empty_postgresql_url, machines=4, partitions=("lab", "site")) as fleet:
         fleet.own.add("site")

@@ -198,7 +198,8 @@ class ShardWorker:
                 self._hold({id_: epoch for id_, epoch in self._held.items() if id_ not in ready})
                 how = self._settings
                 held = self._store.shards.beat(
-                    self._process, how.partitions, how.lease, release=ready, boot_address=how.boot_address
+                    *(self._process, how.partitions, how.lease, ready, how.boot_address),
+                    revision=None if self._desired is None else self._desired.revision.id,
                 )
                 # In this order: after a pause, no call of an earlier epoch may be sent under the new lease.
                 self._hold(held)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import msgspec
@@ -44,9 +44,9 @@ class DaemonRow(msgspec.Struct, frozen=True, omit_defaults=True):
     epoch: int | None = None
     """How often the store was taken until then, by the one that works."""
     lease_ends_at: datetime | None = None
-    """Until when the one that works may work; None on SQLite."""
+    """Until when the one that works may work, or one that attends has its shards; None on SQLite."""
     revision: str | None = None
-    """The commit that is in force, of the one that works."""
+    """The commit that is in force; of one that attends, the one that it has read last."""
     shards: int = 0
     """How many shards it attends to; those of the one that works are all others."""
     partitions: tuple[str, ...] = ()
@@ -91,7 +91,8 @@ def _rows(store: Store, time: datetime) -> Iterator[DaemonRow]:
             working.lease_ends_at,
             store.get_meta(LAST_GOOD),
         )
-    shards = Counter(one.owner for one in store.shards.all() if one.seconds_left > 0)
+    owned = [one for one in store.shards.all() if one.seconds_left > 0]
+    shards, left = Counter(one.owner for one in owned), {one.owner: one.seconds_left for one in owned}
     workers = {process.name_of_process: (process, worker) for process, worker in store.shards.workers()}
     heard = {one.process.name_of_process: (one.process, one.heard) for one in store.standbys.all(time)}
     for name in sorted({*workers, *heard}):
@@ -104,6 +105,8 @@ def _rows(store: Store, time: datetime) -> Iterator[DaemonRow]:
             process,
             DaemonState.DRAINED if process.host in drained else state,
             time if worker is not None else at,
+            lease_ends_at=time + timedelta(seconds=left[name]) if name in left else None,
+            revision=None if worker is None else worker.revision,
             shards=shards[name],
             partitions=() if worker is None else worker.partitions,
         )

@@ -107,10 +107,12 @@ class _Registered(msgspec.Struct, frozen=True, omit_defaults=True):
     partitions: tuple[str, ...]
     is_leaving: bool = False
     boot_address: str | None = None
+    revision: str | None = None
 
     @property
     def worker(self) -> WorkerDaemon:
-        return WorkerDaemon(self.process.name_of_process, self.partitions, self.is_leaving, self.boot_address)
+        name = self.process.name_of_process
+        return WorkerDaemon(name, self.partitions, self.is_leaving, self.boot_address, self.revision)
 
 
 _REGISTERED = msgspec.json.Decoder(_Registered)
@@ -174,6 +176,7 @@ class ShardTable:
         seconds: float,
         release: Collection[ShardId] = (),
         boot_address: str | None = None,
+        revision: str | None = None,
     ) -> dict[ShardId, int]:
         """Renew the worker's lease for so many seconds, and return the epochs of all shards that it now owns.
 
@@ -183,7 +186,8 @@ class ShardTable:
         the same name, as of a container that was started again, gets nothing until the lease of the earlier one has
         ended."""
         me = process.name_of_process
-        value = row_json(_Registered(process, tuple(sorted(partitions)), boot_address=boot_address))
+        said = _Registered(process, tuple(sorted(partitions)), boot_address=boot_address, revision=revision)
+        value = row_json(said)
         with self._database.write() as connection:
             connection.execute(_REGISTER, {"me": me, "value": value})
             connection.execute(_LOCK_WORKERS, {"me": me})
