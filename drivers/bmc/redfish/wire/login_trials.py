@@ -25,7 +25,8 @@ class LoginTrials:
     def begin(self, login: Credential) -> bool:
         """This login is about to be sent; whether it is another one than before. Raises AuthenticationFailed for one
         that was refused a short while ago."""
-        if self._tried is None:
+        if self._tried is None or scheduling.monotonic() >= self._until:
+            # Another daemon may have been refused since this one was let in.
             self._recall(login)
         is_new = self._tried != hash(login)
         if is_new:
