@@ -195,6 +195,12 @@ class Store:
         no database."""
         self._lease.require()
 
+    @property
+    def clock_ahead(self) -> float:
+        """By how many seconds the clock of this host is ahead of the database's, as far as this process has a lease
+        there. Asks no database."""
+        return self._lease.clock_ahead
+
     # -- facts and actions -------------------------------------------------------------------------------------------
 
     def facts(self) -> dict[ResourceKey, ResourceFacts]:

@@ -35,7 +35,8 @@ from reconciler.operations.serving.stand_by import StoreTurns, relayed
 from reconciler.operations.stored_facts import facts_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
-from reconciler.planning.guards.pauses import hold_everything
+from reconciler.planning.guards.guard import Guard
+from reconciler.planning.guards.pauses import hold_everything, hold_while_clock_is_wrong
 from reconciler.planning.guards.standing import CommandLimits, DaemonReport
 from reconciler.runtime import now
 from reconciler.services.git_hooks import HookSecrets
@@ -269,7 +270,7 @@ def _daemon(
         by=at.where.by("run"),
         epoch=epoch,
         permit=store.require_lease,
-        transient_guards=(hold_everything,) if settings.observe else (),
+        transient_guards=(_clock_guard(store), *((hold_everything,) if settings.observe else ())),
     )
     pace = DaemonSettings(
         git=settings.interval, resync=settings.resync, workers=settings.concurrency, keep=settings.keep_events
@@ -282,6 +283,10 @@ def _daemon(
     relay = ControlRelay(store, epoch, settings.share_above) if shares else None
     facts = facts_of(store)
     return Daemon(source, store, connections, facts, context, standing, pace, log, at.where.cache, propose, relay)
+
+
+def _clock_guard(store: Store) -> Guard:
+    return lambda changes, world: hold_while_clock_is_wrong(store.clock_ahead, changes, world)
 
 
 def _leave_the_work(log: Any, halt: runtime.Flag, drained: DrainedHost) -> None:

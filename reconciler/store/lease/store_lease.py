@@ -28,10 +28,14 @@ _MARGIN = 1 / 3
 _TRY_AGAIN_SECONDS = 1.0
 """After a renewal that failed."""
 
-_RENEW = text(
-    "UPDATE lease SET ends_at = clock_timestamp() + make_interval(secs => :seconds) WHERE epoch = :epoch RETURNING 1"
-)
-_TAKE = text("UPDATE lease SET epoch = :epoch, ends_at = clock_timestamp() + make_interval(secs => :seconds)")
+_RENEW = text("""
+    UPDATE lease SET ends_at = clock_timestamp() + make_interval(secs => :seconds) WHERE epoch = :epoch
+    RETURNING extract(epoch FROM clock_timestamp())
+""")
+_TAKE = text("""
+    UPDATE lease SET epoch = :epoch, ends_at = clock_timestamp() + make_interval(secs => :seconds)
+    RETURNING extract(epoch FROM clock_timestamp())
+""")
 _END = text("UPDATE lease SET ends_at = NULL WHERE epoch = :epoch")
 _LEFT = text("SELECT extract(epoch FROM ends_at - clock_timestamp()), ends_at FROM lease FOR UPDATE")
 
@@ -49,12 +53,24 @@ class StoreLease:
     def __init__(self, seconds: float = STORE_LEASE_SECONDS) -> None:
         self.seconds = seconds
         self._until: float | None = None
+        self._database_at: float | None = None
         self._ended: str | None = None
         self._lost: Fenced | None = None
 
     def renewed(self, asked_at: float) -> None:
         """The database has granted it, to who asked at that moment (`runtime.monotonic`)."""
         self._until = asked_at + self.seconds * (1 - _MARGIN)
+
+    def compare_clocks(self, database: float) -> None:
+        """The clock of the database shows so many seconds since 1970."""
+        self._database_at = database - runtime.monotonic()
+
+    @property
+    def clock_ahead(self) -> float:
+        """By how many seconds the clock of this host is ahead of the database's, also since it was compared last."""
+        if self._database_at is None:
+            return 0.0
+        return runtime.now().timestamp() - (self._database_at + runtime.monotonic())
 
     def lose(self, error: Fenced) -> None:
         """Another process has taken over, or the store is not the same any more."""
@@ -95,7 +111,7 @@ def lease_left(connection: Connection) -> LeaseLeft:
 def take_lease(connection: Connection, lease: StoreLease, epoch: int) -> None:
     """The lease is of that epoch from now on."""
     asked_at = runtime.monotonic()
-    connection.execute(_TAKE, {"epoch": epoch, "seconds": lease.seconds})
+    lease.compare_clocks(float(connection.execute(_TAKE, {"epoch": epoch, "seconds": lease.seconds}).scalar_one()))
     lease.renewed(asked_at)
 
 
@@ -115,7 +131,8 @@ def keep_lease(
         try:
             with database.write() as connection:
                 check(connection)
-                connection.execute(_RENEW, {"epoch": epoch, "seconds": lease.seconds}).one()
+                renewed = connection.execute(_RENEW, {"epoch": epoch, "seconds": lease.seconds})
+                lease.compare_clocks(float(renewed.scalar_one()))
         except Fenced as error:
             lease.lose(error)
             return
