@@ -24,7 +24,7 @@ from reconciler.services.boot.cd_image import ROOM
 from reconciler.services.boot.http.server import BootServer
 from reconciler.services.boot.image_files import Files
 from reconciler.services.log import logger
-from reconciler.services.provisioning_port import Wait, Work
+from reconciler.services.provisioning_port import ProvisioningUnavailable, Wait, Work
 from reconciler.store import Store
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -51,7 +51,7 @@ class Lives:
         self.strangers: list[tuple[str | None, tuple[str, ...], Mapping[str, object]]] = []
         self.turned_away: list[tuple[ResourceKey | None, str, str]] = []
         self.failures: list[str] = []
-        self.broken = self.overtaken = False
+        self.broken = self.overtaken = self.away = False
         self._lock = threading.Lock()
 
     def find(self, uuid: str, macs: Collection[str]) -> ResourceKey | None:
@@ -64,6 +64,8 @@ class Lives:
         return next((key for key in MACS if MACS[key] in macs), None)
 
     def serves(self, key: ResourceKey | None, address: str) -> bool:
+        if self.away:
+            raise ProvisioningUnavailable("the daemon that decides does not answer; ask again")
         return address in self.served
 
     def unanswered_boot_request(self, key: ResourceKey) -> BootRequest | None:

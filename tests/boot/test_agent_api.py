@@ -167,6 +167,31 @@ def test_work_is_lines_of_name_and_value(service: Service, work: Work, text: str
     assert (answer.status, answer.text) == (200, text)
 
 
+def test_an_image_that_the_service_has_is_fetched_from_there(service: Service) -> None:
+    session, checksum = service.session(), service.keep(b"an image")
+    service.provisioning.to_do = replace(IMAGE, url="http://elsewhere.example/a/os%201.raw?x=1", checksum=checksum)
+    text = service.call("GET", "/agent/v1/work", session).text
+    url = next(line.removeprefix("url ") for line in text.splitlines() if line.startswith("url "))
+    assert url == f"{service.server.places.http}/files/{checksum.removeprefix('sha256:')}/os%201.raw"
+    assert service.get(url.removeprefix(service.server.places.http)).body == b"an image"
+
+
+def test_a_copy_that_was_changed_is_not_offered(service: Service) -> None:
+    session, checksum = service.session(), service.keep(b"an image")
+    (service.folder / "files" / checksum.removeprefix("sha256:")).write_bytes(b"another")
+    service.provisioning.to_do = replace(IMAGE, checksum=checksum)
+    assert f"url {IMAGE.url}\n" in service.call("GET", "/agent/v1/work", session).text
+
+
+def test_while_the_daemon_that_decides_is_away_the_agent_is_to_ask_again(service: Service) -> None:
+    session = service.session()
+    service.provisioning.away = True
+    answer = service.call("GET", "/agent/v1/work", session)
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+    assert service.provisioning.failures == []
+    assert "Traceback" not in service.log.getvalue()
+
+
 def test_an_agent_that_is_told_to_wait_is_known_to_live(service: Service) -> None:
     """Else it would count as silent as soon as a maintenance is over, and its order as failed."""
     session = service.session()

@@ -16,7 +16,7 @@ from reconciler.model.values.boot_purpose import Purpose
 from reconciler.observed.inventory_reader import in_band_keeper
 from reconciler.services.boot.machines.machine_parts import MachineParts
 from reconciler.services.boot.machines.provisioning import MachineProvisioning
-from reconciler.services.provisioning_port import Install, Wipe
+from reconciler.services.provisioning_port import Install, ProvisioningUnavailable, Wipe
 from tests.loop.world import START, World, declare, machine
 
 UUID = "00000000-0000-4000-8000-00000000000a"
@@ -48,6 +48,15 @@ def parts_of(world: World) -> MachineParts:
 @pytest.fixture
 def provisioning(world: World) -> MachineProvisioning:
     return lives_of(world)
+
+
+def test_before_a_commit_is_in_force_each_machine_is_to_ask_again(tmp_path: Path) -> None:
+    """A refusal would end an agent, and a script would send a machine to its disk."""
+    new = lives_of(World(tmp_path))
+    with pytest.raises(ProvisioningUnavailable):
+        new.serves(M1, "10.77.0.1")
+    with pytest.raises(ProvisioningUnavailable):
+        new.find(UUID, [MAC])
 
 
 @pytest.mark.parametrize(

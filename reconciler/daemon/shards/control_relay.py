@@ -43,9 +43,9 @@ from reconciler.workqueue.shard_assignment import assign
 
 SHARE_ABOVE = 1000
 """Up to so many BMCs and switches, the daemon that decides attends to all of them itself."""
-_REVIEW_SECONDS, _ALONE_SECONDS = 0.5, 5.0
-"""How often it is checked which daemons there are, which shards they have, and what they report: in a shared fleet, and
-in another."""
+_REVIEW_SECONDS, _BOOT_SECONDS, _ALONE_SECONDS = 0.5, 1.0, 5.0
+"""How often it is checked which daemons there are, which shards they have, and what they report. The first is for a
+shared fleet, the second for another one in which they have boot services."""
 _BUSY_SECONDS, _CALLED_SECONDS = 0.01, 0.02
 """Between two looks for answers: while one is waited for, and soon after a call of another daemon."""
 _CALLED_FOR = 1.0
@@ -215,9 +215,11 @@ class ControlRelay:
                 self._wake.clear()
                 self._send_calls()
                 if runtime.monotonic() >= self._review_at:
-                    self._review_at = runtime.monotonic() + _REVIEW_SECONDS
-                    if not self.review():
-                        self._review_at += _ALONE_SECONDS - _REVIEW_SECONDS
+                    began = runtime.monotonic()
+                    self._review_at = began + _REVIEW_SECONDS  # A state that is adopted meanwhile is reviewed at once.
+                    pause = self.review()
+                    if self._review_at:
+                        self._review_at = began + pause
                 elif self._is_busy():
                     self._take_answers()
                 self._wake.wait(self._pause())
@@ -272,13 +274,13 @@ class ControlRelay:
         if hinted:
             self.changed(hinted)
 
-    def review(self) -> bool:
-        """Read which daemons have which shards and what they report, and hand out what is to go elsewhere. False: no
-        other daemon asks or answers, so this may be done less often. Raises StoreError."""
+    def review(self) -> float:
+        """Read which daemons have which shards and what they report, and hand out what is to go elsewhere. Returns the
+        seconds after which this is due again. Raises StoreError."""
         workers = self._read_shards()
         desired = self._desired
         if desired is None:
-            return True
+            return _REVIEW_SECONDS
         own_workers = attended_partitions(desired)
         machines = self._machines
         now_wanted = {id_: one.wanted for id_, one in self._shards.items()}
@@ -292,8 +294,9 @@ class ControlRelay:
         if back:
             self.changed(keys_of_shards(desired, back))
         self._note_unattended(frozenset(own_workers), {id_.partition for id_, worker in wanted.items() if worker})
-        has_boot = any(one.boot_address for one in workers)
-        return has_boot or bool(machines) or any(one.wanted or one.owner for one in self._shards.values())
+        if machines or any(one.wanted or one.owner for one in self._shards.values()):
+            return _REVIEW_SECONDS
+        return _BOOT_SECONDS if any(one.boot_address for one in workers) else _ALONE_SECONDS
 
     def _hand_out(self, new: Mapping[ShardId, str | None]) -> None:
         """Those on which no thread of this process works any more; the others at a later review."""

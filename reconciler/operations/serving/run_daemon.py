@@ -29,7 +29,7 @@ from reconciler.onboarding.discovery import HTTPS
 from reconciler.operations.ipam_in_use import note_ipam_in_use, require_ipam_in_use
 from reconciler.operations.onboarding.deliver_proposals import FOLDER
 from reconciler.operations.operation_error import FailureReason, OperationError
-from reconciler.operations.serving.serve_boot import NO_IMAGE, BootOptions, serve_boot
+from reconciler.operations.serving.serve_boot import NO_IMAGE, BootOptions, serve_boot, why_not_beside
 from reconciler.operations.serving.serve_consoles import ConsoleOptions, serve_consoles
 from reconciler.operations.serving.stand_by import StoreTurns, relayed
 from reconciler.operations.stored_facts import facts_of
@@ -195,13 +195,16 @@ def _serves_boot_beside(
     """Serve machines that boot until `stack` is left, if it was asked for; the daemon that decides is asked about them.
     A daemon that may take over does without, where it cannot listen: on one host, the address is in use until then."""
     caller.start()
+    if not settings.partitions and (why := why_not_beside(settings.boot)) is not None:
+        log.info("BootServiceNotStarted", message=f"{why}; this daemon serves machines when it takes over")
+        return False
     try:
         stack.enter_context(serve_boot(settings.boot, RelayedProvisioning(caller.ask), store, where, log, failed))
     except OperationError as error:
         if settings.partitions:
             caller.end()
             raise
-        log.warning("BootServiceNotStarted", message=f"{error}; this daemon tries again when it takes over")
+        log.warning("BootServiceNotStarted", message=f"{error}; this daemon serves machines when it takes over")
         return False
     return settings.boot.address is not None
 

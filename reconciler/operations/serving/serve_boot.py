@@ -49,13 +49,32 @@ def listen_address(options: BootOptions) -> str:
 
 def listen_at(address: str) -> str:
     """The address, where it is one of this host; else all, as machines come in by another's or by a name."""
+    return own_address(address) or "0.0.0.0"  # noqa: S104  machines have to reach it
+
+
+def why_not_beside(options: BootOptions) -> str | None:
+    """Why a daemon that does not decide cannot serve machines beside the one that does; None: it can.
+
+    Machines that it serves come to `address` with the pin of its key. So the address has to lead to it, or all hosts
+    have one key."""
+    if options.address is None or options.cert is not None or own_address(options.address) is not None:
+        return None
+    return (
+        f"--boot-address {options.address} is not an address of this host, and this host has a key of its own. To "
+        "serve machines while another daemon decides, use an address of this host, or the same --boot-cert and "
+        "--boot-key on all hosts"
+    )
+
+
+def own_address(address: str) -> str | None:
+    """The address, where this host has it."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         literal = str(ip_address(address.strip("[]")))
         with socket.socket(family, socket.SOCK_STREAM) as tried:
             tried.bind((literal, 0))
     except (ValueError, OSError):
-        return "0.0.0.0"  # noqa: S104  machines have to reach it
+        return None
     return literal
 
 
