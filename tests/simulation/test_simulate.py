@@ -22,6 +22,7 @@ from reconciler.applying.state import EngineState
 from reconciler.daemon import follow
 from reconciler.daemon.ancestry import AncestryVerdict
 from reconciler.kinds.claim import claim_records
+from reconciler.kinds.machine import machine_restart
 from reconciler.kinds.machine.lifecycle import phases
 from reconciler.kinds.machine.rules import machine_rules, power_rules
 from reconciler.model.event import EventReason
@@ -151,6 +152,12 @@ def forgetting_orders(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(settlement, "_fingerprint", lambda *_: "of no request")
 
 
+def forgetting_restarts(patch: pytest.MonkeyPatch) -> None:
+    """It is not remembered that a machine was powered off for its restart."""
+    patch.setattr(machine_restart, "restart_sent", lambda facts, _action: facts)
+    patch.setattr(machine_restart, "restart_observed", lambda facts, *_: facts)
+
+
 def following_anything(patch: pytest.MonkeyPatch) -> None:
     """A branch that was taken back is followed."""
     patch.setattr(follow, "judge_descent", lambda *_: AncestryVerdict.FOLLOWS)
@@ -244,6 +251,7 @@ DEFECTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], tuple[Incident, .
     "begun-in-windows": (at_any_time, (Incident.WINDOW_CLOSED,)),
     "never-while-paused": (despite_pauses, (Incident.PAUSED,)),
     "ordered-once": (forgetting_orders, (Incident.BOOT_NOT_KEPT,)),
+    "restarted-once": (forgetting_restarts, (Incident.RESTARTED,)),
     "never-taken-back": (following_anything, (Incident.HISTORY_REWRITTEN,)),
     "claimed-once": (claiming_twice, ()),
     "allocated-once": (sharing_addresses, ()),

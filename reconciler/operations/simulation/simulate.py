@@ -183,9 +183,14 @@ class _World:
 
     def _is_as_declared(self) -> bool:
         declared = self._declared
-        if self._stored.store.in_flight() or list(undeclared_owners(self._look(), declared)):
+        if self._unfinished() or list(undeclared_owners(self._look(), declared)):
             return False
         return not self._differs(declared) and not list(claim_differences(declared.claims, self._final()))
+
+    def _unfinished(self) -> tuple[str, ...]:
+        store = self._stored.store
+        flights = (f"{one.key}: {one.action.name} ({one.id})" for one in store.in_flight().values())
+        return (*flights, *(f"restart {one.id} of {one.key}" for one in store.restarts.open()))
 
     def _differs(self, declared: DeclaredFleet) -> bool:
         """Whether a machine that is not for claims is not as declared."""
@@ -238,7 +243,7 @@ class _World:
             rows=self._stored.rows(),
             revisions=self._repository.revisions,
             final=self._final(),
-            unfinished=tuple(self._stored.store.in_flight().values()),
+            unfinished=self._unfinished(),
             failures=tuple(failures),
             sometimes={},
             changes=tuple(changes),
@@ -326,7 +331,7 @@ class _World:
                 self._repository.commit(self._declared)
             case Incident.RESTORED:
                 self._restore(step.amount)
-            case Incident.PAUSED | Incident.OVERRIDDEN:
+            case Incident.PAUSED | Incident.OVERRIDDEN | Incident.RESTARTED:
                 self._people.act(step)
             case Incident.POWER_BUTTON:
                 for name in step.machines:

@@ -70,6 +70,7 @@ class Incident(StrEnum):
     WINDOW_CLOSED = "a window for changes closes"
     PAUSED = "a person pauses machines"
     OVERRIDDEN = "a person overrides a guard"
+    RESTARTED = "a person restarts machines"
     RESTORED = "the store is restored from a backup"
 
 
@@ -162,6 +163,9 @@ def incident_step(
             # Zero ends what stands.
             lasts, guard = chance.choice((0.0, 60.0, 300.0, 1800.0)), chance.choice(OVERRIDDEN_GUARDS)
             return ScenarioStep(after, what, _some_or_all(chance, there), lasts, word=guard)
+        case Incident.RESTARTED:
+            # Zero cancels the restarts that have not ended.
+            return ScenarioStep(after, what, some, chance.choice((0.0, 60.0, 600.0, 600.0)))
         case Incident.ENDED | Incident.TAKEN_OVER | Incident.DATABASE_FAILED:
             return ScenarioStep(after, what)
         case _:

@@ -134,6 +134,8 @@ class _Swarm:
     def _commit_for(self, moment: Moment, after: float) -> None:
         if moment is Moment.INSTALLING:
             self.commit_claims(after)
+        elif Incident.RESTARTED in self._incidents and self._chance.random() < 0.5:
+            self.add(ScenarioStep(after, Incident.RESTARTED, tuple(self._machines), 600.0))
         else:
             self.commit(after, self._machines, stirs=True)
 

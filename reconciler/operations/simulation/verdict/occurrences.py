@@ -25,6 +25,9 @@ _COUNTED = {
     EventReason.PAUSE_EXPIRED: Sometimes.PAUSE_EXPIRED,
     EventReason.OVERRIDE_REVOKED: Sometimes.OVERRIDE_REVOKED,
     EventReason.OVERRIDE_EXPIRED: Sometimes.OVERRIDE_EXPIRED,
+    EventReason.RESTARTED: Sometimes.RESTARTED,
+    EventReason.RESTART_CANCELLED: Sometimes.RESTART_CANCELLED,
+    EventReason.RESTART_FAILED: Sometimes.RESTART_FAILED,
 }
 _HELD = {
     HoldName.DISRUPTION_BUDGET: Sometimes.BUDGET_HELD,

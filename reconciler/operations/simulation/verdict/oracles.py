@@ -95,10 +95,12 @@ def in_the_ledger(run: SimulatedRun) -> Iterator[str]:
 
 
 def off_as_declared(run: SimulatedRun) -> Iterator[str]:
-    """Nothing is powered off unless the revision for which it was done declares it off. What a claim has installed may
-    also go off when an earlier revision released it, as a release cannot be taken back."""
+    """Nothing is powered off unless the revision for which it was done declares it off, or a person restarts it. What a
+    claim has installed may also go off when an earlier revision released it, as a release cannot be taken back."""
     for write, flight, event in _sent(run):
         if not write.powers_off or event is None:
+            continue
+        if write.requests.restarts:
             continue
         fleet = run.revisions.get(event.revision or "", _NOTHING)
         declared = fleet.machines.get(write.machine)
@@ -146,6 +148,29 @@ def ordered_once(run: SimulatedRun) -> Iterator[str]:
             yield f"{machine}: the override of {request} left {times} times"
 
 
+def restarted_once(run: SimulatedRun) -> Iterator[str]:
+    """A machine goes down and comes up at most once for each restart that people asked for. A restored store does not
+    know which restarts have ended."""
+    if Incident.RESTORED in run.incidents:
+        return
+    asked: dict[str, set[str]] = {}
+    cycles: Counter[str] = Counter()
+    down: set[str] = set()
+    for write, _, event in _sent(run):
+        name = write.machine
+        asked.setdefault(name, set()).update(write.requests.restarts)
+        if write.powers_on:
+            down.discard(name)
+        if not write.powers_off or write.was_refused or event is None or name in run.declared.managed:
+            continue
+        declared = run.revisions.get(event.revision or "", _NOTHING).machines.get(name)
+        if name not in down and declared is not None and declared.power == "On":
+            cycles[name] += 1
+            if cycles[name] > len(asked[name]):
+                yield f"{_of(write)} left: restart {cycles[name]} of {name}, which has {len(asked[name])} requests"
+        down.add(name)
+
+
 def never_taken_back(run: SimulatedRun) -> Iterator[str]:
     """A revision that was taken back does not take force again."""
     order = {sha: number for number, sha in enumerate(run.revisions)}
@@ -164,8 +189,7 @@ def as_declared_in_the_end(run: SimulatedRun) -> Iterator[str]:
         if found.power != wanted.power or found.led != wanted.led:
             yield f"{name}: power {found.power} and LED {found.led}; declared are {wanted.power} and {wanted.led}"
     yield from claim_differences(run.declared.claims, run.final)
-    for flight in run.unfinished:
-        yield f"{flight.key}: {flight.action.name} ({flight.id}) is still in flight"
+    yield from (f"{one} has not ended" for one in run.unfinished)
 
 
 def memory_flat(run: SimulatedRun) -> Iterator[str]:
@@ -206,6 +230,7 @@ ORACLES: dict[str, Oracle] = {
         begun_in_windows,
         never_while_paused,
         ordered_once,
+        restarted_once,
         never_taken_back,
         claimed_once,
         allocated_once,

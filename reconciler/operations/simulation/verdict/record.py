@@ -50,6 +50,9 @@ class Sometimes(StrEnum):
     OVERRIDE_REVOKED = "an override was revoked"
     OVERRIDE_EXPIRED = "an override expired"
     RENAME_DENIED = "people said that a claim was not renamed"
+    RESTARTED = "a machine was restarted for a person"
+    RESTART_CANCELLED = "a person cancelled a restart"
+    RESTART_FAILED = "a restart was not done, or perhaps not"
     RESTORED = "the store was restored from a backup"
     RESTORED_IN_FLIGHT = "a backup was restored in which an action was in flight"
 
@@ -58,10 +61,12 @@ class SeenRequests(msgspec.Struct, frozen=True):
     """What of people's requests is in force for a machine when an action is recorded, by the rows of the store.
 
     `pauses`: the ids of pauses that were there for longer than a daemon needs to notice one. `overrides`: the guards
-    that are overridden, or were so until a moment ago."""
+    that are overridden, or were so until a moment ago. `restarts`: the ids of restarts that have not ended, or were
+    cancelled, perhaps too late."""
 
     pauses: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
+    restarts: tuple[str, ...] = ()
 
 
 class SeenWrite(msgspec.Struct, frozen=True):
@@ -121,11 +126,11 @@ class FinalState(msgspec.Struct, frozen=True):
 class SimulatedRun(msgspec.Struct, frozen=True):
     """All that is known of a run. `revisions`: what each commit declared, oldest first; a broken one is not among them.
     `budget`: how many machines may be down at once. `failures`: what ended a daemon, or one of its threads,
-    unexpectedly. `unfinished`: actions that are in flight in the end. `changes`: of the disks of machines for claims,
-    the oldest first. `moments`: what was allocated from time to time, and in the end. `overrides`: all that people
-    began. `restores`: when a backup of the store was restored. `lost_events`: those that the
-    backup did not have. `holdings`: how much the last daemon held, and then one that was started after it. `rows`: of
-    the tables of the store, without the ledger and what people asked for."""
+    unexpectedly. `unfinished`: actions that are in flight in the end, and restarts that have not ended. `changes`: of
+    the disks of machines for claims, the oldest first. `moments`: what was allocated from time to time, and in the end.
+    `overrides`: all that people began. `restores`: when a backup of the store was restored. `lost_events`: those that
+    the backup did not have. `holdings`: how much the last daemon held, and then one that was started after it. `rows`:
+    of the tables of the store, without the ledger and what people asked for."""
 
     seed: int
     seconds: float
@@ -136,7 +141,7 @@ class SimulatedRun(msgspec.Struct, frozen=True):
     events: tuple[Event, ...]
     revisions: Mapping[str, DeclaredFleet]
     final: Mapping[str, FinalState]
-    unfinished: tuple[InFlight, ...]
+    unfinished: tuple[str, ...]
     failures: tuple[str, ...]
     sometimes: Mapping[Sometimes, int]
     changes: tuple[DiskChange, ...] = ()

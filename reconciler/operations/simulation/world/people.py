@@ -1,4 +1,4 @@
-"""People who pause machines and override guards, beside a daemon that may be anywhere in its work."""
+"""People who pause and restart machines and override guards, beside a daemon that may be anywhere in its work."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from reconciler import runtime
 from reconciler.model.plans.override import Override
 from reconciler.model.plans.pause import ResourcePause
+from reconciler.model.plans.restart import RestartRequest
+from reconciler.model.resource import ResourceKey
 from reconciler.operations.simulation.scenarios.incidents import Incident, ScenarioStep
 from reconciler.operations.simulation.verdict.record import SeenRequests
 from reconciler.store import Store
@@ -30,15 +32,21 @@ class People:
         self._store, self.noticed_after = store, _NOTICED_SECONDS
         self.overrides: tuple[Override, ...] = ()
         self._changed: dict[str, float] = {}
+        self._cancelled: dict[str, str] = {}
+        """The machine of each restart that was cancelled."""
 
     def act(self, step: ScenarioStep) -> None:
-        """Pause machines or override a guard, as the step says, or end that."""
+        """Pause or restart machines, or override a guard, as the step says, or end that."""
         lasts = step.amount
         match step.what:
             case Incident.PAUSED if lasts:
                 self.pause(step.machines, lasts if lasts < _LONG_SECONDS else None)
             case Incident.PAUSED:
                 self.resume()
+            case Incident.RESTARTED if lasts:
+                self.restart(step.machines, lasts)
+            case Incident.RESTARTED:
+                self.cancel_restarts()
             case Incident.OVERRIDDEN if lasts:
                 self.override(step.word, step.machines, lasts)
             case _:
@@ -58,6 +66,22 @@ class People:
         if names:
             with suppress(StoreError):
                 self._store().pauses.end(names, _WHO, now)
+
+    def restart(self, machines: tuple[str, ...], seconds: float) -> None:
+        """Ask for a restart of each of these machines, to begin within so many seconds. A machine has one at a time."""
+        now = runtime.now()
+        until = now + timedelta(seconds=seconds)
+        for name in machines:
+            key = ResourceKey("Machine", name)
+            with suppress(StoreError):
+                self._store().restarts.add(RestartRequest(self._new_id(), key, "an incident", _WHO, now, until))
+
+    def cancel_restarts(self) -> None:
+        """Cancel all that have not ended. One that has begun goes on."""
+        for one in self._store().restarts.open():
+            self._cancelled[one.id] = one.key.name
+            with suppress(StoreError):
+                self._store().restarts.cancel(one.key, "", _WHO, runtime.now())
 
     def override(self, guard: str, machines: tuple[str, ...], seconds: float) -> None:
         """Override a guard for these machines; none: for everything."""
@@ -83,7 +107,9 @@ class People:
         pauses = (one for one in store.pauses.all() if one.stands(at) and not self._is_new(one.id))
         paused = tuple(one.id for one in pauses if not one.targets or target in one.targets)
         overridden = {one.guard for one in self._overrides(at) if not one.targets or target in one.targets}
-        return SeenRequests(paused, tuple(sorted(overridden)))
+        asked = {one.id for one in store.restarts.open() if one.key.name == machine}
+        asked |= {name for name, its in self._cancelled.items() if its == machine}
+        return SeenRequests(paused, tuple(sorted(overridden)), tuple(sorted(asked)))
 
     def _overrides(self, at: datetime) -> Iterator[Override]:
         """Those in force at `at`, and those that were revoked so lately that the daemon may not have noticed."""
