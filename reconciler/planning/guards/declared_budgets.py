@@ -44,7 +44,7 @@ def _budget(guard: GuardInForce) -> Budget:
     def group(name: str, world: GuardWorld) -> Group:
         members = members_of(guard, name, world)
         new = new_members(guard, name, world)
-        gone = _unavailable(world) & members if counts_all else frozenset()
+        gone = _still_gone(members, world) if counts_all else frozenset()
         kinds = {key.kind for key in members}
         words = group_words(name, f"guarded {nouns(kinds)}")
         return Group(words, kinds, len(members), gone - new if least is not None else gone, len(new))
@@ -149,6 +149,12 @@ def groups_of(guard: GuardInForce, key: ResourceKey, world: GuardWorld) -> tuple
         return () if own is None else (own.group,)
     here = before.group if now_so is None else now_so.group
     return tuple(dict.fromkeys([here, *_left(guard, facts, world)]))
+
+
+def _still_gone(members: frozenset[ResourceKey], world: GuardWorld) -> frozenset[ResourceKey]:
+    """Those that are unavailable now. The survey may be a second old, and what is unavailable already may be taken down
+    whatever the budget: a machine that was unreadable for a moment must not pass by that."""
+    return frozenset(key for key in _unavailable(world) & members if _is_gone(world.desired.resources[key], world))
 
 
 def _unavailable(world: GuardWorld) -> frozenset[ResourceKey]:
