@@ -21,6 +21,8 @@ from reconciler.model.facts import Facts
 from reconciler.model.plans.override import Override
 from reconciler.model.resource import Resource, ResourceKey
 from reconciler.planning.base_guards import carried_from_bases
+from reconciler.planning.guards.budgets import budget_holds
+from reconciler.planning.guards.declared_budgets import declared_budgets
 from reconciler.planning.guards.fleet_survey import survey
 from reconciler.planning.guards.guard import GuardWorld
 from reconciler.planning.guards.reports.guard_report import guard_verdicts
@@ -197,6 +199,20 @@ class TestBudget:
         racks = [racked(f"r1-{n}", "Off") for n in range(3)]
         found = planned_at(fleet(guard("g", budget={"minAvailable": least, "per": "rack"}), *racks))
         assert len(going(found)) == count
+
+    def test_a_machine_that_can_be_read_again_is_held_by_a_survey_of_a_moment_ago(self) -> None:
+        """Else each machine of a shard that moved would go at once: none could be read for that moment."""
+        resources = [guard("g", budget={"minAvailable": 2}), racked("m1", "Off"), racked("m2", "Off")]
+        now = fleet(*resources)
+        before = {one: unreachable(one) for one in (key("m1"), key("m2"))}
+        old = survey(now.desired, before, now.facts)
+        (budget,) = declared_budgets(GuardWorld(now.desired, before, now.facts, old, Standing(OPEN), NOW))
+        wanting = planned_at(now).changes
+        changes = [msgspec.structs.replace(one, held_by=()) for one in wanting]
+        worlds = [
+            GuardWorld(now.desired, looks, now.facts, old, Standing(OPEN), NOW) for looks in (before, now.observed)
+        ]
+        assert [set(budget_holds(budget, changes, world)) for world in worlds] == [set(), {key("m1"), key("m2")}]
 
     @pytest.mark.parametrize("budget", [{"minAvailable": 1}, {"maxDisrupted": 1, "countUnavailable": True}])
     def test_a_machine_that_was_not_observed_yet_is_not_taken_for_available(self, budget: dict[str, Any]) -> None:

@@ -152,8 +152,8 @@ def groups_of(guard: GuardInForce, key: ResourceKey, world: GuardWorld) -> tuple
 
 
 def _still_gone(members: frozenset[ResourceKey], world: GuardWorld) -> frozenset[ResourceKey]:
-    """Those that are unavailable now. The survey may be a second old, and what is unavailable already may be taken down
-    whatever the budget: a machine that was unreadable for a moment must not pass by that."""
+    """Those that are unavailable now. The survey may be a second old. What is unavailable already may be taken down
+    whatever the budget, and a machine that was unreadable for a moment must not be among them."""
     return frozenset(key for key in _unavailable(world) & members if _is_gone(world.desired.resources[key], world))
 
 
