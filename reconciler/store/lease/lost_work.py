@@ -16,7 +16,8 @@ _KEPT_ANYWAY = timedelta(days=20)
 """The ledger keeps events for 30 days at least (`run --keep-events`)."""
 _IS_THERE = text("""
     SELECT 1 FROM event LEFT JOIN repeat ON repeat.seq = event.seq
-    WHERE event.kind = :kind AND event.name = :name AND (event.at >= :at OR repeat.last >= :at) LIMIT 1
+    WHERE event.kind = :kind AND event.name = :name AND (event.at >= :at OR repeat.last >= :at)
+    ORDER BY event.seq DESC LIMIT 1
 """)
 
 
