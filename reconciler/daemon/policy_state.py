@@ -37,7 +37,7 @@ class PolicyState:
         self._store, self._asked, self._now = store, asked, now
         self._daemon, self._epoch, self._seen_at = daemon, 0, None if daemon is None else daemon.since
         self._told: DaemonReport | None = None
-        self._boot = BootServices()
+        self._boot, self._is_boot_new = BootServices(), False
         self._overrides: tuple[Override, ...] = store.overrides.all()
         self._pauses: tuple[ResourcePause, ...] = store.pauses.all()
         self._in_force = self._ids_in_force(now())
@@ -70,9 +70,8 @@ class PolicyState:
             self._daemon = msgspec.structs.replace(self._daemon, fleet=fleet)
 
     def note_boot_services(self, found: BootServices) -> None:
-        """The boot services of other daemons; readers of the store see them with the next sign of life."""
-        self._boot = found
-        self.changed()
+        """The boot services of other daemons. `watch` has all judged by them, and gives a sign of life with them."""
+        self._boot, self._is_boot_new = found, True
 
     def _report(self) -> DaemonReport | None:
         me, boot = self._daemon, self._boot
@@ -97,6 +96,9 @@ class PolicyState:
         """Look again every few seconds, until `stop`. Raises StoreError."""
         with self._store.change_watch() as may_have_changed:
             while not stop.wait(_REFRESH_SECONDS):
+                if self._is_boot_new:
+                    self._is_boot_new = False
+                    self.changed()
                 if may_have_changed() or self._ids_in_force(self._now()) != self._in_force or self._had_restarts:
                     self.refresh()
                 else:

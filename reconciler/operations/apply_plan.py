@@ -34,7 +34,6 @@ from reconciler.operations.stored_facts import facts_of
 from reconciler.operations.workspace import Workspace, refuse_lost_store
 from reconciler.planning.guards.standing import CommandLimits
 from reconciler.planning.resource_plan import still_wanted
-from reconciler.runtime import now
 from reconciler.store import Store
 from reconciler.store.sql.store_errors import InstanceHeld, NoStore, StoreError
 from reconciler.views.progress import Progress, ProgressRow, ProgressStage
@@ -203,8 +202,8 @@ def put_in_force(at: Workspace, asked: CommandLimits, prepared: Prepared) -> Non
     """The state is in force from now on, though nothing was to be done: what changes later is drift. Left out while
     another process is at work on the store."""
     with at.changing(create=True) as store, suppress(InstanceHeld), store.instance("apply") as epoch:
-        judge = PolicyState(store, asked, now).standing
-        context = Context(now=now, random=runtime.random, by=at.where.by("apply"), epoch=epoch, standing=judge)
+        judge = PolicyState(store, asked, store.now).standing
+        context = Context(now=store.now, random=runtime.random, by=at.where.by("apply"), epoch=epoch, standing=judge)
         engine = _engine(at, store, context, prepared.prospect)
         with suppress(StoreError):
             engine.flush()
@@ -340,7 +339,7 @@ def carry_out(
             standing.refresh()
             days = settings.keep_events
             kept = timedelta(days=days) if days is not None else store.retention.kept()
-            store.retention.trim_some(now() - kept)
+            store.retention.trim_some(store.now() - kept)
         flying = engine.in_flight
     run.reports.finish()
     return ApplyResult(tuple(progress.rows.values()), flying, prepared.prospect.plan.unknown, prepared.stale)
@@ -351,7 +350,7 @@ def _wired(
 ) -> tuple[Engine, Loop]:
     commits = {c.key: c.cause.commit for c in prepared.changes if c.cause.commit}
     context = Context(
-        now=now,
+        now=store.now,
         random=runtime.random,
         by=at.where.by("apply"),
         epoch=epoch,
@@ -367,7 +366,7 @@ def _wired(
     loop = Loop(
         WorkQueue(),
         engine.reconcile,
-        now,
+        store.now,
         runtime.random,
         resync=None,
         gives_up=run.gives_up,
@@ -380,7 +379,7 @@ def _wired(
 def _watched(store: Store, asked: CommandLimits, stop: runtime.Flag) -> Iterator[PolicyState]:
     """Limits, overrides and pauses, read again every few seconds until `stop`. An error in that thread sets `stop`, and
     is raised at the end of the block. Without the thread, a new pause would not be seen."""
-    standing = PolicyState(store, asked, now)
+    standing = PolicyState(store, asked, store.now)
     standing.refresh()
     broke: list[BaseException] = []
 

@@ -195,11 +195,10 @@ class Store:
         no database."""
         self._lease.require()
 
-    @property
-    def clock_ahead(self) -> float:
-        """By how many seconds the clock of this host is ahead of the database's, as far as this process has a lease
-        there. Asks no database."""
-        return self._lease.clock_ahead
+    def now(self) -> datetime:
+        """The time by the clock of PostgreSQL, as far as this process has a lease there; else the time of this host. So
+        no window opens early where the clock of a host is wrong. Asks no database."""
+        return self._lease.now()
 
     # -- facts and actions -------------------------------------------------------------------------------------------
 

@@ -248,7 +248,5 @@ def test_replies_that_nobody_fetched_go(site: Site) -> None:
         connection.exec_driver_sql(
             "INSERT INTO relay_reply (asker, value, at) VALUES ('gone/1', '{}', now() - interval '2 minutes')"
         )
-    site.decided.answer = True
-    with site.deciding():
-        site.provisioning.serves(M1, "10.0.0.1")
+    site.store.relay.sweep(site.epoch)
     assert site.store.relay.replies("gone/1") == []

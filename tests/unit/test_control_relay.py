@@ -248,6 +248,20 @@ def test_a_shard_that_a_thread_does_not_leave_is_in_use_again(
             assert carry is None
 
 
+def test_a_shard_is_not_taken_back_before_the_database_says_that_its_owner_is_gone(
+    control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its own clock this process cannot know whether the owner has renewed its lease since."""
+    monkeypatch.setattr(control_relay, "_MOVING_SECONDS", 0.0)
+    control.begins()
+    shared = fleet(own=False)
+    control.relay.adopt(shared)
+    control.relay.review()
+    monkeypatch.setattr(runtime, "monotonic", lambda: LONG * 10)
+    with pytest.raises(NoWorker, match="on its way"), control.relay.reaching(M1, shared):
+        pass
+
+
 def test_a_hint_is_passed_on(control: Control) -> None:
     control.begins()
     control.answers(ChangeHint((M1,)))

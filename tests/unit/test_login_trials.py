@@ -48,3 +48,12 @@ def test_a_login_that_another_daemon_was_let_in_with_again_is_sent() -> None:
     memory.forget(BMC, LOGIN)
     mine.begin(LOGIN)
     assert mine.count == 1
+
+
+def test_a_new_login_that_was_refused_long_ago_is_not_taken_for_the_one_that_was_let_in() -> None:
+    memory = Memory()
+    mine = LoginTrials(BMC, memory)
+    mine.begin(LOGIN)
+    mine.accepted()
+    memory.kept = RefusedLogin(1, 0.0)
+    assert mine.begin(Credential("operator", "two"))

@@ -23,6 +23,8 @@ REPLY_SECONDS, SILENT_SECONDS = 10.0, 3.0
 _BUSY_SECONDS, _SLOW_SECONDS, _IDLE_SECONDS = 0.02, 0.2, 60.0
 """Between two looks for replies: at first, while no reply comes, and while none is waited for."""
 _SLOW_AFTER = 2.0
+_END_SECONDS = 2.0
+"""So long the end of the thread is waited for, as the database may be away."""
 
 
 class _Waiting:
@@ -55,7 +57,7 @@ class ControlCaller:
     def end(self) -> None:
         """No reply is waited for any more."""
         self._close()
-        self._thread.join()
+        self._thread.join(_END_SECONDS)
 
     def ask(self, call: ProvisioningCall) -> Any:
         """The value of the call. Raises ProvisioningUnavailable: it may be carried out or not."""

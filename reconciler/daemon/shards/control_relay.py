@@ -52,6 +52,8 @@ _CALLED_FOR = 1.0
 """So long after a call of another daemon the next one is soon expected."""
 _MOVING_SECONDS = 5.0
 """So long a call waits for a shard that is on its way from one daemon to another."""
+_SWEEP_SECONDS = 60.0
+"""Between two removals of old replies, which may contain user data."""
 _LEAVE_AGAIN_SECONDS = 30.0
 """Where a thread did not leave a shard in that time, as on a silent BMC, the shard is in use again until then."""
 ANSWER_SECONDS = 900.0
@@ -113,7 +115,7 @@ class ControlRelay:
         self._outbox: deque[RelayRequest] = deque()
         self._unattended: frozenset[str] = frozenset()
         self._is_over = False
-        self._review_at, self._called_until = 0.0, 0.0
+        self._review_at, self._called_until, self._sweep_at = 0.0, 0.0, 0.0
         self.boot = BootServices()
         """Those of other daemons, as of the last review."""
         self.changed: Callable[[Collection[ResourceKey]], None] = lambda _: None
@@ -159,7 +161,8 @@ class ControlRelay:
                 shard = self._shards.get(id_)
                 if shard is not None and shard.wanted and shard.owner == shard.wanted and self._is_alive(shard):
                     return shard
-                is_free = shard is None or (shard.wanted is None and not self._is_alive(shard))
+                # By what the database said: the other daemon may have renewed its lease since.
+                is_free = shard is None or (shard.wanted is None and (shard.owner is None or shard.seconds_left <= 0))
                 if id_.partition in own_workers:
                     if id_.partition in self._unattended or runtime.monotonic() >= end:
                         raise NoWorker(no_worker_words(id_.partition))
@@ -294,9 +297,13 @@ class ControlRelay:
         if back:
             self.changed(keys_of_shards(desired, back))
         self._note_unattended(frozenset(own_workers), {id_.partition for id_, worker in wanted.items() if worker})
+        has_boot = any(one.boot_address for one in workers)
+        if has_boot and runtime.monotonic() >= self._sweep_at:
+            self._sweep_at = runtime.monotonic() + _SWEEP_SECONDS
+            self._store.relay.sweep(self._epoch)
         if machines or any(one.wanted or one.owner for one in self._shards.values()):
             return _REVIEW_SECONDS
-        return _BOOT_SECONDS if any(one.boot_address for one in workers) else _ALONE_SECONDS
+        return _BOOT_SECONDS if has_boot else _ALONE_SECONDS
 
     def _hand_out(self, new: Mapping[ShardId, str | None]) -> None:
         """Those on which no thread of this process works any more; the others at a later review."""

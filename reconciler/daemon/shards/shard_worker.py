@@ -196,6 +196,8 @@ class ShardWorker:
                 asked_at = runtime.monotonic()
                 # First, as others may have them before the answer comes.
                 self._hold({id_: epoch for id_, epoch in self._held.items() if id_ not in ready})
+                if ready:
+                    self._flush()  # What is answered after the release of a shard is not read any more.
                 how = self._settings
                 held = self._store.shards.beat(
                     *(self._process, how.partitions, how.lease, ready, how.boot_address),
@@ -309,8 +311,8 @@ class ShardWorker:
     def _flush(self) -> None:
         with self._flushing:
             answers = [self._outbox.popleft() for _ in range(len(self._outbox))]
-        if answers:
-            self._store.relay.answer(answers)
+            if answers:
+                self._store.relay.answer(answers)
 
     def _say(self, message: CallAnswer | ChangeHint) -> None:
         self._outbox.append(RelayAnswer(msgspec.json.encode(message).decode()))

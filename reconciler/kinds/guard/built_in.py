@@ -143,11 +143,6 @@ _EVERY = (
         instead="stop the daemon, and start `groundstate run` without --observe",
     ),
     BuiltInGuard(
-        HoldName.WRONG_CLOCK,
-        "Holds all changes in a daemon whose clock differs from the clock of the PostgreSQL store.",
-        instead="correct the clock of the daemon's host",
-    ),
-    BuiltInGuard(
         HoldName.CLAIMED,
         "Holds the removal of a machine from the store while a claim has the machine.",
         instead="declare the machine until its claim has released the machine",

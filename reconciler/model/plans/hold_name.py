@@ -27,7 +27,6 @@ class HoldName(StrEnum):
     UNJUDGED = "unjudged"
     PAUSED = "paused"
     OBSERVE_ONLY = "observe-only"
-    WRONG_CLOCK = "wrong-clock"
     CLAIMED = "claimed"
     MAINTENANCE = "maintenance"
     """The document says so, as for the next two."""

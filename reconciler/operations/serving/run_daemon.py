@@ -35,10 +35,8 @@ from reconciler.operations.serving.stand_by import StoreTurns, relayed
 from reconciler.operations.stored_facts import facts_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
-from reconciler.planning.guards.guard import Guard
-from reconciler.planning.guards.pauses import hold_everything, hold_while_clock_is_wrong
+from reconciler.planning.guards.pauses import hold_everything
 from reconciler.planning.guards.standing import CommandLimits, DaemonReport
-from reconciler.runtime import now
 from reconciler.services.git_hooks import HookSecrets
 from reconciler.services.http import HealthServer, Site
 from reconciler.store import Store
@@ -162,6 +160,8 @@ def _attending(
     process = this_process("run")
     with ExitStack() as boot:
         caller = ControlCaller(store, process.name_of_process, failed)
+        caller.start()
+        boot.callback(caller.end)
         serves = _serves_boot_beside(boot, settings, caller, store, at.where, log, failed)
         how = WorkerSettings(
             *(settings.partitions, settings.lease, settings.resync, settings.concurrency),
@@ -177,9 +177,8 @@ def _attending(
         try:
             yield
         finally:
-            # Requests that wait for the daemon that decides are answered now, and those that come later not at all.
+            # Requests that wait for the daemon that decides are answered now. The shards do not wait for machines.
             caller.end()
-            boot.close()
             worker.end()
 
 
@@ -194,7 +193,6 @@ def _serves_boot_beside(
 ) -> bool:
     """Serve machines that boot until `stack` is left, if it was asked for; the daemon that decides is asked about them.
     A daemon that may take over does without, where it cannot listen: on one host, the address is in use until then."""
-    caller.start()
     if not settings.partitions and (why := why_not_beside(settings.boot)) is not None:
         log.info("BootServiceNotStarted", message=f"{why}; this daemon serves machines when it takes over")
         return False
@@ -202,7 +200,6 @@ def _serves_boot_beside(
         stack.enter_context(serve_boot(settings.boot, RelayedProvisioning(caller.ask), store, where, log, failed))
     except OperationError as error:
         if settings.partitions:
-            caller.end()
             raise
         log.warning("BootServiceNotStarted", message=f"{error}; this daemon serves machines when it takes over")
         return False
@@ -238,8 +235,10 @@ def _work(
     lost: Callable[[StoreUnavailable], None],
 ) -> None:
     """Work with what the store holds now, until `stop`. Raises StoreUnavailable, and what ends the daemon."""
-    me = DaemonReport(at.where.by("run"), now(), asked.limits, settings.boot.address, observes_only=settings.observe)
-    standing = PolicyState(store, asked, now, me)
+    me = DaemonReport(
+        at.where.by("run"), store.now(), asked.limits, settings.boot.address, observes_only=settings.observe
+    )
+    standing = PolicyState(store, asked, store.now, me)
     daemon = _daemon(at, source, store, epoch, standing, settings, log, propose)
     daemon.store_lost = lost
     with (
@@ -268,12 +267,12 @@ def _daemon(
     propose: Propose | None,
 ) -> Daemon:
     context = Context(
-        now=now,
+        now=store.now,
         random=runtime.random,
         by=at.where.by("run"),
         epoch=epoch,
         permit=store.require_lease,
-        transient_guards=(_clock_guard(store), *((hold_everything,) if settings.observe else ())),
+        transient_guards=(hold_everything,) if settings.observe else (),
     )
     pace = DaemonSettings(
         git=settings.interval, resync=settings.resync, workers=settings.concurrency, keep=settings.keep_events
@@ -286,10 +285,6 @@ def _daemon(
     relay = ControlRelay(store, epoch, settings.share_above) if shares else None
     facts = facts_of(store)
     return Daemon(source, store, connections, facts, context, standing, pace, log, at.where.cache, propose, relay)
-
-
-def _clock_guard(store: Store) -> Guard:
-    return lambda changes, world: hold_while_clock_is_wrong(store.clock_ahead, changes, world)
 
 
 def _leave_the_work(log: Any, halt: runtime.Flag, drained: DrainedHost) -> None:

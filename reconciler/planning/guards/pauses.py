@@ -1,5 +1,4 @@
-"""What a pause holds: everything that would be written to what it covers, releases among it. And what holds everything
-in one daemon: `--observe`, and a wrong clock, by which a maintenance window would open early. Pure."""
+"""What a pause holds: everything that would be written to what it covers, releases among it. Pure."""
 
 from __future__ import annotations
 
@@ -16,8 +15,7 @@ from reconciler.model.plans.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.guard import GuardWorld, Holds
 
-CLOCK_TOLERANCE = 60.0
-"""Seconds by which the clock may differ from the database's: windows and overrides are declared in minutes."""
+"""What holds in a daemon that only observes, as metrics and the log call it."""
 
 
 def hold_everything(changes: Iterable[Change], _world: GuardWorld) -> Holds:
@@ -28,24 +26,6 @@ def hold_everything(changes: Iterable[Change], _world: GuardWorld) -> Holds:
         HoldName.OBSERVE_ONLY,
         ("the daemon was started with --observe, so the daemon sends nothing"),
         hint,
-    )
-    return {change.key: (hold,) for change in changes}
-
-
-def hold_while_clock_is_wrong(ahead: float, changes: Iterable[Change], _world: GuardWorld) -> Holds:
-    """The holds of a daemon whose clock is `ahead` of the database's by so many seconds; negative: it is behind."""
-    if abs(ahead) <= CLOCK_TOLERANCE:
-        return {}
-    where = "ahead of" if ahead > 0 else "behind"
-    reason = (
-        f"the clock of the daemon's host is {abs(ahead):.0f} s {where} the clock of the database; "
-        f"the limit is {CLOCK_TOLERANCE:.0f} s"
-    )
-    hold = Hold(
-        HoldKind.GUARD,
-        HoldName.WRONG_CLOCK,
-        reason,
-        "correct the clock, for example with NTP; the daemon then continues automatically",
     )
     return {change.key: (hold,) for change in changes}
 

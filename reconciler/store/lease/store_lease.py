@@ -7,7 +7,7 @@ forward, and stops earlier by a margin. A write that has left may still be under
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 from sqlalchemy import Connection, text
@@ -25,6 +25,8 @@ _RENEWALS = 3
 """In the time of a lease."""
 _MARGIN = 1 / 3
 """Of the lease: nothing is sent in its last third."""
+_CLOCK_SECONDS = 1.0
+"""By which the clock of the database may differ from what was expected, before the new time is adopted."""
 _TRY_AGAIN_SECONDS = 1.0
 """After a renewal that failed."""
 
@@ -61,16 +63,19 @@ class StoreLease:
         """The database has granted it, to who asked at that moment (`runtime.monotonic`)."""
         self._until = asked_at + self.seconds * (1 - _MARGIN)
 
-    def compare_clocks(self, database: float) -> None:
-        """The clock of the database shows so many seconds since 1970."""
-        self._database_at = database - runtime.monotonic()
+    def compare_clocks(self, asked_at: float, database: float) -> None:
+        """The clock of the database showed so many seconds since 1970, at some moment after `asked_at`
+        (`runtime.monotonic`)."""
+        found = database - (asked_at + runtime.monotonic()) / 2
+        # An answer that was under way for longer would else put the time back and forth.
+        if self._database_at is None or abs(found - self._database_at) > _CLOCK_SECONDS:
+            self._database_at = found
 
-    @property
-    def clock_ahead(self) -> float:
-        """By how many seconds the clock of this host is ahead of the database's, also since it was compared last."""
+    def now(self) -> datetime:
+        """The time by the clock of the database, as it was compared last; the time of this host where it never was."""
         if self._database_at is None:
-            return 0.0
-        return runtime.now().timestamp() - (self._database_at + runtime.monotonic())
+            return runtime.now()
+        return datetime.fromtimestamp(self._database_at + runtime.monotonic(), UTC)
 
     def lose(self, error: Fenced) -> None:
         """Another process has taken over, or the store is not the same any more."""
@@ -111,7 +116,8 @@ def lease_left(connection: Connection) -> LeaseLeft:
 def take_lease(connection: Connection, lease: StoreLease, epoch: int) -> None:
     """The lease is of that epoch from now on."""
     asked_at = runtime.monotonic()
-    lease.compare_clocks(float(connection.execute(_TAKE, {"epoch": epoch, "seconds": lease.seconds}).scalar_one()))
+    shown = float(connection.execute(_TAKE, {"epoch": epoch, "seconds": lease.seconds}).scalar_one())
+    lease.compare_clocks(asked_at, shown)
     lease.renewed(asked_at)
 
 
@@ -132,7 +138,7 @@ def keep_lease(
             with database.write() as connection:
                 check(connection)
                 renewed = connection.execute(_RENEW, {"epoch": epoch, "seconds": lease.seconds})
-                lease.compare_clocks(float(renewed.scalar_one()))
+                lease.compare_clocks(asked_at, float(renewed.scalar_one()))
         except Fenced as error:
             lease.lose(error)
             return

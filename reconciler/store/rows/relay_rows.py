@@ -131,7 +131,6 @@ class RelayTable:
         """Answer calls of other daemons. Raises Fenced as `ask` does: what a replaced process knows is out of date."""
         with self._database.write(durable=False) as connection:
             check_epoch(connection, control_epoch)
-            connection.execute(_CLEAR_REPLIES)
             connection.execute(_REPLY, {"rows": row_json(replies)})
 
     def replies(self, asker: str) -> list[str]:
@@ -140,6 +139,12 @@ class RelayTable:
             return []
         with self._database.write(durable=False) as connection:
             return list(connection.execute(_REPLIES, {"me": asker}).scalars())
+
+    def sweep(self, control_epoch: int) -> None:
+        """Drop replies that were not read within a minute. Raises Fenced as `ask` does."""
+        with self._database.write(durable=False) as connection:
+            check_epoch(connection, control_epoch)
+            connection.execute(_CLEAR_REPLIES)
 
     def clear(self, control_epoch: int) -> None:
         """Drop what is left of earlier processes that had the store: their requests, and all answers. Raises Fenced as

@@ -25,7 +25,8 @@ class LoginTrials:
     def begin(self, login: Credential) -> bool:
         """This login is about to be sent; whether it is another one than before. Raises AuthenticationFailed for one
         that was refused a short while ago."""
-        if self._tried is None or scheduling.monotonic() >= self._until:
+        before = self._tried
+        if before is None or scheduling.monotonic() >= self._until:
             # Another daemon may have been refused since this one was let in.
             self._recall(login)
         is_new = self._tried != hash(login)
@@ -34,7 +35,7 @@ class LoginTrials:
         elif scheduling.monotonic() < self._until and not self._is_asked_for(login):
             raise AuthenticationFailed(self._why, retry_after=CREDENTIAL_CHECK)
         self.sent(login)
-        return is_new
+        return before != hash(login)
 
     def sent(self, login: Credential) -> None:
         """This login was sent, or is about to be, whatever was refused before."""
