@@ -267,8 +267,11 @@ def test_daemons_that_share_a_fleet_go_on_after_the_server_was_away_longer_than_
             server.start()
             fleet.until_all("On")
             assert fleet.resets() == each(fleet, 1)
-            states = {one["state"] for one in desk.run("get", "daemons", "-o", "json").json["items"]}
-            assert states == {"working", "attending"}
+
+            def states() -> set[str]:
+                return {one["state"] for one in desk.run("get", "daemons", "-o", "json").json["items"]}
+
+            until(lambda: states() == {"working", "attending"}, "all at work", lambda: str(states()))
             assert {daemon.process.poll() for daemon in daemons} <= {None, TAKEN_OVER}
 
 
