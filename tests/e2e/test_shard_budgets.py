@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
+from contextlib import ExitStack
 
 from drivers.base import PowerState
 from drivers.bmc.simulator.fleet.fault_rules import FaultEffect, FaultRule, RequestMatch
@@ -60,12 +61,10 @@ def test_the_budget_of_a_rack_is_kept_by_four_daemons_and_when_the_one_that_deci
         budget = {"minAvailable": EACH - 1, "per": "rack"}
         desk.write(guards=[document("Guard", "racks", budget=budget)])
         declare(fleet, "On")
-        with (
-            fleet.daemon("host-a", *MOST) as first,
-            fleet.daemon("host-b", *MOST),
-            fleet.daemon("host-c", *MOST),
-            fleet.daemon("host-d", *MOST),
-        ):
+        with fleet.daemon("host-a", *MOST) as first, ExitStack() as others:
+            first.logged("Started")
+            for host in ("host-b", "host-c", "host-d"):
+                others.enter_context(fleet.daemon(host, *MOST))
             fleet.until_all("On")
             until(lambda: len(fleet.owners().keys() - {None}) == 3, "three that attend", lambda: str(fleet.owners()))
             known = len(fleet.bmcs.fleet.writes)

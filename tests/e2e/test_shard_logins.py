@@ -66,30 +66,31 @@ def test_a_refused_login_is_not_tried_by_each_daemon_that_gets_the_shard(
     with shared_fleet(desk, empty_postgresql_url) as fleet:
         well = fleet.machines.keys() - {*REFUSING, SILENT}
         fleet.declare("Off")
-        with fleet.daemon("host-a", *MOST) as first, fleet.daemon("host-b", *MOST) as second:
+        with fleet.daemon("host-a", *MOST) as first:
             first.logged("Started")
-            fleet.until_attended("host-b")
-            requests = Requests(fleet, monkeypatch)
-            requests.until_more(fleet.machines)
-            with fleet.daemon("host-c", *MOST) as third:
-                fleet.until_attended("host-b", "host-c")
-                requests.until_more(fleet.machines)
-                requests.logins.clear()
-                for name in REFUSING:
-                    misbehave(fleet, name, FaultEffect.STATUS, status=401)
-                misbehave(fleet, SILENT, FaultEffect.DROP)
-                fleet.declare("On")
-                until(lambda: have(fleet, well, "On"), "those that are well", lambda: str(fleet.resets()))
-                first.until(lambda: {f"Machine/{name}" for name in REFUSING} <= refused(first), "the refusals")
-                third.end(signal.SIGKILL)
+            with fleet.daemon("host-b", *MOST) as second:
                 fleet.until_attended("host-b")
+                requests = Requests(fleet, monkeypatch)
+                requests.until_more(fleet.machines)
+                with fleet.daemon("host-c", *MOST) as third:
+                    fleet.until_attended("host-b", "host-c")
+                    requests.until_more(fleet.machines)
+                    requests.logins.clear()
+                    for name in REFUSING:
+                        misbehave(fleet, name, FaultEffect.STATUS, status=401)
+                    misbehave(fleet, SILENT, FaultEffect.DROP)
+                    fleet.declare("On")
+                    until(lambda: have(fleet, well, "On"), "those that are well", lambda: str(fleet.resets()))
+                    first.until(lambda: {f"Machine/{name}" for name in REFUSING} <= refused(first), "the refusals")
+                    third.end(signal.SIGKILL)
+                    fleet.until_attended("host-b")
+                    requests.until_more(well)
+                    second.end(signal.SIGKILL)
+                fleet.until_attended()
                 requests.until_more(well)
-                second.end(signal.SIGKILL)
-            fleet.until_attended()
-            requests.until_more(well)
-            with fleet.daemon("host-d", *MOST):
-                fleet.until_attended("host-d")
-                fleet.declare("Off")
-                until(lambda: have(fleet, well, "Off"), "those that are well", lambda: str(fleet.resets()))
+                with fleet.daemon("host-d", *MOST):
+                    fleet.until_attended("host-d")
+                    fleet.declare("Off")
+                    until(lambda: have(fleet, well, "Off"), "those that are well", lambda: str(fleet.resets()))
         assert {name: requests.logins[name] for name in REFUSING} == dict.fromkeys(REFUSING, 1)
         assert fleet.resets() == dict.fromkeys(well, 2)
